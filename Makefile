@@ -1,0 +1,54 @@
+# Every target sets up .venv first if it is missing or older than what it is made from.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# The whole suite, with the coverage gate of pyproject.toml. A plain `pytest` runs without the gate.
+PYTEST := $(BIN)/python -m pytest --cov
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt bench lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-6s %s\n", $$1, $$2}'
+
+demo: $(INSTALLED)  ## tell the whole story against the sandbox: validate, plan, apply, change, converge
+	@$(BIN)/paygift demo
+
+test: $(INSTALLED)  ## run all tests, with the coverage gate
+	@$(PYTEST)
+
+check: $(INSTALLED)  ## what CI runs: format, lint, types, import contracts, tests
+	@echo "ruff format"; $(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --diff --quiet; exit 1; }
+	@echo "ruff check"; $(BIN)/ruff check --quiet
+	@echo "mypy"; $(BIN)/mypy
+	@echo "lint-imports"; $(BIN)/lint-imports --no-logo
+	@echo "pytest"; $(PYTEST)
+
+fmt: $(INSTALLED)  ## format the code and mend what ruff can mend
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+bench: $(INSTALLED)  ## measure speed and compare it with the targets
+	@$(BIN)/python -m benchmarks
+
+# --universal writes one file for every platform and every Python from 3.11 on.
+# Pins that still fit are kept; `make lock LOCK_FLAGS=--upgrade` moves them all.
+lock:  ## write constraints.txt anew from pyproject.toml
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && \
+	$(PYTHON) -m venv "$$tmp" && "$$tmp/bin/python" -m pip install -qq uv && \
+	"$$tmp/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --group dev $(LOCK_FLAGS) pyproject.toml --output-file constraints.txt
+
+clean:  ## remove .venv, caches, build output and local state
+	@rm -rf $(VENV) .paygift .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache \
+		.coverage .coverage.* htmlcov build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "setting up $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --require-hashes -r constraints.txt
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
+	@touch $@
