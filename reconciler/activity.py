@@ -1,0 +1,186 @@
+"""The nouns that both sides speak: what an author wants and what the API says, in the same types.
+
+Names of fields are the API's. Times are aware datetimes in UTC, money is whole fen, merchants are sorted tuples of
+distinct mchids. Whoever builds these types has already settled defaults, units, zones and order, so that the plan
+can compare with ``==`` (API §10, design §6).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Final, Literal
+
+KEY_PATTERN: Final = re.compile(r"[a-z0-9-]{1,40}")
+NAMESPACE_PATTERN: Final = re.compile(r"[a-z0-9-]{1,24}")
+
+FULL_SEND: Final = "FULL_SEND_ACT_TYPE"
+"""The only activity_type that the API can create, and so the only one that we manage (API §1.2)."""
+
+WHOLE_DAY: Final = ("000000", "235959")
+"""The daily window that means "no daily limit" (API §1.1)."""
+
+TERMINATED: Final = "TERMINATE_ACT_STATUS"
+CREATE_FAILED: Final = "CREATE_ACT_FAILED"
+PAUSED: Final = "STOP_ACT_STATUS"
+FINAL_STATUSES: Final = frozenset({TERMINATED, "OVER_TIME_ACT_STATUS", CREATE_FAILED})
+"""Statuses that an activity never leaves (API §10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture: either the URL it is served at, or the hash of a local file still to be uploaded.
+
+    ``path`` (relative to the project's root) is for people and for the upload; it takes no part in equality.
+    """
+
+    url: str = ""
+    sha256: str = ""
+    path: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """A span of time, in UTC, both ends included."""
+
+    begin_time: datetime
+    end_time: datetime
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DayWindow:
+    """A daily span as ``HHMMSS``, Beijing time assumed (API §1.1)."""
+
+    begin_day_time: str
+    end_day_time: str
+
+
+@dataclass(frozen=True, slots=True)
+class Award:
+    """One coupon of the gift, with its pictures. ``thumbnail_url`` is required in a package only."""
+
+    stock_id: str
+    original_image_url: Image
+    thumbnail_url: Image | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Every field that is fixed at creation, i.e. all but the merchants (API §1.13).
+
+    Absent texts are ``""``, absent lists ``()``. ``background_color`` is spelled ``ColorNNN``; ``None`` means
+    that the author leaves it to the server. ``available_time`` and ``available_day_time`` are empty where they
+    would not narrow anything. ``goods_tags`` is sorted; awards keep their order.
+    """
+
+    activity_name: str
+    activity_second_title: str
+    merchant_logo_url: Image
+    background_color: str | None
+    begin_time: datetime
+    end_time: datetime
+    available_time: tuple[Window, ...]
+    available_day_time: tuple[DayWindow, ...]
+    delivery_purpose: str
+    mini_programs_appid: str
+    mini_programs_path: str
+    transaction_amount_minimum: int
+    send_content: str
+    award_type: str
+    award_list: tuple[Award, ...]
+    merchant_option: str
+    delivery_user_category: str
+    merchant_member_appid: str
+    goods_tags: tuple[str, ...]
+
+    @property
+    def window(self) -> Window:
+        return Window(self.begin_time, self.end_time)
+
+    def images(self) -> Iterator[Image]:
+        """The logo, then each award's pictures, in order."""
+        yield self.merchant_logo_url
+        for award in self.award_list:
+            yield award.original_image_url
+            if award.thumbnail_url is not None:
+                yield award.thumbnail_url
+
+
+FIELD_PATHS: Final[dict[str, str]] = {
+    "available_time": "activity_base_info.available_periods.available_time",
+    "available_day_time": "activity_base_info.available_periods.available_day_time",
+    "transaction_amount_minimum": "award_send_rule.transaction_amount_minimum",
+    "send_content": "award_send_rule.send_content",
+    "award_type": "award_send_rule.award_type",
+    "award_list": "award_send_rule.award_list",
+    "merchant_option": "award_send_rule.merchant_option",
+    "delivery_user_category": "advanced_setting.delivery_user_category",
+    "merchant_member_appid": "advanced_setting.merchant_member_appid",
+    "goods_tags": "advanced_setting.goods_tags",
+}
+"""Where each field of Terms stands in a spec and in a create request."""
+for _field in fields(Terms):
+    FIELD_PATHS.setdefault(_field.name, f"activity_base_info.{_field.name}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Source:
+    """Where an author wrote something: a path relative to the project's root, and a line counted from 1."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+State = Literal["running", "terminated"]
+ReplaceOrder = Literal["create_first", "terminate_first"]
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredActivity:
+    """What a spec means, complete: the terms, the merchants, and our own keys beside them (design §4)."""
+
+    key: str
+    terms: Terms
+    merchants: tuple[str, ...]
+    source: Source
+    generation: int = 1
+    protect: bool = False
+    state: State = "running"
+    replace: ReplaceOrder = "create_first"
+    renamed_from: tuple[str, ...] = ()
+    adopt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveActivity:
+    """What the API says of one activity now.
+
+    ``terms`` is ``None`` for activities that are not full-send, or whose terms cannot be read: we never manage
+    those. ``merchants`` is ``None`` where they were not asked for (unmanaged or ended activities).
+    ``activity_status`` is the server's word, which lags by days (API §1.7): ask ``ended``. ``wire`` is the element
+    as it came, unknown fields included, for people to look at; it takes no part in equality.
+    """
+
+    activity_id: str
+    out_request_no: str
+    activity_status: str
+    terms: Terms | None
+    merchants: tuple[str, ...] | None = None
+    activity_type: str = FULL_SEND
+    creator_merchant_id: str = ""
+    belong_merchant_id: str = ""
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+    pause_time: datetime | None = None
+    wire: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
+
+    def ended(self, now: datetime) -> bool:
+        """Whether it is over for good: a final status, or past its end time whatever the status says."""
+        if self.activity_status in FINAL_STATUSES:
+            return True
+        return self.terms is not None and self.terms.end_time < now

@@ -1,0 +1,275 @@
+"""The verbs: operations (a closed set), the plan that holds them, findings, and what came of them.
+
+Everything here is frozen, ordered data without a sentence in it: renderers find the words, the digest covers the
+operations, and a plan can be written to a file and read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, Literal
+
+from reconciler.activity import Source, Terms
+
+MERCHANTS_PER_CALL: Final = 500
+"""A create, an add and a delete each take 1 to 500 mchids (API §1.1, §1.6)."""
+
+
+class Severity(StrEnum):
+    """How much a finding matters. A refusal stops apply until it is waived by name or mended."""
+
+    NOTE = "note"
+    WARNING = "warning"
+    ERROR = "error"
+    REFUSAL = "refusal"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a person must know. ``code`` is stable; ``facts`` fill the sentence that renderers make.
+
+    ``key`` is empty for findings about the whole plan. ``waived`` is set on a refusal that was allowed by name.
+    """
+
+    code: str
+    severity: Severity
+    key: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    source: Source | None = None
+    waived: bool = False
+
+    @property
+    def stops(self) -> bool:
+        return self.severity is Severity.REFUSAL and not self.waived
+
+
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """What must still be so when an operation on a live activity is sent; checked by reading detail.
+
+    ``terms_digest`` covers the live terms. ``merchants_digest`` covers the merchants before the operation, and is
+    empty where the operation does not depend on them.
+    """
+
+    activity_id: str
+    activity_status: str
+    terms_digest: str
+    merchants_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadImage:
+    """Upload a local picture once, however many activities use it. ``path`` is relative to the project's root."""
+
+    sha256: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateActivity:
+    """Create an activity with its first merchants: at most 500, the rest follow by AddMerchants."""
+
+    key: str
+    out_request_no: str
+    terms: Terms
+    merchants: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddMerchants:
+    """Add at most 500 merchants.
+
+    ``activity_id`` is empty, and ``precondition`` is ``None``, for an activity that an earlier operation of the
+    same key creates. ``before`` are the merchants which the activity has when this operation is reached.
+    """
+
+    key: str
+    activity_id: str
+    out_request_no: str
+    merchants: tuple[str, ...]
+    before: tuple[str, ...]
+    precondition: Precondition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMerchants:
+    """Delete at most 500 merchants; the fields are those of AddMerchants."""
+
+    key: str
+    activity_id: str
+    out_request_no: str
+    merchants: tuple[str, ...]
+    before: tuple[str, ...]
+    precondition: Precondition | None = None
+
+
+TerminateReason = Literal["removed", "state", "replaced", "superseded"]
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateActivity:
+    """End a live activity, for ever.
+
+    ``reason``: its spec is gone, its spec says ``state: terminated``, it is being replaced by a create in this
+    plan, or its successor already lives.
+    """
+
+    key: str
+    activity_id: str
+    out_request_no: str
+    reason: TerminateReason
+    precondition: Precondition
+
+
+Operation = UploadImage | CreateActivity | AddMerchants | DeleteMerchants | TerminateActivity
+ActivityOperation = CreateActivity | AddMerchants | DeleteMerchants | TerminateActivity
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field of the terms that differs: ``path`` in API names, values as ``Terms`` holds them, or ``None``."""
+
+    path: str
+    live: object
+    desired: object
+
+
+ClockCode = Literal["begins", "begun", "ends", "ended_before_begin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How an operation stands to time (design §7).
+
+    ``begins``: the activity begins at ``at``, in the future. ``begun``: it began at ``at``, and so starts at once.
+    ``ends``: it is running and would end by itself at ``at``.
+    """
+
+    code: ClockCode
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a replacement does to customers: seconds without, and seconds with two, activities.
+
+    ``gap`` is counted from the termination to the successor's beginning, ``overlap`` is the span in which both
+    would run if nobody terminated the old one, cut to what the order of operations lets happen.
+    """
+
+    gap_seconds: int
+    overlap_seconds: int
+
+
+class ChangeKind(StrEnum):
+    """What a plan does to one activity, as a reviewer counts it."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"
+    TERMINATE = "terminate"
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityChange:
+    """All operations of one key, in the order in which they must happen, and what explains them."""
+
+    key: str
+    kind: ChangeKind
+    activity_name: str
+    operations: tuple[ActivityOperation, ...]
+    source: Source | None = None
+    differences: tuple[Difference, ...] = ()
+    clocks: tuple[Clock, ...] = ()
+    coverage: Coverage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What apply would do, and what people must know before it does. Times are UTC instants.
+
+    ``valid_until`` is the first instant at which an operation would change its meaning, or ``None``.
+    ``managed`` counts our live activities that have not ended, ``unchanged`` those of them that stay as they are,
+    ``unmanaged`` all others on the account, ended ones included.
+    """
+
+    namespace: str
+    made_at: datetime
+    uploads: tuple[UploadImage, ...] = ()
+    changes: tuple[ActivityChange, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    valid_until: datetime | None = None
+    managed: int = 0
+    unchanged: int = 0
+    unmanaged: int = 0
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """Uploads first, then every activity's operations, in the order of keys."""
+        return (*self.uploads, *(step for change in self.changes for step in change.operations))
+
+    @property
+    def empty(self) -> bool:
+        return not self.uploads and not self.changes
+
+    @property
+    def refusals(self) -> tuple[Finding, ...]:
+        """The findings that stop apply."""
+        return tuple(finding for finding in self.findings if finding.stops)
+
+
+class OutcomeStatus(StrEnum):
+    """What one operation came to. ``unknown`` means that the remote could not be asked what became of it."""
+
+    DONE = "done"
+    ALREADY_DONE = "already done"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    NOT_STARTED = "not started"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A merchant that the server refused to add, with its reason in the server's words (API §1.6)."""
+
+    mchid: str
+    invalid_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one operation. ``reason`` is one sentence for people, possibly quoting the server."""
+
+    operation: Operation
+    status: OutcomeStatus
+    activity_id: str = ""
+    reason: str = ""
+    request_id: str = ""
+    rejections: tuple[Rejection, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do for this operation."""
+        return self.status in (OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of a plan: one outcome for every operation, in the plan's order."""
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    started_at: datetime
+    finished_at: datetime
+
+    @property
+    def complete(self) -> bool:
+        return all(outcome.settled for outcome in self.outcomes)
+
+    def left(self) -> Iterator[Outcome]:
+        """The outcomes that a person must look at, or a next run must deal with."""
+        return (outcome for outcome in self.outcomes if not outcome.settled)

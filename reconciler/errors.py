@@ -1,0 +1,160 @@
+"""Every error that paygift raises on purpose.
+
+    PaygiftError
+    ├── UsageError               a flag, an argument or an environment variable that cannot be meant
+    ├── ProjectError             paygift.yaml or specs are invalid; carries every Problem at once
+    ├── CredentialsError         a credential is missing, unreadable, or rejected by WeChat Pay
+    ├── RefusedError             the plan holds refusals that nobody waived
+    ├── SandboxError             the embedded WeChat Pay cannot start or cannot be reached
+    └── RemoteError              anything that went wrong between us and WeChat Pay
+        ├── TransportError       no complete answer came: refused, timed out, broken off
+        ├── UnverifiedError      an answer came, but nothing proves that WeChat Pay sent it
+        ├── ProtocolError        a proven answer that does not have the documented shape
+        ├── IncompleteReadError  a list ended before it held what it announced
+        └── ApiError             WeChat Pay answered with an error (status, code, message)
+
+Facts are attributes; the sentence is made from them once, here or in the command line. Foreign exceptions
+(httpx, pydantic, yaml, OSError) are translated where they first appear, with ``raise … from``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+class PaygiftError(Exception):
+    """Base of all errors raised on purpose. ``remedy`` says what the reader can do next."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+class UsageError(PaygiftError):
+    """A flag, an argument or an environment variable that cannot be meant."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake in one file of the project.
+
+    ``line`` and ``column`` count from 1; 0 means that the whole file is meant. ``path`` is the field's dotted
+    path in API names (``activity_base_info.activity_name``), or empty. ``code`` is stable; ``message`` says
+    what was found, what was expected and what to do.
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str = ""
+    message: str = ""
+    code: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict, compare=False)
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
+
+
+class ProjectError(PaygiftError):
+    """paygift.yaml, specs, merchant groups or images are invalid. ``problems`` holds all of them, sorted."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class CredentialsError(PaygiftError):
+    """A credential is missing, unreadable, or rejected by WeChat Pay. Never carries the secret itself."""
+
+
+class RefusedError(PaygiftError):
+    """The plan holds refusals that nobody waived; ``codes`` names them as CODE:KEY."""
+
+    def __init__(self, message: str, *, codes: Sequence[str] = (), remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.codes = tuple(codes)
+
+
+class SandboxError(PaygiftError):
+    """The embedded WeChat Pay cannot start, or cannot be reached."""
+
+
+class RemoteError(PaygiftError):
+    """Anything that went wrong between us and WeChat Pay.
+
+    ``method`` and ``path`` name the request; ``request_id`` is the service's ``Request-ID`` (API §5.1), empty
+    when no answer came.
+    """
+
+    def __init__(
+        self, message: str, *, method: str = "", path: str = "", request_id: str = "", remedy: str = ""
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.method = method
+        self.path = path
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        where = f"{self.method} {self.path}: " if self.method else ""
+        trace = f" (Request-ID {self.request_id})" if self.request_id else ""
+        return f"{where}{self.message}{trace} {self.remedy}".strip()
+
+
+class TransportError(RemoteError):
+    """No complete answer came: refused, timed out, or broken off. A write may or may not have happened."""
+
+
+class UnverifiedError(RemoteError):
+    """An answer came, but nothing proves that WeChat Pay sent it (API §5.3, §5.4). It is never used."""
+
+
+class ProtocolError(RemoteError):
+    """A proven answer that does not have the documented shape."""
+
+
+class IncompleteReadError(RemoteError):
+    """A list ended before it held what it announced (API §1.8): ``found`` of ``announced`` entries.
+
+    An incomplete read is never taken for an absence: no plan is made from it.
+    """
+
+    def __init__(self, message: str, *, path: str, found: int, announced: int, remedy: str = "") -> None:
+        super().__init__(message, method="GET", path=path, remedy=remedy)
+        self.found = found
+        self.announced = announced
+
+
+class ApiError(RemoteError):
+    """WeChat Pay answered with an error (API §1.11, §5.7): HTTP ``status``, ``code``, server's ``text``.
+
+    ``detail`` is the server's optional, irregular explanation. ``verified`` tells whether the answer was
+    signed: an unsigned error is still an error, never a success.
+    """
+
+    def __init__(
+        self,
+        *,
+        status: int,
+        code: str,
+        text: str,
+        method: str = "",
+        path: str = "",
+        request_id: str = "",
+        detail: object = None,
+        verified: bool = True,
+        remedy: str = "",
+    ) -> None:
+        super().__init__(
+            f"HTTP {status} {code}: {text}", method=method, path=path, request_id=request_id, remedy=remedy
+        )
+        self.status = status
+        self.code = code
+        self.text = text
+        self.detail = detail
+        self.verified = verified
