@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -23,7 +23,15 @@ WINDOW_SECONDS: Final = 300
 PROBE_PREFIX: Final = "WECHATPAY/SIGNTEST/"
 """What deliberately wrong signatures begin with; they must fail like any other (API §5.4)."""
 
+PROOF_HEADERS: Final = (
+    "Wechatpay-Timestamp",
+    "Wechatpay-Nonce",
+    "Wechatpay-Signature",
+    "Wechatpay-Serial",
+)
+
 _PARAMETER: Final = re.compile(r'\s*([a-z_]+)="([^"]*)"\s*(?:,|$)')
+_TIMESTAMP: Final = re.compile(r"[0-9]{1,15}")
 _PARAMETERS: Final = frozenset({"mchid", "nonce_str", "signature", "timestamp", "serial_no"})
 
 
@@ -118,3 +126,37 @@ def response_headers(
         "Wechatpay-Serial": serial_no,
         "Wechatpay-Signature-Type": SCHEME,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The four headers by which an answer proves its origin. ``timestamp`` stays text: it was signed as it is."""
+
+    timestamp: str
+    nonce: str
+    signature: str = field(repr=False)
+    serial_no: str
+
+    @classmethod
+    def read(cls, headers: Mapping[str, str]) -> Proof:
+        """From an answer's headers (a mapping that ignores case). Raises ValueError saying what they lack."""
+        parts = [headers.get(name, "").strip() for name in PROOF_HEADERS]
+        lacking = [name for name, part in zip(PROOF_HEADERS, parts, strict=True) if not part]
+        if lacking:
+            raise ValueError(f"{', '.join(lacking)} missing or empty")
+        if not _TIMESTAMP.fullmatch(parts[0]):
+            raise ValueError("Wechatpay-Timestamp is not a number of seconds")
+        return cls(*parts)
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether the signature is wrong on purpose, which is worth saying; it fails like any other."""
+        return self.signature.startswith(PROBE_PREFIX)
+
+    def age_seconds(self, now: float) -> float:
+        """How long before ``now`` (Unix seconds) the answer was signed; negative when after."""
+        return now - int(self.timestamp)
+
+    def holds(self, key: RSAPublicKey, body: bytes) -> bool:
+        """Whether ``key`` signed ``body``, the exact bytes received, with this time and nonce."""
+        return verifies(key, response_message(self.timestamp, self.nonce, body), self.signature)
