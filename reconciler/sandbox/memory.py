@@ -1,0 +1,198 @@
+"""What the sandbox remembers, as values: entities, what a request made of them, and the table that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """One activity. ``item`` is what reads return of it, without what depends on the clock or on the merchants.
+
+    ``body`` is the create request as it was sent, empty for an activity that was put in from outside. ``merchants``
+    maps each mchid to when it was added, oldest first. ``status`` is set once something other than the clock
+    decides it. All times are Unix seconds of the business clock.
+    """
+
+    kind: ClassVar = "activity"
+    activity_id: str
+    mchid: str
+    out_request_no: str
+    item: Json
+    body: Json
+    merchants: Mapping[str, float]
+    begin: float
+    end: float
+    create_time: float
+    update_time: float
+    status: str = ""
+    pause_time: float | None = None
+    recovery_time: float | None = None
+    terminate_time: float | None = None
+    terminations: int = 0
+
+    @property
+    def id(self) -> str:
+        return self.activity_id
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """A 商家券 batch; ``content`` is what its query answers (API §3.1)."""
+
+    kind: ClassVar = "stock"
+    stock_id: str
+    content: Json
+
+    @property
+    def id(self) -> str:
+        return self.stock_id
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An uploaded picture; its bytes are in the store."""
+
+    kind: ClassVar = "image"
+    url: str
+    media_type: str
+    sha256: str
+
+    @property
+    def id(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """A request number that was used, with a digest of what came with it and the answer it got (API §1.10)."""
+
+    kind: ClassVar = "used"
+    action: str
+    mchid: str
+    number: str
+    digest: str
+    answer: Json
+
+    @property
+    def id(self) -> str:
+        return used_id(self.action, self.mchid, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """Merchants of one brand (API §2 F11)."""
+
+    kind: ClassVar = "brand"
+    id: str
+    merchants: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a merchant fails rule validation; an empty reason takes that back."""
+
+    kind: ClassVar = "verdict"
+    mchid: str
+    reason: str
+
+    @property
+    def id(self) -> str:
+        return self.mchid
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The one entity that there is once. ``made`` counts the ids given out; ``offset`` is the business clock's
+    distance from real time, in seconds."""
+
+    kind: ClassVar = "ledger"
+    made: int = 0
+    offset: float = 0.0
+    id: str = "ledger"
+
+
+Entity = Activity | Stock | Image | Used | Brand | Verdict | Ledger
+KINDS: Mapping[str, type[Entity]] = {
+    kind.kind: kind for kind in (Activity, Stock, Image, Used, Brand, Verdict, Ledger)
+}
+
+
+def used_id(action: str, mchid: str, number: str) -> str:
+    return f"{action} {mchid} {number}"
+
+
+def values(entity: Entity) -> Json:
+    """The entity's fields, ready for JSON."""
+    return {each.name: getattr(entity, each.name) for each in fields(entity)}
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One line of history: ``effect`` is created, merchants added, merchants deleted, or terminated."""
+
+    effect: str
+    activity_id: str
+    request_no: str
+    merchants: tuple[str, ...]
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a request comes to: the answer, and all that must be remembered before the answer may leave."""
+
+    answer: Any
+    entities: tuple[Entity, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    blob: tuple[str, bytes] | None = None
+
+
+@dataclass(slots=True)
+class Memory:
+    """All entities by kind and id, in the order in which they first came."""
+
+    tables: dict[str, dict[str, Any]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+
+    @classmethod
+    def of(cls, entities: Iterator[Entity]) -> Self:
+        memory = cls()
+        for entity in entities:
+            memory.put(entity)
+        return memory
+
+    def put(self, entity: Entity) -> None:
+        self.tables[entity.kind][entity.id] = entity
+
+    @property
+    def ledger(self) -> Ledger:
+        ledger: Ledger = self.tables["ledger"].get("ledger", Ledger())
+        return ledger
+
+    @property
+    def activities(self) -> Mapping[str, Activity]:
+        return self.tables["activity"]
+
+    @property
+    def stocks(self) -> Mapping[str, Stock]:
+        return self.tables["stock"]
+
+    @property
+    def images(self) -> Mapping[str, Image]:
+        return self.tables["image"]
+
+    @property
+    def brands(self) -> list[frozenset[str]]:
+        return [frozenset(brand.merchants) for brand in self.tables["brand"].values()]
+
+    def used(self, action: str, mchid: str, number: str) -> Used | None:
+        return self.tables["used"].get(used_id(action, mchid, number))
+
+    def declared(self, mchid: str) -> str:
+        """Why ``mchid`` was declared invalid, or empty."""
+        verdict: Verdict | None = self.tables["verdict"].get(mchid)
+        return verdict.reason if verdict else ""

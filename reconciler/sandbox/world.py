@@ -1,0 +1,123 @@
+"""The sandbox without a socket: keys, memory, store and clocks, tied together.
+
+What ``Control`` offers over HTTP is done here. Not for several threads at once: the server's event loop is the one
+user, and every method is one step without an await, so that requests never see half of each other's changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from reconciler.sandbox import reads, state
+from reconciler.sandbox.keys import Keys
+from reconciler.sandbox.memory import Memory, Step
+from reconciler.sandbox.options import DEFAULTS, Options
+from reconciler.sandbox.refusal import NO_RELATION
+from reconciler.sandbox.store import Store
+
+
+def _real_time() -> datetime:
+    return datetime.now(UTC)
+
+
+class World:
+    """One account on one sandbox. ``real`` is the real clock, which signatures use; business rules use ``now``."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        *,
+        options: Options = DEFAULTS,
+        store: Store | None = None,
+        real: Callable[[], datetime] = _real_time,
+    ) -> None:
+        self.keys = keys
+        self.options = options
+        self.real = real
+        self.store = store or Store(None)
+        self.memory = Memory.of(self.store.entities())
+        self._requests = self.store.last_request()
+
+    @classmethod
+    def in_directory(cls, directory: Path, *, options: Options, keys: Keys | None = None) -> Self:
+        """The world remembered in ``directory``, which is made if need be. Raises SandboxError."""
+        return cls(keys or Keys.in_directory(directory), options=options, store=Store(directory))
+
+    def close(self) -> None:
+        self.store.close()
+
+    def record(self, line: dict[str, Any]) -> str:
+        """Log a request; the real time is added. Returns its Request-ID, which never comes twice."""
+        self._requests += 1
+        request_id = f"SANDBOX-{self._requests:012}"
+        at = self.real().isoformat(timespec="milliseconds")
+        self.store.record(self._requests, {**line, "request_id": request_id, "at": at})
+        return request_id
+
+    def commit(self, step: Step) -> Any:
+        """Remember ``step`` on disk, then in memory; its answer may leave after that."""
+        self.store.commit(step)
+        for entity in step.entities:
+            self.memory.put(entity)
+        return step.answer
+
+    def moment(self) -> datetime:
+        """The business clock."""
+        return self.real() + timedelta(seconds=self.memory.ledger.offset)
+
+    # The control operations: arguments and results are JSON.
+
+    def now(self) -> str:
+        return self.moment().isoformat()
+
+    def set_clock(self, text: str) -> None:
+        self.commit(state.set_clock(self.memory, text, self.real()))
+
+    def seed(self, stocks: list[dict[str, Any]]) -> int:
+        new: int = self.commit(state.seed(self.memory, stocks, self.keys.mchid, self.moment()))
+        return new
+
+    def reset(self) -> None:
+        ledger = state.emptied(self.memory)
+        self.store.empty(ledger)
+        self.memory = Memory.of(iter([ledger]))
+
+    def log(self, limit: int | None = None) -> list[dict[str, Any]]:
+        return self.store.log(limit)
+
+    def activities(self) -> list[dict[str, Any]]:
+        now = self.moment()
+        return [reads.truth(each, now, self.options) for each in self.memory.activities.values()]
+
+    def history(self) -> list[dict[str, Any]]:
+        return self.store.history()
+
+    def pause(self, activity_id: str) -> None:
+        self._hook("pause", activity_id)
+
+    def resume(self, activity_id: str) -> None:
+        self._hook("resume", activity_id)
+
+    def fail_creation(self, activity_id: str) -> None:
+        self._hook("fail_creation", activity_id)
+
+    def declare_invalid(self, mchid: str, reason: str = NO_RELATION) -> None:
+        self.commit(state.declare(mchid, reason))
+
+    def declare_valid(self, mchid: str) -> None:
+        self.commit(state.declare(mchid, ""))
+
+    def insert_activity(self, item: dict[str, Any], merchants: Sequence[str] = ()) -> str:
+        """Returns the activity's id."""
+        step = state.insert(self.memory, self.keys.mchid, item, merchants, self.moment())
+        activity_id: str = self.commit(step)
+        return activity_id
+
+    def add_brand(self, merchants: Sequence[str]) -> None:
+        self.commit(state.add_brand(self.memory, merchants))
+
+    def _hook(self, action: state.Hook, activity_id: str) -> None:
+        self.commit(state.hook(self.memory, action, activity_id, self.moment(), self.options))
