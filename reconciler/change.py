@@ -83,14 +83,13 @@ class AddMerchants:
     """Add at most 500 merchants.
 
     ``activity_id`` is empty, and ``precondition`` is ``None``, for an activity that an earlier operation of the
-    same key creates. ``before`` are the merchants which the activity has when this operation is reached.
+    same key creates.
     """
 
     key: str
     activity_id: str
     out_request_no: str
     merchants: tuple[str, ...]
-    before: tuple[str, ...]
     precondition: Precondition | None = None
 
 
@@ -102,19 +101,18 @@ class DeleteMerchants:
     activity_id: str
     out_request_no: str
     merchants: tuple[str, ...]
-    before: tuple[str, ...]
     precondition: Precondition | None = None
 
 
-TerminateReason = Literal["removed", "state", "replaced", "superseded"]
+TerminateReason = Literal["removed", "state", "ended", "replaced", "superseded"]
 
 
 @dataclass(frozen=True, slots=True)
 class TerminateActivity:
     """End a live activity, for ever.
 
-    ``reason``: its spec is gone, its spec says ``state: terminated``, it is being replaced by a create in this
-    plan, or its successor already lives.
+    ``reason``: its spec is gone, its spec says ``state: terminated``, its spec's end time has passed, it is being
+    replaced by a create in this plan, or its successor already lives.
     """
 
     key: str
@@ -137,15 +135,16 @@ class Difference:
     desired: object
 
 
-ClockCode = Literal["begins", "begun", "ends", "ended_before_begin"]
+ClockCode = Literal["begins", "begun", "ends", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How an operation stands to time (design §7).
+    """How a change stands to time (design §7). ``at`` is a UTC instant.
 
-    ``begins``: the activity begins at ``at``, in the future. ``begun``: it began at ``at``, and so starts at once.
-    ``ends``: it is running and would end by itself at ``at``.
+    ``begins``: a new activity that begins in the future. ``begun``: a new one whose begin is past, so that it starts
+    at once. ``ends``: a running one, which would end by itself at ``at``. ``cancelled``: a live one that would have
+    begun only at ``at``.
     """
 
     code: ClockCode
@@ -154,14 +153,11 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What a replacement does to customers: seconds without, and seconds with two, activities.
-
-    ``gap`` is counted from the termination to the successor's beginning, ``overlap`` is the span in which both
-    would run if nobody terminated the old one, cut to what the order of operations lets happen.
+    """What a replacement means to customers: the seconds in which the old activity would have given coupons and
+    neither the old nor the new one does. With ``create_first`` both run for the moments between the two calls.
     """
 
     gap_seconds: int
-    overlap_seconds: int
 
 
 class ChangeKind(StrEnum):
@@ -175,7 +171,11 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ActivityChange:
-    """All operations of one key, in the order in which they must happen, and what explains them."""
+    """All operations of one key, in the order in which they must happen, and what explains them.
+
+    ``differences`` are given for a replacement. ``merchants_before`` and ``merchants_after`` count the merchants of
+    the activity that an update changes, and of the one that a create or replacement makes (0 before).
+    """
 
     key: str
     kind: ChangeKind
@@ -185,6 +185,8 @@ class ActivityChange:
     differences: tuple[Difference, ...] = ()
     clocks: tuple[Clock, ...] = ()
     coverage: Coverage | None = None
+    merchants_before: int = 0
+    merchants_after: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@
         ├── UnverifiedError      an answer came, but nothing proves that WeChat Pay sent it
         ├── ProtocolError        a proven answer that does not have the documented shape
         ├── IncompleteReadError  a list ended before it held what it announced
+        ├── OutcomeUnknownError  a write was sent, and neither an answer nor a read tells what became of it
         └── ApiError             WeChat Pay answered with an error (status, code, message)
 
 Facts are attributes; the sentence is made from them once, here or in the command line. Foreign exceptions
@@ -128,6 +129,10 @@ class IncompleteReadError(RemoteError):
         super().__init__(message, method="GET", path=path, remedy=remedy)
         self.found = found
         self.announced = announced
+
+
+class OutcomeUnknownError(RemoteError):
+    """A write was sent, and neither its answer nor a read tells whether it happened. The next run finds out."""
 
 
 class ApiError(RemoteError):

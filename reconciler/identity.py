@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -23,6 +23,7 @@ from reconciler.activity import (
     DayWindow,
     DesiredActivity,
     Image,
+    LiveActivity,
     Terms,
     Window,
 )
@@ -55,6 +56,36 @@ class RequestNumber:
     def slot(self) -> tuple[str, int, str]:
         """(key, generation, digest): what is matched."""
         return (self.key, self.generation, self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Which live activities are ours, and under which key.
+
+    ``adopted`` maps activity ids that specs take over to their keys, ``renamed`` maps former keys to present ones.
+    """
+
+    namespace: str
+    adopted: Mapping[str, str]
+    renamed: Mapping[str, str]
+
+    @classmethod
+    def of(cls, namespace: str, desired: Sequence[DesiredActivity]) -> Ownership:
+        return cls(
+            namespace,
+            adopted={activity.adopt: activity.key for activity in desired if activity.adopt},
+            renamed={former: activity.key for activity in desired for former in activity.renamed_from},
+        )
+
+    def key_of(self, live: LiveActivity) -> str | None:
+        """The key that manages ``live``, or ``None`` if it is not ours to touch."""
+        adopting = self.adopted.get(live.activity_id)
+        if adopting is not None:
+            return adopting
+        number = parse_number(live.out_request_no)
+        if number is None or number.namespace != self.namespace:
+            return None
+        return self.renamed.get(number.key, number.key)
 
 
 def number_of(namespace: str, desired: DesiredActivity) -> RequestNumber:

@@ -1,0 +1,5 @@
+"""``python -m reconciler`` is ``paygift``."""
+
+from reconciler.cli import main
+
+main()

@@ -1,0 +1,375 @@
+"""One operation at a time: check its precondition, send it, verify it by reading back (design §8).
+
+Nothing that the server answers to a write is taken on trust: an add answers 200 when half of it failed, a delete
+reports nothing (API §1.6), and after a lost answer only a read can tell. A write is repeated at most once, with the
+identical body and number, and only after a read has shown that it did not happen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeVar
+
+from reconciler.activity import CREATE_FAILED, LiveActivity
+from reconciler.change import (
+    MERCHANTS_PER_CALL,
+    ActivityChange,
+    ActivityOperation,
+    AddMerchants,
+    CreateActivity,
+    DeleteMerchants,
+    Outcome,
+    OutcomeStatus,
+    Precondition,
+    Rejection,
+    TerminateActivity,
+)
+from reconciler.errors import (
+    ApiError,
+    OutcomeUnknownError,
+    ProtocolError,
+    RemoteError,
+    TransportError,
+    UnverifiedError,
+)
+from reconciler.identity import add_request_no, delete_request_no, merchants_digest, terms_digest
+from reconciler.translate import create_request, live_activity
+from reconciler.wechatpay.api import PayGiftApi, Reply
+
+NUMBER_USED_TEXT: Final = "创建请求重入但与上次请求信息不一致"
+"""What a create answers when its number was used with another body (API §1.10)."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a write is given to show in reads: so many reads, the pause before each next one doubling."""
+
+    reads: int = 6
+    first_pause_seconds: float = 0.25
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def until(self, look: Callable[[], Awaitable[T]], settled: Callable[[T], bool]) -> T:
+        """The first thing that ``look`` gives and ``settled`` accepts; the last one when patience runs out."""
+        found = await look()
+        for pauses in range(self.reads - 1):
+            if settled(found):
+                break
+            await self.sleep(self.first_pause_seconds * 2**pauses)
+            found = await look()
+        return found
+
+
+@dataclass(slots=True)
+class KeyRun:
+    """What the operations of one key have learnt so far in this run.
+
+    ``urls`` gives the uploaded URL of each picture by its SHA-256. ``created_id`` is the activity that this key's
+    create made or found. ``merchants`` are those last read of the activity whose merchants are being changed, or
+    ``None`` before the first such operation.
+    """
+
+    change: ActivityChange
+    urls: Mapping[str, str]
+    created_id: str = ""
+    merchants: frozenset[str] | None = None
+
+    def activity_id_of(self, operation: ActivityOperation) -> str:
+        named = "" if isinstance(operation, CreateActivity) else operation.activity_id
+        return named or self.created_id
+
+    def wanted_merchants(self, create: CreateActivity) -> frozenset[str]:
+        """All merchants that the created activity is to have in the end."""
+        later = (step.merchants for step in self.change.operations if isinstance(step, AddMerchants))
+        return frozenset(create.merchants).union(*later)
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """The merchants after a change, what the server rejected, and the change's Request-ID."""
+
+    merchants: frozenset[str]
+    rejections: tuple[Rejection, ...] = ()
+    request_id: str = ""
+
+
+class Writer:
+    """Does single operations through ``api``. ``clock`` gives aware instants."""
+
+    def __init__(self, api: PayGiftApi, *, clock: Callable[[], datetime], patience: Patience) -> None:
+        self.api = api
+        self._clock = clock
+        self._patience = patience
+
+    async def write(self, operation: ActivityOperation, run: KeyRun) -> Outcome:
+        """The outcome of ``operation``. Raises RemoteError where the remote failed and nothing was done."""
+        match operation:
+            case CreateActivity():
+                return await self._create(operation, run)
+            case AddMerchants() | DeleteMerchants():
+                return await self._change_merchants(operation, run)
+            case TerminateActivity():
+                return await self._terminate(operation, run)
+
+    async def _create(self, operation: CreateActivity, run: KeyRun) -> Outcome:
+        """The same number never makes a second activity (API §1.10). So the same request may follow a lost answer, and
+        if the number was used with another body, the activity exists and is looked for."""
+        body = create_request(operation.out_request_no, operation.terms, operation.merchants, run.urls)
+        status, request_id = OutcomeStatus.DONE, ""
+        try:
+            reply = await self._send(
+                lambda: self.api.create(body), lambda: self._is_listed(operation.out_request_no)
+            )
+        except ApiError as error:
+            if NUMBER_USED_TEXT not in error.text and error.code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            status, reply = OutcomeStatus.ALREADY_DONE, None
+        if reply is not None:
+            run.created_id, request_id = reply.value.activity_id, reply.request_id
+        else:
+            found = await self._patience.until(lambda: self._listed(operation.out_request_no), _is_something)
+            run.created_id = found.activity_id if found else ""
+        live = await self._shown(run.created_id) if run.created_id else None
+        if live is None:
+            reason = (
+                "WeChat Pay has accepted this number, but shows no activity for it yet. Run plan again later."
+            )
+            return Outcome(operation, OutcomeStatus.UNKNOWN, run.created_id, reason, request_id)
+        if live.activity_status == CREATE_FAILED:
+            reason = (
+                "WeChat Pay accepted the request, and then failed to create the activity (CREATE_ACT_FAILED)."
+            )
+            return Outcome(operation, OutcomeStatus.FAILED, run.created_id, reason, request_id)
+        changed = await self._align_first_merchants(operation, run)
+        return _outcome(operation, status, run.created_id, changed, request_id)
+
+    async def _align_first_merchants(self, operation: CreateActivity, run: KeyRun) -> _Changed:
+        """An activity that was created in an earlier run may have other merchants than are wanted by now."""
+        activity_id, first = run.created_id, frozenset(operation.merchants)
+        present = await self._merchants_once(activity_id, first.issubset)
+        rejections: list[Rejection] = []
+        for chunk in _chunks(first - present):
+            changed = await self._add(activity_id, chunk, present)
+            present = changed.merchants
+            rejections += changed.rejections
+        for chunk in _chunks(present - run.wanted_merchants(operation)):
+            present = (await self._delete(activity_id, chunk, present)).merchants
+        run.merchants = present
+        return _Changed(present, tuple(rejections))
+
+    async def _change_merchants(self, operation: AddMerchants | DeleteMerchants, run: KeyRun) -> Outcome:
+        activity_id = run.activity_id_of(operation)
+        if run.merchants is None:
+            run.merchants = frozenset(await self.api.merchant_ids(activity_id))
+            if operation.precondition is not None:
+                live = live_activity(await self.api.detail(activity_id))
+                stale = _stale(operation.precondition, live, self._clock(), run.merchants)
+                if stale:
+                    return Outcome(operation, OutcomeStatus.FAILED, activity_id, stale)
+        before = run.merchants
+        adding = isinstance(operation, AddMerchants)
+        needed = set(operation.merchants) - before if adding else before & set(operation.merchants)
+        if not needed:
+            return Outcome(operation, OutcomeStatus.ALREADY_DONE, activity_id)
+        change = self._add if adding else self._delete
+        changed = await change(activity_id, sorted(needed), before)
+        run.merchants = changed.merchants
+        return _outcome(operation, OutcomeStatus.DONE, activity_id, changed, changed.request_id)
+
+    async def _add(self, activity_id: str, mchids: Sequence[str], before: frozenset[str]) -> _Changed:
+        number = add_request_no(activity_id, mchids, before)
+
+        async def happened() -> bool:
+            return set(mchids) <= set(await self.api.merchant_ids(activity_id))
+
+        reply = await self._send(lambda: self.api.add_merchants(activity_id, mchids, number), happened)
+        invalid = (reply.value.invalid_merchant_id_list if reply else None) or ()
+        rejections = tuple(Rejection(item.mchid, item.invalid_reason or "") for item in invalid)
+        expected = set(mchids) - {rejection.mchid for rejection in rejections}
+        present = await self._merchants_once(activity_id, lambda merchants: expected <= merchants)
+        return _Changed(present, rejections, reply.request_id if reply else "")
+
+    async def _delete(self, activity_id: str, mchids: Sequence[str], before: frozenset[str]) -> _Changed:
+        number = delete_request_no(activity_id, mchids, before)
+        gone = frozenset(mchids).isdisjoint
+
+        async def happened() -> bool:
+            return gone(await self.api.merchant_ids(activity_id))
+
+        reply = await self._send(lambda: self.api.delete_merchants(activity_id, mchids, number), happened)
+        present = await self._merchants_once(activity_id, gone)
+        return _Changed(present, request_id=reply.request_id if reply else "")
+
+    async def _terminate(self, operation: TerminateActivity, run: KeyRun) -> Outcome:
+        activity_id = operation.activity_id
+        live = live_activity(await self.api.detail(activity_id))
+        if live.ended(self._clock()):
+            return Outcome(operation, OutcomeStatus.ALREADY_DONE, activity_id)
+        stale = _stale(operation.precondition, live, self._clock())
+        if stale:
+            return Outcome(operation, OutcomeStatus.FAILED, activity_id, stale)
+        if operation.reason == "replaced" and run.created_id and not await self._successor_is_listed(run):
+            reason = (
+                f"Its successor {run.created_id} does not show in the list yet, so this one was left running."
+            )
+            return Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason)
+        try:
+            reply = await self._send(
+                lambda: self.api.terminate(activity_id), lambda: self._has_ended(activity_id)
+            )
+        except ApiError as error:
+            # Ending what has ended is undocumented (API §1.5): if it is over, that is what was wanted.
+            if error.status not in (400, 404) or not await self._has_ended(activity_id):
+                raise
+            return Outcome(operation, OutcomeStatus.ALREADY_DONE, activity_id, request_id=error.request_id)
+        request_id = reply.request_id if reply else ""
+        if not await self._patience.until(lambda: self._has_ended(activity_id), bool):
+            reason = "WeChat Pay has accepted the termination, but still shows the activity as running."
+            return Outcome(operation, OutcomeStatus.UNKNOWN, activity_id, reason, request_id)
+        return Outcome(operation, OutcomeStatus.DONE, activity_id, request_id=request_id)
+
+    async def _send(
+        self, send: Callable[[], Awaitable[Reply[T]]], happened: Callable[[], Awaitable[bool]]
+    ) -> Reply[T] | None:
+        """The answer to a write, or ``None`` if the answer was lost and a read shows that it happened.
+
+        When a read shows that it did not, the identical write is sent once more. Raises OutcomeUnknownError when the
+        reads fail too.
+        """
+        try:
+            return await send()
+        except RemoteError as error:
+            if not _is_lost(error):
+                raise
+            if await self._resolve(error, lambda: self._patience.until(happened, bool)):
+                return None
+        try:
+            return await send()
+        except RemoteError as error:
+            if not _is_lost(error):
+                raise
+            if await self._resolve(error, happened):
+                return None
+            raise
+
+    async def _resolve(self, error: RemoteError, look: Callable[[], Awaitable[bool]]) -> bool:
+        try:
+            return await look()
+        except RemoteError as blind:
+            raise OutcomeUnknownError(
+                f"{error.message} Whether it happened could not be read either: {blind.message}",
+                method=error.method,
+                path=error.path,
+                request_id=error.request_id,
+                remedy="Run apply again: it looks first, and repeats nothing that has happened.",
+            ) from error
+
+    async def _merchants_once(
+        self, activity_id: str, settled: Callable[[frozenset[str]], bool]
+    ) -> frozenset[str]:
+        """The merchants as soon as they are what a write should have made of them, or as they are after all."""
+
+        async def look() -> frozenset[str]:
+            return frozenset(await self.api.merchant_ids(activity_id))
+
+        return await self._patience.until(look, settled)
+
+    async def _shown(self, activity_id: str) -> LiveActivity | None:
+        """The detail of a new activity, which may take a moment to appear (API §9 2)."""
+
+        async def look() -> LiveActivity | None:
+            try:
+                return live_activity(await self.api.detail(activity_id))
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                return None
+
+        return await self._patience.until(look, _is_something)
+
+    async def _listed(self, out_request_no: str) -> LiveActivity | None:
+        """The activity with this number, if the list shows it: there is no look-up by number (API §1.7)."""
+        async with aclosing(self.api.activities()) as items:
+            async for item in items:
+                if item.activity_base_info.out_request_no == out_request_no:
+                    return live_activity(item)
+        return None
+
+    async def _is_listed(self, out_request_no: str) -> bool:
+        return await self._listed(out_request_no) is not None
+
+    async def _successor_is_listed(self, run: KeyRun) -> bool:
+        numbers = [step.out_request_no for step in run.change.operations if isinstance(step, CreateActivity)]
+        return await self._patience.until(lambda: self._is_listed(numbers[0]), bool)
+
+    async def _has_ended(self, activity_id: str) -> bool:
+        return live_activity(await self.api.detail(activity_id)).ended(self._clock())
+
+
+def _is_lost(error: RemoteError) -> bool:
+    """Whether a write that raised this may have happened all the same (API §5.7)."""
+    if isinstance(error, ApiError):
+        return error.status >= 500
+    return isinstance(error, TransportError | UnverifiedError | ProtocolError)
+
+
+def _is_something(value: object) -> bool:
+    return value is not None
+
+
+def _stale(
+    precondition: Precondition, live: LiveActivity, now: datetime, merchants: Collection[str] = ()
+) -> str:
+    """Why ``live`` is no longer what the operation was planned for, as a sentence, or nothing if it is."""
+    if live.ended(now):
+        return f"The activity has ended since the plan was made ({live.activity_status})."
+    begun = (precondition.activity_status, live.activity_status) == (
+        "CREATE_ACT_STATUS",
+        "ONGOING_ACT_STATUS",
+    )
+    if live.activity_status != precondition.activity_status and not begun:
+        return (
+            f"Its status was {precondition.activity_status} when the plan was made "
+            f"and is {live.activity_status} now. Plan again."
+        )
+    if live.terms is None or terms_digest(live.terms) != precondition.terms_digest:
+        return "Its terms are not those that the plan was made for. Plan again."
+    if precondition.merchants_digest and merchants_digest(merchants) != precondition.merchants_digest:
+        return "Its merchants were changed by somebody else since the plan was made. Plan again."
+    return ""
+
+
+def _outcome(
+    operation: CreateActivity | AddMerchants | DeleteMerchants,
+    status: OutcomeStatus,
+    activity_id: str,
+    changed: _Changed,
+    request_id: str,
+) -> Outcome:
+    """What a change of merchants came to, judged by the merchants read back and not by the answer."""
+    wanted = set(operation.merchants)
+    left = (
+        wanted & changed.merchants if isinstance(operation, DeleteMerchants) else wanted - changed.merchants
+    )
+    if not left:
+        return Outcome(operation, status, activity_id, request_id=request_id)
+    reasons = {rejection.mchid: rejection.invalid_reason for rejection in changed.rejections}
+    unexplained = "WeChat Pay gave no reason"
+    return Outcome(
+        operation,
+        OutcomeStatus.FAILED if left == wanted else OutcomeStatus.PARTIAL,
+        activity_id,
+        request_id=request_id,
+        rejections=tuple(Rejection(mchid, reasons.get(mchid) or unexplained) for mchid in sorted(left)),
+    )
+
+
+def _chunks(mchids: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    ordered = sorted(mchids)
+    for start in range(0, len(ordered), MERCHANTS_PER_CALL):
+        yield tuple(ordered[start : start + MERCHANTS_PER_CALL])

@@ -1,0 +1,152 @@
+"""The command ``paygift``: options in, text and exit codes out. It decides nothing.
+
+Only click is imported here, so that ``paygift --help`` is quick; commands import what they use.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from importlib import import_module
+from typing import Final, NoReturn
+
+import click
+
+from reconciler import __version__
+from reconciler.errors import (
+    ApiError,
+    CredentialsError,
+    PaygiftError,
+    ProjectError,
+    RefusedError,
+)
+
+EXIT_ERROR: Final = 1
+EXIT_PENDING: Final = 2
+EXIT_INVALID: Final = 3
+EXIT_CREDENTIALS: Final = 4
+EXIT_REFUSED: Final = 5
+EXIT_PARTIAL: Final = 7
+EXIT_INTERRUPTED: Final = 130
+
+_COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "validate": ("reconciler.cli.project", "Check paygift.yaml and all specs; needs no credentials."),
+    "plan": ("reconciler.cli.project", "Show what apply would do."),
+    "apply": ("reconciler.cli.project", "Make the live account match the specs."),
+    "status": ("reconciler.cli.project", "List live activities and how they stand to the specs."),
+    "show": ("reconciler.cli.project", "Show one activity: spec, live, merchants, goods."),
+    "sandbox": ("reconciler.cli.sandbox", "WeChat Pay on this machine: serve, clock, seed, reset, log."),
+    "demo": ("reconciler.cli.demo", "Tell the whole story against the sandbox."),
+}
+"""Where each command lives, and its line in --help, so that listing commands imports none of them."""
+
+
+class Commands(click.Group):
+    """Commands that are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table above names commands only
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=Commands, context_settings={"auto_envvar_prefix": "PAYGIFT", "help_option_names": ["-h", "--help"]}
+)
+@click.option(
+    "-C",
+    "--project",
+    metavar="FOLDER",
+    help="The folder of paygift.yaml. Default: the nearest one from here upwards.",
+)
+@click.option("--sandbox", is_flag=True, help="Use WeChat Pay on this machine instead of the real one.")
+@click.option(
+    "--color/--no-color", default=None, help="Colour, or none. Default: NO_COLOR, FORCE_COLOR, terminal."
+)
+@click.version_option(__version__, "-V", "--version", prog_name="paygift")
+@click.pass_context
+def paygift(ctx: click.Context, project: str | None, sandbox: bool, color: bool | None) -> None:
+    """WeChat Pay 支付有礼 (pay-gift) activities as code.
+
+    Exit codes: 0 fine, 1 error, 2 changes pending (with --detailed-exitcode), 3 project invalid, 4 credentials,
+    5 refused, 7 partly applied, 130 interrupted. Every option can be set as PAYGIFT_COMMAND_OPTION.
+    """
+    from reconciler.cli.context import Context
+
+    ctx.obj = Context(project=project, sandbox=sandbox, colour=color)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with one of the codes of the README."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character must not end an apply half way.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = paygift.main(prog_name="paygift", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        click.echo("Interrupted.", err=True)
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        click.echo("Interrupted. Run `paygift plan` to see what is left; nothing is done twice.", err=True)
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return EXIT_ERROR
+    except PaygiftError as error:
+        return _explain(error)
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            raise
+        # Whoever read our output has gone, as `head` does. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: PaygiftError) -> int:
+    if isinstance(error, ProjectError):
+        click.echo("\n".join(str(problem) for problem in error.problems), err=True)
+        click.echo(_problem_count(error), err=True)
+    else:
+        from reconciler.render.text import safe
+
+        click.echo(f"Error: {safe(str(error))}", err=True)
+    return exit_code(error)
+
+
+def _problem_count(error: ProjectError) -> str:
+    files = {problem.file for problem in error.problems}
+    problems = len(error.problems)
+    return (
+        f"{problems} problem{'s' if problems > 1 else ''} in {len(files)} file{'s' if len(files) > 1 else ''}; "
+        "nothing was read from or sent to WeChat Pay."
+    )
+
+
+def exit_code(error: PaygiftError) -> int:
+    """The exit code that tells a script what kind of trouble it was (design §11)."""
+    if isinstance(error, ProjectError):
+        return EXIT_INVALID
+    if isinstance(error, CredentialsError):
+        return EXIT_CREDENTIALS
+    if isinstance(error, RefusedError):
+        return EXIT_REFUSED
+    if isinstance(error, ApiError) and (error.status == 401 or error.code in ("NO_AUTH", "NOAUTH")):
+        return EXIT_CREDENTIALS
+    return EXIT_ERROR

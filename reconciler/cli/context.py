@@ -1,0 +1,121 @@
+"""What all commands share: which project, which account, which colours, and a progress bar."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+    from reconciler.reconcile import Session
+
+PATIENCE_SECONDS: Final = 1.0
+"""A bar appears only for what takes longer."""
+
+
+@dataclass(slots=True)
+class Context:
+    """The options before the command. ``sandbox`` may also be given after it."""
+
+    project: str | None = None
+    sandbox: bool = False
+    colour: bool | None = None
+
+    def root(self) -> Path:
+        """The folder of paygift.yaml. Raises UsageError if there is none."""
+        from reconciler.load import find_root
+
+        return find_root(Path(self.project) if self.project else Path.cwd())
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """The project and its account, real or sandbox."""
+        from reconciler.reconcile import open_session
+
+        with open_session(self.root(), os.environ, use_sandbox=self.sandbox) as session:
+            yield session
+
+    def sandbox_folder(self) -> Path:
+        """Where the sandbox of this project lives; without a project, in the folder we are in."""
+        from reconciler.errors import UsageError
+        from reconciler.reconcile import SANDBOX_FOLDER
+
+        try:
+            root = self.root()
+        except UsageError:
+            if self.project:
+                raise
+            root = Path.cwd()
+        return root / SANDBOX_FOLDER
+
+    def colours(self) -> bool:
+        """Flag, then NO_COLOR, then FORCE_COLOR, then whether stdout is a terminal (design §11)."""
+        if self.colour is not None:
+            return self.colour
+        if os.environ.get("NO_COLOR"):
+            return False
+        return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+
+pass_context = click.make_pass_decorator(Context)
+
+
+def sandbox_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--sandbox after the command's name, too."""
+
+    def choose(ctx: click.Context, _parameter: click.Parameter, chosen: bool) -> None:
+        if chosen:
+            ctx.find_object(Context).sandbox = True  # type: ignore[union-attr]
+
+    return click.option(
+        "--sandbox",
+        is_flag=True,
+        expose_value=False,
+        callback=choose,
+        help="Use WeChat Pay on this machine instead of the real one.",
+    )(command)
+
+
+class Bar:
+    """A progress bar on stderr: only on a terminal, and only once something has taken over a second."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._started = time.monotonic()
+        self._shown: RichProgress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._shown is not None:
+            self._shown.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._shown is None:
+            if not sys.stderr.isatty() or time.monotonic() - self._started < PATIENCE_SECONDS:
+                return
+            self._shown = self._show()
+        self._shown.update(self._shown.task_ids[0], completed=done, total=total)
+
+    def _show(self) -> RichProgress:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        progress.add_task(self._label, total=None)
+        progress.start()
+        return progress

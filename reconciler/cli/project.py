@@ -1,0 +1,215 @@
+"""The commands for a project: validate, plan, apply, status, show."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli import EXIT_INVALID, EXIT_PARTIAL, EXIT_PENDING, EXIT_REFUSED
+from reconciler.cli.context import Bar, Context, pass_context, sandbox_option
+
+if TYPE_CHECKING:
+    from reconciler.change import Plan, Report
+    from reconciler.reconcile import Session, Shown, Status
+
+allow_option = click.option(
+    "--allow",
+    multiple=True,
+    metavar="CODE[:KEY]",
+    help="Waive a refusal by name; may be given several times.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
+
+
+@click.command()
+@json_option
+@sandbox_option
+@pass_context
+def validate(context: Context, as_json: bool) -> int:
+    """Check paygift.yaml and all specs; needs no credentials.
+
+    Prints every problem as file:line:column and exits 3, or says how many specs are fine.
+    """
+    from reconciler.errors import ProjectError
+    from reconciler.load import load_project
+    from reconciler.reconcile import SANDBOX_FOLDER, sandbox, system_clock
+    from reconciler.render.json_ import dumps, problems_json
+
+    root = context.root()
+    now = system_clock()
+    if context.sandbox:
+        with sandbox(root / SANDBOX_FOLDER) as local:
+            now = local.clock()
+    problems, count = (), 0
+    try:
+        count = len(load_project(root, now=now).activities)
+    except ProjectError as error:
+        if not as_json:
+            raise
+        problems = error.problems
+    if as_json:
+        click.echo(dumps(problems_json(problems, specs=count)), nl=False)
+        return EXIT_INVALID if problems else 0
+    click.echo(f"{count} spec{'' if count == 1 else 's'} fine.")
+    return 0
+
+
+@click.command()
+@json_option
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending, 5 when refused.")
+@click.option("--notes", is_flag=True, help="Show notes too, such as specs that have ended.")
+@allow_option
+@sandbox_option
+@pass_context
+def plan(
+    context: Context, as_json: bool, detailed_exitcode: bool, notes: bool, allow: tuple[str, ...]
+) -> int:
+    """Show what apply would do.
+
+    Reads the live account and writes nothing. Refusals come first, one summary line last.
+    """
+    with context.session() as session:
+        made = asyncio.run(_plan(session, allow))
+    _print_plan(context, made, as_json=as_json, notes=notes)
+    if detailed_exitcode and made.refusals:
+        return EXIT_REFUSED
+    return EXIT_PENDING if detailed_exitcode and not made.empty else 0
+
+
+@click.command()
+@json_option
+@click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
+@allow_option
+@sandbox_option
+@pass_context
+def apply(context: Context, as_json: bool, yes: bool, allow: tuple[str, ...]) -> int:
+    """Make the live account match the specs.
+
+    Plans again, shows the plan, asks, writes, and reads back every write. Exits 7 if something is left to do.
+    """
+    with context.session() as session:
+        report = asyncio.run(_apply(context, session, allow, as_json=as_json, yes=yes))
+    if report is None:
+        return 0
+    if as_json:
+        from reconciler.render.json_ import dumps, report_json
+
+        click.echo(dumps(report_json(report)), nl=False)
+    else:
+        from reconciler.render.text import report_text
+        from reconciler.render.view import report_view
+
+        click.echo(
+            report_text(report_view(report), colour=context.colours()), nl=False, color=context.colours()
+        )
+    return 0 if report.complete else EXIT_PARTIAL
+
+
+@click.command()
+@json_option
+@click.option("--all", "everything", is_flag=True, help="Ended activities too.")
+@sandbox_option
+@pass_context
+def status(context: Context, as_json: bool, everything: bool) -> int:
+    """List live activities and how they stand to the specs."""
+    from reconciler.render.json_ import dumps, status_json
+    from reconciler.render.status import status_rows, status_text
+
+    with context.session() as session:
+        found = asyncio.run(_status(session))
+    rows = status_rows(found.live, found.desired, found.plan, everything=everything)
+    if as_json:
+        click.echo(dumps(status_json(rows, found.plan)), nl=False)
+    else:
+        click.echo(status_text(rows, found.plan), nl=False)
+    return 0
+
+
+@click.command()
+@click.argument("name", metavar="KEY")
+@json_option
+@sandbox_option
+@pass_context
+def show(context: Context, name: str, as_json: bool) -> int:
+    """Show one activity: spec, live, merchants, goods.
+
+    KEY is a spec's key or an activity_id.
+    """
+    from reconciler.render.json_ import dumps
+    from reconciler.render.show import show_json, show_text
+
+    with context.session() as session:
+        shown = asyncio.run(_show(session, name))
+    if as_json:
+        click.echo(dumps(show_json(shown.desired, shown.live, shown.goods)), nl=False)
+    else:
+        click.echo(show_text(shown.desired, shown.live, shown.goods, now=shown.now), nl=False)
+    return 0
+
+
+async def _plan(session: Session, allow: tuple[str, ...]) -> Plan:
+    from reconciler import reconcile
+
+    async with reconcile.connect(session.remote, session.clock) as account:
+        with Bar("Reading activities") as bar:
+            return await reconcile.plan(account, session.project, allow=allow, on_progress=bar)
+
+
+async def _apply(
+    context: Context, session: Session, allow: tuple[str, ...], *, as_json: bool, yes: bool
+) -> Report | None:
+    """``None`` when the person at the terminal said no."""
+    from reconciler import reconcile
+    from reconciler.apply import refuse
+
+    async with reconcile.connect(session.remote, session.clock) as account:
+        with Bar("Reading activities") as bar:
+            made = await reconcile.plan(account, session.project, allow=allow, on_progress=bar)
+        _print_plan(context, made, as_json=False, notes=False, to_stderr=as_json)
+        refuse(made)
+        if not made.empty and not yes and not _agreed():
+            click.echo("Nothing was written.", err=True)
+            return None
+        with Bar("Applying") as bar:
+            return await reconcile.apply(account, session.project, made, on_progress=bar)
+
+
+def _agreed() -> bool:
+    """Whether a person says yes. Never asks where there is no terminal (design §11)."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is no terminal to ask on. Give --yes to apply without asking.")
+    click.echo(err=True)
+    answer: str = click.prompt("Apply this plan? Only 'yes' is taken for it", default="no", err=True)
+    return answer.strip() == "yes"
+
+
+async def _status(session: Session) -> Status:
+    from reconciler import reconcile
+
+    async with reconcile.connect(session.remote, session.clock) as account:
+        with Bar("Reading activities") as bar:
+            return await reconcile.status(account, session.project, on_progress=bar)
+
+
+async def _show(session: Session, name: str) -> Shown:
+    from reconciler import reconcile
+
+    async with reconcile.connect(session.remote, session.clock) as account:
+        return await reconcile.show(account, session.project, name)
+
+
+def _print_plan(context: Context, made: Plan, *, as_json: bool, notes: bool, to_stderr: bool = False) -> None:
+    from reconciler.plan import plan_digest
+    from reconciler.render.json_ import dumps, plan_json
+    from reconciler.render.text import plan_text
+    from reconciler.render.view import plan_view
+
+    if as_json:
+        click.echo(dumps(plan_json(made)), nl=False)
+        return
+    colour = context.colours()
+    text = plan_text(plan_view(made), digest=plan_digest(made), colour=colour, notes=notes)
+    click.echo(text, nl=False, err=to_stderr, color=colour)

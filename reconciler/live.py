@@ -1,0 +1,75 @@
+"""The account as it is: every live activity, and the merchants of those that we manage (design §6).
+
+A read is complete or it is an error, never an absence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from reconciler.activity import DesiredActivity, LiveActivity
+from reconciler.errors import ApiError
+from reconciler.identity import Ownership
+from reconciler.translate import live_activity
+from reconciler.wechatpay.api import PayGiftApi
+
+Progress = Callable[[int, int], None]
+"""Told how many activities have been read completely, out of how many are known so far."""
+
+
+async def read_live(
+    api: PayGiftApi,
+    *,
+    namespace: str,
+    desired: Sequence[DesiredActivity],
+    now: datetime,
+    on_progress: Progress = lambda done, known: None,
+) -> tuple[LiveActivity, ...]:
+    """Every activity of the account; with its merchants if it is managed and has not ended.
+
+    Adopted activities that the list does not show are asked for by id. Raises RemoteError if anything could not be
+    read completely.
+    """
+    ownership = Ownership.of(namespace, desired)
+    found: dict[str, LiveActivity] = {}
+    done = 0
+
+    async def complete(live: LiveActivity) -> None:
+        nonlocal done
+        found[live.activity_id] = replace(live, merchants=await api.merchant_ids(live.activity_id))
+        done += 1
+        on_progress(done, len(found))
+
+    try:
+        async with asyncio.TaskGroup() as reads:
+            async for live in _listed(api, ownership.adopted):
+                found[live.activity_id] = live
+                if ownership.key_of(live) is not None and not live.ended(now):
+                    reads.create_task(complete(live))
+                else:
+                    done += 1
+                    on_progress(done, len(found))
+    except ExceptionGroup as failures:
+        # The first failure ended the read and the others with it: one cause is what a person can mend.
+        raise failures.exceptions[0] from failures
+    return tuple(found.values())
+
+
+async def _listed(api: PayGiftApi, adopted: Iterable[str]) -> AsyncIterator[LiveActivity]:
+    """The whole list as it arrives, then those adopted activities which it does not show.
+
+    Whether it shows the ones made on the web platform is unknown (API §9 8), so they are asked for by id.
+    """
+    missing = set(adopted)
+    async for item in api.activities():
+        missing.discard(item.activity_id)
+        yield live_activity(item)
+    for activity_id in sorted(missing):
+        try:
+            yield live_activity(await api.detail(activity_id))
+        except ApiError as error:
+            if error.status != 404:
+                raise

@@ -1,0 +1,67 @@
+"""A plan's operations as plain data, and the digest that says whether two plans would do the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+
+from reconciler.activity import Image
+from reconciler.change import Operation, Plan
+from reconciler.identity import canonical_json, instant
+
+
+def plan_digest(plan: Plan) -> str:
+    """64 hex digits: SHA-256 over the canonical JSON of the operations with their preconditions.
+
+    No prose, no clock and no order of files goes into it. The same plan made on another machine or a minute later has
+    the same digest.
+    """
+    steps = [_without_paths(operation_data(operation)) for operation in plan.operations]
+    return hashlib.sha256(canonical_json([plan.namespace, steps]).encode()).hexdigest()
+
+
+def _without_paths(data: object) -> object:
+    """A picture is its bytes, wherever the file lies."""
+    match data:
+        case dict():
+            return {name: _without_paths(value) for name, value in data.items() if name != "path"}
+        case list():
+            return [_without_paths(item) for item in data]
+    return data
+
+
+def operation_data(operation: Operation) -> dict[str, object]:
+    """One operation as JSON-ready data; ``operation`` names its type."""
+    data = plan_data(operation)
+    assert isinstance(data, dict)  # noqa: S101 - every operation is a dataclass
+    return {"operation": _OPERATION_NAMES[type(operation).__name__], **data}
+
+
+_OPERATION_NAMES = {
+    "UploadImage": "upload_image",
+    "CreateActivity": "create",
+    "AddMerchants": "add_merchants",
+    "DeleteMerchants": "delete_merchants",
+    "TerminateActivity": "terminate",
+}
+
+
+def plan_data(value: object) -> object:
+    """Any value of a plan as JSON-ready data: dataclasses become mappings, instants RFC 3339 text in UTC."""
+    match value:
+        case Image():
+            return {"url": value.url} if value.url else {"sha256": value.sha256, "path": value.path}
+        case datetime():
+            return instant(value)
+        case Enum():
+            return value.value
+        case tuple() | list():
+            return [plan_data(item) for item in value]
+        case Mapping():
+            return {str(name): plan_data(item) for name, item in value.items()}
+    if is_dataclass(value):
+        return {field.name: plan_data(getattr(value, field.name)) for field in fields(value)}
+    return value

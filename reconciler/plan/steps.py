@@ -1,0 +1,61 @@
+"""The operations that bring one activity about, in the order in which they must happen (design §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from reconciler.activity import DesiredActivity, LiveActivity
+from reconciler.change import (
+    MERCHANTS_PER_CALL,
+    ActivityOperation,
+    AddMerchants,
+    CreateActivity,
+    DeleteMerchants,
+    Precondition,
+    TerminateActivity,
+    TerminateReason,
+)
+from reconciler.identity import merchants_digest, number_of, terms_digest
+
+
+def create(namespace: str, desired: DesiredActivity) -> Iterator[ActivityOperation]:
+    """The create with its first 500 merchants, then the rest."""
+    number = str(number_of(namespace, desired))
+    first, *rest = _chunks(desired.merchants)
+    yield CreateActivity(desired.key, number, desired.terms, first)
+    yield from (AddMerchants(desired.key, "", number, chunk) for chunk in rest)
+
+
+def change_merchants(desired: DesiredActivity, live: LiveActivity) -> Iterator[ActivityOperation]:
+    """Adds before deletes, at most 500 merchants each, so that nobody goes without for a moment."""
+    before = set(live.merchants or ())
+    wanted = set(desired.merchants)
+    for chunk in _chunks(sorted(wanted - before)):
+        yield AddMerchants(
+            desired.key, live.activity_id, live.out_request_no, chunk, _precondition(live, before)
+        )
+        before |= set(chunk)
+    for chunk in _chunks(sorted(before - wanted)):
+        yield DeleteMerchants(
+            desired.key, live.activity_id, live.out_request_no, chunk, _precondition(live, before)
+        )
+        before -= set(chunk)
+
+
+def terminate(key: str, live: LiveActivity, reason: TerminateReason) -> TerminateActivity:
+    return TerminateActivity(key, live.activity_id, live.out_request_no, reason, _precondition(live))
+
+
+def _precondition(live: LiveActivity, merchants: Iterable[str] | None = None) -> Precondition:
+    return Precondition(
+        activity_id=live.activity_id,
+        activity_status=live.activity_status,
+        terms_digest=terms_digest(live.terms) if live.terms is not None else "",
+        merchants_digest=merchants_digest(merchants) if merchants is not None else "",
+    )
+
+
+def _chunks(merchants: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    ordered = tuple(merchants)
+    for start in range(0, len(ordered), MERCHANTS_PER_CALL):
+        yield ordered[start : start + MERCHANTS_PER_CALL]

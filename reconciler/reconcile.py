@@ -1,0 +1,269 @@
+"""The wiring: one function per command, usable from Python without a terminal.
+
+A command opens an ``Account`` (the real one, or the sandbox), loads a project, and calls one of ``plan``, ``apply``,
+``status`` and ``show``. Nothing here decides; everything here connects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.activity import DesiredActivity, LiveActivity
+from reconciler.errors import UsageError
+from reconciler.identity import Ownership
+
+if TYPE_CHECKING:
+    from reconciler.apply import Patience
+    from reconciler.change import Plan, Report
+    from reconciler.load import Project
+    from reconciler.sandbox.server import Control
+    from reconciler.settings import Remote
+    from reconciler.wechatpay.api import PayGiftApi
+
+Clock = Callable[[], datetime]
+Progress = Callable[[int, int], None]
+SANDBOX_FOLDER = Path(".paygift") / "sandbox"
+STOCKS_FILE = "sandbox-stocks.json"
+
+
+def system_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def _no_progress(done: int, total: int) -> None:
+    """Nobody is watching."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A connected account: the API, and the clock that is valid there."""
+
+    api: PayGiftApi
+    clock: Clock
+
+
+@asynccontextmanager
+async def connect(remote: Remote, clock: Clock = system_clock) -> AsyncIterator[Account]:
+    """A client for ``remote``, closed at the end. Nothing is sent before the first call."""
+    from reconciler.wechatpay.api import PayGiftApi
+    from reconciler.wechatpay.client import Client
+
+    async with Client(remote.credentials, base_url=remote.base_url) as client:
+        yield Account(PayGiftApi(client), clock)
+
+
+async def plan(
+    account: Account,
+    project: Project,
+    *,
+    allow: Iterable[str] = (),
+    on_progress: Progress = _no_progress,
+) -> Plan:
+    """The plan for ``project`` at the account's present moment. ``allow`` waives refusals: CODE or CODE:KEY."""
+    _, made = await _read_and_plan(account, project, allow, on_progress)
+    return made
+
+
+async def apply(
+    account: Account,
+    project: Project,
+    made: Plan,
+    *,
+    patience: Patience | None = None,
+    on_progress: Progress = _no_progress,
+) -> Report:
+    """Do what ``made`` says. Raises RefusedError before anything is written if it holds open refusals."""
+    from reconciler.apply import apply_plan
+    from reconciler.load import read_image
+
+    return await apply_plan(
+        account.api,
+        made,
+        read_image=lambda image: read_image(project.root, image),
+        clock=account.clock,
+        patience=patience,
+        on_progress=on_progress,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The account beside the specs: every live activity with the key that manages it, and what a plan would do."""
+
+    now: datetime
+    desired: tuple[DesiredActivity, ...]
+    live: tuple[tuple[str | None, LiveActivity], ...]
+    plan: Plan
+
+
+async def status(account: Account, project: Project, *, on_progress: Progress = _no_progress) -> Status:
+    """Managed, unmanaged and ended activities, ours first, by key and then by id."""
+    live, made = await _read_and_plan(account, project, (), on_progress)
+    ownership = Ownership.of(project.namespace, project.activities)
+    keyed = ((ownership.key_of(activity), activity) for activity in live)
+    ordered = sorted(keyed, key=lambda pair: (pair[0] is None, pair[0] or "", pair[1].activity_id))
+    return Status(made.made_at, project.activities, tuple(ordered), made)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One activity from all sides. ``goods`` are goods ids by activity id, empty for full-send activities."""
+
+    desired: DesiredActivity | None
+    live: tuple[LiveActivity, ...]
+    goods: Mapping[str, tuple[str, ...]]
+    now: datetime
+
+
+async def show(account: Account, project: Project, name: str) -> Shown:
+    """The spec and the live activities of a key, or one activity by its id. Raises UsageError if there is neither."""
+    from dataclasses import replace
+
+    from reconciler.live import read_live
+
+    now = account.clock()
+    desired = next((activity for activity in project.activities if activity.key == name), None)
+    everything = await read_live(
+        account.api, namespace=project.namespace, desired=project.activities, now=now
+    )
+    ownership = Ownership.of(project.namespace, project.activities)
+    mine = [live for live in everything if name in (ownership.key_of(live), live.activity_id)]
+    if desired is None and not mine:
+        keys = ", ".join(activity.key for activity in project.activities)
+        raise UsageError(
+            f"There is no spec and no live activity called {name!r}.",
+            remedy=f"Give an activity_id or one of: {keys}.",
+        )
+    complete = [
+        live
+        if live.merchants is not None
+        else replace(live, merchants=await account.api.merchant_ids(live.activity_id))
+        for live in mine
+    ]
+    goods = {
+        live.activity_id: tuple([item.goods_id async for item in account.api.goods(live.activity_id)])
+        for live in mine
+    }
+    return Shown(desired, tuple(complete), goods, now)
+
+
+async def _read_and_plan(
+    account: Account, project: Project, allow: Iterable[str], on_progress: Progress
+) -> tuple[tuple[LiveActivity, ...], Plan]:
+    from reconciler.live import read_live
+    from reconciler.plan import make_plan
+    from reconciler.policy import Policy
+
+    now = account.clock()
+    live = await read_live(
+        account.api,
+        namespace=project.namespace,
+        desired=project.activities,
+        now=now,
+        on_progress=on_progress,
+    )
+    policy = Policy(on_removed=project.policy.on_removed, allow=frozenset(allow))
+    return live, make_plan(project.activities, live, namespace=project.namespace, now=now, policy=policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a command works with: the project, and the account it is for."""
+
+    project: Project
+    remote: Remote
+    clock: Clock
+
+
+@contextmanager
+def open_session(root: Path, environ: Mapping[str, str], *, use_sandbox: bool) -> Iterator[Session]:
+    """The project in ``root``, with the account that the environment names, or with the sandbox beside it.
+
+    Raises ProjectError and CredentialsError before anything is sent.
+    """
+    from reconciler.load import load_project
+    from reconciler.settings import remote_from
+
+    if not use_sandbox:
+        project = load_project(root, now=system_clock())
+        yield Session(project, remote_from(environ), system_clock)
+        return
+    with sandbox(root / SANDBOX_FOLDER) as local:
+        project = load_project(root, now=local.clock())
+        seed(local, project)
+        yield Session(project, local.remote, local.clock)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRemote:
+    """A sandbox that runs: how to reach it as a client, its clock, and its controls."""
+
+    remote: Remote
+    clock: Clock
+    control: Control
+
+
+@contextmanager
+def sandbox(directory: Path) -> Iterator[LocalRemote]:
+    """The sandbox of ``directory``: the one that is being served from it, or else one for as long as this lasts."""
+    from reconciler.sandbox.server import Sandbox, find_running
+
+    running = find_running(directory)
+    if running is not None:
+        yield _local_remote(running)
+        return
+    with Sandbox(directory) as embedded:
+        yield _local_remote(embedded)
+
+
+def _local_remote(control: Control) -> LocalRemote:
+    from reconciler.settings import Remote
+    from reconciler.wechatpay.keys import Credentials, load_private_key
+
+    credentials = Credentials(
+        mchid=control.mchid,
+        serial_no=control.serial_no,
+        private_key=load_private_key(control.private_key_pem, where="the sandbox's private key"),
+        apiv3_key=control.apiv3_key.encode(),
+    )
+    # Asked once: the sandbox's clock runs at the speed of ours, so the distance stays.
+    ahead = control.now() - system_clock()
+    return LocalRemote(
+        Remote(credentials, control.base_url), clock=lambda: system_clock() + ahead, control=control
+    )
+
+
+def seed(local: LocalRemote, project: Project) -> int:
+    """Give the sandbox the coupon stocks that the specs name, and say how many were new.
+
+    They come from the project's ``sandbox-stocks.json`` where it has them; the rest is made up.
+    """
+    from reconciler.seed import stocks_for
+
+    made_up = {str(stock["stock_id"]): stock for stock in stocks_for(project.activities, local.control.mchid)}
+    given = {str(stock["stock_id"]): stock for stock in _stocks_file(project.root)}
+    return local.control.seed(list({**made_up, **given}.values()))
+
+
+def _stocks_file(root: Path) -> list[dict[str, object]]:
+    import json
+
+    path = root / STOCKS_FILE
+    if not path.exists():
+        return []
+    try:
+        stocks = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path} cannot be read: {error}.", remedy="It must be a JSON list of stocks."
+        ) from error
+    if not isinstance(stocks, list) or not all(
+        isinstance(each, dict) and "stock_id" in each for each in stocks
+    ):
+        raise UsageError(f"{path} must be a JSON list of stocks, each with a stock_id.")
+    return stocks

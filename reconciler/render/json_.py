@@ -1,0 +1,117 @@
+"""Plans and reports as JSON for programs. ``format_version`` changes its first number when a reader must change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from reconciler.change import Finding, Outcome, Plan, Report
+from reconciler.errors import Problem
+from reconciler.plan import operation_data, plan_data, plan_digest
+from reconciler.render.status import StatusRow
+from reconciler.render.view import finding_text
+
+FORMAT_VERSION: Final = "1.0"
+
+
+def plan_json(plan: Plan) -> dict[str, object]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "plan",
+        "namespace": plan.namespace,
+        "made_at": plan_data(plan.made_at),
+        "valid_until": plan_data(plan.valid_until),
+        "digest": plan_digest(plan),
+        "findings": [_finding(finding) for finding in plan.findings],
+        "uploads": [operation_data(upload) for upload in plan.uploads],
+        "changes": [
+            {
+                "key": change.key,
+                "kind": change.kind.value,
+                "activity_name": change.activity_name,
+                "source": plan_data(change.source),
+                "differences": plan_data(change.differences),
+                "operations": [operation_data(step) for step in change.operations],
+                "clocks": plan_data(change.clocks),
+                "coverage": plan_data(change.coverage),
+                "merchants_before": change.merchants_before,
+                "merchants_after": change.merchants_after,
+            }
+            for change in plan.changes
+        ],
+        "counts": _counts(plan),
+    }
+
+
+def report_json(report: Report) -> dict[str, object]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "report",
+        "plan_digest": plan_digest(report.plan),
+        "started_at": plan_data(report.started_at),
+        "finished_at": plan_data(report.finished_at),
+        "complete": report.complete,
+        "outcomes": [_outcome(outcome) for outcome in report.outcomes],
+    }
+
+
+def problems_json(problems: Sequence[Problem], *, specs: int) -> dict[str, object]:
+    """What `validate` found: ``specs`` that are fine, or every problem with its place."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "problems",
+        "specs": specs,
+        "problems": [
+            {
+                "file": problem.file,
+                "line": problem.line,
+                "column": problem.column,
+                "path": problem.path,
+                "code": problem.code,
+                "message": problem.message,
+            }
+            for problem in problems
+        ],
+    }
+
+
+def status_json(rows: Sequence[StatusRow], plan: Plan) -> dict[str, object]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "status",
+        "activities": plan_data(tuple(rows)),
+        "counts": _counts(plan),
+    }
+
+
+def _counts(plan: Plan) -> dict[str, int]:
+    return {"managed": plan.managed, "unchanged": plan.unchanged, "unmanaged": plan.unmanaged}
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    return {
+        "code": finding.code,
+        "severity": finding.severity.value,
+        "key": finding.key,
+        "facts": plan_data(finding.facts),
+        "source": plan_data(finding.source),
+        "waived": finding.waived,
+        "text": finding_text(finding),
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, object]:
+    return {
+        "operation": operation_data(outcome.operation),
+        "status": outcome.status.value,
+        "activity_id": outcome.activity_id,
+        "reason": outcome.reason,
+        "request_id": outcome.request_id,
+        "rejections": plan_data(outcome.rejections),
+    }
+
+
+def dumps(data: object) -> str:
+    """JSON for people too: indented, Chinese as it is, and a newline at the end."""
+    return json.dumps(data, ensure_ascii=False, indent=2) + "\n"

@@ -1,0 +1,159 @@
+"""Views as text for a terminal or a log. All text that came from elsewhere is escaped here, in ``safe``.
+
+Colour is the caller's decision. Columns are aligned by the width that a terminal gives to characters, so that Chinese
+names stand in line.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from rich.cells import cell_len
+
+from reconciler.change import OutcomeStatus, Severity
+from reconciler.render.view import Block, FindingView, Line, OutcomeView, PlanView, ReportView
+
+_CODES: Final[dict[str, str]] = {
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "dim": "2",
+    "bold": "1",
+}
+_SYMBOL_COLOURS: Final[dict[str, str]] = {
+    "+": "green",
+    "-": "red",
+    "~": "yellow",
+    "-/+": "yellow",
+    "!": "red",
+}
+_SEVERITY_COLOURS: Final[dict[Severity, str]] = {
+    Severity.REFUSAL: "red",
+    Severity.ERROR: "red",
+    Severity.WARNING: "yellow",
+    Severity.NOTE: "dim",
+}
+_OUTCOME_SYMBOLS: Final[dict[OutcomeStatus, tuple[str, str]]] = {
+    OutcomeStatus.DONE: ("✓", "green"),
+    OutcomeStatus.ALREADY_DONE: ("✓", "green"),
+    OutcomeStatus.PARTIAL: ("!", "yellow"),
+    OutcomeStatus.FAILED: ("✗", "red"),
+    OutcomeStatus.UNKNOWN: ("?", "red"),
+    OutcomeStatus.NOT_STARTED: ("·", "dim"),
+}
+
+
+class Pen:
+    """Writes styled text, or plain text where ``colour`` is off."""
+
+    def __init__(self, *, colour: bool) -> None:
+        self._colour = colour
+
+    def __call__(self, text: str, style: str = "") -> str:
+        if not self._colour or not style or not text:
+            return text
+        return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
+
+
+def safe(text: str) -> str:
+    """``text`` without anything that could move a terminal's cursor, hide or reorder what is read.
+
+    Control and format characters (Unicode categories Cc and Cf) are shown as ``\\x1b``-like escapes.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in ("Cc", "Cf")
+        else character
+        for character in text
+    )
+
+
+def plan_text(view: PlanView, *, digest: str, colour: bool = False, notes: bool = False) -> str:
+    """The plan as reviewers read it: refusals first, then warnings, a block per activity, one summary line last."""
+    pen = Pen(colour=colour)
+    parts = [
+        *(_finding(each, pen) for each in view.findings if notes or each.severity is not Severity.NOTE),
+        *(_block(block, pen) for block in view.blocks),
+    ]
+    if view.uploads:
+        parts.append("\n".join(_line(line, pen, indent=0) for line in view.uploads))
+    hidden = 0 if notes else sum(each.severity is Severity.NOTE for each in view.findings)
+    parts.append(_last_lines(view, digest, hidden, pen))
+    return "\n\n".join(parts) + "\n"
+
+
+def _last_lines(view: PlanView, digest: str, hidden: int, pen: Pen) -> str:
+    lines = []
+    if view.valid_until and view.blocks:
+        lines.append(pen(f"Digest {digest[:12]}, valid until {view.valid_until} Beijing time.", "dim"))
+    noted = f" {hidden} note{'s' if hidden > 1 else ''}: --notes." if hidden else ""
+    lines.append(pen(view.summary, "bold") + noted)
+    return "\n".join(lines)
+
+
+def _finding(finding: FindingView, pen: Pen) -> str:
+    head = pen(
+        f"{'waived' if finding.waived else finding.severity.value} {finding.code}",
+        _SEVERITY_COLOURS[finding.severity],
+    )
+    where = " ".join(
+        safe(part) for part in (finding.key, f"({finding.source})" if finding.source else "") if part
+    )
+    text = f"{head} {where}".rstrip() + f"\n  {safe(finding.text)}"
+    if finding.waiver and not finding.waived:
+        text += f"\n  {pen(f'To waive it: --allow {safe(finding.waiver)}', 'dim')}"
+    return text
+
+
+def _block(block: Block, pen: Pen) -> str:
+    head = f"{block.symbol} {safe(block.key)}  {safe(block.activity_name)}".rstrip()
+    title = f"{pen(head, _SYMBOL_COLOURS[block.symbol])}  {pen(safe(block.source), 'dim')}"
+    return "\n".join((title, *(_line(line, pen) for line in block.lines)))
+
+
+def _line(line: Line, pen: Pen, *, indent: int = 4) -> str:
+    symbol = pen(line.symbol or " ", _SYMBOL_COLOURS.get(line.symbol, ""))
+    text = safe(line.text)
+    if line.old is not None:
+        text = f"{safe(line.old)} → {text}"
+    label = f"{line.label}: " if line.label else ""
+    return f"{' ' * indent}{symbol} {label}{text}"
+
+
+def report_text(view: ReportView, *, colour: bool = False) -> str:
+    """What came of each operation, the rejected merchants with the server's reasons, and what to do next."""
+    pen = Pen(colour=colour)
+    lines = [line for outcome in view.outcomes for line in _outcome_lines(outcome, pen)]
+    lines.append(pen(view.summary, "bold"))
+    if view.advice:
+        lines.append(view.advice)
+    return "\n".join(lines) + "\n"
+
+
+def _outcome_lines(outcome: OutcomeView, pen: Pen) -> Iterator[str]:
+    symbol, style = _OUTCOME_SYMBOLS[outcome.status]
+    key = f"{safe(outcome.key)}: " if outcome.key else ""
+    status = "" if outcome.status is OutcomeStatus.DONE else f" — {outcome.status.value}"
+    trace = f" (Request-ID {safe(outcome.request_id)})" if outcome.request_id and status else ""
+    yield f"{pen(symbol, style)} {key}{safe(outcome.text)}{status}{trace}"
+    if outcome.reason:
+        yield f"    {safe(outcome.reason)}"
+    for mchid, reason in outcome.rejections:
+        yield f"    {safe(mchid)}: {safe(reason)}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns under their heads, two spaces apart, escaped, aligned by display width."""
+    cells = [list(head), *([safe(cell) for cell in row] for row in rows)]
+    widths = [max(cell_len(row[column]) for row in cells) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in cells
+    )

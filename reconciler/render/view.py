@@ -1,0 +1,268 @@
+"""What is said about a plan or a report, in which order, before any dress. Pure data; nothing is escaped here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Final
+
+from reconciler.activity import FIELD_PATHS, Terms
+from reconciler.change import (
+    ActivityChange,
+    AddMerchants,
+    ChangeKind,
+    CreateActivity,
+    DeleteMerchants,
+    Finding,
+    Operation,
+    Outcome,
+    OutcomeStatus,
+    Plan,
+    Report,
+    Severity,
+    TerminateActivity,
+    UploadImage,
+)
+from reconciler.render import wording
+from reconciler.render.values import beijing, merchants, span, value
+
+SYMBOLS: Final[dict[ChangeKind, str]] = {
+    ChangeKind.CREATE: "+",
+    ChangeKind.UPDATE: "~",
+    ChangeKind.TERMINATE: "-",
+    ChangeKind.REPLACE: "-/+",
+}
+COUNTED: Final[dict[ChangeKind, str]] = {
+    ChangeKind.CREATE: "to create",
+    ChangeKind.UPDATE: "to change",
+    ChangeKind.REPLACE: "to replace",
+    ChangeKind.TERMINATE: "to terminate",
+}
+_LEFT_OUT_OF_NEW: Final = frozenset({"award_type", "merchant_option"})
+"""Fields that have one possible value, so that showing them says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a block. ``symbol`` is ``+ - ~ !`` or empty; ``old`` is shown before ``new`` when there is one."""
+
+    symbol: str
+    label: str
+    text: str = ""
+    old: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Everything about one activity. ``symbol`` is one of SYMBOLS."""
+
+    symbol: str
+    key: str
+    activity_name: str
+    source: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingView:
+    """One finding in words. ``waiver`` is what --allow takes, for a refusal."""
+
+    severity: Severity
+    code: str
+    key: str
+    text: str
+    source: str
+    waiver: str = ""
+    waived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """A whole plan: refusals, then warnings, then a block per activity, then uploads, notes and one summary line."""
+
+    findings: tuple[FindingView, ...]
+    blocks: tuple[Block, ...]
+    uploads: tuple[Line, ...]
+    summary: str
+    valid_until: str
+
+
+def plan_view(plan: Plan) -> PlanView:
+    return PlanView(
+        findings=tuple(_finding_view(finding) for finding in plan.findings),
+        blocks=tuple(_block(change, plan.made_at) for change in plan.changes),
+        uploads=tuple(Line("+", "upload", upload.path) for upload in plan.uploads),
+        summary=_summary(plan),
+        valid_until=beijing(plan.valid_until) if plan.valid_until else "",
+    )
+
+
+def finding_text(finding: Finding) -> str:
+    """The sentence of a finding, its facts in human units."""
+    facts = {name: _fact(fact) for name, fact in finding.facts.items()}
+    return wording.FINDINGS[finding.code].format(key=finding.key, **facts)
+
+
+def _fact(fact: object) -> str:
+    if isinstance(fact, datetime):
+        return beijing(fact)
+    if isinstance(fact, list | tuple):
+        return ", ".join(str(item) for item in fact)
+    return str(fact)
+
+
+def _finding_view(finding: Finding) -> FindingView:
+    refusal = finding.severity is Severity.REFUSAL
+    waiver = f"{finding.code}:{finding.key}" if finding.key else finding.code
+    return FindingView(
+        severity=finding.severity,
+        code=finding.code,
+        key=finding.key,
+        text=finding_text(finding),
+        source=str(finding.source or ""),
+        waiver=waiver if refusal else "",
+        waived=finding.waived,
+    )
+
+
+def _block(change: ActivityChange, now: datetime) -> Block:
+    return Block(
+        symbol=SYMBOLS[change.kind],
+        key=change.key,
+        activity_name=change.activity_name,
+        source=str(change.source) if change.source else "(its spec is gone)",
+        lines=(
+            *_difference_lines(change),
+            *(line for step in change.operations for line in _operation_lines(step, change)),
+            *_time_lines(change, now),
+        ),
+    )
+
+
+def _difference_lines(change: ActivityChange) -> Iterator[Line]:
+    for difference in change.differences:
+        path = difference.path
+        yield Line("~", path, value(path, difference.desired), old=value(path, difference.live))
+
+
+def _operation_lines(step: Operation, change: ActivityChange) -> Iterator[Line]:
+    match step:
+        case CreateActivity():
+            yield Line("+", "create", step.out_request_no)
+            if change.kind is ChangeKind.CREATE:
+                yield from _terms_lines(step.terms)
+            yield Line("+", "merchants", f"{change.merchants_after:,}: {merchants(step.merchants)}")
+        case AddMerchants() if step.activity_id:
+            total = f"{change.merchants_before:,} → {change.merchants_after:,}"
+            yield Line(
+                "+", "add merchants", f"{len(step.merchants):,}: {merchants(step.merchants)} ({total})"
+            )
+        case AddMerchants():
+            yield Line("+", "add merchants", f"{len(step.merchants):,} more, as one call takes at most 500")
+        case DeleteMerchants():
+            total = f"{change.merchants_before:,} → {change.merchants_after:,}"
+            yield Line(
+                "-", "delete merchants", f"{len(step.merchants):,}: {merchants(step.merchants)} ({total})"
+            )
+        case TerminateActivity():
+            reason = wording.TERMINATE_REASONS[step.reason]
+            yield Line("-", "terminate", f"{step.activity_id} ({reason}); {wording.IRREVERSIBLE}")
+        case UploadImage():
+            yield Line("+", "upload", step.path)
+
+
+def _terms_lines(terms: Terms) -> Iterator[Line]:
+    """What a new activity will say and give, in the order of the API's fields; absent fields are left out."""
+    for field in fields(Terms):
+        content = getattr(terms, field.name)
+        if field.name in _LEFT_OUT_OF_NEW or content in (None, "", ()):
+            continue
+        path = FIELD_PATHS[field.name]
+        yield Line("+", path, value(path, content))
+
+
+def _time_lines(change: ActivityChange, now: datetime) -> Iterator[Line]:
+    for clock in change.clocks:
+        seconds = abs((clock.at - now).total_seconds())
+        yield Line("", "", wording.CLOCKS[clock.code].format(span=span(seconds), at=beijing(clock.at)))
+    if change.coverage is not None:
+        gap = change.coverage.gap_seconds
+        create_first = isinstance(change.operations[0], CreateActivity)
+        order = "create_first" if create_first else "terminate_first"
+        text = wording.COVERAGE_GAP.format(span=span(gap)) if gap else wording.COVERAGE_NONE[order]
+        yield Line("!" if gap else "", "", text)
+
+
+def _summary(plan: Plan) -> str:
+    rest = f"{plan.unchanged:,} unchanged, {plan.unmanaged:,} unmanaged"
+    if plan.empty:
+        return f"No changes. {rest[0].upper()}{rest[1:]}."
+    counts = Counter(change.kind for change in plan.changes)
+    parts = [f"{counts[kind]:,} {words}" for kind, words in COUNTED.items() if counts[kind]]
+    return f"Plan: {', '.join(parts)}; {rest}."
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeView:
+    """One operation and what came of it. ``rejections`` are (mchid, the server's reason)."""
+
+    status: OutcomeStatus
+    key: str
+    text: str
+    reason: str
+    request_id: str
+    rejections: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportView:
+    outcomes: tuple[OutcomeView, ...]
+    summary: str
+    advice: str
+
+
+def report_view(report: Report) -> ReportView:
+    counts = Counter(outcome.status for outcome in report.outcomes)
+    parts = [f"{counts[status]:,} {status.value}" for status in OutcomeStatus if counts[status]]
+    return ReportView(
+        outcomes=tuple(_outcome_view(outcome) for outcome in report.outcomes),
+        summary=f"Applied: {', '.join(parts)}." if parts else "Nothing to apply.",
+        advice="" if report.complete else _advice(report.left()),
+    )
+
+
+def _outcome_view(outcome: Outcome) -> OutcomeView:
+    return OutcomeView(
+        status=outcome.status,
+        key=getattr(outcome.operation, "key", ""),
+        text=_operation_words(outcome.operation, outcome.activity_id),
+        reason=outcome.reason,
+        request_id=outcome.request_id,
+        rejections=tuple((each.mchid, each.invalid_reason) for each in outcome.rejections),
+    )
+
+
+def _operation_words(operation: Operation, activity_id: str) -> str:
+    match operation:
+        case UploadImage():
+            return f"upload {operation.path}"
+        case CreateActivity():
+            return f"create {operation.out_request_no}" + (f" as {activity_id}" if activity_id else "")
+        case AddMerchants():
+            return f"add {len(operation.merchants):,} merchants to {activity_id or 'the new activity'}"
+        case DeleteMerchants():
+            return f"delete {len(operation.merchants):,} merchants from {activity_id}"
+        case TerminateActivity():
+            return f"terminate {operation.activity_id}"
+
+
+def _advice(left: Iterable[Outcome]) -> str:
+    rejected = any(outcome.rejections for outcome in left)
+    if rejected:
+        return (
+            "Something is left. Take the rejected merchants out of the spec, or have them allowed on the merchant "
+            "platform, and run `paygift apply` again."
+        )
+    return "Something is left. Run `paygift plan` to see what, and `paygift apply` to go on."

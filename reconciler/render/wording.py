@@ -1,0 +1,93 @@
+"""The sentences that people read, by code. A second language is a second catalogue.
+
+Templates take the finding's facts by name, and ``key``. Each says what is so, and then what can be done.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FINDINGS: Final[dict[str, str]] = {
+    "ADOPT_ENDED": (
+        "activity {activity_id}, which this spec adopts, has ended. "
+        "Remove `adopt` to create a new activity, or remove the spec."
+    ),
+    "ADOPT_NOT_FOUND": (
+        "activity {activity_id}, which this spec adopts, does not exist on this account. "
+        "Correct `adopt`, or remove it to create a new activity."
+    ),
+    "ADOPT_NOT_FULL_SEND": (
+        "activity {activity_id}, which this spec adopts, is a {activity_type}; "
+        "only FULL_SEND_ACT_TYPE can be managed. Remove `adopt`."
+    ),
+    "CREATION_FAILED": (
+        "WeChat Pay failed to create activity {activity_id}, and its request number is spent. "
+        "Find out why on the merchant platform, then set `generation: {next_generation}` to try again."
+    ),
+    "GENERATION_NOT_NEEDED": (
+        "the same terms already run as activity {activity_id}, generation {generation}; nothing to do."
+    ),
+    "LIVE_TERMS_DIFFER": (
+        "activity {activity_id} carries the request number of these terms but shows other ones: "
+        "it was not created by paygift as the spec stands. Set `generation: {next_generation}` to replace it."
+    ),
+    "LOOKS_RENAMED": (
+        "this spec has the terms of {former}, whose spec is gone and whose activity {activity_id} would be terminated. "
+        "If the file was only renamed, write `renamed_from: [{former}]` in it and nothing ends; if not, waive it."
+    ),
+    "NO_SPECS": (
+        "there are no specs at all, while {managed} managed activities live; all of them would be terminated. "
+        "If that is meant, waive it; if not, look at `activities:` in paygift.yaml and at the checkout."
+    ),
+    "NUMBER_USED": (
+        "these terms already ran as activity {activity_id}, which has ended ({activity_status}). What has ended "
+        "never comes back by itself: set `generation: {next_generation}` to run them again."
+    ),
+    "PAUSED": (
+        "activity {activity_id} was paused outside paygift. It can be resumed on the merchant platform only."
+    ),
+    "PROTECTED": (
+        "activity {activity_id} is protected and would be terminated. Set `protect: false` in its spec, or waive it."
+    ),
+    "REMOVED_SPEC": (
+        "the spec is gone and `on_removed: refuse` is set: {activity_ids} would be terminated. "
+        "Restore the spec, set `state: terminated` in it, or waive it."
+    ),
+    "REMOVED_SPEC_IGNORED": (
+        "the spec is gone and `on_removed: ignore` is set: {activity_ids} keeps running."
+    ),
+    "REPLACES_RUNNING": (
+        "{activity_ids} is running and will be terminated for ever; its terms cannot be edited, only replaced."
+    ),
+    "SPEC_ENDED": "its end_time {end_time} has passed; the spec can be removed.",
+    "STATUS_UNKNOWN": (
+        "activity {activity_id} has the status {activity_status}, which paygift does not know; it is taken to be live."
+    ),
+    "TERMS_UNREADABLE": (
+        "the terms of {activity_ids} cannot be read, so nothing can be compared. `paygift show {key}` prints them as "
+        "WeChat Pay sends them."
+    ),
+}
+
+TERMINATE_REASONS: Final[dict[str, str]] = {
+    "removed": "its spec is gone",
+    "state": "its spec says state: terminated",
+    "ended": "its spec's end_time has passed",
+    "replaced": "replaced by the activity above",
+    "superseded": "its successor is already live",
+}
+
+CLOCKS: Final[dict[str, str]] = {
+    "begins": "begins in {span} ({at}); its terms cannot be edited once it is created",
+    "begun": "its begin_time {at} has passed: it starts at once, and its terms cannot be edited after that",
+    "ends": "running; would end by itself in {span} ({at})",
+    "cancelled": "has not begun; would have begun in {span} ({at})",
+}
+
+IRREVERSIBLE: Final = "a termination cannot be undone"
+
+COVERAGE_GAP: Final = "gap: nothing is given for {span}, between the termination and the new begin_time"
+COVERAGE_NONE: Final[dict[str, str]] = {
+    "create_first": "no gap: the old activity ends once the new one is seen; both run for that moment",
+    "terminate_first": "no gap but the moment between the two calls",
+}

@@ -1,0 +1,73 @@
+"""Where WeChat Pay is and who we are there: read from the environment, checked, and never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from reconciler.errors import CredentialsError
+from reconciler.wechatpay.client import BASE_URL
+from reconciler.wechatpay.keys import Credentials, load_private_key, load_public_key
+
+Key = TypeVar("Key")
+REMEDY: Final = "See README.md, “Credentials”; `paygift --sandbox …` needs none."
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A WeChat Pay to talk to. The repr of ``credentials`` holds no secret."""
+
+    credentials: Credentials
+    base_url: str = BASE_URL
+
+
+def remote_from(environ: Mapping[str, str]) -> Remote:
+    """The remote that the ``PAYGIFT_…`` variables name.
+
+    Raises CredentialsError that lists every variable which is missing, or says what is wrong with one.
+    """
+    missing = [name for name in ("PAYGIFT_MCHID", "PAYGIFT_SERIAL_NO") if not environ.get(name)]
+    if not _either(environ, "PAYGIFT_PRIVATE_KEY"):
+        missing.append("PAYGIFT_PRIVATE_KEY or PAYGIFT_PRIVATE_KEY_FILE")
+    public_key = _either(environ, "PAYGIFT_PUBLIC_KEY")
+    if not public_key and not environ.get("PAYGIFT_APIV3_KEY"):
+        missing.append("PAYGIFT_APIV3_KEY (or PAYGIFT_PUBLIC_KEY_ID with PAYGIFT_PUBLIC_KEY)")
+    if bool(public_key) != bool(environ.get("PAYGIFT_PUBLIC_KEY_ID")):
+        missing.append(
+            "PAYGIFT_PUBLIC_KEY_ID" if public_key else "PAYGIFT_PUBLIC_KEY or PAYGIFT_PUBLIC_KEY_FILE"
+        )
+    if missing:
+        raise CredentialsError(f"Not set: {', '.join(missing)}.", remedy=REMEDY)
+    apiv3_key = environ.get("PAYGIFT_APIV3_KEY")
+    credentials = Credentials(
+        mchid=environ["PAYGIFT_MCHID"],
+        serial_no=environ["PAYGIFT_SERIAL_NO"],
+        private_key=_load(load_private_key, environ, "PAYGIFT_PRIVATE_KEY"),
+        apiv3_key=apiv3_key.encode() if apiv3_key else None,
+        public_key_id=environ.get("PAYGIFT_PUBLIC_KEY_ID", ""),
+        public_key=_load(load_public_key, environ, "PAYGIFT_PUBLIC_KEY") if public_key else None,
+    )
+    return Remote(credentials, environ.get("PAYGIFT_BASE_URL") or BASE_URL)
+
+
+def _either(environ: Mapping[str, str], name: str) -> bool:
+    return bool(environ.get(name) or environ.get(f"{name}_FILE"))
+
+
+def _load(load: Callable[..., Key], environ: Mapping[str, str], name: str) -> Key:
+    """A key, given as text or by the name of its file."""
+    text = environ.get(name)
+    if text:
+        # CI systems often keep the line breaks of a secret as the two characters \\n.
+        return load(text.replace("\\n", "\n"), where=name)
+    variable = f"{name}_FILE"
+    path = Path(environ[variable]).expanduser()
+    try:
+        return load(path.read_bytes(), where=f"{variable} ({path})")
+    except OSError as error:
+        raise CredentialsError(
+            f"{variable} names {path}, which cannot be read: {error.strerror}.",
+            remedy="Correct the path, or the permissions.",
+        ) from error

@@ -1,0 +1,212 @@
+"""Both directions between the shapes on the wire and our nouns. Pure.
+
+The remote's habits are translated here, and end here (design §6): what it spells in several ways becomes one, and
+what we send is spelled in one way only. Reading what was created gives back the terms it was created from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final
+
+from reconciler.activity import FULL_SEND, WHOLE_DAY, Award, DayWindow, Image, LiveActivity, Terms, Window
+from reconciler.wechatpay.wire import (
+    ActivityBaseInfo,
+    ActivityItem,
+    AdvancedSetting,
+    AvailableDayTime,
+    AvailablePeriods,
+    AvailableTime,
+    AwardItem,
+    CreateRequest,
+    FullSendRule,
+)
+
+BEIJING: Final = timezone(timedelta(hours=8))
+ALL_PERSONS: Final = "DELIVERY_ALL_PERSON"
+
+
+def live_activity(item: ActivityItem) -> LiveActivity:
+    """One element of the list, or a detail, in the types of ``activity``."""
+    return LiveActivity(
+        activity_id=item.activity_id,
+        out_request_no=item.activity_base_info.out_request_no or "",
+        activity_status=item.activity_status,
+        terms=_terms(item),
+        activity_type=item.activity_type or FULL_SEND,
+        creator_merchant_id=item.creator_merchant_id or "",
+        belong_merchant_id=item.belong_merchant_id or "",
+        create_time=_maybe_instant(item.create_time),
+        update_time=_maybe_instant(item.update_time),
+        pause_time=_maybe_instant(item.pause_time),
+        wire=item.model_dump(exclude_none=True),
+    )
+
+
+def _terms(item: ActivityItem) -> Terms | None:
+    """``None`` for the types that the API cannot create (API §1.2), and for times that are not RFC 3339."""
+    rule = item.award_send_rule.full_send_rule
+    base = item.activity_base_info
+    begin_time, end_time = _maybe_instant(base.begin_time), _maybe_instant(base.end_time)
+    if rule is None or begin_time is None or end_time is None:
+        return None
+    try:
+        available_time, available_day_time = _read_periods(
+            base.available_periods, Window(begin_time, end_time)
+        )
+    except ValueError:
+        return None
+    return _full_send_terms(
+        base,
+        rule,
+        item.advanced_setting or AdvancedSetting(),
+        Window(begin_time, end_time),
+        available_time,
+        available_day_time,
+    )
+
+
+def _full_send_terms(
+    base: ActivityBaseInfo,
+    rule: FullSendRule,
+    advanced: AdvancedSetting,
+    window: Window,
+    available_time: tuple[Window, ...],
+    available_day_time: tuple[DayWindow, ...],
+) -> Terms:
+    return Terms(
+        activity_name=base.activity_name,
+        activity_second_title=base.activity_second_title or "",
+        merchant_logo_url=Image(base.merchant_logo_url or ""),
+        background_color=_colour(base.background_color),
+        begin_time=window.begin_time,
+        end_time=window.end_time,
+        available_time=available_time,
+        available_day_time=available_day_time,
+        delivery_purpose=base.delivery_purpose or "",
+        mini_programs_appid=base.mini_programs_appid or "",
+        mini_programs_path=base.mini_programs_path or "",
+        transaction_amount_minimum=rule.transaction_amount_minimum or 0,
+        send_content=rule.send_content or "",
+        award_type=rule.award_type or "",
+        award_list=tuple(_award(award) for award in rule.award_list or ()),
+        merchant_option=rule.merchant_option or "",
+        delivery_user_category=advanced.delivery_user_category or ALL_PERSONS,
+        merchant_member_appid=advanced.merchant_member_appid or "",
+        goods_tags=tuple(sorted(set(advanced.goods_tags or ()))),
+    )
+
+
+def _award(item: AwardItem) -> Award:
+    thumbnail = Image(item.thumbnail_url) if item.thumbnail_url else None
+    return Award(item.stock_id, Image(item.original_image_url or ""), thumbnail)
+
+
+def _read_periods(
+    periods: AvailablePeriods | None, whole: Window
+) -> tuple[tuple[Window, ...], tuple[DayWindow, ...]]:
+    """Windows that narrow nothing are the same as none (API §8 9). Raises ValueError for an unreadable time."""
+    if periods is None:
+        return (), ()
+    spans = tuple(
+        sorted(
+            Window(_instant(span.begin_time), _instant(span.end_time))
+            for span in periods.available_time or ()
+        )
+    )
+    days = tuple(
+        sorted(DayWindow(day.begin_day_time, day.end_day_time) for day in periods.available_day_time or ())
+    )
+    return () if spans == (whole,) else spans, () if days == (DayWindow(*WHOLE_DAY),) else days
+
+
+def _colour(name: str | None) -> str | None:
+    """``COLOR010`` and ``Color010`` are one colour (API §1.9); hex values of old activities stay as they are."""
+    if not name:
+        return None
+    return f"Color{name[5:]}" if name[:5].lower() == "color" else name
+
+
+def _maybe_instant(text: str | None) -> datetime | None:
+    try:
+        return _instant(text) if text else None
+    except ValueError:
+        return None
+
+
+def _instant(text: str) -> datetime:
+    """RFC 3339 with or without milliseconds; a time without an offset is Beijing's. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)).astimezone(UTC)
+
+
+def create_request(
+    out_request_no: str, terms: Terms, merchants: Sequence[str], urls: Mapping[str, str]
+) -> CreateRequest:
+    """The body under which ``terms`` are created with ``merchants`` (at most 500).
+
+    The same arguments give the same bytes: times are Beijing time in whole seconds, and what is absent is left out,
+    since null is not allowed (API §1.10, §5.1).
+
+    ``urls`` gives the uploaded URL of each local picture by its SHA-256. Raises KeyError for one that is missing.
+    """
+    return CreateRequest(
+        activity_base_info=ActivityBaseInfo(
+            activity_name=terms.activity_name,
+            activity_second_title=terms.activity_second_title,
+            merchant_logo_url=_url(terms.merchant_logo_url, urls),
+            background_color=terms.background_color,
+            begin_time=_beijing(terms.begin_time),
+            end_time=_beijing(terms.end_time),
+            available_periods=_written_periods(terms),
+            out_request_no=out_request_no,
+            delivery_purpose=terms.delivery_purpose,
+            mini_programs_appid=terms.mini_programs_appid or None,
+            mini_programs_path=terms.mini_programs_path or None,
+        ),
+        award_send_rule=FullSendRule(
+            transaction_amount_minimum=terms.transaction_amount_minimum,
+            send_content=terms.send_content,
+            award_type=terms.award_type,
+            award_list=[
+                AwardItem(
+                    stock_id=award.stock_id,
+                    original_image_url=_url(award.original_image_url, urls),
+                    thumbnail_url=_url(award.thumbnail_url, urls) if award.thumbnail_url else None,
+                )
+                for award in terms.award_list
+            ],
+            merchant_option=terms.merchant_option,
+            merchant_id_list=list(merchants),
+        ),
+        advanced_setting=AdvancedSetting(
+            delivery_user_category=terms.delivery_user_category,
+            merchant_member_appid=terms.merchant_member_appid or None,
+            goods_tags=list(terms.goods_tags) or None,
+        ),
+    )
+
+
+def _written_periods(terms: Terms) -> AvailablePeriods | None:
+    """Both windows or neither: where one is given, the other is filled with all there is (API §8 9)."""
+    if not terms.available_time and not terms.available_day_time:
+        return None
+    return AvailablePeriods(
+        available_time=[
+            AvailableTime(begin_time=_beijing(span.begin_time), end_time=_beijing(span.end_time))
+            for span in terms.available_time or (terms.window,)
+        ],
+        available_day_time=[
+            AvailableDayTime(begin_day_time=day.begin_day_time, end_day_time=day.end_day_time)
+            for day in terms.available_day_time or (DayWindow(*WHOLE_DAY),)
+        ],
+    )
+
+
+def _url(image: Image, urls: Mapping[str, str]) -> str:
+    return image.url or urls[image.sha256]
+
+
+def _beijing(moment: datetime) -> str:
+    return moment.astimezone(BEIJING).isoformat(timespec="seconds")
