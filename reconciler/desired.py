@@ -1,0 +1,573 @@
+"""Specs → desired activities: the rules that need more than one field, and the canonical form of the terms.
+
+What lies outside the specs comes in as data: the project's time zone, the moment, merchant groups already read, and
+what was found where a picture should be. ``faults_in`` works on damaged specs too (attributes that could not be read
+are simply not set), so that one mistake hides no other; ``desire`` wants a spec without faults.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from difflib import get_close_matches
+from itertools import chain
+from typing import Any, Final
+
+from reconciler.activity import WHOLE_DAY, Award, DayWindow, DesiredActivity, Image, Source, Terms, Window
+from reconciler.spec import (
+    AWARD_KINDS,
+    LOGO_KINDS,
+    MAX_AWARDS,
+    MAX_GOODS_TAGS,
+    MAX_WINDOWS,
+    ActivityBaseInfo,
+    ActivitySpec,
+    Fault,
+    GroupLine,
+    OtherSpec,
+    Path,
+    is_url,
+    shown,
+)
+
+MAX_VALIDITY: Final = timedelta(days=90)
+MAX_AHEAD: Final = timedelta(seconds=31_536_000)
+"""An activity ends less than this from now: "1 year" in the API's words (API §1.1, §2 F7)."""
+
+MIN_PACKAGE: Final = 3
+_NAMED: Final = 3
+"""So many merchants are named in a message; the rest are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A local picture that was found: the hash of its bytes, and what they are (JPG, PNG, BMP)."""
+
+    sha256: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoPicture:
+    """Why a local picture cannot be used."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that a spec means something by.
+
+    ``groups`` holds each merchant group sorted, or ``None`` for one that could not be read. ``brand_of`` maps mchids
+    to brands and is empty where no brands are written down. ``pictures`` is asked for local paths only.
+    """
+
+    timezone: tzinfo
+    now: datetime
+    groups: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
+    brand_of: Mapping[str, str] = field(default_factory=dict)
+    pictures: Mapping[str, Picture | NoPicture] = field(default_factory=dict)
+    brands_of_group: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Filled as groups are asked about: thousands of specs name the same few."""
+
+    def brands_in(self, mchids: Iterable[str | None]) -> frozenset[str]:
+        """The brands of some merchants; ``""`` stands for none."""
+        return frozenset(self.brand_of.get(mchid, "") for mchid in mchids if mchid is not None)
+
+    def brands_in_group(self, name: str) -> frozenset[str]:
+        if name not in self.brands_of_group:
+            self.brands_of_group[name] = self.brands_in(self.groups.get(name) or ())
+        return self.brands_of_group[name]
+
+
+# --- what a spec means ---------------------------------------------------------------------------------------------
+
+
+def desire(spec: ActivitySpec, key: str, source: Source, context: Context) -> DesiredActivity:
+    """The activity that ``spec``, which has no faults, asks for; in canonical form.
+
+    ``key`` is the one that counts: where the spec has none, the file's name decides.
+    """
+    return DesiredActivity(
+        key=key,
+        terms=_terms(spec, context),
+        merchants=_merchants(spec, context),
+        source=source,
+        generation=spec.generation,
+        protect=spec.protect,
+        state=spec.state,
+        replace=spec.replace,
+        renamed_from=tuple(sorted(spec.renamed_from)),
+        adopt=spec.adopt,
+    )
+
+
+def local_images(spec: Any) -> Iterator[str]:
+    """The paths of all local pictures of a spec, damaged or not."""
+    return (image for _, image, _ in _local_images(spec))
+
+
+def _terms(spec: ActivitySpec, context: Context) -> Terms:
+    base, rule, setting = spec.activity_base_info, spec.award_send_rule, spec.advanced_setting
+    window = Window(_instant(base.begin_time, context.timezone), _instant(base.end_time, context.timezone))
+    return Terms(
+        activity_name=base.activity_name,
+        activity_second_title=base.activity_second_title,
+        merchant_logo_url=_image(base.merchant_logo_url, context),
+        background_color=base.background_color,
+        begin_time=window.begin_time,
+        end_time=window.end_time,
+        available_time=_available_time(base, window, context.timezone),
+        available_day_time=_available_day_time(base),
+        delivery_purpose=base.delivery_purpose,
+        mini_programs_appid=base.mini_programs_appid,
+        mini_programs_path=base.mini_programs_path,
+        transaction_amount_minimum=rule.transaction_amount_minimum,
+        send_content=rule.send_content,
+        award_type=rule.award_type,
+        award_list=tuple(
+            Award(
+                award.stock_id,
+                _image(award.original_image_url, context),
+                None if award.thumbnail_url is None else _image(award.thumbnail_url, context),
+            )
+            for award in rule.award_list
+        ),
+        merchant_option=rule.merchant_option,
+        delivery_user_category=setting.delivery_user_category,
+        merchant_member_appid=setting.merchant_member_appid,
+        goods_tags=tuple(sorted(setting.goods_tags)),
+    )
+
+
+def _available_time(base: ActivityBaseInfo, whole: Window, timezone: tzinfo) -> tuple[Window, ...]:
+    windows = sorted(
+        Window(_instant(each.begin_time, timezone), _instant(each.end_time, timezone))
+        for each in base.available_periods.available_time
+    )
+    return () if windows == [whole] else tuple(windows)
+
+
+def _available_day_time(base: ActivityBaseInfo) -> tuple[DayWindow, ...]:
+    windows = sorted(
+        DayWindow(each.begin_day_time, each.end_day_time)
+        for each in base.available_periods.available_day_time
+    )
+    return () if windows == [DayWindow(*WHOLE_DAY)] else tuple(windows)
+
+
+def _image(image: str, context: Context) -> Image:
+    if is_url(image):
+        return Image(url=image)
+    found = context.pictures[image]
+    return Image(sha256=found.sha256 if isinstance(found, Picture) else "", path=image)
+
+
+def _merchants(spec: ActivitySpec, context: Context) -> tuple[str, ...]:
+    rule = spec.award_send_rule
+    groups = [context.groups[name] or () for name in rule.merchant_groups]
+    if len(groups) == 1 and not rule.merchant_id_list:
+        return groups[0]  # one tuple for all specs that name only this group
+    return tuple(sorted(set(chain(rule.merchant_id_list, *groups))))
+
+
+def _instant(moment: datetime, timezone: tzinfo) -> datetime:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone)).astimezone(UTC)
+
+
+# --- what is wrong with one spec -----------------------------------------------------------------------------------
+
+_BASE: Final = ("activity_base_info",)
+_BEGIN: Final = (*_BASE, "begin_time")
+_END: Final = (*_BASE, "end_time")
+_PURPOSE: Final = (*_BASE, "delivery_purpose")
+_PERIODS: Final = (*_BASE, "available_periods")
+_RULE: Final = ("award_send_rule",)
+_AWARDS: Final = (*_RULE, "award_list")
+_CONTENT: Final = (*_RULE, "send_content")
+_GROUPS: Final = (*_RULE, "merchant_groups")
+_LISTED: Final = (*_RULE, "merchant_id_list")
+_SETTING: Final = ("advanced_setting",)
+
+
+def faults_in(spec: Any, context: Context) -> list[Fault]:
+    """Every mistake that shows only when fields are seen together.
+
+    ``spec`` is an ActivitySpec, or what is left of one: a field that could not be read is not judged.
+    """
+    base, rule = _known(spec, "activity_base_info"), _known(spec, "award_send_rule")
+    setting = _known(spec, "advanced_setting")
+    running = _known(spec, "state") == "running"
+    begin = _checked(_known(base, "begin_time"), context.timezone)
+    end = _checked(_known(base, "end_time"), context.timezone)
+    return [
+        *_time_faults(_known(base, "begin_time"), _BEGIN, context.timezone),
+        *_time_faults(_known(base, "end_time"), _END, context.timezone),
+        *_span_faults(begin, end, context, running=running),
+        *_window_faults(_known(base, "available_periods"), begin, end, context.timezone),
+        *_day_window_faults(_known(base, "available_periods")),
+        *_purpose_faults(base),
+        *_award_faults(rule),
+        *_image_faults(spec, context),
+        *_audience_faults(setting),
+        *_tag_faults(setting),
+        *_merchant_faults(rule, context, running=running),
+    ]
+
+
+def _known(part: Any, name: str) -> Any:
+    """A field's value, or ``None`` where it could not be read."""
+    return getattr(part, name, None)
+
+
+def _checked(moment: datetime | None, timezone: tzinfo) -> datetime | None:
+    """``moment`` as a UTC instant, if it is one."""
+    return None if moment is None or _clock_change(moment, timezone) else _instant(moment, timezone)
+
+
+def _clock_change(moment: datetime, timezone: tzinfo) -> str:
+    """How a local time fails to name one instant: clocks skip it, or show it twice."""
+    if moment.tzinfo is not None:
+        return ""
+    first, second = moment.replace(tzinfo=timezone), moment.replace(tzinfo=timezone, fold=1)
+    if first.utcoffset() == second.utcoffset():
+        return ""
+    back = first.astimezone(UTC).astimezone(timezone).replace(tzinfo=None, fold=0)
+    return "twice" if back == moment else "never"
+
+
+def _time_faults(moment: datetime | None, path: Path, timezone: tzinfo) -> Iterator[Fault]:
+    if moment is None:
+        return
+    change = _clock_change(moment, timezone)
+    if change:
+        code = "ambiguous_time" if change == "twice" else "nonexistent_time"
+        message = (
+            f"{moment} happens {change} in {timezone}, where clocks change: write the offset, such as +08:00"
+        )
+        yield Fault(path, code, message)
+
+
+def _span_faults(
+    begin: datetime | None, end: datetime | None, context: Context, *, running: bool
+) -> Iterator[Fault]:
+    if begin is not None and end is not None:
+        if end <= begin:
+            message = f"{_local(end, context.timezone)} is not later than begin_time {_local(begin, context.timezone)}"
+            yield Fault(_END, "ends_before_begin", message, partners=(_BEGIN,))
+        elif end - begin > MAX_VALIDITY:
+            message = f"{_duration(end - begin)} after begin_time, at most 90 days are allowed"
+            yield Fault(_END, "too_long_validity", message, partners=(_BEGIN,))
+    if running and end is not None and end - context.now >= MAX_AHEAD:
+        message = f"{_duration(end - context.now)} from now: an activity must end within less than 365 days"
+        yield Fault(_END, "too_far_ahead", message, partners=(_BEGIN,))
+
+
+def _local(moment: datetime, timezone: tzinfo) -> str:
+    return f"{moment.astimezone(timezone):%Y-%m-%d %H:%M:%S}"
+
+
+def _duration(span: timedelta) -> str:
+    hours, rest = divmod(span.seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    parts = ((span.days, "days"), (hours, "h"), (minutes, "min"), (seconds, "s"))
+    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 s"
+
+
+def _window_faults(
+    periods: Any, begin: datetime | None, end: datetime | None, timezone: tzinfo
+) -> Iterator[Fault]:
+    path = (*_PERIODS, "available_time")
+    windows = _known(periods, "available_time") or ()
+    yield from _count_faults(windows, MAX_WINDOWS, path, "windows")
+    seen: dict[tuple[datetime, datetime], Path] = {}
+    for index, window in enumerate(windows):
+        here = (*path, index)
+        for name in ("begin_time", "end_time"):
+            yield from _time_faults(_known(window, name), (*here, name), timezone)
+        opens = _checked(_known(window, "begin_time"), timezone)
+        closes = _checked(_known(window, "end_time"), timezone)
+        if begin is not None and opens is not None and opens < begin:
+            message = f"{_local(opens, timezone)} is earlier than the activity's begin_time {_local(begin, timezone)}"
+            yield Fault((*here, "begin_time"), "outside_activity", message, partners=(_BEGIN,))
+        if end is not None and closes is not None and closes > end:
+            message = (
+                f"{_local(closes, timezone)} is later than the activity's end_time {_local(end, timezone)}"
+            )
+            yield Fault((*here, "end_time"), "outside_activity", message, partners=(_END,))
+        if opens is None or closes is None:
+            continue
+        if closes <= opens:
+            message = f"{_local(closes, timezone)} is not later than the window's begin_time {_local(opens, timezone)}"
+            yield Fault((*here, "end_time"), "ends_before_begin", message)
+        if (opens, closes) in seen:
+            yield Fault(here, "duplicate", "this window is written twice", also=(seen[opens, closes],))
+        seen.setdefault((opens, closes), here)
+
+
+def _day_window_faults(periods: Any) -> Iterator[Fault]:
+    path = (*_PERIODS, "available_day_time")
+    windows = _known(periods, "available_day_time") or ()
+    yield from _count_faults(windows, MAX_WINDOWS, path, "windows")
+    seen: dict[tuple[str, str], Path] = {}
+    for index, window in enumerate(windows):
+        here = (*path, index)
+        opens, closes = _known(window, "begin_day_time"), _known(window, "end_day_time")
+        if opens is None or closes is None:
+            continue
+        if closes <= opens:
+            message = (
+                f"{closes} is not later than begin_day_time {opens}: a window over midnight is written as two"
+            )
+            yield Fault((*here, "end_day_time"), "ends_before_begin", message)
+        if (opens, closes) in seen:
+            yield Fault(here, "duplicate", "this window is written twice", also=(seen[opens, closes],))
+        seen.setdefault((opens, closes), here)
+
+
+def _count_faults(items: Sequence[object], limit: int, path: Path, noun: str) -> Iterator[Fault]:
+    if len(items) > limit:
+        yield Fault(path, "too_many", f"{len(items)} {noun}, at most {limit} are allowed")
+
+
+def _purpose_faults(base: Any) -> Iterator[Fault]:
+    purpose = _known(base, "delivery_purpose")
+    for name in ("mini_programs_appid", "mini_programs_path"):
+        value, path = _known(base, name), (*_BASE, name)
+        if purpose == "JUMP_MINI_APP" and value == "":
+            message = "required with delivery_purpose: JUMP_MINI_APP"
+            yield Fault(path, "missing", message, partners=(_PURPOSE,))
+        elif purpose == "OFF_LINE_PAY" and value:
+            message = "only for delivery_purpose: JUMP_MINI_APP, and it is OFF_LINE_PAY"
+            yield Fault(path, "not_applicable", message, partners=(_PURPOSE,))
+
+
+def _award_faults(rule: Any) -> Iterator[Fault]:
+    awards, content = _known(rule, "award_list"), _known(rule, "send_content")
+    if awards is None:
+        return
+    least, most = {"SINGLE_COUPON": (1, 1), "GIFT_PACKAGE": (MIN_PACKAGE, MAX_AWARDS)}.get(
+        content, (1, MAX_AWARDS)
+    )
+    if not least <= len(awards) <= most:
+        wanted = f"exactly {least}" if least == most else f"{least} to {most}"
+        message = f"{len(awards)} awards; {content or 'an activity'} takes {wanted}"
+        yield Fault(_AWARDS, "award_count", message, partners=(_CONTENT,))
+    seen: dict[str, Path] = {}
+    for index, award in enumerate(awards):
+        here = (*_AWARDS, index)
+        stock = _known(award, "stock_id")
+        if len(awards) > 1 and getattr(award, "thumbnail_url", "lost") is None:
+            yield Fault(
+                (*here, "thumbnail_url"), "missing", "required where an activity gives several coupons"
+            )
+        if stock in seen:
+            message = f"the coupon {shown(stock)} is given twice"
+            yield Fault((*here, "stock_id"), "duplicate", message, also=(seen[stock],))
+        elif stock is not None:
+            seen[stock] = (*here, "stock_id")
+
+
+def _local_images(spec: Any) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    """Every picture that is a file: where it is written, its path, and which kinds of picture the API takes there."""
+    logo = _known(_known(spec, "activity_base_info"), "merchant_logo_url")
+    if logo is not None and not is_url(logo):
+        yield (*_BASE, "merchant_logo_url"), logo, LOGO_KINDS
+    for index, award in enumerate(_known(_known(spec, "award_send_rule"), "award_list") or ()):
+        for name in ("original_image_url", "thumbnail_url"):
+            image = _known(award, name)
+            if image is not None and not is_url(image):
+                yield (*_AWARDS, index, name), image, AWARD_KINDS
+
+
+def _image_faults(spec: Any, context: Context) -> Iterator[Fault]:
+    for path, image, kinds in _local_images(spec):
+        match found := context.pictures[image]:
+            case NoPicture():
+                yield Fault(path, found.code, f"{shown(image)} {found.message}")
+            case Picture() if found.kind not in kinds:
+                message = f"{shown(image)} is a {found.kind}, only {' and '.join(kinds)} are allowed here"
+                yield Fault(path, "picture_kind", message)
+            case Picture() if image.rpartition(".")[2].upper() != found.kind:
+                message = f"{shown(image)} is a {found.kind} by its content: rename it to end in .{found.kind.lower()}"
+                yield Fault(path, "picture_name", message)
+
+
+def _audience_faults(setting: Any) -> Iterator[Fault]:
+    audience, appid = _known(setting, "delivery_user_category"), _known(setting, "merchant_member_appid")
+    path, partner = (*_SETTING, "merchant_member_appid"), (*_SETTING, "delivery_user_category")
+    if audience == "DELIVERY_MEMBER_PERSON" and appid == "":
+        message = "required with delivery_user_category: DELIVERY_MEMBER_PERSON"
+        yield Fault(path, "missing", message, partners=(partner,))
+    elif audience == "DELIVERY_ALL_PERSON" and appid:
+        message = "only for delivery_user_category: DELIVERY_MEMBER_PERSON, and it is DELIVERY_ALL_PERSON"
+        yield Fault(path, "not_applicable", message, partners=(partner,))
+
+
+def _tag_faults(setting: Any) -> Iterator[Fault]:
+    path = (*_SETTING, "goods_tags")
+    tags = _known(setting, "goods_tags") or ()
+    yield from _count_faults(tags, MAX_GOODS_TAGS, path, "tags")
+    yield from _repeated(tags, path, "the tag {} is written twice")
+
+
+def _repeated(
+    texts: Sequence[str | None], path: Path, sentence: str, code: str = "duplicate"
+) -> Iterator[Fault]:
+    if len(set(texts)) == len(texts):
+        return
+    seen: dict[str, Path] = {}
+    for index, text in enumerate(texts):
+        if text in seen:
+            yield Fault((*path, index), code, sentence.format(shown(text)), also=(seen[text],))
+        elif text is not None:
+            seen[text] = (*path, index)
+
+
+# --- merchants -----------------------------------------------------------------------------------------------------
+
+
+def _merchant_faults(rule: Any, context: Context, *, running: bool) -> Iterator[Fault]:
+    names, listed = _known(rule, "merchant_groups"), _known(rule, "merchant_id_list")
+    if names is None or listed is None:
+        return
+    yield from _group_name_faults(names, context)
+    yield from _repeated(listed, _LISTED, "the merchant {} is written twice", "duplicate_merchant")
+    groups = {name: context.groups.get(name) for name in names if name is not None}
+    members = {name: group for name, group in groups.items() if group}
+    yield from _overlap_faults(names, members, listed)
+    if running and not listed and not members and None not in names and None not in groups.values():
+        message = "no merchants whose payers would get the coupon: write merchant_id_list or merchant_groups"
+        yield Fault(_RULE, "no_merchants", message)
+    if context.brand_of:
+        brands = context.brands_in(listed).union(*map(context.brands_in_group, members))
+        if len(brands) > 1:
+            yield _brand_fault(names, members, listed, context.brand_of)
+
+
+def _group_name_faults(names: Sequence[str | None], context: Context) -> Iterator[Fault]:
+    yield from _repeated(names, _GROUPS, "the group {} is written twice")
+    for index, name in enumerate(names):
+        if name is not None and name not in context.groups:
+            alike = get_close_matches(name, context.groups, 1)
+            known = (
+                f"; known are {', '.join(context.groups)}" if context.groups else "; none are written there"
+            )
+            hint = f"; did you mean {shown(alike[0])}?" if alike else known
+            message = f"no group {shown(name)} in the merchant_groups of paygift.yaml{hint}"
+            yield Fault((*_GROUPS, index), "unknown_group", message)
+
+
+def _overlap_faults(
+    names: Sequence[str | None], members: Mapping[str, tuple[str, ...]], listed: Sequence[str | None]
+) -> Iterator[Fault]:
+    """Merchants that come from two groups, or from a group and the list."""
+    if len(members) + bool(listed) < 2:
+        return
+    total = len(set(listed)) + sum(map(len, members.values()))
+    if len(set(listed).union(*members.values())) == total:
+        return
+    group_of: dict[str, str] = {}
+    for name, group in members.items():
+        twice = [mchid for mchid in group if mchid in group_of]
+        if twice:
+            first = twice[0]
+            where = (GroupLine(group_of[first], first), GroupLine(name, first))
+            more = f" and {len(twice) - 1:,} more" if len(twice) > 1 else ""
+            message = f"the merchant {shown(first)}{more} of this group also come from another group"
+            yield Fault((*_GROUPS, names.index(name)), "duplicate_merchant", message, also=where)
+        for mchid in group:
+            group_of.setdefault(mchid, name)
+    for index, own in enumerate(listed):
+        if own is not None and own in group_of:
+            message = f"the merchant {shown(own)} also comes from the group {shown(group_of[own])}"
+            also = (GroupLine(group_of[own], own),)
+            yield Fault((*_LISTED, index), "duplicate_merchant", message, also=also)
+
+
+def _brand_fault(
+    names: Sequence[str | None],
+    members: Mapping[str, tuple[str, ...]],
+    listed: Sequence[str | None],
+    brand_of: Mapping[str, str],
+) -> Fault:
+    """All merchants of an activity must be of one brand (API §2 F6). Where none is in any brand, nothing is known."""
+    everybody = set(chain(listed, *members.values())) - {None}
+    counts = Counter(brand_of.get(str(mchid), "") for mchid in everybody)
+    main = max((brand for brand in counts if brand), key=lambda brand: (counts[brand], brand))
+    strangers = sorted(mchid for mchid in everybody if mchid is not None and brand_of.get(mchid) != main)
+    named = ", ".join(f"{mchid} ({brand_of.get(mchid) or 'in no brand'})" for mchid in strangers[:_NAMED])
+    more = f" and {len(strangers) - _NAMED:,} more" if len(strangers) > _NAMED else ""
+    message = f"merchants of several brands: {counts[main]:,} of {shown(main)}, but {named}{more}; one brand is allowed"
+    return Fault(_first_place(strangers, names, members, listed), "mixed_brands", message)
+
+
+def _first_place(
+    mchids: Sequence[str],
+    names: Sequence[str | None],
+    members: Mapping[str, tuple[str, ...]],
+    listed: Sequence[str | None],
+) -> Path:
+    wanted = set(mchids)
+    for index, mchid in enumerate(listed):
+        if mchid in wanted:
+            return (*_LISTED, index)
+    return (
+        *_GROUPS,
+        next(names.index(name) for name, group in members.items() if wanted.intersection(group)),
+    )
+
+
+# --- what is wrong between specs -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What must not collide between specs. ``key`` and ``adopt`` are empty where they are not known."""
+
+    key: str
+    renamed_from: tuple[str | None, ...] = ()
+    adopt: str = ""
+
+
+def conflicts(headers: Sequence[Header]) -> Iterator[tuple[int, Fault]]:
+    """Keys, former keys and adopted ids that two specs claim: the index of the later one, and what is wrong."""
+    keys: dict[str, int] = {}
+    adopted: dict[str, int] = {}
+    for index, header in enumerate(headers):
+        first = keys.setdefault(header.key, index)
+        if header.key and first != index:
+            message = f"the key {shown(header.key)} is also the key of another spec"
+            yield index, Fault(("key",), "duplicate_key", message, also=(OtherSpec(first, ("key",)),))
+        first = adopted.setdefault(header.adopt, index)
+        if header.adopt and first != index:
+            message = f"another spec adopts {header.adopt} too"
+            yield index, Fault(("adopt",), "duplicate_adopt", message, also=(OtherSpec(first, ("adopt",)),))
+    yield from _rename_conflicts(headers, keys)
+
+
+def _rename_conflicts(headers: Sequence[Header], keys: Mapping[str, int]) -> Iterator[tuple[int, Fault]]:
+    claims: dict[str, tuple[int, Path]] = {}
+    for index, header in enumerate(headers):
+        for position, former in enumerate(header.renamed_from):
+            path = ("renamed_from", position)
+            if not former:
+                continue
+            if former == header.key:
+                yield (
+                    index,
+                    Fault(path, "renamed_from_itself", f"{shown(former)} is the key this spec has now"),
+                )
+            elif former in keys:
+                message = f"{shown(former)} is still the key of another spec"
+                yield (
+                    index,
+                    Fault(path, "renamed_from_living", message, also=(OtherSpec(keys[former], ("key",)),)),
+                )
+            elif former in claims:
+                message = f"{shown(former)} is claimed twice"
+                yield index, Fault(path, "renamed_from_twice", message, also=(OtherSpec(*claims[former]),))
+            claims.setdefault(former, (index, path))

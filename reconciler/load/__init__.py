@@ -1,0 +1,13 @@
+"""YAML → desired activities; every problem of every file at once, with file:line:column.
+
+files      what may be read, and reading it
+yaml_      text → mappings, lists and texts
+merchants  group files → mchids
+wording    pydantic's errors → faults in our words, and what is still good
+positions  where a value stands
+project    the story: paygift.yaml, groups, specs, and what is wrong between them
+"""
+
+from reconciler.load.project import PROJECT_FILE, Project, find_root, load_project, read_image
+
+__all__ = ["PROJECT_FILE", "Project", "find_root", "load_project", "read_image"]

@@ -1,0 +1,39 @@
+"""Merchant groups: text files with one mchid a line, ``#`` comments and blank lines."""
+
+from __future__ import annotations
+
+import re
+from sys import intern
+from typing import Final
+
+from reconciler.errors import Problem
+from reconciler.spec import MCHID_PATTERN, shown
+
+_MCHID: Final = re.compile(MCHID_PATTERN)
+
+
+def parse_group(file: str, text: str) -> tuple[tuple[str, ...], list[Problem]]:
+    """The merchants of a group, sorted, and every bad line of its file."""
+    lines: dict[str, int] = {}
+    problems = []
+    for number, line in enumerate(text.split("\n"), 1):
+        entry = line.partition("#")[0].strip()
+        if not entry:
+            continue
+        column = line.index(entry) + 1
+        if not _MCHID.fullmatch(entry):
+            several = ", one in each line" if re.search(r"[\s,;，；、]", entry) else ""
+            message = f"{shown(entry)} is not a merchant number: 8 to 15 digits{several}"
+            problems.append(Problem(file, number, column, message=message, code="mchid"))
+        elif entry in lines:
+            message = f"the merchant {shown(entry)} is written twice (see {file}:{lines[entry]})"
+            problems.append(Problem(file, number, column, message=message, code="duplicate_merchant"))
+        else:
+            lines[intern(entry)] = number
+    return tuple(sorted(lines)), problems
+
+
+def line_of(mchid: str, text: str) -> int:
+    """The line of a group's file that holds ``mchid``, or 0."""
+    lines = (line.partition("#")[0].strip() for line in text.split("\n"))
+    return next((number for number, entry in enumerate(lines, 1) if entry == mchid), 0)

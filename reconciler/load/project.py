@@ -1,0 +1,403 @@
+"""A project: paygift.yaml, its merchant groups, its specs.
+
+Either all of it is good, or every mistake is told at once.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ValidationError
+
+from reconciler.activity import KEY_PATTERN, DesiredActivity, Image, Source
+from reconciler.desired import Context, Header, NoPicture, Picture, conflicts, desire, faults_in, local_images
+from reconciler.errors import Problem, ProjectError, UsageError
+from reconciler.load.files import (
+    Found,
+    UnusableError,
+    inside,
+    picture_at,
+    read_picture,
+    read_text,
+    sha256_of,
+    spec_files,
+)
+from reconciler.load.merchants import line_of, parse_group
+from reconciler.load.positions import Positions, dotted, in_defaults, reach
+from reconciler.load.wording import faults_of, salvage
+from reconciler.load.yaml_ import Document, Issue, parse
+from reconciler.spec import ActivitySpec, Fault, GroupLine, OtherSpec, PolicySection, ProjectFile, shown
+from reconciler.spec import Path as FieldPath
+
+PROJECT_FILE: Final = "paygift.yaml"
+_BEIJING: Final = timezone(timedelta(hours=8))
+_NO_DEFAULTS: Final = ("key", "renamed_from", "adopt")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A team's repository, complete and without mistakes.
+
+    ``activities`` are sorted by key, ``brands`` holds the sorted mchids of every brand. ``timezone`` is the one for
+    times written without an offset.
+    """
+
+    root: Path
+    namespace: str
+    timezone: ZoneInfo
+    activities: tuple[DesiredActivity, ...]
+    policy: PolicySection
+    brands: Mapping[str, tuple[str, ...]]
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder at or above ``start`` that holds paygift.yaml. Raises UsageError if there is none."""
+    start = start.absolute()
+    for folder in (start, *start.parents):
+        if (folder / PROJECT_FILE).is_file():
+            return folder
+    raise UsageError(
+        f"There is no {PROJECT_FILE} in {start}, nor in any folder above it.",
+        remedy=f"Go to the folder of your campaigns, or make one: a {PROJECT_FILE} needs the line `namespace: NAME`.",
+    )
+
+
+def load_project(root: Path, *, now: datetime) -> Project:
+    """Everything under ``root``; ``now`` is aware. Raises ProjectError with all problems of all files, sorted."""
+    with _no_garbage_collection():
+        return _Loading(root.resolve(), now).run()
+
+
+def read_image(project_root: Path, image: Image) -> bytes:
+    """The bytes of a local image, for the upload. Raises ProjectError if they are not what was planned."""
+    try:
+        content = read_picture(project_root.resolve(), image.path)
+    except UnusableError as problem:
+        raise ProjectError(
+            [Problem(image.path, 0, 0, message=problem.message, code=problem.code)]
+        ) from problem
+    if sha256_of(content) != image.sha256:
+        message = "has changed since the specs were loaded: plan again"
+        raise ProjectError([Problem(image.path, 0, 0, message=message, code="image_changed")])
+    return content
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Loading makes much and drops it in order; looking for cycles meanwhile costs a quarter of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@dataclass
+class _Sheet:
+    """One document, with what it takes to say where something stands in it."""
+
+    file: str
+    text: str
+    index: int = 0
+    data: Any = None
+    project: _Sheet | None = None
+    """The project file, for a spec whose defaults come from there."""
+
+    @cached_property
+    def positions(self) -> Positions:
+        return Positions(self.text, self.index)
+
+    def place(self, path: FieldPath, partners: Iterable[FieldPath] = ()) -> tuple[str, int, int, FieldPath]:
+        """File, line, column and path of what is written at ``path``: perhaps in the project's defaults.
+
+        A rule of several fields is told at the first of them that the spec itself writes.
+        """
+        written = next((each for each in (path, *partners) if reach(self.data, each) == len(each)), None)
+        defaults = self.project.data.get("defaults") if self.project else None
+        if written is None and self.project and in_defaults(self.data, defaults, path):
+            return self.project.place(("defaults", *path))
+        return (self.file, *self.positions.find(path if written is None else written), path)
+
+
+@dataclass
+class _Loading:
+    """One run of load_project: what it has found so far."""
+
+    root: Path
+    now: datetime
+    problems: list[Problem] = field(default_factory=list)
+    activities: list[DesiredActivity] = field(default_factory=list)
+    headers: list[Header] = field(default_factory=list)
+    sources: list[tuple[str, int]] = field(default_factory=list)
+    """File and number of the document of every header."""
+    pictures: dict[str, Picture | NoPicture] = field(default_factory=dict)
+    group_files: dict[str, str] = field(default_factory=dict)
+
+    def run(self) -> Project:
+        sheet = self._read_sheet()
+        project = self._validate(ProjectFile, sheet)
+        zone = self._zone(project, sheet)
+        groups = self._groups(project, sheet)
+        brands = self._brands(project, sheet, groups)
+        defaults = self._defaults(project, sheet)
+        brand_of = {mchid: brand for brand, mchids in brands.items() for mchid in mchids}
+        context = Context(zone or _BEIJING, self.now, groups, brand_of, self.pictures)
+        for found in self._spec_files(project, sheet):
+            self._load_file(found, sheet, defaults, context)
+        self._check_together()
+        if self.problems or zone is None:
+            raise ProjectError(sorted(set(self.problems)))
+        activities = tuple(sorted(self.activities, key=lambda activity: activity.key))
+        return Project(self.root, project.namespace, zone, activities, project.policy, brands)
+
+    # --- the project file ---
+
+    def _read_sheet(self) -> _Sheet:
+        text = self._read(PROJECT_FILE) or ""
+        documents, issues = parse(text)
+        self._add_issues(PROJECT_FILE, issues)
+        document = documents[0] if documents else Document(0, {})
+        if len(documents) > 1:
+            message = "the project file is one document: remove the `---` above this line"
+            self.problems.append(
+                Problem(PROJECT_FILE, documents[1].line, 1, "", message, "several_documents")
+            )
+        if not document.sound or (issues and not documents):
+            raise ProjectError(self.problems)  # nothing is known that specs could be held against
+        data = {} if document.data is None else document.data
+        if self.problems and not text:
+            raise ProjectError(self.problems)
+        if not isinstance(data, dict):
+            message = "expected a mapping (namespace: NAME), found something else"
+            raise ProjectError(
+                [*self.problems, Problem(PROJECT_FILE, document.line, 1, "", message, "wrong_type")]
+            )
+        return _Sheet(PROJECT_FILE, text, 0, data)
+
+    def _zone(self, project: Any, sheet: _Sheet) -> ZoneInfo | None:
+        name = getattr(project, "timezone", None)
+        if name is None:
+            return None
+        try:
+            return ZoneInfo(name)
+        except (KeyError, ValueError, OSError):  # unknown, not a name, a folder of names
+            alike = get_close_matches(name, available_timezones(), 1)
+            hint = f"; did you mean {alike[0]}?" if alike else ", such as Asia/Shanghai"
+            fault = Fault(
+                ("timezone",), "unknown_timezone", f"{shown(name)} is not a time zone's IANA name{hint}"
+            )
+            self._add(fault, sheet)
+            return None
+
+    def _defaults(self, project: Any, sheet: _Sheet) -> dict[str, Any]:
+        defaults = dict(getattr(project, "defaults", None) or {})
+        for name in _NO_DEFAULTS:
+            if defaults.pop(name, None) is not None:
+                message = "belongs to one activity: it cannot be a default"
+                self._add(Fault(("defaults", name), "not_a_default", message), sheet)
+        return defaults
+
+    def _groups(self, project: Any, sheet: _Sheet) -> dict[str, tuple[str, ...] | None]:
+        groups: dict[str, tuple[str, ...] | None] = {}
+        for name, file in (getattr(project, "merchant_groups", None) or {}).items():
+            groups[name] = None
+            if file is None:
+                continue
+            self.group_files[name] = file
+            try:
+                text = read_text(inside(self.root, file))
+            except UnusableError as problem:
+                if problem.line:
+                    self._unusable(file, problem)
+                else:
+                    message = f"{shown(file)} {problem.message}"
+                    self._add(Fault(("merchant_groups", name), problem.code, message), sheet)
+                continue
+            groups[name], problems = parse_group(file, text)
+            self.problems += problems
+        return groups
+
+    def _brands(
+        self, project: Any, sheet: _Sheet, groups: Mapping[str, tuple[str, ...] | None]
+    ) -> dict[str, tuple[str, ...]]:
+        brands: dict[str, tuple[str, ...]] = {}
+        brand_of: dict[str, str] = {}
+        for name, brand in (getattr(project, "brands", None) or {}).items():
+            path = ("brands", name)
+            merchants = {mchid for mchid in getattr(brand, "merchants", ()) if mchid is not None}
+            for index, group in enumerate(getattr(brand, "merchant_groups", ())):
+                merchants.update(groups.get(group) or ())
+                if group is not None and group not in groups:
+                    alike = get_close_matches(group, groups, 1)
+                    hint = f"; did you mean {shown(alike[0])}?" if alike else ""
+                    message = f"no group {shown(group)} in merchant_groups{hint}"
+                    self._add(Fault((*path, "merchant_groups", index), "unknown_group", message), sheet)
+            brands[name] = tuple(sorted(merchants))
+            shared = [mchid for mchid in brands[name] if mchid in brand_of]
+            if shared:
+                more = f" and {len(shared) - 1:,} more" if len(shared) > 1 else ""
+                message = (
+                    f"the merchant {shown(shared[0])}{more} is in the brand {shown(brand_of[shared[0]])} too"
+                )
+                also = (("brands", brand_of[shared[0]]),)
+                self._add(Fault(path, "two_brands", message, also=also), sheet)
+            for mchid in brands[name]:
+                brand_of.setdefault(mchid, name)
+        return brands
+
+    # --- specs ---
+
+    def _spec_files(self, project: Any, sheet: _Sheet) -> list[Found]:
+        folder = getattr(project, "activities", None)
+        if folder is None:
+            return []
+        try:
+            real = inside(self.root, folder)
+            if not real.is_dir():
+                raise UnusableError("no_folder", "is not a folder" if real.exists() else "does not exist")
+        except UnusableError as problem:
+            self._add(Fault(("activities",), problem.code, f"{shown(folder)} {problem.message}"), sheet)
+            return []
+        return [found for found in spec_files(self.root, real) if found.name != PROJECT_FILE]
+
+    def _load_file(self, found: Found, project: _Sheet, defaults: dict[str, Any], context: Context) -> None:
+        if found.unusable is not None:
+            self._unusable(found.name, found.unusable)
+            return
+        text = self._read(found.name)
+        if text is None:
+            return
+        documents, issues = parse(text)
+        self._add_issues(found.name, issues)
+        if not documents and not issues:
+            message = "the file is empty: write an activity, or remove the file"
+            self.problems.append(Problem(_printable(found.name), 0, 0, message=message, code="empty_file"))
+        for index, document in enumerate(documents):
+            if document.sound:
+                sheet = _Sheet(found.name, text, index, document.data, project)
+                self._load_spec(sheet, document.line, defaults, context, sound=not issues)
+
+    def _load_spec(
+        self, sheet: _Sheet, line: int, defaults: dict[str, Any], context: Context, *, sound: bool
+    ) -> None:
+        if not isinstance(sheet.data, dict):
+            found = "nothing" if sheet.data is None else "something else"
+            message = f"expected an activity (activity_base_info, award_send_rule, …), found {found}"
+            self.problems.append(Problem(_printable(sheet.file), line, 1, "", message, "no_activity"))
+            return
+        merged = _merged(defaults, sheet.data)
+        faults: list[Fault] = []
+        try:
+            spec: Any = ActivitySpec.model_validate(merged)
+        except ValidationError as error:
+            faults = faults_of(ActivitySpec, error)
+            spec = salvage(ActivitySpec, merged)
+        for path in local_images(spec):
+            if path not in self.pictures:
+                self.pictures[path] = picture_at(self.root, path)
+        faults += faults_in(spec, context)
+        key = self._key(spec, sheet, faults)
+        self.headers.append(Header(key, getattr(spec, "renamed_from", ()), getattr(spec, "adopt", "")))
+        self.sources.append((sheet.file, sheet.index))
+        for fault in faults:
+            self._add(fault, sheet)
+        if sound and not faults:
+            self.activities.append(desire(spec, key, Source(sheet.file, line), context))
+
+    def _key(self, spec: Any, sheet: _Sheet, faults: list[Fault]) -> str:
+        """The key that counts: the one that is written, or else the stem of the file's name."""
+        written = getattr(spec, "key", None)
+        if written is None:
+            return ""
+        if written:
+            return str(written)
+        stem = sheet.file.rpartition("/")[2].rpartition(".")[0]
+        if KEY_PATTERN.fullmatch(stem):
+            return stem
+        message = f"the file's name {shown(stem)} cannot be the key: write `key:`, 1 to 40 of a-z, 0-9 and -"
+        faults.append(Fault(("key",), "key_needed", message))
+        return ""
+
+    def _check_together(self) -> None:
+        for index, fault in conflicts(self.headers):
+            self._add(fault, self._sheet_of(index))
+
+    def _sheet_of(self, index: int) -> _Sheet:
+        file, document = self.sources[index]
+        return _Sheet(file, self._read(file) or "", document)
+
+    # --- telling ---
+
+    def _validate(self, model: type[BaseModel], sheet: _Sheet) -> Any:
+        try:
+            return model.model_validate(sheet.data)
+        except ValidationError as error:
+            for fault in faults_of(model, error):
+                self._add(fault, sheet)
+            return salvage(model, sheet.data)
+
+    def _read(self, file: str) -> str | None:
+        try:
+            return read_text(self.root / file)
+        except UnusableError as problem:
+            self._unusable(file, problem)
+            return None
+
+    def _add(self, fault: Fault, sheet: _Sheet) -> None:
+        file, line, column, path = sheet.place(fault.path, fault.partners)
+        places = [self._named(place, sheet) for place in fault.also]
+        see = f" (see {', '.join(places)})" if places else ""
+        message = f"{fault.message}{see}"
+        self.problems.append(
+            Problem(_printable(file), line, column, dotted(path), message, fault.code, fault.facts)
+        )
+
+    def _named(self, place: FieldPath | GroupLine | OtherSpec, sheet: _Sheet) -> str:
+        match place:
+            case GroupLine():
+                file = self.group_files[place.group]
+                return str(Source(_printable(file), line_of(place.mchid, self._read(file) or "")))
+            case OtherSpec():
+                sheet, place = self._sheet_of(place.index), place.path
+        file, line, _, _ = sheet.place(place)
+        return str(Source(_printable(file), line))
+
+    def _add_issues(self, file: str, issues: Iterable[Issue]) -> None:
+        for issue in issues:
+            problem = Problem(
+                _printable(file), issue.line, issue.column, dotted(issue.path), issue.message, issue.code
+            )
+            self.problems.append(problem)
+
+    def _unusable(self, file: str, problem: UnusableError) -> None:
+        self.problems.append(
+            Problem(_printable(file), problem.line, problem.column, "", problem.message, problem.code)
+        )
+
+
+def _merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """``own`` over ``defaults``: mappings are merged, everything else is replaced."""
+    if not defaults:
+        return own
+    result = {**defaults, **own}
+    for key, value in defaults.items():
+        mine = own.get(key)
+        if isinstance(value, dict) and isinstance(mine, dict):
+            result[key] = _merged(value, mine)
+    return result
+
+
+def _printable(file: str) -> str:
+    """A file's name as it can be printed, whatever bytes somebody put into it."""
+    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in file)

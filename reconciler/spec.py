@@ -1,0 +1,425 @@
+"""What an author may write: paygift.yaml and specs as pydantic models, and the rules of each field on its own.
+
+The API's objects keep their names and nesting (API §1.1); beside them stand our own keys (design §4). Values arrive as
+YAML wrote them, every scalar a text, and are read by the type of their field, so that nothing is guessed from how a
+value looks. Rules that need two fields, the clock, a time zone, a merchant group or a picture are in ``desired``.
+
+``Fault`` is a mistake before anybody has looked up where it stands; ``load`` turns faults into located problems.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from reconciler.activity import KEY_PATTERN, NAMESPACE_PATTERN, ReplaceOrder, State
+
+Path = tuple[str | int, ...]
+"""Where a value stands in a document: keys of mappings and indices of lists, from the top."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLine:
+    """The line of a merchant group's file that holds ``mchid``."""
+
+    group: str
+    mchid: str
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSpec:
+    """A place in another spec, counted in the order in which specs were loaded."""
+
+    index: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A mistake in one document. ``code`` is stable, ``message`` says what was found and what was expected.
+
+    ``partners`` are the other fields of the same rule: where ``path`` comes from ``defaults``, the mistake is the
+    partner's that the author wrote himself. ``also`` are places to be named at the end of the message.
+    """
+
+    path: Path
+    code: str
+    message: str
+    facts: Mapping[str, object] = field(default_factory=dict, compare=False)
+    partners: tuple[Path, ...] = ()
+    also: tuple[Path | GroupLine | OtherSpec, ...] = ()
+
+
+# Limits that a schema states but that are checked in `desired`, so that one entry too many hides no other mistake.
+MAX_WINDOWS: Final = 6
+MAX_GOODS_TAGS: Final = 500
+MAX_AWARDS: Final = 5
+MAX_FEN: Final = 1_000_000_000
+MAX_GENERATION: Final = 999_999_999
+
+MCHID_PATTERN: Final = r"^[0-9]{8,15}$"
+OPAQUE_PATTERN: Final = r"^[!-~]+$"
+ADOPT_PATTERN: Final = r"^[0-9]{1,20}$"
+
+
+def shown(text: str, limit: int = 40) -> str:
+    """``text`` in quotes for a message: cut short, and what cannot be seen is escaped."""
+    cut = text if len(text) <= limit else text[:limit] + "…"
+    escaped = "".join(c if c.isprintable() or c == "\u3000" else f"\\u{ord(c):04x}" for c in cut)
+    return f'"{escaped}"'
+
+
+def _wrong(code: str, template: str, **facts: object) -> PydanticCustomError:
+    """Stands in pydantic's list of errors; ``{name}`` in the template is filled from the facts."""
+    return PydanticCustomError(code, template, facts)
+
+
+# --- texts ---------------------------------------------------------------------------------------------------------
+
+_FORBIDDEN: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U00010000-\U0010ffff]"
+)
+
+
+def _text(value: str) -> str:
+    """Only what the API stores and a reviewer can see: characters of the BMP, none invisible (API §5.1)."""
+    if found := _FORBIDDEN.search(value):
+        raise _bad_character(value, found.start())
+    if value[:1].isspace() or value[-1:].isspace():
+        raise _wrong("untrimmed", "{text} begins or ends with a space: remove it", text=shown(value))
+    return value
+
+
+def _bad_character(value: str, index: int) -> PydanticCustomError:
+    character = value[index]
+    facts: dict[str, Any] = {"position": index + 1, "codepoint": f"U+{ord(character):04X}"}
+    if character in "\r\n":
+        return _wrong("line_break", "a line break at character {position}: write it in one line", **facts)
+    if ord(character) > 0xFFFF:
+        facts["character"] = character
+        template = (
+            "character {position} is {character} ({codepoint}): the API takes no emoji or others above U+FFFF"
+        )
+        return _wrong("not_bmp", template, **facts)
+    return _wrong(
+        "invisible", "character {position} is {codepoint}, which cannot be seen: remove it", **facts
+    )
+
+
+Text = AfterValidator(_text)
+
+Mchid = Annotated[str, Field(pattern=MCHID_PATTERN)]
+Appid = Annotated[str, Field(min_length=1, max_length=32, pattern=OPAQUE_PATTERN)]
+GoodsTag = Annotated[str, Field(min_length=1, max_length=15), Text]
+ActivityKey = Annotated[str, Field(pattern=rf"^{KEY_PATTERN.pattern}$")]
+StockId = Annotated[str, Field(min_length=1, max_length=20, pattern=OPAQUE_PATTERN)]
+Name = Annotated[str, Field(min_length=1), Text]
+
+
+def _color(value: object) -> object:
+    """The API prints colours in any case; we spell them ``ColorNNN`` (API §1.9)."""
+    return value.capitalize() if isinstance(value, str) else value
+
+
+Color = Annotated[
+    Literal[
+        "Color010", "Color020", "Color030", "Color040", "Color050",
+        "Color060", "Color070", "Color080", "Color090", "Color100",
+    ],
+    BeforeValidator(_color),
+]  # fmt: skip
+
+
+# --- paths and pictures --------------------------------------------------------------------------------------------
+
+
+def _relative(value: str) -> str:
+    """A path that stays inside the project, written with ``/``. Links are looked at when it is opened."""
+    if "\\" in value:
+        raise _wrong("path_separator", "{text}: write paths with / and not with \\", text=shown(value))
+    if value.startswith("/") or value[1:2] == ":":
+        template = "{text} is an absolute path: write it relative to the folder of paygift.yaml"
+        raise _wrong("absolute_path", template, text=shown(value))
+    depth = 0
+    for part in value.split("/"):
+        depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
+        if depth < 0:
+            raise _wrong("outside_project", "{text} leaves the project", text=shown(value))
+    return value
+
+
+RelativePath = Annotated[str, Field(min_length=1), Text, AfterValidator(_relative)]
+
+MAX_URL: Final = 128
+_ASCII: Final = re.compile(OPAQUE_PATTERN)
+MAX_FILE_NAME: Final = 128
+LOGO_KINDS: Final = ("JPG", "PNG", "BMP")
+AWARD_KINDS: Final = ("JPG", "PNG")
+
+
+def is_url(image: str) -> bool:
+    """Whether an image is a URL to be used as it is, rather than a file to be uploaded."""
+    return image.startswith("https://")
+
+
+def _image(kinds: tuple[str, ...]) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if is_url(value):
+            return _url(value)
+        _text(value)
+        if "://" in value:
+            template = "{text} is not an https:// URL; a file is named by its path in the project"
+            raise _wrong("not_https", template, text=shown(value))
+        return _picture_path(value, kinds)
+
+    return check
+
+
+def _url(value: str) -> str:
+    if not 10 <= len(value) <= MAX_URL:
+        template = "a URL of {length} characters, 10 to {limit} are allowed: {text}"
+        raise _wrong("url_length", template, length=len(value), limit=MAX_URL, text=shown(value))
+    if not _ASCII.fullmatch(value):
+        template = "{text}: a URL holds no spaces and only ASCII characters; encode the others as %XX"
+        raise _wrong("url_characters", template, text=shown(value))
+    return value
+
+
+def _picture_path(value: str, kinds: tuple[str, ...]) -> str:
+    _relative(value)
+    name = value.rpartition("/")[2]
+    if len(name) > MAX_FILE_NAME:
+        template = "a file name of {length} characters, at most {limit} are allowed: {text}"
+        raise _wrong("file_name_length", template, length=len(name), limit=MAX_FILE_NAME, text=shown(name))
+    if name.rpartition(".")[2].upper() not in kinds:
+        endings = ", ".join(f".{kind.lower()}" for kind in kinds)
+        template = "{text}: the name of a picture must end in one of {endings}"
+        raise _wrong("file_ending", template, text=shown(name), endings=endings)
+    return value
+
+
+Logo = Annotated[str, Field(min_length=1), AfterValidator(_image(LOGO_KINDS))]
+Picture = Annotated[str, Field(min_length=1), AfterValidator(_image(AWARD_KINDS))]
+
+
+# --- times ---------------------------------------------------------------------------------------------------------
+
+_MOMENT: Final = re.compile(
+    r"20\d\d-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.(?P<fraction>\d+))?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
+)
+_DATE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}", re.ASCII)
+
+
+def _moment(value: object) -> object:
+    """An RFC 3339 time, naive where no offset is written: the project's time zone is not known here."""
+    if not isinstance(value, str):
+        return value
+    found = _MOMENT.fullmatch(value)
+    if found is None:
+        if _DATE.fullmatch(value):
+            template = "{text} has no time of day: write for example {text_plain}T00:00:00"
+            raise _wrong("date_only", template, text=shown(value), text_plain=value)
+        template = (
+            "{text} is not a time: write for example 2026-12-01T00:00:00+08:00, from the years 2000 to 2099"
+        )
+        raise _wrong("time_format", template, text=shown(value))
+    if (found["fraction"] or "").strip("0"):
+        raise _wrong("fraction", "{text}: times are whole seconds", text=shown(value))
+    try:
+        return datetime.fromisoformat(value.upper())
+    except ValueError:
+        raise _wrong("no_such_time", "{text} does not exist in the calendar", text=shown(value)) from None
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+
+_TIME_OF_DAY: Final = re.compile(r"([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]")
+
+
+def _time_of_day(value: str) -> str:
+    if _TIME_OF_DAY.fullmatch(value):
+        return value
+    digits = value.replace(":", "")
+    meant = digits.zfill(len(digits) + len(digits) % 2).ljust(6, "0")
+    hint = f": did you mean {meant}?" if digits and _TIME_OF_DAY.fullmatch(meant) else ""
+    template = "{text} is not a time of day as six digits HHMMSS, 000000 to 235959{hint}"
+    raise _wrong("time_of_day", template, text=shown(value), hint=hint)
+
+
+TimeOfDay = Annotated[
+    str, AfterValidator(_time_of_day), Field(json_schema_extra={"pattern": f"^{_TIME_OF_DAY.pattern}$"})
+]
+
+
+# --- numbers and switches ------------------------------------------------------------------------------------------
+
+_WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
+
+
+def _fen(value: object) -> object:
+    """A positive whole number of fen. Whether the API takes 0 is unknown (API §9 9), so we do not."""
+    if not isinstance(value, str):
+        return value
+    if not _WHOLE.fullmatch(value):
+        template = "{text} is not a whole number of fen: ¥1.00 is written 100, without point, sign or unit"
+        raise _wrong("not_fen", template, text=shown(value))
+    if value == "0":
+        raise _wrong(
+            "zero", "0 fen: it is not known whether WeChat Pay accepts 0, so the least is 1 fen (¥0.01)"
+        )
+    if (amount := int(value)) > MAX_FEN:
+        template = "{amount} fen (¥{yuan}) is more than {limit} fen (¥10,000,000.00)"
+        facts = {"amount": value, "limit": str(MAX_FEN), "yuan": f"{amount // 100:,}.{amount % 100:02}"}
+        raise _wrong("too_large", template, **facts)
+    return amount
+
+
+Fen = Annotated[int, BeforeValidator(_fen), Field(ge=1, le=MAX_FEN)]
+
+
+def _generation(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if _WHOLE.fullmatch(value) and 1 <= int(value) <= MAX_GENERATION:
+        return int(value)
+    template = "{text} is not a whole number from 1 to {limit}"
+    raise _wrong("generation", template, text=shown(value), limit=str(MAX_GENERATION))
+
+
+def _switch(value: object) -> object:
+    """YAML 1.1 knows 22 ways to write a boolean; two are enough."""
+    if not isinstance(value, str):
+        return value
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    raise _wrong("not_bool", "{text} is neither true nor false", text=shown(value))
+
+
+# --- specs ---------------------------------------------------------------------------------------------------------
+
+
+def _at_most(count: int, least: int = 0) -> Any:
+    """A limit for the published schema; ``desired`` checks it, after every entry has been looked at."""
+    extra: dict[str, Any] = {"maxItems": count}
+    if least:
+        extra["minItems"] = least
+    return Field(json_schema_extra=extra)
+
+
+class SpecObject(BaseModel):
+    """No key is allowed that is not named here: a misspelt key would silently change what is given to customers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AvailableTime(SpecObject):
+    """A span of dates and times in which coupons are given."""
+
+    begin_time: Moment
+    end_time: Moment
+
+
+class AvailableDayTime(SpecObject):
+    """A daily span in which coupons are given, Beijing time."""
+
+    begin_day_time: TimeOfDay
+    end_day_time: TimeOfDay
+
+
+class AvailablePeriods(SpecObject):
+    """When, inside the activity, coupons are given: where both lists are written, in both at once."""
+
+    available_time: Annotated[tuple[AvailableTime, ...], _at_most(MAX_WINDOWS)] = ()
+    available_day_time: Annotated[tuple[AvailableDayTime, ...], _at_most(MAX_WINDOWS)] = ()
+
+
+class ActivityBaseInfo(SpecObject):
+    """What the activity is called, what it looks like, and when it runs. ``out_request_no`` is ours to make."""
+
+    activity_name: Annotated[str, Field(min_length=1, max_length=10), Text]
+    activity_second_title: Annotated[str, Field(min_length=1, max_length=9), Text]
+    merchant_logo_url: Logo
+    background_color: Color | None = None
+    begin_time: Moment
+    end_time: Moment
+    available_periods: AvailablePeriods = AvailablePeriods()
+    delivery_purpose: Literal["OFF_LINE_PAY", "JUMP_MINI_APP"]
+    mini_programs_appid: Appid = ""
+    mini_programs_path: Annotated[str, Field(min_length=1, max_length=128), Text] = ""
+
+
+class AwardItem(SpecObject):
+    """One coupon of the gift, and its pictures."""
+
+    stock_id: StockId
+    original_image_url: Picture
+    thumbnail_url: Picture | None = None
+
+
+class AwardSendRule(SpecObject):
+    """From which order amount on what is given, and whose payers get it."""
+
+    transaction_amount_minimum: Fen
+    send_content: Literal["SINGLE_COUPON", "GIFT_PACKAGE"]
+    award_type: Literal["BUSIFAVOR"] = "BUSIFAVOR"
+    award_list: Annotated[tuple[AwardItem, ...], _at_most(MAX_AWARDS, 1)]
+    merchant_option: Literal["MANUAL_INPUT_MERCHANT"] = "MANUAL_INPUT_MERCHANT"
+    merchant_groups: tuple[str, ...] = ()
+    merchant_id_list: tuple[Mchid, ...] = ()
+
+
+class AdvancedSetting(SpecObject):
+    """Who gets it: everybody or members, any order or only tagged goods."""
+
+    delivery_user_category: Literal["DELIVERY_ALL_PERSON", "DELIVERY_MEMBER_PERSON"] = "DELIVERY_ALL_PERSON"
+    merchant_member_appid: Appid = ""
+    goods_tags: Annotated[tuple[GoodsTag, ...], _at_most(MAX_GOODS_TAGS)] = ()
+
+
+class ActivitySpec(SpecObject):
+    """One activity as its author wrote it, the project's ``defaults`` merged in."""
+
+    key: ActivityKey = ""
+    generation: Annotated[int, BeforeValidator(_generation), Field(ge=1, le=MAX_GENERATION)] = 1
+    protect: Annotated[bool, BeforeValidator(_switch)] = False
+    state: State = "running"
+    renamed_from: tuple[ActivityKey, ...] = ()
+    adopt: Annotated[str, Field(pattern=ADOPT_PATTERN)] = ""
+    replace: ReplaceOrder = "create_first"
+    activity_base_info: ActivityBaseInfo
+    award_send_rule: AwardSendRule
+    advanced_setting: AdvancedSetting = AdvancedSetting()
+
+
+# --- the project file ----------------------------------------------------------------------------------------------
+
+
+class Brand(SpecObject):
+    """Merchants of one brand, which the API cannot be asked for (API §2 F1, F6)."""
+
+    merchants: tuple[Mchid, ...] = ()
+    merchant_groups: tuple[str, ...] = ()
+
+
+class PolicySection(SpecObject):
+    """What a plan may do without asking. Only rules that this version keeps can be written."""
+
+    on_removed: Literal["terminate", "refuse", "ignore"] = "terminate"
+
+
+class ProjectFile(SpecObject):
+    """paygift.yaml."""
+
+    namespace: Annotated[str, Field(pattern=rf"^{NAMESPACE_PATTERN.pattern}$")]
+    timezone: Name = "Asia/Shanghai"
+    activities: RelativePath = "activities/"
+    defaults: dict[str, Any] = {}
+    merchant_groups: dict[str, RelativePath] = {}
+    brands: dict[str, Brand] = {}
+    policy: PolicySection = PolicySection()
