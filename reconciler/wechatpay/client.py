@@ -1,0 +1,435 @@
+"""One signed request, one proven answer (API §5).
+
+``Client.request`` signs, sends, and verifies before anybody parses. An answer that proves nothing is never used:
+a success becomes UnverifiedError, and an error stays an error, marked as unverified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import quote
+
+import httpx
+from pydantic import ValidationError
+
+from reconciler import __version__
+from reconciler.errors import (
+    ApiError,
+    CredentialsError,
+    RemoteError,
+    TransportError,
+    UnverifiedError,
+    UsageError,
+)
+from reconciler.wechatpay import failures, signing, wire
+from reconciler.wechatpay.keys import (
+    PUBLIC_KEY_ID_PREFIX,
+    Certificate,
+    Credentials,
+    Keyring,
+    open_certificates,
+)
+
+BASE_URL: Final = "https://api.mch.weixin.qq.com"
+LONGEST_ANSWER: Final = 16 * 1024 * 1024
+"""Bytes of a body, decompressed, after which reading stops."""
+JSON: Final = "application/json"
+
+_PHASES: Final = 3
+"""A whole exchange may take as long as connecting, sending and waiting each may take: a server that sends one byte
+every few seconds would otherwise never time out."""
+_USER_AGENT: Final = f"paygift/{__version__}"
+_ORIGIN_REMEDY: Final = "Set PAYGIFT_BASE_URL to scheme and host only, such as https://api.mch.weixin.qq.com."
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A proven success: ``body`` is exactly what WeChat Pay signed."""
+
+    status: int
+    body: bytes
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A request before it is signed, so that it can be signed again. ``path`` names it in errors."""
+
+    method: str
+    path: str
+    query: str = ""
+    body: bytes = field(default=b"", repr=False)
+    content_type: str = ""
+    signed_body: bytes = field(default=b"", repr=False)
+
+    @property
+    def target(self) -> str:
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """What came back, proven or not. ``received_at`` is our clock, in Unix seconds."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    received_at: float
+
+    @property
+    def request_id(self) -> str:
+        return self.headers.get("Request-ID", "")
+
+
+class Client:
+    """Calls WeChat Pay as one merchant. An async context manager; used by one event loop.
+
+    ``timeout_seconds`` bounds connecting, sending and each wait for bytes, and three times of it the whole exchange.
+    ``concurrency`` bounds connections; further requests wait their turn without timing out. ``wall_clock`` (Unix
+    seconds) and ``nonce`` (32 characters) are replaced in tests. Plain http is for loopback only, and proxies from
+    the environment are not used there. Raises UsageError for a ``base_url`` that cannot be meant.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        base_url: str = BASE_URL,
+        transport: httpx.AsyncBaseTransport | None = None,
+        timeout_seconds: float = 10.0,
+        wall_clock: Callable[[], float] = time.time,
+        nonce: Callable[[], str] = lambda: secrets.token_hex(16).upper(),
+        concurrency: int = 8,
+    ) -> None:
+        self._credentials = credentials
+        self._origin = _origin(base_url)
+        self._timeout_seconds = timeout_seconds
+        self._wall_clock = wall_clock
+        self._nonce = nonce
+        self._keyring = Keyring(credentials.public_key_id, credentials.public_key)
+        self._refreshing = asyncio.Lock()
+        # httpx's own pool would count the wait for a free connection as a timeout, and it gets slow when it is long.
+        self._turns = asyncio.Semaphore(concurrency)
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+            trust_env=not _is_loopback(self._origin.host),
+            follow_redirects=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self._http.__aexit__(exc_type, exc_value, traceback)
+
+    async def request(
+        self,
+        method: str,
+        target_path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        content_type: str = JSON,
+        signed_body: bytes | None = None,
+    ) -> Answer:
+        """Send one request and return its proven answer.
+
+        ``target_path`` is percent-encoded already, ``query`` is not. ``content_type`` is sent with a body only.
+        ``signed_body`` is what the signature covers instead of ``body``: the meta JSON of an upload (API §4).
+
+        Raises ApiError for HTTP status 400 and more, UnverifiedError for an answer that proves nothing,
+        TransportError when none came, CredentialsError when ours cannot verify answers. After an UnverifiedError
+        or TransportError, and after an ApiError of 500 or more, a write may or may not have happened.
+        """
+        call = _Call(
+            method,
+            target_path,
+            "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query),
+            body,
+            content_type if body else "",
+            body if signed_body is None else signed_body,
+        )
+        # Before anything is sent: credentials that cannot verify an answer must not cause a write.
+        if not self._keyring:
+            await self._refresh(self._keyring)
+        return await self._prove(call, await self._exchange(call))
+
+    async def certificates(self) -> tuple[Certificate, ...]:
+        """Fetch the platform certificates anew. Raises as ``request`` does, CredentialsError without an APIv3 key."""
+        await self._refresh(self._keyring)
+        return self._keyring.certificates
+
+    # --- there ---------------------------------------------------------------------------------------------------
+
+    async def _exchange(self, call: _Call) -> _Exchange:
+        """Send once and read the whole answer. The place for what goes round a single attempt: pace, other hosts."""
+        response: httpx.Response | None = None
+        async with self._turns:
+            try:
+                async with asyncio.timeout(self._timeout_seconds * _PHASES):
+                    response = await self._http.send(self._sign(call), stream=True)
+                    try:
+                        body = await self._read_body(call, response)
+                    finally:
+                        await response.aclose()
+            except (httpx.RequestError, TimeoutError) as error:
+                raise failures.transport_error(
+                    error,
+                    method=call.method,
+                    path=call.path,
+                    host=self._origin.netloc.decode("ascii"),
+                    timeout_seconds=self._timeout_seconds
+                    * (_PHASES if isinstance(error, TimeoutError) else 1),
+                    response=response,
+                ) from error
+        return _Exchange(response.status_code, response.headers, body, self._wall_clock())
+
+    def _sign(self, call: _Call) -> httpx.Request:
+        headers = {
+            "Accept": JSON,
+            "Accept-Language": "zh-CN",
+            "Accept-Encoding": "gzip",
+            "User-Agent": _USER_AGENT,
+        }
+        if call.content_type:
+            headers["Content-Type"] = call.content_type
+        if self._credentials.public_key_id:
+            headers["Wechatpay-Serial"] = self._credentials.public_key_id
+        # Not the client's build_request, which would add cookies and headers of its own.
+        request = httpx.Request(
+            call.method,
+            self._origin.copy_with(raw_path=call.target.encode("ascii")),
+            headers=headers,
+            content=call.body,
+            extensions={"timeout": httpx.Timeout(self._timeout_seconds, pool=None).as_dict()},
+        )
+        request.headers["Authorization"] = signing.authorize(
+            self._credentials.private_key,
+            mchid=self._credentials.mchid,
+            serial_no=self._credentials.serial_no,
+            method=call.method,
+            target=request.url.raw_path.decode("ascii"),  # what goes over the wire, whatever httpx made of it
+            timestamp=str(int(self._wall_clock())),
+            nonce=self._nonce(),
+            body=call.signed_body,
+        )
+        return request
+
+    async def _read_body(self, call: _Call, response: httpx.Response) -> bytes:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > LONGEST_ANSWER:
+                raise TransportError(
+                    f"the answer is longer than {LONGEST_ANSWER} bytes; reading it was stopped.",
+                    method=call.method,
+                    path=call.path,
+                    request_id=response.headers.get("Request-ID", ""),
+                    remedy="No answer of WeChat Pay is that long: check PAYGIFT_BASE_URL and proxies.",
+                )
+        return bytes(body)
+
+    # --- and back ------------------------------------------------------------------------------------------------
+
+    async def _prove(self, call: _Call, exchange: _Exchange) -> Answer:
+        try:
+            await self._verify(call, exchange)
+        except (UnverifiedError, CredentialsError) as doubt:
+            if exchange.status < 400:
+                raise
+            raise _error_answer(call, exchange, verified=False) from doubt
+        if exchange.status >= 400:
+            raise _error_answer(call, exchange, verified=True)
+        return Answer(exchange.status, exchange.body, exchange.request_id)
+
+    async def _verify(self, call: _Call, exchange: _Exchange) -> None:
+        proof = _proof(call, exchange)
+        keyring = self._keyring
+        if keyring.key_for(proof.serial_no, exchange.received_at) is None and self._may_refresh(proof):
+            keyring = await self._refresh_for(call, keyring)
+        _check(call, exchange, proof, keyring)
+
+    def _may_refresh(self, proof: signing.Proof) -> bool:
+        return self._credentials.apiv3_key is not None and not proof.serial_no.startswith(
+            PUBLIC_KEY_ID_PREFIX
+        )
+
+    async def _refresh_for(self, call: _Call, stale: Keyring) -> Keyring:
+        """Refresh because of an answer. That the refresh failed says nothing about the answered request: a 404 or
+        429 of the certificates must not be taken for its own."""
+        try:
+            await self._refresh(stale)
+        except (RemoteError, CredentialsError) as error:
+            if isinstance(error, CredentialsError) and call.method == "GET":
+                raise
+            raise _unverified(
+                call, f"it could not be verified, because fetching the platform certificates failed: {error}"
+            ) from error
+        return self._keyring
+
+    async def _refresh(self, stale: Keyring) -> None:
+        """Replace the keyring, unless another task has done so since ``stale`` was seen."""
+        async with self._refreshing:
+            if self._keyring is stale:
+                self._keyring = await self._fetch_certificates()
+
+    async def _fetch_certificates(self) -> Keyring:
+        """AES-GCM under the APIv3 key vouches for the certificates; then they must vouch for their own answer."""
+        if self._credentials.apiv3_key is None:
+            raise CredentialsError(
+                "platform certificates cannot be read without an APIv3 key.", remedy="Set PAYGIFT_APIV3_KEY."
+            )
+        call = _Call("GET", wire.CERTIFICATES_PATH)
+        exchange = await self._exchange(call)
+        if exchange.status >= 400:
+            raise _no_certificates(_error_answer(call, exchange, verified=False))
+        proof = _proof(call, exchange)
+        try:
+            listed = wire.Certificates.model_validate_json(exchange.body)
+        except ValidationError as error:
+            raise _unverified(call, "it is not a list of platform certificates", exchange) from error
+        certificates = open_certificates(listed, self._credentials.apiv3_key)
+        keyring = Keyring(self._credentials.public_key_id, self._credentials.public_key, certificates)
+        _check(call, exchange, proof, keyring)
+        return keyring
+
+
+def _origin(base_url: str) -> httpx.URL:
+    """Scheme, host and port of the service. The path is signed, so a prefix could not be told from the API's own."""
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        raise UsageError(f"the base URL {base_url!r} is not a URL.", remedy=_ORIGIN_REMEDY) from error
+    if url.userinfo:
+        raise UsageError("the base URL must not hold a user name or a password.", remedy=_ORIGIN_REMEDY)
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise UsageError(f"the base URL {base_url!r} does not begin with https://.", remedy=_ORIGIN_REMEDY)
+    if url.raw_path != b"/" or url.fragment:
+        raise UsageError(f"the base URL {base_url!r} has more than scheme and host.", remedy=_ORIGIN_REMEDY)
+    if url.scheme == "http" and not _is_loopback(url.host):
+        raise UsageError(
+            f"the base URL {base_url!r} is plain http, which is for this machine only.", remedy=_ORIGIN_REMEDY
+        )
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _proof(call: _Call, exchange: _Exchange) -> signing.Proof:
+    """The answer's proof, complete and of our time. Raises UnverifiedError."""
+    if 300 <= exchange.status < 400:
+        raise _unverified(
+            call,
+            f"it is a redirect (HTTP {exchange.status}), which is never followed",
+            exchange,
+            remedy="Check PAYGIFT_BASE_URL, and whether this network asks for a login first.",
+        )
+    try:
+        proof = signing.Proof.read(exchange.headers)
+    except ValueError as error:
+        raise _unverified(
+            call,
+            f"it is not signed as WeChat Pay signs (HTTP {exchange.status}, {error})",
+            exchange,
+            remedy="It may come from something in between: check PAYGIFT_BASE_URL and proxies.",
+        ) from error
+    age = proof.age_seconds(exchange.received_at)
+    if abs(age) >= signing.WINDOW_SECONDS:
+        raise _unverified(
+            call,
+            f"its timestamp is {abs(age):.0f} s in the {'past' if age > 0 else 'future'}; "
+            f"less than {signing.WINDOW_SECONDS} s are accepted",
+            exchange,
+            remedy=failures.clock_remedy(exchange.headers, exchange.received_at)
+            or "Something in between may have repeated an old answer: check caches and proxies.",
+        )
+    return proof
+
+
+def _check(call: _Call, exchange: _Exchange, proof: signing.Proof, keyring: Keyring) -> None:
+    """Raises UnverifiedError unless a key of the keyring signed the answer."""
+    key = keyring.key_for(proof.serial_no, exchange.received_at)
+    if key is None:
+        raise _unverified(
+            call,
+            f"it is signed with the key {proof.serial_no[:100]!r}, which is unknown or not valid now",
+            exchange,
+            remedy=_serial_remedy(proof.serial_no),
+        )
+    if not proof.holds(key, exchange.body):
+        why = f"its signature is not that of key {proof.serial_no[:100]!r} over this answer"
+        if proof.is_probe:
+            why += f" (marked {signing.PROBE_PREFIX}: WeChat Pay sends a few wrong ones to test its clients)"
+        raise _unverified(
+            call, why, exchange, remedy="Run again; if this stays, check proxies that rewrite answers."
+        )
+
+
+def _serial_remedy(serial_no: str) -> str:
+    if serial_no.startswith(PUBLIC_KEY_ID_PREFIX):
+        return "Set PAYGIFT_PUBLIC_KEY_ID and PAYGIFT_PUBLIC_KEY to the WeChat Pay public key of that id."
+    return (
+        "If this merchant uses a WeChat Pay public key, finish the change to it on the merchant platform, or set "
+        "PAYGIFT_APIV3_KEY too; otherwise check PAYGIFT_BASE_URL."
+    )
+
+
+def _unverified(
+    call: _Call, why: str, exchange: _Exchange | None = None, *, remedy: str = ""
+) -> UnverifiedError:
+    return UnverifiedError(
+        f"the answer is not believed: {why}{'' if why.endswith('.') else '.'}",
+        method=call.method,
+        path=call.path,
+        request_id="" if exchange is None else exchange.request_id,
+        remedy=remedy,
+    )
+
+
+def _error_answer(call: _Call, exchange: _Exchange, *, verified: bool) -> ApiError:
+    return failures.api_error(
+        method=call.method,
+        path=call.path,
+        status=exchange.status,
+        headers=exchange.headers,
+        body=exchange.body,
+        verified=verified,
+        received_at=exchange.received_at,
+    )
+
+
+def _no_certificates(error: ApiError) -> RemoteError | CredentialsError:
+    """A 404 here is about certificates; whoever asked for an activity must not take it for the activity's."""
+    if error.status != 404:
+        return error
+    if error.code == "RESOURCE_NOT_EXISTS":
+        return CredentialsError(
+            f"this merchant has no platform certificates ({error.text}).",
+            remedy="Newer accounts use the WeChat Pay public key: set PAYGIFT_PUBLIC_KEY_ID and PAYGIFT_PUBLIC_KEY.",
+        )
+    return UnverifiedError(
+        "WeChat Pay's platform certificates are not there (HTTP 404), so this is hardly WeChat Pay.",
+        method=error.method,
+        path=error.path,
+        request_id=error.request_id,
+        remedy="Check PAYGIFT_BASE_URL and proxies.",
+    )

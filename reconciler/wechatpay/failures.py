@@ -1,0 +1,186 @@
+"""What goes wrong between us and WeChat Pay, in plain words: httpx exceptions and error answers become our errors."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpx
+from pydantic import ValidationError
+
+from reconciler.errors import ApiError, TransportError
+from reconciler.wechatpay import signing, wire
+
+_LONGEST_CODE: Final = 100
+_LONGEST_TEXT: Final = 2_000
+
+_NETWORK_REMEDY: Final = "Check the network, then run again."
+_SIGN_REMEDY: Final = (
+    "WeChat Pay could not verify our signature. Check that PAYGIFT_PRIVATE_KEY is the key of the certificate with "
+    "the serial number PAYGIFT_SERIAL_NO, that both belong to the merchant PAYGIFT_MCHID, and that this machine's "
+    "clock is right."
+)
+_PERMISSION_REMEDY: Final = (
+    "Check on the merchant platform (产品中心) that PAYGIFT_MCHID has 支付有礼 and may use what the request names; "
+    "coupons of another merchant need 委托营销."
+)
+_FREQUENCY_REMEDY: Final = "The request was not processed. Wait a minute, then run again."
+_AGAIN_REMEDY: Final = (
+    "WeChat Pay asks for the same request again, later; whether it took effect is unknown until then."
+)
+_NOT_FOUND_REMEDY: Final = (
+    "Check that what the request names exists, can still be used, and belongs to PAYGIFT_MCHID."
+)
+
+_REMEDIES: Final[Mapping[str, str]] = {
+    "SIGN_ERROR": _SIGN_REMEDY,
+    "NO_AUTH": _PERMISSION_REMEDY,
+    "NOAUTH": _PERMISSION_REMEDY,  # how the coupon pages spell it
+    "REQUEST_BLOCKED": "WeChat Pay blocks this request; the message says why. Mend that, then run again.",
+    "RULELIMIT": "A rule of the merchant platform forbids this; the message says which.",
+    "FREQUENCY_LIMITED": _FREQUENCY_REMEDY,
+    "RATELIMIT_EXCEEDED": _FREQUENCY_REMEDY,
+    "RATE_LIMITED": _FREQUENCY_REMEDY,
+    "PARAM_ERROR": "Correct the field that the message names; repeating the request will not help.",
+    "INVALID_REQUEST": "Correct what the message names; repeating the request will not help.",
+    "APPID_MCHID_NOT_MATCH": "Bind the appid to the merchant on the merchant platform, or correct it.",
+    "MCH_NOT_EXISTS": "Check the merchant numbers in the request: one of them does not exist.",
+    "RESOURCE_NOT_EXISTS": _NOT_FOUND_REMEDY,
+    "SYSTEM_ERROR": _AGAIN_REMEDY,
+    "SERVICE_UNAVAILABLE": _AGAIN_REMEDY,
+}
+
+
+def _remedy(status: int, code: str) -> str:
+    if code in _REMEDIES:
+        return _REMEDIES[code]
+    if not code:  # not WeChat Pay's own words, so perhaps not WeChat Pay
+        return "It may come from something in between: check PAYGIFT_BASE_URL and proxies, then run again."
+    if status >= 500:
+        return _AGAIN_REMEDY
+    by_status = {401: _SIGN_REMEDY, 403: _PERMISSION_REMEDY, 404: _NOT_FOUND_REMEDY, 429: _FREQUENCY_REMEDY}
+    return by_status.get(status, "")
+
+
+def api_error(
+    *,
+    method: str,
+    path: str,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    verified: bool,
+    received_at: float,
+) -> ApiError:
+    """The error that an answer of HTTP status 400 or more is; ``received_at`` is our clock, in Unix seconds.
+
+    A body that is not WeChat Pay's JSON gives an empty ``code`` and a ``text`` that says so.
+    """
+    try:
+        error = wire.ErrorBody.model_validate_json(body)
+    except ValidationError:
+        media_type = headers.get("Content-Type", "").partition(";")[0].strip() or "no content type"
+        error = wire.ErrorBody(
+            code="",
+            message=f"the answer was not JSON with code and message ({media_type}, {len(body)} bytes)",
+        )
+    remedy = _remedy(status, error.code)
+    if error.code == "SIGN_ERROR" or status == 401:
+        remedy = f"{clock_remedy(headers, received_at)} {remedy}".strip()
+    return ApiError(
+        status=status,
+        code=error.code[:_LONGEST_CODE],
+        text=error.message[:_LONGEST_TEXT],
+        detail=error.detail,
+        method=method,
+        path=path,
+        request_id=headers.get("Request-ID", ""),
+        verified=verified,
+        remedy=remedy,
+    )
+
+
+def clock_remedy(headers: Mapping[str, str], received_at: float) -> str:
+    """Says by how many seconds this machine's clock is wrong, if the answer's ``Date`` header shows that it is.
+
+    Nobody signs that header, so it explains a failure, and never excuses one.
+    """
+    try:
+        theirs = parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    except (ValueError, OverflowError):
+        return ""
+    ahead = received_at - theirs
+    if abs(ahead) < signing.WINDOW_SECONDS:
+        return ""
+    direction = "ahead of" if ahead > 0 else "behind"
+    return f"This machine's clock is {abs(ahead):.0f} s {direction} the service's: set it first."
+
+
+def transport_error(
+    error: Exception,
+    *,
+    method: str,
+    path: str,
+    host: str,
+    timeout_seconds: float,
+    response: httpx.Response | None,
+) -> TransportError:
+    """No complete answer came; ``response`` is what had begun to arrive, if anything had."""
+    if response is None:
+        message, remedy = _before_answer(error, host, timeout_seconds)
+    else:
+        message, remedy = _within_answer(error, response, timeout_seconds), _NETWORK_REMEDY
+    request_id = "" if response is None else response.headers.get("Request-ID", "")
+    return TransportError(message, method=method, path=path, request_id=request_id, remedy=remedy)
+
+
+def _before_answer(error: Exception, host: str, timeout_seconds: float) -> tuple[str, str]:
+    causes = tuple(_causes(error))
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"{host} did not accept a connection within {timeout_seconds:g} s.", _NETWORK_REMEDY
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
+        return f"{host} did not answer within {timeout_seconds:g} s.", _NETWORK_REMEDY
+    if isinstance(error, httpx.ProxyError):
+        return f"the proxy on the way to {host} refused: {error}.", "Check HTTPS_PROXY and NO_PROXY."
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return (
+            f"the name {host} could not be resolved.",
+            "Check PAYGIFT_BASE_URL and the network's name service (DNS).",
+        )
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return (
+            f"no trustworthy TLS connection to {host} could be made: {error}.",
+            "Something in between may be intercepting it: check proxies and this machine's certificate store.",
+        )
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return (
+            f"{host} refused the connection.",
+            "Check PAYGIFT_BASE_URL, and that the service runs there.",
+        )
+    if isinstance(error, httpx.ConnectError):
+        return f"{host} could not be reached: {error}.", _NETWORK_REMEDY
+    return f"the connection to {host} was broken off before any answer came.", _NETWORK_REMEDY
+
+
+def _within_answer(error: Exception, response: httpx.Response, timeout_seconds: float) -> str:
+    received = response.num_bytes_downloaded
+    announced = response.headers.get("Content-Length", "")
+    so_far = f"{received} of {announced} bytes" if announced else f"{received} bytes"
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
+        return f"the answer stalled after {so_far}; {timeout_seconds:g} s were not enough."
+    if isinstance(error, httpx.DecodingError):
+        return f"the answer's compression is damaged ({so_far} received)."
+    return f"the answer broke off after {so_far}."
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what led to it. Connecting to several addresses at once fails with a group of errors."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            for one in error.exceptions:
+                yield from _causes(one)
+        error = error.__cause__ or error.__context__
