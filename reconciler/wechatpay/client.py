@@ -45,6 +45,9 @@ JSON: Final = "application/json"
 _PHASES: Final = 3
 """A whole exchange may take as long as connecting, sending and waiting each may take: a server that sends one byte
 every few seconds would otherwise never time out."""
+_IDLE_SECONDS: Final = 3
+"""Less than the 5 s after which many servers close an idle connection: a write that meets the closing is lost with
+an unknown outcome."""
 _USER_AGENT: Final = f"paygift/{__version__}"
 _ORIGIN_REMEDY: Final = "Set PAYGIFT_BASE_URL to scheme and host only, such as https://api.mch.weixin.qq.com."
 
@@ -119,7 +122,7 @@ class Client:
         self._turns = asyncio.Semaphore(concurrency)
         self._http = httpx.AsyncClient(
             transport=transport,
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+            limits=httpx.Limits(concurrency, concurrency, keepalive_expiry=_IDLE_SECONDS),
             trust_env=not _is_loopback(self._origin.host),
             follow_redirects=False,
         )

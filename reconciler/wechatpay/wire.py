@@ -214,6 +214,11 @@ class Stock(Wire):
     coupon_code_count: CouponCodeCount | None = None
 
 
+class StockCreated(Wire):
+    stock_id: str
+    create_time: str | None = None
+
+
 class ImageMeta(Wire):
     """The meta part of an upload; its exact JSON is what gets signed (API §4)."""
 
