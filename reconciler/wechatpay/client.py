@@ -122,7 +122,11 @@ class Client:
         self._turns = asyncio.Semaphore(concurrency)
         self._http = httpx.AsyncClient(
             transport=transport,
-            limits=httpx.Limits(concurrency, concurrency, keepalive_expiry=_IDLE_SECONDS),
+            limits=httpx.Limits(
+                max_connections=concurrency,
+                max_keepalive_connections=concurrency,
+                keepalive_expiry=_IDLE_SECONDS,
+            ),
             trust_env=not _is_loopback(self._origin.host),
             follow_redirects=False,
         )
