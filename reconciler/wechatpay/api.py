@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final, Generic, TypeVar
@@ -60,7 +60,7 @@ class PayGiftApi:
         activity_name: str | None = None,
         activity_status: str | None = None,
         award_type: str | None = None,
-    ) -> AsyncIterator[wire.ActivityItem]:
+    ) -> AsyncGenerator[wire.ActivityItem, None]:
         """All activities, each once, while the pages arrive. ``activity_name`` matches fuzzily.
 
         Raises IncompleteReadError at the end, when the list contradicts itself (see ``pager``).
@@ -79,7 +79,7 @@ class PayGiftApi:
             path=path,
         )
 
-    def merchants(self, activity_id: str) -> AsyncIterator[wire.MerchantItem]:
+    def merchants(self, activity_id: str) -> AsyncGenerator[wire.MerchantItem, None]:
         """All merchants of an activity, each once; raises as ``activities`` does."""
         path = f"{_activity_path(activity_id)}/merchants"
         return pager.read(
@@ -93,7 +93,7 @@ class PayGiftApi:
         """The mchids of an activity, sorted; the only endpoint that has them (API §2 F8). Raises as above."""
         return tuple(sorted([sys.intern(row.mchid) async for row in self.merchants(activity_id)]))
 
-    def goods(self, activity_id: str) -> AsyncIterator[wire.GoodsItem]:
+    def goods(self, activity_id: str) -> AsyncGenerator[wire.GoodsItem, None]:
         """All goods of an activity, each once; raises as ``activities`` does."""
         path = f"{_activity_path(activity_id)}/goods"
         return pager.read(

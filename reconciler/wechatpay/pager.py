@@ -13,7 +13,7 @@ Not detected, because no page shows it: entries that are added and removed in eq
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from enum import Enum
 from typing import Final, Protocol, TypeVar
 
@@ -136,7 +136,7 @@ class Reading:
 
 async def read(
     fetch: Callable[[int, int], Awaitable[Page[Row]]], *, key: Callable[[Row], str], limit: int, path: str
-) -> AsyncIterator[Row]:
+) -> AsyncGenerator[Row, None]:
     """All rows of a list, each key once, while the pages arrive; ``fetch`` takes ``offset`` and ``limit``.
 
     A list that is in order costs one request per ``limit`` rows, and one when it is empty. A pass with a flaw is
