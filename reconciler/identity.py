@@ -123,18 +123,19 @@ def merchants_digest(merchants: Iterable[str]) -> str:
     return _sha256_hex(canonical_json(sorted(set(merchants))))[:DIGEST_LENGTH]
 
 
-def add_request_no(activity_id: str, merchants: Iterable[str], before: Iterable[str]) -> str:
-    """The number of one call that adds ``merchants`` to an activity that has ``before``.
+def add_request_no(activity_id: str, merchants: Iterable[str], before: Iterable[str], at: datetime) -> str:
+    """The number of one call that adds ``merchants`` to an activity that has ``before``, in the run begun ``at``.
 
-    The same change gets the same number, so that repeating it after a lost answer is safe. What was there before
-    is part of it: adding a merchant again after it was deleted is another request (API §1.10).
+    Repeating the call within a run repeats the number. Another run gets another one: a merchant that was added,
+    deleted and is added again would otherwise meet its old number, be answered as before, and not be added
+    (API §1.10). See docs/decisions/merchant-request-numbers.md.
     """
-    return _change_request_no("a", activity_id, merchants, before)
+    return _change_request_no("a", activity_id, merchants, before, at)
 
 
-def delete_request_no(activity_id: str, merchants: Iterable[str], before: Iterable[str]) -> str:
+def delete_request_no(activity_id: str, merchants: Iterable[str], before: Iterable[str], at: datetime) -> str:
     """The number of one call that deletes ``merchants`` from an activity that has ``before``."""
-    return _change_request_no("d", activity_id, merchants, before)
+    return _change_request_no("d", activity_id, merchants, before, at)
 
 
 def canonical_json(data: object) -> str:
@@ -149,9 +150,11 @@ def instant(moment: datetime) -> str:
     return utc.replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
 
 
-def _change_request_no(letter: str, activity_id: str, merchants: Iterable[str], before: Iterable[str]) -> str:
-    digest = _sha256_hex(canonical_json([sorted(set(merchants)), sorted(set(before))]))
-    return f"{activity_id}_{letter}_{digest[:DIGEST_LENGTH]}"
+def _change_request_no(
+    letter: str, activity_id: str, merchants: Iterable[str], before: Iterable[str], at: datetime
+) -> str:
+    parts = [sorted(set(merchants)), sorted(set(before)), at.astimezone(UTC).isoformat()]
+    return f"{activity_id}_{letter}_{_sha256_hex(canonical_json(parts))[:DIGEST_LENGTH]}"
 
 
 def _terms_data(terms: Terms) -> dict[str, object]:

@@ -71,5 +71,5 @@ async def _listed(api: PayGiftApi, adopted: Iterable[str]) -> AsyncIterator[Live
         try:
             yield live_activity(await api.detail(activity_id))
         except ApiError as error:
-            if error.status != 404:
+            if error.status != 404 or not error.verified:
                 raise

@@ -186,15 +186,14 @@ def open_session(root: Path, environ: Mapping[str, str], *, use_sandbox: bool) -
 
     Raises ProjectError and CredentialsError before anything is sent.
     """
-    from reconciler.load import load_project
     from reconciler.settings import remote_from
 
     if not use_sandbox:
-        project = load_project(root, now=system_clock())
+        project = load(root, now=system_clock())
         yield Session(project, remote_from(environ), system_clock)
         return
     with sandbox(root / SANDBOX_FOLDER) as local:
-        project = load_project(root, now=local.clock())
+        project = load(root, now=local.clock())
         seed(local, project)
         yield Session(project, local.remote, local.clock)
 
@@ -246,24 +245,26 @@ def seed(local: LocalRemote, project: Project) -> int:
     from reconciler.seed import stocks_for
 
     made_up = {str(stock["stock_id"]): stock for stock in stocks_for(project.activities, local.control.mchid)}
-    given = {str(stock["stock_id"]): stock for stock in _stocks_file(project.root)}
+    file = project.root / STOCKS_FILE
+    given = {str(stock["stock_id"]): stock for stock in (read_stocks(file) if file.exists() else [])}
     return local.control.seed(list({**made_up, **given}.values()))
 
 
-def _stocks_file(root: Path) -> list[dict[str, object]]:
+def read_stocks(path: Path) -> list[dict[str, object]]:
+    """The coupon stocks in a JSON file, as create-stock bodies with their ``stock_id``. Raises UsageError."""
     import json
 
-    path = root / STOCKS_FILE
-    if not path.exists():
-        return []
     try:
         stocks = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path} cannot be read: {error}.", remedy="It must be a JSON list of stocks."
-        ) from error
-    if not isinstance(stocks, list) or not all(
-        isinstance(each, dict) and "stock_id" in each for each in stocks
-    ):
+        raise UsageError(f"{path} cannot be read: {error}.", remedy="It must be a JSON list of stocks.") from error
+    if not isinstance(stocks, list) or not all(isinstance(each, dict) and "stock_id" in each for each in stocks):
         raise UsageError(f"{path} must be a JSON list of stocks, each with a stock_id.")
     return stocks
+
+
+def load(root: Path, *, now: datetime) -> Project:
+    """The project in ``root``, checked as of ``now``. Raises ProjectError with every problem."""
+    from reconciler.load import load_project
+
+    return load_project(root, now=now)

@@ -104,6 +104,7 @@ class Writer:
     def __init__(self, api: PayGiftApi, *, clock: Callable[[], datetime], patience: Patience) -> None:
         self.api = api
         self._clock = clock
+        self._started = clock()
         self._patience = patience
 
     async def write(self, operation: ActivityOperation, run: KeyRun) -> Outcome:
@@ -182,7 +183,7 @@ class Writer:
         return _outcome(operation, OutcomeStatus.DONE, activity_id, changed, changed.request_id)
 
     async def _add(self, activity_id: str, mchids: Sequence[str], before: frozenset[str]) -> _Changed:
-        number = add_request_no(activity_id, mchids, before)
+        number = add_request_no(activity_id, mchids, before, self._started)
 
         async def happened() -> bool:
             return set(mchids) <= set(await self.api.merchant_ids(activity_id))
@@ -195,7 +196,7 @@ class Writer:
         return _Changed(present, rejections, reply.request_id if reply else "")
 
     async def _delete(self, activity_id: str, mchids: Sequence[str], before: frozenset[str]) -> _Changed:
-        number = delete_request_no(activity_id, mchids, before)
+        number = delete_request_no(activity_id, mchids, before, self._started)
         gone = frozenset(mchids).isdisjoint
 
         async def happened() -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -92,12 +93,13 @@ def main() -> NoReturn:
         # A terminal that cannot show a character must not end an apply half way.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_run())
+    sys.exit(run())
 
 
-def _run() -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
+    """One command, by default that of the process. Returns its exit code; errors are explained on stderr."""
     try:
-        code = paygift.main(prog_name="paygift", standalone_mode=False)
+        code = paygift.main(arguments, prog_name="paygift", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort:
         click.echo("Interrupted.", err=True)

@@ -10,7 +10,7 @@ from reconciler.activity import Award, DayWindow, Image, Window
 BEIJING: Final = timezone(timedelta(hours=8))
 FEN_FIELDS: Final = frozenset({"transaction_amount_minimum"})
 SAMPLE: Final = 3
-"""How many mchids stand for a longer list."""
+"""How many items stand for a longer list."""
 
 
 def yuan(fen: int) -> str:
@@ -34,10 +34,10 @@ def span(seconds: float) -> str:
     return " ".join(parts[:2]) or f"{secs} s"
 
 
-def merchants(mchids: tuple[str, ...]) -> str:
-    """The first few of a sorted list, and how many more there are."""
-    shown = ", ".join(mchids[:SAMPLE])
-    more = len(mchids) - SAMPLE
+def sample(items: tuple[str, ...], *, total: int = 0) -> str:
+    """The first few of a list, and how many more there are; ``total`` when the list is itself only a part."""
+    shown = ", ".join(items[:SAMPLE])
+    more = (total or len(items)) - SAMPLE
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 
@@ -59,7 +59,8 @@ def value(path: str, content: object) -> str:
         case DayWindow():
             return f"{_clock_time(content.begin_day_time)}–{_clock_time(content.end_day_time)}"
         case Award():
-            return f"coupon {content.stock_id}"
+            pictures = [content.original_image_url, content.thumbnail_url]
+            return f"{content.stock_id} ({', '.join(value('', each) for each in pictures if each)})"
         case tuple():
             return ", ".join(value(path, item) for item in content) or "(none)"
         case dict():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Final
 
-from reconciler.activity import FIELD_PATHS, Terms
+from reconciler.activity import Terms
 from reconciler.change import (
     ActivityChange,
     AddMerchants,
@@ -26,7 +26,7 @@ from reconciler.change import (
     UploadImage,
 )
 from reconciler.render import wording
-from reconciler.render.values import beijing, merchants, span, value
+from reconciler.render.values import beijing, sample, span, value
 
 SYMBOLS: Final[dict[ChangeKind, str]] = {
     ChangeKind.CREATE: "+",
@@ -93,10 +93,17 @@ def plan_view(plan: Plan) -> PlanView:
     return PlanView(
         findings=tuple(_finding_view(finding) for finding in plan.findings),
         blocks=tuple(_block(change, plan.made_at) for change in plan.changes),
-        uploads=tuple(Line("+", "upload", upload.path) for upload in plan.uploads),
+        uploads=_upload_lines(plan.uploads),
         summary=_summary(plan),
         valid_until=beijing(plan.valid_until) if plan.valid_until else "",
     )
+
+
+def _upload_lines(uploads: tuple[UploadImage, ...]) -> tuple[Line, ...]:
+    if not uploads:
+        return ()
+    noun = "1 picture" if len(uploads) == 1 else f"{len(uploads):,} pictures"
+    return (Line("+", f"upload {noun}", sample(tuple(upload.path for upload in uploads))),)
 
 
 def finding_text(finding: Finding) -> str:
@@ -153,18 +160,16 @@ def _operation_lines(step: Operation, change: ActivityChange) -> Iterator[Line]:
             yield Line("+", "create", step.out_request_no)
             if change.kind is ChangeKind.CREATE:
                 yield from _terms_lines(step.terms)
-            yield Line("+", "merchants", f"{change.merchants_after:,}: {merchants(step.merchants)}")
+            yield Line("+", "merchants", _new_merchants(step, change))
         case AddMerchants() if step.activity_id:
             total = f"{change.merchants_before:,} → {change.merchants_after:,}"
-            yield Line(
-                "+", "add merchants", f"{len(step.merchants):,}: {merchants(step.merchants)} ({total})"
-            )
+            yield Line("+", "add merchants", f"{len(step.merchants):,}: {sample(step.merchants)} ({total})")
         case AddMerchants():
-            yield Line("+", "add merchants", f"{len(step.merchants):,} more, as one call takes at most 500")
+            pass  # counted with the create that it completes
         case DeleteMerchants():
             total = f"{change.merchants_before:,} → {change.merchants_after:,}"
             yield Line(
-                "-", "delete merchants", f"{len(step.merchants):,}: {merchants(step.merchants)} ({total})"
+                "-", "delete merchants", f"{len(step.merchants):,}: {sample(step.merchants)} ({total})"
             )
         case TerminateActivity():
             reason = wording.TERMINATE_REASONS[step.reason]
@@ -173,14 +178,20 @@ def _operation_lines(step: Operation, change: ActivityChange) -> Iterator[Line]:
             yield Line("+", "upload", step.path)
 
 
+def _new_merchants(create: CreateActivity, change: ActivityChange) -> str:
+    """All merchants of a new activity, those included that need calls of their own (at most 500 fit into one)."""
+    more = [step for step in change.operations if isinstance(step, AddMerchants)]
+    calls = f", in {len(more) + 1} calls" if more else ""
+    return f"{change.merchants_after:,}{calls}: {sample(create.merchants, total=change.merchants_after)}"
+
+
 def _terms_lines(terms: Terms) -> Iterator[Line]:
     """What a new activity will say and give, in the order of the API's fields; absent fields are left out."""
     for field in fields(Terms):
         content = getattr(terms, field.name)
         if field.name in _LEFT_OUT_OF_NEW or content in (None, "", ()):
             continue
-        path = FIELD_PATHS[field.name]
-        yield Line("+", path, value(path, content))
+        yield Line("+", field.name, value(field.name, content))
 
 
 def _time_lines(change: ActivityChange, now: datetime) -> Iterator[Line]:

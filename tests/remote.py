@@ -1,0 +1,238 @@
+"""The sandbox in this process, with the real client in front of it, and a network between them that can fail."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import httpx
+
+from reconciler.activity import DesiredActivity, LiveActivity
+from reconciler.apply import Patience, apply_plan
+from reconciler.change import Outcome, Plan, Report
+from reconciler.live import read_live
+from reconciler.plan import make_plan
+from reconciler.policy import Policy
+from reconciler.sandbox.app import app
+from reconciler.sandbox.options import DEFAULTS, Options
+from reconciler.sandbox.world import World
+from reconciler.seed import stocks_for
+from reconciler.wechatpay.api import PayGiftApi
+from reconciler.wechatpay.client import Client
+from reconciler.wechatpay.keys import Credentials
+from tests import signed
+from tests.pictures import read_image
+from tests.samples import NAMESPACE, NOW
+from tests.signed import keys, merchant_key
+
+T = TypeVar("T")
+Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
+Fault = Callable[[httpx.Request, Send], Awaitable[httpx.Response]]
+
+
+class Network(httpx.AsyncBaseTransport):
+    """Carries requests to ``world``. ``fault``, if set, is asked to carry each of them instead."""
+
+    def __init__(self, world: World) -> None:
+        self._inner = httpx.ASGITransport(app=app(world))
+        self.fault: Fault | None = None
+        self.sent: list[str] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.sent.append(f"{request.method} {request.url.path}")
+        if self.fault is not None:
+            return await self.fault(request, self._inner.handle_async_request)
+        return await self._inner.handle_async_request(request)
+
+
+class Remote:
+    """An account on a sandbox whose clock stands at ``NOW``, and the steps of the main job on it."""
+
+    def __init__(self, *, options: Options = DEFAULTS, reads: int = 3) -> None:
+        self.world = World(keys(), options=options)
+        self.world.set_clock(NOW.isoformat())
+        self.network = Network(self.world)
+        self.pauses: list[float] = []
+        self._reads = reads
+
+    @property
+    def now(self) -> datetime:
+        return self.world.moment()
+
+    def wait(self, span: timedelta) -> None:
+        self.world.set_clock((self.now + span).isoformat())
+
+    def seed(self, desired: Iterable[DesiredActivity]) -> None:
+        """The coupon stocks that ``desired`` names."""
+        self.world.seed(stocks_for(desired, keys().mchid))
+
+    def call(self, use: Callable[[PayGiftApi], Coroutine[Any, Any, T]]) -> T:
+        """Whatever ``use`` does with a client that has just been opened."""
+
+        async def work() -> T:
+            # Each client fetches certificates first; that is not what faults are about.
+            fault, self.network.fault = self.network.fault, None
+            credentials = Credentials(
+                mchid=keys().mchid,
+                serial_no=keys().serial_no,
+                private_key=merchant_key(),
+                apiv3_key=keys().apiv3_key.encode(),
+            )
+            async with Client(credentials, base_url="http://127.0.0.1", transport=self.network) as client:
+                await client.certificates()
+                self.network.fault = fault
+                return await use(PayGiftApi(client))
+
+        return asyncio.run(work())
+
+    def live(self, desired: Sequence[DesiredActivity] = ()) -> tuple[LiveActivity, ...]:
+        return self.call(lambda api: read_live(api, namespace=NAMESPACE, desired=desired, now=self.now))
+
+    def plan(self, desired: Sequence[DesiredActivity], *, allow: Iterable[str] = ()) -> Plan:
+        policy = Policy(allow=frozenset(allow))
+        return make_plan(desired, self.live(desired), namespace=NAMESPACE, now=self.now, policy=policy)
+
+    def apply(self, plan: Plan, *, fault: Fault | None = None) -> Report:
+        """Apply without ever sleeping; ``fault`` is the network's behaviour while it lasts."""
+
+        async def note(seconds: float) -> None:
+            self.pauses.append(seconds)
+
+        patience = Patience(reads=self._reads, sleep=note)
+        self.network.fault = fault
+        try:
+            return self.call(
+                lambda api: apply_plan(
+                    api, plan, read_image=read_image, clock=lambda: self.now, patience=patience
+                )
+            )
+        finally:
+            self.network.fault = None
+
+    def converge(self, desired: Sequence[DesiredActivity], *, allow: Iterable[str] = ()) -> Report:
+        self.seed(desired)
+        return self.apply(self.plan(desired, allow=allow))
+
+    def effects(self) -> list[str]:
+        """What has happened on the account, oldest first: ``created 20406413`` …"""
+        return [f"{each['effect']} {each['activity_id']}" for each in self.world.history()]
+
+    def merchants(self, activity_id: str) -> list[str]:
+        (found,) = (each for each in self.world.activities() if each["activity_id"] == activity_id)
+        merchants: list[str] = found["merchants"]
+        return merchants
+
+    def ids(self) -> list[str]:
+        return [each["activity_id"] for each in self.world.activities()]
+
+
+def statuses(outcomes: Iterable[Outcome]) -> list[str]:
+    return [outcome.status.value for outcome in outcomes]
+
+
+# Faults: each is for the requests whose path ends with ``where``, and for the first ``times`` of them.
+
+
+def _on(where: str, times: int, act: Fault) -> Fault:
+    left = times
+
+    async def fault(request: httpx.Request, send: Send) -> httpx.Response:
+        nonlocal left
+        if request.method == "POST" and request.url.path.endswith(where) and left:
+            left -= 1
+            return await act(request, send)
+        return await send(request)
+
+    return fault
+
+
+def lost_before(where: str, times: int = 1) -> Fault:
+    """The request never arrives."""
+
+    async def act(request: httpx.Request, send: Send) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    return _on(where, times, act)
+
+
+def lost_after(where: str, times: int = 1) -> Fault:
+    """The request has its effect, and the answer gets lost."""
+
+    async def act(request: httpx.Request, send: Send) -> httpx.Response:
+        await (await send(request)).aread()
+        raise httpx.ReadError("reset by peer", request=request)
+
+    return _on(where, times, act)
+
+
+def unsigned(where: str, times: int = 1) -> Fault:
+    """The answer arrives without the headers that prove it."""
+
+    async def act(request: httpx.Request, send: Send) -> httpx.Response:
+        response = await send(request)
+        return httpx.Response(response.status_code, content=await response.aread(), request=request)
+
+    return _on(where, times, act)
+
+
+def then(where: str, do: Callable[[], None], times: int = 1) -> Fault:
+    """Something happens on the account right after the request, before its answer arrives."""
+
+    async def act(request: httpx.Request, send: Send) -> httpx.Response:
+        response = await send(request)
+        do()
+        return response
+
+    return _on(where, times, act)
+
+
+def dead_after(writes: int) -> Fault:
+    """The network dies once ``writes`` writes have been sent; the last of them has its effect."""
+    sent = 0
+
+    async def fault(request: httpx.Request, send: Send) -> httpx.Response:
+        nonlocal sent
+        if sent >= writes:
+            raise httpx.ConnectError("the network is down", request=request)
+        response = await send(request)
+        if request.method == "POST":
+            sent += 1
+            if sent >= writes:
+                await response.aread()
+                raise httpx.ReadError("the network went down", request=request)
+        return response
+
+    return fault
+
+
+def answered_by(where: str, target: str, times: int = 99) -> Fault:
+    """Reads of paths that match ``where`` get the (signed) answer to ``target``, a question of our own."""
+    left = times
+
+    async def fault(request: httpx.Request, send: Send) -> httpx.Response:
+        nonlocal left
+        if request.method == "GET" and re.search(where, request.url.path) and left:
+            left -= 1
+            return await send(signed.request("GET", target))
+        return await send(request)
+
+    return fault
+
+
+def frozen(where: str) -> Fault:
+    """Reads of paths that match ``where`` go on getting the first answer that one of them got."""
+    kept: list[tuple[int, httpx.Headers, bytes]] = []
+
+    async def fault(request: httpx.Request, send: Send) -> httpx.Response:
+        if request.method != "GET" or not re.search(where, request.url.path):
+            return await send(request)
+        if not kept:
+            response = await send(request)
+            kept.append((response.status_code, response.headers, await response.aread()))
+        status, headers, content = kept[0]
+        return httpx.Response(status, headers=headers, content=content, request=request)
+
+    return fault
