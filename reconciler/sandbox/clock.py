@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 BEIJING: Final = timezone(timedelta(hours=8))
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -27,7 +28,7 @@ def parse(text: str) -> datetime:
 
 def beijing(unix: float) -> str:
     """Unix seconds as the API writes them: Beijing time in whole seconds; milliseconds only where there are any."""
-    moment = datetime.fromtimestamp(unix, BEIJING)
+    moment = (_EPOCH + timedelta(milliseconds=round(unix * 1000))).astimezone(BEIJING)
     return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
 
 

@@ -180,8 +180,8 @@ class _Server(uvicorn.Server):
             connection.shutdown()
         state = self.server_state
         deadline = self._loop.time() + _GRACE_SECONDS
-        while (state.connections or state.tasks) and self._loop.time() < deadline:
-            await asyncio.sleep(0.002)
+        while (state.connections or state.tasks) and self._loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)  # uvicorn tells nobody when a connection has gone
         self._after()
         self._world.close()
 

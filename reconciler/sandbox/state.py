@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from reconciler.sandbox import clock, limits, reads, stocks
+from reconciler.sandbox import clock, limits, reads, schema, stocks
 from reconciler.sandbox.images import check_images
 from reconciler.sandbox.memory import (
     Activity,
@@ -35,6 +35,33 @@ from reconciler.sandbox.refusal import (
     not_found,
     param_error,
 )
+
+_INSERTED_TEXTS: Final = ("activity_id", "activity_status", "creator_merchant_id", "belong_merchant_id")
+_INSERTED_TIMES: Final = ("create_time", "update_time", "pause_time", "recovery_time")
+_COUPON: Final = schema.Object("奖品", {"stock_id": schema.Text("批次", 0, 99)}, open=True)
+_FULL_SEND: Final = schema.Object(
+    "满额送", {"award_list": schema.List("奖品", _COUPON, 0, 99, required=False)}, open=True, required=False
+)
+_ELEMENT: Final = schema.Object(
+    "活动",
+    {
+        "activity_base_info": schema.Object(
+            "活动基本信息",
+            {
+                "activity_name": schema.Text("活动名称", 0, 999, required=False),
+                "out_request_no": schema.Text("商户请求单号", 0, 999, required=False),
+                "begin_time": schema.Time("活动开始时间"),
+                "end_time": schema.Time("活动结束时间"),
+            },
+            open=True,
+        ),
+        "award_send_rule": schema.Object("规则", {"full_send_rule": _FULL_SEND}, open=True, required=False),
+        **{name: schema.Text(name, 0, 99, required=False) for name in _INSERTED_TEXTS},
+        **{name: schema.Time(name, required=False) for name in _INSERTED_TIMES},
+    },
+    open=True,
+)
+"""As much of an element of the list as the rules below look at. Nothing else of it is judged."""
 
 FIRST_ACTIVITY_ID: Final = 20406354
 """Where activity ids start: all known ones have eight digits (API §1.1)."""
@@ -187,10 +214,8 @@ def insert(memory: Memory, mchid: str, item: Any, merchants: Sequence[str], now:
     ``activity_id``, times and creator are filled in where they are missing, and any other field is kept as it is.
     A status that the clock decides is left to the clock. Its number, if it has one, counts as used.
     """
-    try:
-        activity = _inserted(memory, mchid, item, merchants, now)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise param_error(f"an activity must look like an element of the list: {error!r}") from None
+    schema.check(item, _ELEMENT, "/body/item")
+    activity = _inserted(memory, mchid, item, merchants, now)
     entities: list[Entity] = [activity, stocks.with_made(memory)]
     if activity.out_request_no:
         answer = {"activity_id": activity.activity_id, "create_time": clock.beijing(activity.create_time)}
@@ -300,9 +325,8 @@ def _changed(
 
 
 def _inserted(memory: Memory, mchid: str, item: Any, merchants: Sequence[str], now: datetime) -> Activity:
-    own = ("activity_id", "activity_status", "creator_merchant_id", "belong_merchant_id")
-    times = ("create_time", "update_time", "pause_time", "recovery_time")
-    at: dict[str, float] = {name: clock.parse(item[name]).timestamp() for name in times if item.get(name)}
+    own = {*_INSERTED_TEXTS, *_INSERTED_TIMES}
+    at = {name: clock.parse(item[name]).timestamp() for name in _INSERTED_TIMES if name in item}
     created = at.get("create_time", now.timestamp())
     info = item["activity_base_info"]
     status = item.get("activity_status", "")
@@ -310,7 +334,7 @@ def _inserted(memory: Memory, mchid: str, item: Any, merchants: Sequence[str], n
         activity_id=item.get("activity_id") or _free_id(memory),
         mchid=item.get("creator_merchant_id") or mchid,
         out_request_no=info.get("out_request_no") or "",
-        item={name: value for name, value in item.items() if name not in own + times},
+        item={name: value for name, value in item.items() if name not in own},
         body={},
         merchants=dict.fromkeys(merchants, created),
         begin=clock.parse(info["begin_time"]).timestamp(),

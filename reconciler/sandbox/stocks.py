@@ -84,7 +84,8 @@ def judge(memory: Memory, owners: Sequence[str], options: Options) -> Callable[[
 
 def created(memory: Memory, body: Json) -> Stock:
     """The batch that a create request makes (API §3.2), running at once."""
-    content = {name: value for name, value in body.items() if name != "out_request_no"}
+    own = ("out_request_no", "coupon_code_count")
+    content = {name: value for name, value in body.items() if name not in own}
     content |= {"stock_id": _free_id(memory, memory.ledger.made + 1), "stock_state": "RUNNING"}
     return Stock(content["stock_id"], _with_codes(content))
 

@@ -21,22 +21,24 @@ FORMAT: Final = 1
 LOG_ROWS: Final = 10_000
 """How many requests the log keeps."""
 _TRIM_EVERY: Final = 500
+PATIENCE_SECONDS = 2.0
+"""How long to wait for another process to let go of a directory."""
 
 
 class Store:
-    """``directory`` is ``None`` for a memory that ends with the process. Waits ``patience`` seconds for another
+    """``directory`` is ``None`` for a memory that ends with the process. Waits two seconds for another
     process to let go of the files; raises SandboxError if it does not, or if they cannot be read."""
 
-    def __init__(self, directory: Path | None, *, patience: float = 2.0, log_rows: int = LOG_ROWS) -> None:
+    def __init__(self, directory: Path | None, *, log_rows: int = LOG_ROWS) -> None:
         self._log_rows = log_rows
         where = (
             [":memory:"] * 2 if directory is None else [str(directory / f) for f in ("memory.db", "log.db")]
         )
-        self._memory = _connect(where[0], patience)
+        self._memory = _connect(where[0])
         try:
             self._memory.execute("PRAGMA locking_mode=EXCLUSIVE")
             _prepare(self._memory, "FULL", _MEMORY_TABLES)
-            self._log = _connect(where[1], patience)
+            self._log = _connect(where[1])
             _prepare(self._log, "NORMAL", _LOG_TABLES)
         except sqlite3.Error as error:
             self._memory.close()
@@ -113,9 +115,9 @@ _PUT: Final = """INSERT INTO entities (kind, id, content) VALUES (?, ?, ?)
 ON CONFLICT (kind, id) DO UPDATE SET content = excluded.content"""
 
 
-def _connect(where: str, patience: float) -> sqlite3.Connection:
+def _connect(where: str) -> sqlite3.Connection:
     # Made in one thread and used in another, by one at a time: the server's.
-    return sqlite3.connect(where, timeout=patience, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(where, timeout=PATIENCE_SECONDS, isolation_level=None, check_same_thread=False)
 
 
 def _prepare(connection: sqlite3.Connection, synchronous: str, tables: tuple[str, ...]) -> None:

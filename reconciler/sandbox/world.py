@@ -65,13 +65,13 @@ class World:
         return step.answer
 
     def moment(self) -> datetime:
-        """The business clock."""
-        return self.real() + timedelta(seconds=self.memory.ledger.offset)
+        """The business clock in whole seconds, as the API writes its times."""
+        return self._precisely().replace(microsecond=0)
 
     # The control operations: arguments and results are JSON.
 
     def now(self) -> str:
-        return self.moment().isoformat()
+        return self._precisely().isoformat()
 
     def set_clock(self, text: str) -> None:
         self.commit(state.set_clock(self.memory, text, self.real()))
@@ -118,6 +118,9 @@ class World:
 
     def add_brand(self, merchants: Sequence[str]) -> None:
         self.commit(state.add_brand(self.memory, merchants))
+
+    def _precisely(self) -> datetime:
+        return self.real() + timedelta(seconds=self.memory.ledger.offset)
 
     def _hook(self, action: state.Hook, activity_id: str) -> None:
         self.commit(state.hook(self.memory, action, activity_id, self.moment(), self.options))
