@@ -452,13 +452,17 @@ def _group_name_faults(names: Sequence[str | None], context: Context) -> Iterato
     yield from _repeated(names, _GROUPS, "the group {} is written twice")
     for index, name in enumerate(names):
         if name is not None and name not in context.groups:
-            alike = get_close_matches(name, context.groups, 1)
-            known = (
-                f"; known are {', '.join(context.groups)}" if context.groups else "; none are written there"
-            )
-            hint = f"; did you mean {shown(alike[0])}?" if alike else known
-            message = f"no group {shown(name)} in the merchant_groups of paygift.yaml{hint}"
-            yield Fault((*_GROUPS, index), "unknown_group", message)
+            yield unknown_group(name, context.groups, (*_GROUPS, index))
+
+
+def unknown_group(name: str, groups: Iterable[str], path: Path) -> Fault:
+    """A group that is named, in a spec or in a brand, and that paygift.yaml does not know."""
+    alike = get_close_matches(name, list(groups), 1)
+    known = ", ".join(map(shown, groups))
+    hint = f"did you mean {shown(alike[0])}?" if alike else f"there are {known or 'none'}"
+    return Fault(
+        path, "unknown_group", f"no group {shown(name)} in the merchant_groups of paygift.yaml; {hint}"
+    )
 
 
 def _overlap_faults(

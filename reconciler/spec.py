@@ -197,7 +197,7 @@ def _picture_path(value: str, kinds: tuple[str, ...]) -> str:
     if len(name) > MAX_FILE_NAME:
         template = "a file name of {length} characters, at most {limit} are allowed: {text}"
         raise _wrong("file_name_length", template, length=len(name), limit=MAX_FILE_NAME, text=shown(name))
-    if name.rpartition(".")[2].upper() not in kinds:
+    if not name.upper().endswith(tuple(f".{kind}" for kind in kinds)):
         endings = ", ".join(f".{kind.lower()}" for kind in kinds)
         template = "{text}: the name of a picture must end in one of {endings}"
         raise _wrong("file_ending", template, text=shown(name), endings=endings)
@@ -280,7 +280,7 @@ def _fen(value: object) -> object:
     return amount
 
 
-Fen = Annotated[int, BeforeValidator(_fen), Field(ge=1, le=MAX_FEN)]
+Fen = Annotated[int, Field(ge=1, le=MAX_FEN), BeforeValidator(_fen)]
 
 
 def _generation(value: object) -> object:
@@ -386,7 +386,7 @@ class ActivitySpec(SpecObject):
     """One activity as its author wrote it, the project's ``defaults`` merged in."""
 
     key: ActivityKey = ""
-    generation: Annotated[int, BeforeValidator(_generation), Field(ge=1, le=MAX_GENERATION)] = 1
+    generation: Annotated[int, Field(ge=1, le=MAX_GENERATION), BeforeValidator(_generation)] = 1
     protect: Annotated[bool, BeforeValidator(_switch)] = False
     state: State = "running"
     renamed_from: tuple[ActivityKey, ...] = ()

@@ -120,7 +120,7 @@ def _walk(root: Path, folder: Path, prefix: str) -> Iterator[Found]:
         for entry in visible:
             name = prefix + entry.name
             wanted = entry.name.endswith((".yaml", ".yml"))
-            if entry.is_dir():
+            if _is_folder(entry):
                 problem, chain = _enter(root, entry, above)
                 if problem is None:
                     todo.append((entry.path, f"{name}/", chain))
@@ -128,6 +128,13 @@ def _walk(root: Path, folder: Path, prefix: str) -> Iterator[Found]:
                     yield Found(name, problem)
             elif wanted:
                 yield Found(name, _link_problem(root, entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: reading it as a file says so
+        return False
 
 
 def _enter(

@@ -77,9 +77,14 @@ def reach(data: object, path: Path) -> int:
 
 
 def in_defaults(data: object, defaults: object, path: Path) -> bool:
-    """Whether the value at ``path``, or what comes nearest above it, was put there by ``defaults``."""
-    own = reach(data, path)
-    inside_list = any(isinstance(part, int) for part in path[:own])
+    """Whether the value at ``path`` was put there by ``defaults``, or is missing from a list that was.
+
+    What is missing elsewhere is the spec's to write. Only mappings are merged: a list or text replaces the default.
+    """
+    own, default = reach(data, path), reach(defaults, path)
     for part in path[:own]:
-        data = data[part]  # type: ignore[index]
-    return isinstance(data, dict) and not inside_list and reach(defaults, path) > own
+        if not isinstance(data, dict):
+            return False
+        data = data[part]
+    in_default_list = any(isinstance(part, int) for part in path[own:default])
+    return isinstance(data, dict) and own < default and (default == len(path) or in_default_list)

@@ -19,7 +19,17 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BaseModel, ValidationError
 
 from reconciler.activity import KEY_PATTERN, DesiredActivity, Image, Source
-from reconciler.desired import Context, Header, NoPicture, Picture, conflicts, desire, faults_in, local_images
+from reconciler.desired import (
+    Context,
+    Header,
+    NoPicture,
+    Picture,
+    conflicts,
+    desire,
+    faults_in,
+    local_images,
+    unknown_group,
+)
 from reconciler.errors import Problem, ProjectError, UsageError
 from reconciler.load.files import (
     Found,
@@ -239,10 +249,7 @@ class _Loading:
             for index, group in enumerate(getattr(brand, "merchant_groups", ())):
                 merchants.update(groups.get(group) or ())
                 if group is not None and group not in groups:
-                    alike = get_close_matches(group, groups, 1)
-                    hint = f"; did you mean {shown(alike[0])}?" if alike else ""
-                    message = f"no group {shown(group)} in merchant_groups{hint}"
-                    self._add(Fault((*path, "merchant_groups", index), "unknown_group", message), sheet)
+                    self._add(unknown_group(group, groups, (*path, "merchant_groups", index)), sheet)
             brands[name] = tuple(sorted(merchants))
             shared = [mchid for mchid in brands[name] if mchid in brand_of]
             if shared:

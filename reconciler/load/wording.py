@@ -41,6 +41,7 @@ _PATTERNS: Final = {
 
 _EXPECTED: Final = {
     "string_type": "a text",
+    "string_unicode": "a text in Unicode",
     "model_type": "a mapping (key: value)",
     "dict_type": "a mapping (key: value)",
     "tuple_type": "a list (- value)",
@@ -96,7 +97,7 @@ def _fault(model: type[BaseModel], detail: ErrorDetails, suggestions: Iterator[i
         return Fault(path, "empty", EMPTY)
     if kind not in _FOREIGN_TYPES:
         return Fault(path, kind, detail["msg"], context)
-    if kind == "literal_error" and isinstance(value, str):
+    if kind == "literal_error":
         return _not_a_choice(model, path, value)
     return _foreign_fault(path, kind, value, context)
 
@@ -121,9 +122,11 @@ def _kind(value: object) -> str:
     return "a list" if isinstance(value, list) else f"the text {shown(str(value))}"
 
 
-def _not_a_choice(model: type[BaseModel], path: Path, value: str) -> Fault:
+def _not_a_choice(model: type[BaseModel], path: Path, value: object) -> Fault:
     field = _field_at(model, path)
     choices = [str(choice) for choice in _choices(field.annotation)] if field else []
+    if not isinstance(value, str):
+        return Fault(path, "wrong_type", f"expected one of {', '.join(choices)}, found {_kind(value)}")
     reason = _WHY_ONLY.get(str(path[-1]))
     if reason:
         message = f"{shown(value)}: {reason}"

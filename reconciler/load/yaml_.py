@@ -162,6 +162,7 @@ class _Walker:
         self.sound = True
         self._left = MAX_NODES
         self._open: set[int] = set()
+        self._firsts: dict[int, dict[str, Any]] = {}
 
     def root(self, node: Node) -> Any:
         self.sound = True
@@ -234,12 +235,19 @@ class _Walker:
             message = "merge keys are not supported: write what specs share under `defaults:` in paygift.yaml"
             self._report(key_node, (*path, key), "merge_key", message)
             return False
-        first = next(other for other, _ in mapping.value if other.value == key)
+        first = self._first_keys(mapping)[key]
         if first is key_node:
             return True
         line = first.start_mark.line + 1
         self._report(key_node, (*path, key), "duplicate_key", f"written twice: the first is in line {line}")
         return False
+
+    def _first_keys(self, mapping: Any) -> dict[str, Any]:
+        """Once for each mapping that repeats itself: a file of nothing but repetitions must not take for ever."""
+        if id(mapping) not in self._firsts:
+            scalars = [key for key, _ in mapping.value if key.__class__ is _SCALAR]
+            self._firsts[id(mapping)] = {key.value: key for key in reversed(scalars)}
+        return self._firsts[id(mapping)]
 
     def _tagged(self, node: Node, path: Path) -> None:
         tag = node.tag.replace("tag:yaml.org,2002:", "!!")
