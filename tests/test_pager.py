@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import ceil
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import IncompleteReadError
@@ -118,6 +118,21 @@ def test_a_smaller_page_than_asked_for_becomes_the_size_of_all(tells_limit: bool
     server = Server(rows(60), cap=20, tells_limit=tells_limit)
     assert read(server, 50) == rows(60)
     assert server.asked == [(0, 50), (1, 20), (2, 20)]
+
+
+@pytest.mark.parametrize("echoed", [-1, 0, 7, 1000])
+def test_an_echoed_limit_that_cannot_be_meant_is_passed_over(echoed: int) -> None:
+    server = Server(rows(60))
+
+    async def fetch(offset: int, limit: int) -> Page:
+        page = await server.fetch(offset, limit)
+        return Page(page.data, page.total_count, echoed)
+
+    async def collect() -> list[str]:
+        return [row async for row in pager.read(fetch, key=str, limit=20, path="/list")]
+
+    assert asyncio.run(collect()) == rows(60)
+    assert server.asked == [(0, 20), (1, 20), (2, 20)]
 
 
 def test_without_a_total_a_short_page_ends_the_list() -> None:
@@ -231,11 +246,13 @@ SERVERS = st.builds(
 )
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(SERVERS, LIMITS)
 def test_an_honest_server_of_any_habit_is_read_completely(server: Server, limit: int) -> None:
     assert read(server, limit) == server.rows
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(SIZES, LIMITS, st.sampled_from(Offset))
 def test_a_habit_costs_at_most_one_request_more(count: int, limit: int, meaning: Offset) -> None:
     server = Server(rows(count), meaning)
@@ -244,6 +261,7 @@ def test_a_habit_costs_at_most_one_request_more(count: int, limit: int, meaning:
     assert len(server.asked) - fewest in ({0} if meaning is Offset.PAGES_FROM_0 else {0, 1})
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(SERVERS, LIMITS, st.sampled_from([-1, 1]))
 def test_a_server_that_lies_by_one_is_found_out(server: Server, limit: int, lie: int) -> None:
     server.tells_total, server.lie = True, lie
@@ -265,6 +283,7 @@ ADDITIONS = st.integers(0, 10**6).map(
 MOMENTS = st.integers(0, 12)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     SERVERS,
     LIMITS,
