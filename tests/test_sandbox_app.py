@@ -627,6 +627,7 @@ def test_a_served_sandbox_is_found_from_elsewhere_and_leaves_no_trace(tmp_path: 
     with served(tmp_path) as process:
         found = running(tmp_path)
         assert (found.mchid, found.serial_no, found.directory) == (MCHID, keys().serial_no, tmp_path)
+        assert found.private_key_file.read_text() == keys().merchant_key_pem
         assert ask_api(found, "GET", LIST).status_code == 200
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
@@ -697,7 +698,7 @@ def test_keys_that_cannot_be_read_or_written_are_an_error_with_a_remedy(tmp_path
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     for content in (b"no key", elliptic):
-        (tmp_path / "keys" / "platform_key.pem").write_bytes(content)
+        (tmp_path / "keys" / "platform.key.pem").write_bytes(content)
         with pytest.raises(SandboxError, match="Remove that directory"):
             Sandbox(tmp_path)
     (tmp_path / "file").write_text("")

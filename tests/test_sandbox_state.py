@@ -847,7 +847,6 @@ def stock_request(changes: dict[str, Any] | None = None) -> dict[str, Any]:
             "stock_send_rule": {"max_coupons": 100, "max_coupons_per_user": 5, "natural_person_limit": False},
             "out_request_no": "stock-1",
             "coupon_code_mode": "MERCHANT_UPLOAD",
-            "coupon_code_count": "ours to say",
         },
         changes or {},
     )
@@ -855,7 +854,8 @@ def stock_request(changes: dict[str, Any] | None = None) -> dict[str, Any]:
 
 def test_a_created_stock_runs_and_its_number_cannot_be_used_again() -> None:
     memory = fresh()
-    answer = take(memory, state.create_stock(memory, MCHID, stock_request(), NOW))
+    asked = stock_request({"coupon_code_count": {"total_count": 9, "available_count": 9}})
+    answer = take(memory, state.create_stock(memory, MCHID, asked, NOW))
     assert len(answer["stock_id"]) == 16
     content = state.stock(memory, answer["stock_id"])
     assert content["stock_state"] == "RUNNING"
@@ -893,6 +893,8 @@ def test_seeding_fills_in_what_is_left_out_counts_what_is_new_and_replaces_what_
     assert list(memory.stocks) == ["1263540000000001", "5", "1263540000000004"]
     assert memory.stocks["5"].content["stock_state"] == "PAUSED"
     assert memory.stocks["5"].content["belong_merchant"] == MCHID
+    take(memory, state.seed(memory, [stock_request() | {"stock_id": "5"}], MCHID, NOW))
+    assert "out_request_no" not in memory.stocks["5"].content
     assert refused(state.seed, memory, [{"stock_state": "BROKEN"}], MCHID, NOW).code == "PARAM_ERROR"
     assert refused(state.seed, memory, [{"coupon_use_rule": 5}], MCHID, NOW).code == "PARAM_ERROR"
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from reconciler.errors import SandboxError
-from reconciler.sandbox.keys import Keys
+from reconciler.sandbox.keys import FOLDER, MERCHANT_KEY_FILE, Keys
 
 _TIMEOUT: Final = 30.0
 
@@ -58,6 +58,11 @@ class Control:
     @property
     def private_key_pem(self) -> str:
         return self.keys.merchant_key_pem
+
+    @property
+    def private_key_file(self) -> Path:
+        """Where ``private_key_pem`` is kept; not there if the keys were given to ``Sandbox`` as an argument."""
+        return self.directory / FOLDER / MERCHANT_KEY_FILE
 
     @property
     def apiv3_key(self) -> str:

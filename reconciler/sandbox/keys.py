@@ -19,14 +19,16 @@ from cryptography.x509.oid import NameOID
 
 from reconciler.errors import SandboxError
 
+FOLDER: Final = "keys"
+MERCHANT_KEY_FILE: Final = "merchant.key.pem"
 DEFAULT_MCHID: Final = "1900000001"
 _VALIDITY: Final = timedelta(days=5 * 365)  # platform certificates are valid 5 years (API §5.5)
 _APIV3_ALPHABET: Final = string.ascii_letters + string.digits
 _FILES: Final = {
-    "merchant_key_pem": "merchant_key.pem",
-    "merchant_certificate_pem": "merchant_cert.pem",
-    "platform_key_pem": "platform_key.pem",
-    "platform_certificate_pem": "platform_cert.pem",
+    "merchant_key_pem": MERCHANT_KEY_FILE,
+    "merchant_certificate_pem": "merchant.cert.pem",
+    "platform_key_pem": "platform.key.pem",
+    "platform_certificate_pem": "platform.cert.pem",
     "apiv3_key": "apiv3_key.txt",
     "mchid": "mchid.txt",
 }
@@ -72,7 +74,7 @@ class Keys:
     @classmethod
     def in_directory(cls, directory: Path) -> Self:
         """The keys below ``directory``, made now if there are none yet. They appear all at once or not at all."""
-        home = directory / "keys"
+        home = directory / FOLDER
         if not home.exists():
             cls.made().write(home)
         return cls.read(home)

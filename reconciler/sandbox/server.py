@@ -19,7 +19,7 @@ import uvicorn
 from reconciler.errors import SandboxError
 from reconciler.sandbox.app import app
 from reconciler.sandbox.control import Control, RunningSandbox, ask
-from reconciler.sandbox.keys import Keys
+from reconciler.sandbox.keys import FOLDER, Keys
 from reconciler.sandbox.options import DEFAULTS, Options
 from reconciler.sandbox.world import World
 
@@ -116,7 +116,7 @@ def find_running(directory: Path = DEFAULT_DIRECTORY) -> RunningSandbox | None:
         about = json.loads((directory / _SERVER_FILE).read_text())
         if ask(about["base_url"], "/sandbox/about", timeout=5.0) != about:
             return None
-        return RunningSandbox(about["base_url"], directory, Keys.read(directory / "keys"))
+        return RunningSandbox(about["base_url"], directory, Keys.read(directory / FOLDER))
     except (OSError, ValueError, KeyError, TypeError, SandboxError):
         return None
 

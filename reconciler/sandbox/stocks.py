@@ -92,10 +92,11 @@ def created(memory: Memory, body: Json) -> Stock:
 
 def seeded(memory: Memory, asked: list[Json], *, mchid: str, now: datetime) -> list[Stock]:
     """Batches put in from outside. Whatever is left out is filled in: belonging to ``mchid``, running, valid from
-    180 days before ``now`` to 180 days after."""
+    180 days before ``now`` to 180 days after. A create request with a stock_id will do."""
     stocks: list[Stock] = []
     for number, given in enumerate(asked, memory.ledger.made + 1):
         content = _with_codes(_merged(_defaults(_free_id(memory, number), mchid, now), given))
+        content.pop("out_request_no", None)
         schema.check(content, _QUERIED, f"/body/stocks/{len(stocks)}")
         stocks.append(Stock(content["stock_id"], content))
     return stocks
