@@ -144,11 +144,12 @@ class Clock:
 
     ``begins``: a new activity that begins in the future. ``begun``: a new one whose begin is past, so that it starts
     at once. ``ends``: a running one, which would end by itself at ``at``. ``cancelled``: a live one that would have
-    begun only at ``at``.
+    begun only at ``at``. ``activity_id`` names the live activity that the last two are about.
     """
 
     code: ClockCode
     at: datetime
+    activity_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

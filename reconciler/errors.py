@@ -103,8 +103,10 @@ class RemoteError(PaygiftError):
 
     def __str__(self) -> str:
         where = f"{self.method} {self.path}: " if self.method else ""
-        trace = f" (Request-ID {self.request_id})" if self.request_id else ""
-        return f"{where}{self.message}{trace} {self.remedy}".strip()
+        trace = f"Request-ID {self.request_id}." if self.request_id else ""
+        said = f"{where}{self.message}"
+        ended = said if said.endswith((".", "!", "?", "。", "！", "？")) else f"{said}."
+        return " ".join(part for part in (ended, self.remedy, trace) if part)
 
 
 class TransportError(RemoteError):
@@ -155,9 +157,8 @@ class ApiError(RemoteError):
         verified: bool = True,
         remedy: str = "",
     ) -> None:
-        super().__init__(
-            f"HTTP {status} {code}: {text}", method=method, path=path, request_id=request_id, remedy=remedy
-        )
+        said = f"HTTP {status} {code}".rstrip()
+        super().__init__(f"{said}: {text}", method=method, path=path, request_id=request_id, remedy=remedy)
         self.status = status
         self.code = code
         self.text = text

@@ -238,7 +238,7 @@ def _local_remote(control: Control) -> LocalRemote:
 
 
 def seed(local: LocalRemote, project: Project) -> int:
-    """Give the sandbox the coupon stocks that the specs name, and say how many were new.
+    """Give the sandbox the coupon stocks that the specs name and it does not know; say how many these were.
 
     They come from the project's ``sandbox-stocks.json`` where it has them; the rest is made up.
     """
@@ -247,7 +247,7 @@ def seed(local: LocalRemote, project: Project) -> int:
     made_up = {str(stock["stock_id"]): stock for stock in stocks_for(project.activities, local.control.mchid)}
     file = project.root / STOCKS_FILE
     given = {str(stock["stock_id"]): stock for stock in (read_stocks(file) if file.exists() else [])}
-    return local.control.seed(list({**made_up, **given}.values()))
+    return local.control.seed(list({**made_up, **given}.values()), only_missing=True)
 
 
 def read_stocks(path: Path) -> list[dict[str, object]]:
@@ -257,8 +257,12 @@ def read_stocks(path: Path) -> list[dict[str, object]]:
     try:
         stocks = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}.", remedy="It must be a JSON list of stocks.") from error
-    if not isinstance(stocks, list) or not all(isinstance(each, dict) and "stock_id" in each for each in stocks):
+        raise UsageError(
+            f"{path} cannot be read: {error}.", remedy="It must be a JSON list of stocks."
+        ) from error
+    if not isinstance(stocks, list) or not all(
+        isinstance(each, dict) and "stock_id" in each for each in stocks
+    ):
         raise UsageError(f"{path} must be a JSON list of stocks, each with a stock_id.")
     return stocks
 

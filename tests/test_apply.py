@@ -38,7 +38,7 @@ ADD, DELETE, TERMINATE, UPLOAD = "merchants/add", "merchants/delete", "terminate
 
 def spec(key: str = "spring", **changes: Any) -> DesiredActivity:
     """A spec whose pictures are local files, as the sandbox takes only uploaded ones."""
-    pictures = {
+    pictures: dict[str, Any] = {
         "merchant_logo_url": local_image(0),
         "award_list": (Award("98065001", local_image(1)),),
     }

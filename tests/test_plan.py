@@ -553,9 +553,9 @@ def test_every_change_says_how_it_stands_to_time() -> None:
     begun = desired(begin_time=NOW - timedelta(days=1))
     assert plan([begun]).changes[0].clocks == (Clock("begun", begun.terms.begin_time),)
     ending = plan([replace(begun, state="terminated")], [live(begun, status=ONGOING)])
-    assert ending.changes[0].clocks == (Clock("ends", begun.terms.end_time),)
+    assert ending.changes[0].clocks == (Clock("ends", begun.terms.end_time, "10028001"),)
     cancelled = plan([desired(state="terminated")], [live(desired())])
-    assert cancelled.changes[0].clocks == (Clock("cancelled", terms().begin_time),)
+    assert cancelled.changes[0].clocks == (Clock("cancelled", terms().begin_time, "10028001"),)
 
 
 def test_a_plan_is_valid_until_an_operation_would_mean_something_else() -> None:

@@ -1139,3 +1139,11 @@ def test_no_pure_module_asks_what_time_it_is() -> None:
                 node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)
             ]
             assert not [node for node in calls if node.attr in ("now", "today", "utcnow")], path.name
+
+
+def test_seeding_only_what_is_missing_leaves_the_rest_as_it_is() -> None:
+    memory = fresh()
+    take(memory, state.seed(memory, [{"stock_id": "5", "stock_state": "PAUSED"}], MCHID, NOW))
+    asked = [{"stock_id": "5"}, {"stock_id": "6"}]
+    assert take(memory, state.seed(memory, asked, MCHID, NOW, only_missing=True)) == 1
+    assert memory.stocks["5"].content["stock_state"] == "PAUSED"

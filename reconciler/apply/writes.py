@@ -287,7 +287,7 @@ class Writer:
             try:
                 return live_activity(await self.api.detail(activity_id))
             except ApiError as error:
-                if error.status != 404:
+                if error.status != 404 or not error.verified:
                     raise
                 return None
 

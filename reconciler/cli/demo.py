@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ from reconciler.cli.context import Context, pass_context
 BEFORE_THE_SEASON: Final = "2026-11-25T10:00:00+08:00"
 IN_THE_SEASON: Final = "2026-12-15T10:00:00+08:00"
 """The dates of the examples are fixed, so the sandbox's clock is too."""
-NEW_MERCHANTS: Final = ("1688000001", "1688000002")
+NEW_SHOPS: Final = ("1688000001", "1688000002")
 REJECTED: Final = "1688000002"
 
 
@@ -43,13 +43,19 @@ def demo(context: Context, folder: Path | None) -> None:
     story.tell("Now live equals the files, so a second plan is empty.")
     story.run("--sandbox", "plan", "--detailed-exitcode")
 
-    story.run("sandbox", "clock", IN_THE_SEASON)
     story.tell(
-        "Three weeks later, campaigns are running. An author adds two merchants to lunch-hour, raises the threshold "
-        "of members-nuts, and removes winter-tea.yaml."
+        "Three weeks later, campaigns are running. An author adds two new shops to lunch-hour and to the brand, raises "
+        "the threshold of members-nuts, and removes winter-tea.yaml."
     )
-    _edit(root / "specs/lunch-hour.yaml", "merchant_groups: [east]", _with_new_merchants)
-    _edit(root / "specs/members-nuts.yaml", "transaction_amount_minimum: 5000", lambda _: _THRESHOLD)
+    story.run("sandbox", "clock", IN_THE_SEASON)
+    shops = ", ".join(f'"{mchid}"' for mchid in NEW_SHOPS)
+    _edit(root / "paygift.yaml", 'merchants: ["1900000001"]', f'merchants: ["1900000001", {shops}]')
+    _edit(
+        root / "specs/lunch-hour.yaml",
+        "merchant_groups: [east]",
+        f"merchant_groups: [east]\n  merchant_id_list: [{shops}]",
+    )
+    _edit(root / "specs/members-nuts.yaml", "amount_minimum: 5000  ", "amount_minimum: 8000  ")
     (root / "specs/winter-tea.yaml").unlink()
     story.run("--sandbox", "plan", "--detailed-exitcode", expect=EXIT_PENDING)
     story.tell(
@@ -61,12 +67,9 @@ def demo(context: Context, folder: Path | None) -> None:
     story.tell("A new plan shows exactly what is left.")
     story.run("--sandbox", "plan", "--detailed-exitcode", expect=EXIT_PENDING)
     story.tell("The author takes the rejected merchant out again. Live equals the files.")
-    _edit(root / "specs/lunch-hour.yaml", f', "{REJECTED}"', lambda _: "")
+    _edit(root / "specs/lunch-hour.yaml", f', "{REJECTED}"', "")
     story.run("--sandbox", "plan", "--detailed-exitcode")
     story.end()
-
-
-_THRESHOLD: Final = "transaction_amount_minimum: 8000"
 
 
 class _Story:
@@ -93,11 +96,12 @@ class _Story:
             click.echo(f"(exit {code}: {_MEANINGS[code]})")
 
     def end(self) -> None:
+        command = "paygift" if shutil.which("paygift") else Path(sys.argv[0]).absolute()
         click.echo(
             f"\nThe campaigns, their sandbox and its memory are in {self._root}. To play on:\n\n"
             f"  cd {self._root}\n"
-            "  paygift --sandbox status\n"
-            "  paygift --sandbox plan\n"
+            f"  {command} --sandbox status\n"
+            f"  {command} --sandbox plan\n"
         )
 
 
@@ -119,16 +123,11 @@ def _examples() -> Path:
     return installed if installed.is_dir() else package.parent / "activities"
 
 
-def _edit(file: Path, what: str, change: Callable[[str], str]) -> None:
+def _edit(file: Path, old: str, new: str) -> None:
     text = file.read_text(encoding="utf-8")
-    if what not in text:
-        raise click.ClickException(f"The example {file.name} no longer holds {what!r}.")
-    file.write_text(text.replace(what, change(what)), encoding="utf-8")
-
-
-def _with_new_merchants(line: str) -> str:
-    ids = ", ".join(f'"{mchid}"' for mchid in NEW_MERCHANTS)
-    return f"{line}\n  merchant_id_list: [{ids}]"
+    if old not in text:
+        raise click.ClickException(f"The example {file.name} no longer holds {old!r}.")
+    file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def _reject(root: Path, mchid: str) -> None:

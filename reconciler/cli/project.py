@@ -13,6 +13,7 @@ from reconciler.cli.context import Bar, Context, pass_context, sandbox_option
 
 if TYPE_CHECKING:
     from reconciler.change import Plan, Report
+    from reconciler.errors import Problem
     from reconciler.reconcile import Session, Shown, Status
 
 allow_option = click.option(
@@ -43,7 +44,8 @@ def validate(context: Context, as_json: bool) -> int:
     if context.sandbox:
         with sandbox(root / SANDBOX_FOLDER) as local:
             now = local.clock()
-    problems, count = (), 0
+    problems: tuple[Problem, ...] = ()
+    count = 0
     try:
         count = len(load_project(root, now=now).activities)
     except ProjectError as error:

@@ -32,14 +32,13 @@ def serve(context: Context, port: int) -> None:
     from reconciler.sandbox.server import serve as run
 
     def announce(running: RunningSandbox) -> None:
-        keys = running.directory / "keys"
         click.echo(
             f"WeChat Pay sandbox on {running.base_url}, until Ctrl-C. `paygift --sandbox` uses it by itself;\n"
             "for other clients:\n\n"
             f"  export PAYGIFT_BASE_URL={running.base_url}\n"
             f"  export PAYGIFT_MCHID={running.mchid}\n"
             f"  export PAYGIFT_SERIAL_NO={running.serial_no}\n"
-            f"  export PAYGIFT_PRIVATE_KEY_FILE={keys / 'merchant.key.pem'}\n"
+            f"  export PAYGIFT_PRIVATE_KEY_FILE={running.private_key_file}\n"
             f"  export PAYGIFT_APIV3_KEY={running.apiv3_key}\n"
         )
 
@@ -57,7 +56,7 @@ def clock(context: Context, to: str | None) -> None:
     with _local(context) as local:
         if to is not None:
             local.control.set_clock(to)
-        click.echo(f"{beijing(local.control.now())} Beijing time")
+        click.echo(f"{beijing(local.control.now().replace(microsecond=0))} Beijing time")
 
 
 @sandbox.command()

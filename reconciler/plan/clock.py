@@ -18,8 +18,8 @@ def clock_of_live(live: LiveActivity, now: datetime) -> Clock | None:
     if live.terms is None:
         return None
     if live.terms.begin_time > now:
-        return Clock("cancelled", live.terms.begin_time)
-    return Clock("ends", live.terms.end_time)
+        return Clock("cancelled", live.terms.begin_time, live.activity_id)
+    return Clock("ends", live.terms.end_time, live.activity_id)
 
 
 def coverage(old: Iterable[LiveActivity], new: Terms, now: datetime) -> Coverage:

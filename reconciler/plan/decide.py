@@ -73,7 +73,7 @@ def make_plan(
         made_at=now,
         uploads=_uploads(changes),
         changes=changes,
-        findings=tuple(_waived(context.policy, findings)),
+        findings=tuple(_judged(context.policy, findings)),
         valid_until=next_boundary((terms for decision in decisions for terms in decision.touched), now),
         managed=len(running),
         unchanged=len(running) - len(_touched_ids(changes)),
@@ -380,12 +380,14 @@ def _renamed(
             yield Finding("LOOKS_RENAMED", Severity.REFUSAL, spec.key, facts, spec.source)
 
 
-def _waived(policy: Policy, findings: Iterable[Finding]) -> Iterable[Finding]:
-    """Refusals first, then by code and key; those that this run allows are marked, not hidden."""
+def _judged(policy: Policy, findings: Iterable[Finding]) -> list[Finding]:
+    """Open refusals first, then by severity, code and key; those that this run allows are marked, not hidden."""
     order = list(Severity)[::-1]
-    for finding in sorted(findings, key=lambda each: (order.index(each.severity), each.code, each.key)):
-        waived = finding.severity is Severity.REFUSAL and policy.waives(finding.code, finding.key)
-        yield replace(finding, waived=True) if waived else finding
+    judged = [
+        replace(each, waived=each.severity is Severity.REFUSAL and policy.waives(each.code, each.key))
+        for each in findings
+    ]
+    return sorted(judged, key=lambda each: (each.waived, order.index(each.severity), each.code, each.key))
 
 
 def _touched_ids(changes: Iterable[ActivityChange]) -> set[str]:

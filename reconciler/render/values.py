@@ -34,6 +34,15 @@ def span(seconds: float) -> str:
     return " ".join(parts[:2]) or f"{secs} s"
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 picture``, ``1,200 pictures``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def merchants(number: int) -> str:
+    return counted(number, "merchant")
+
+
 def sample(items: tuple[str, ...], *, total: int = 0) -> str:
     """The first few of a list, and how many more there are; ``total`` when the list is itself only a part."""
     shown = ", ".join(items[:SAMPLE])
@@ -60,7 +69,8 @@ def value(path: str, content: object) -> str:
             return f"{_clock_time(content.begin_day_time)}–{_clock_time(content.end_day_time)}"
         case Award():
             pictures = [content.original_image_url, content.thumbnail_url]
-            return f"{content.stock_id} ({', '.join(value('', each) for each in pictures if each)})"
+            files = ", ".join(each.path for each in pictures if each is not None and each.path)
+            return f"{content.stock_id} ({files})" if files else content.stock_id
         case tuple():
             return ", ".join(value(path, item) for item in content) or "(none)"
         case dict():

@@ -26,7 +26,7 @@ from reconciler.change import (
     UploadImage,
 )
 from reconciler.render import wording
-from reconciler.render.values import beijing, sample, span, value
+from reconciler.render.values import beijing, counted, merchants, sample, span, value
 
 SYMBOLS: Final[dict[ChangeKind, str]] = {
     ChangeKind.CREATE: "+",
@@ -102,8 +102,8 @@ def plan_view(plan: Plan) -> PlanView:
 def _upload_lines(uploads: tuple[UploadImage, ...]) -> tuple[Line, ...]:
     if not uploads:
         return ()
-    noun = "1 picture" if len(uploads) == 1 else f"{len(uploads):,} pictures"
-    return (Line("+", f"upload {noun}", sample(tuple(upload.path for upload in uploads))),)
+    paths = tuple(upload.path for upload in uploads)
+    return (Line("+", f"upload {counted(len(uploads), 'picture')}", sample(paths)),)
 
 
 def finding_text(finding: Finding) -> str:
@@ -142,6 +142,7 @@ def _block(change: ActivityChange, now: datetime) -> Block:
         source=str(change.source) if change.source else "(its spec is gone)",
         lines=(
             *_difference_lines(change),
+            *_merchant_lines(change),
             *(line for step in change.operations for line in _operation_lines(step, change)),
             *_time_lines(change, now),
         ),
@@ -151,7 +152,19 @@ def _block(change: ActivityChange, now: datetime) -> Block:
 def _difference_lines(change: ActivityChange) -> Iterator[Line]:
     for difference in change.differences:
         path = difference.path
-        yield Line("~", path, value(path, difference.desired), old=value(path, difference.live))
+        old, new = value(path, difference.live), value(path, difference.desired)
+        if difference.live is None:
+            yield Line("+", path, new)
+        elif difference.desired is None:
+            yield Line("-", path, old)
+        else:
+            yield Line("~", path, new, old=old)
+
+
+def _merchant_lines(change: ActivityChange) -> Iterator[Line]:
+    """The size of the set before and after, where the same activity keeps it."""
+    if change.kind is ChangeKind.UPDATE:
+        yield Line("~", "merchants", f"{change.merchants_after:,}", old=f"{change.merchants_before:,}")
 
 
 def _operation_lines(step: Operation, change: ActivityChange) -> Iterator[Line]:
@@ -162,15 +175,11 @@ def _operation_lines(step: Operation, change: ActivityChange) -> Iterator[Line]:
                 yield from _terms_lines(step.terms)
             yield Line("+", "merchants", _new_merchants(step, change))
         case AddMerchants() if step.activity_id:
-            total = f"{change.merchants_before:,} → {change.merchants_after:,}"
-            yield Line("+", "add merchants", f"{len(step.merchants):,}: {sample(step.merchants)} ({total})")
+            yield Line("+", f"add {merchants(len(step.merchants))}", sample(step.merchants))
         case AddMerchants():
             pass  # counted with the create that it completes
         case DeleteMerchants():
-            total = f"{change.merchants_before:,} → {change.merchants_after:,}"
-            yield Line(
-                "-", "delete merchants", f"{len(step.merchants):,}: {sample(step.merchants)} ({total})"
-            )
+            yield Line("-", f"delete {merchants(len(step.merchants))}", sample(step.merchants))
         case TerminateActivity():
             reason = wording.TERMINATE_REASONS[step.reason]
             yield Line("-", "terminate", f"{step.activity_id} ({reason}); {wording.IRREVERSIBLE}")
@@ -182,7 +191,9 @@ def _new_merchants(create: CreateActivity, change: ActivityChange) -> str:
     """All merchants of a new activity, those included that need calls of their own (at most 500 fit into one)."""
     more = [step for step in change.operations if isinstance(step, AddMerchants)]
     calls = f", in {len(more) + 1} calls" if more else ""
-    return f"{change.merchants_after:,}{calls}: {sample(create.merchants, total=change.merchants_after)}"
+    before, total = change.merchants_before, change.merchants_after
+    now = f" (now {before:,})" if change.kind is ChangeKind.REPLACE and before != total else ""
+    return f"{total:,}{now}{calls}: {sample(create.merchants, total=total)}"
 
 
 def _terms_lines(terms: Terms) -> Iterator[Line]:
@@ -197,7 +208,8 @@ def _terms_lines(terms: Terms) -> Iterator[Line]:
 def _time_lines(change: ActivityChange, now: datetime) -> Iterator[Line]:
     for clock in change.clocks:
         seconds = abs((clock.at - now).total_seconds())
-        yield Line("", "", wording.CLOCKS[clock.code].format(span=span(seconds), at=beijing(clock.at)))
+        facts = {"span": span(seconds), "at": beijing(clock.at), "activity_id": clock.activity_id}
+        yield Line("", "", wording.CLOCKS[clock.code].format(**facts))
     if change.coverage is not None:
         gap = change.coverage.gap_seconds
         create_first = isinstance(change.operations[0], CreateActivity)
@@ -262,9 +274,9 @@ def _operation_words(operation: Operation, activity_id: str) -> str:
         case CreateActivity():
             return f"create {operation.out_request_no}" + (f" as {activity_id}" if activity_id else "")
         case AddMerchants():
-            return f"add {len(operation.merchants):,} merchants to {activity_id or 'the new activity'}"
+            return f"add {merchants(len(operation.merchants))} to {activity_id or 'the new activity'}"
         case DeleteMerchants():
-            return f"delete {len(operation.merchants):,} merchants from {activity_id}"
+            return f"delete {merchants(len(operation.merchants))} from {activity_id}"
         case TerminateActivity():
             return f"terminate {operation.activity_id}"
 

@@ -57,7 +57,7 @@ FINDINGS: Final[dict[str, str]] = {
         "the spec is gone and `on_removed: ignore` is set: {activity_ids} keeps running."
     ),
     "REPLACES_RUNNING": (
-        "{activity_ids} is running and will be terminated for ever; its terms cannot be edited, only replaced."
+        "activity {activity_ids} is running and will be terminated for ever: its terms cannot be edited, only replaced."
     ),
     "SPEC_ENDED": "its end_time {end_time} has passed; the spec can be removed.",
     "STATUS_UNKNOWN": (
@@ -73,15 +73,15 @@ TERMINATE_REASONS: Final[dict[str, str]] = {
     "removed": "its spec is gone",
     "state": "its spec says state: terminated",
     "ended": "its spec's end_time has passed",
-    "replaced": "replaced by the activity above",
+    "replaced": "its terms have changed",
     "superseded": "its successor is already live",
 }
 
 CLOCKS: Final[dict[str, str]] = {
     "begins": "begins in {span} ({at}); its terms cannot be edited once it is created",
     "begun": "its begin_time {at} has passed: it starts at once, and its terms cannot be edited after that",
-    "ends": "running; would end by itself in {span} ({at})",
-    "cancelled": "has not begun; would have begun in {span} ({at})",
+    "ends": "activity {activity_id} is running, and would end by itself in {span} ({at})",
+    "cancelled": "activity {activity_id} has not begun; it would begin in {span} ({at})",
 }
 
 IRREVERSIBLE: Final = "a termination cannot be undone"

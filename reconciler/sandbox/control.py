@@ -77,10 +77,10 @@ class Control:
         ``real`` takes it back to real time. It goes on ticking, and survives restarts."""
         self._do("set_clock", text=text)
 
-    def seed(self, stocks: Sequence[Mapping[str, Any]]) -> int:
+    def seed(self, stocks: Sequence[Mapping[str, Any]], *, only_missing: bool = False) -> int:
         """Put in 商家券 batches (API §3.1) and return how many were new. Fields that are left out are filled in; a
-        batch that is there already is replaced."""
-        new: int = self._do("seed", stocks=list(stocks))
+        batch that is there already is replaced, or stays as it is with ``only_missing``."""
+        new: int = self._do("seed", stocks=list(stocks), only_missing=only_missing)
         return new
 
     def reset(self) -> None:

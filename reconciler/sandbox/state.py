@@ -223,8 +223,10 @@ def insert(memory: Memory, mchid: str, item: Any, merchants: Sequence[str], now:
     return Step(activity.activity_id, tuple(entities))
 
 
-def seed(memory: Memory, asked: list[Json], mchid: str, now: datetime) -> Step:
-    """Put in 商家券 batches; one with a known stock_id replaces it. Answers how many were new."""
+def seed(memory: Memory, asked: list[Json], mchid: str, now: datetime, *, only_missing: bool = False) -> Step:
+    """Put in 商家券 batches; one with a known stock_id replaces it, or gives way to it. Answers how many were new."""
+    if only_missing:
+        asked = [stock for stock in asked if stock.get("stock_id") not in memory.stocks]
     made = stocks.seeded(memory, asked, mchid=mchid, now=now)
     new = {each.stock_id for each in made} - memory.stocks.keys()
     return Step(len(new), (*made, stocks.with_made(memory, len(made))))

@@ -76,8 +76,9 @@ class World:
     def set_clock(self, text: str) -> None:
         self.commit(state.set_clock(self.memory, text, self.real()))
 
-    def seed(self, stocks: list[dict[str, Any]]) -> int:
-        new: int = self.commit(state.seed(self.memory, stocks, self.keys.mchid, self.moment()))
+    def seed(self, stocks: list[dict[str, Any]], *, only_missing: bool = False) -> int:
+        step = state.seed(self.memory, stocks, self.keys.mchid, self.moment(), only_missing=only_missing)
+        new: int = self.commit(step)
         return new
 
     def reset(self) -> None:

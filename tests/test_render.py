@@ -1,0 +1,303 @@
+"""What reviewers read, word for word, and what text from elsewhere may not do to it.
+
+The golden files are the text for one plan and one report that hold everything there is. To change them on purpose:
+``PAYGIFT_UPDATE_GOLDEN=1 pytest tests/test_render.py``, and read the difference.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import unicodedata
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.activity import Award, DayWindow, Image, Window
+from reconciler.change import Finding, Outcome, OutcomeStatus, Plan, Rejection, Report, Severity
+from reconciler.plan import make_plan, plan_digest
+from reconciler.policy import Policy
+from reconciler.render import wording
+from reconciler.render.json_ import plan_json, report_json
+from reconciler.render.show import show_json, show_text
+from reconciler.render.status import status_rows, status_text
+from reconciler.render.text import plan_text, report_text, safe, table
+from reconciler.render.values import sample, span, value, yuan
+from reconciler.render.view import finding_text, plan_view, report_view
+from tests.samples import (
+    LOCAL,
+    NAMESPACE,
+    NOW,
+    ONGOING,
+    PAUSED,
+    PICTURE,
+    TERMINATED,
+    desired,
+    live,
+    mchids,
+    terms,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+RUNNING: dict[str, Any] = {"begin_time": NOW - timedelta(days=3)}
+
+
+def everything() -> Plan:
+    """A plan with every kind of change, operation, finding severity and clock."""
+    package = (Award("1", PICTURE, PICTURE), Award("2", PICTURE, PICTURE), Award("3", LOCAL, PICTURE))
+    window = Window(terms().begin_time, terms().begin_time + timedelta(days=2))
+    wanted = [
+        desired(
+            "create",
+            merchants=mchids(1200),
+            available_time=(window,),
+            available_day_time=(DayWindow("110000", "135959"),),
+            award_list=package,
+            send_content="GIFT_PACKAGE",
+        ),
+        desired("begun", **RUNNING),
+        desired("ended", end_time=NOW - timedelta(days=1), begin_time=NOW - timedelta(days=9)),
+        desired("merchants", merchants=mchids(5, start=1600000003)),
+        desired("paused", merchants=mchids(2)),
+        desired("replaced", transaction_amount_minimum=200, goods_tags=("tea",)),
+        desired("gap", replace="terminate_first", begin_time=NOW + timedelta(minutes=30)),
+        desired("protected", protect=True, state="terminated"),
+        desired("used"),
+    ]
+    lives = [
+        live(desired("merchants", merchants=mchids(4)), "1"),
+        live(desired("paused"), "2", status=PAUSED),
+        live(desired("replaced", goods_tags=("nuts",)), "3"),
+        live(desired("gap", **RUNNING), "4", status=ONGOING),
+        live(desired("protected"), "5"),
+        live(desired("used"), "6", status=TERMINATED),
+        live(desired("gone", activity_name="离场"), "7"),
+        live(activity_id="8"),
+    ]
+    return make_plan(
+        wanted, lives, namespace=NAMESPACE, now=NOW, policy=Policy(allow=frozenset({"NUMBER_USED"}))
+    )
+
+
+def everything_happened() -> Report:
+    """A report with every status, rejected merchants, and reasons of several kinds."""
+    plan = replace(everything(), findings=())
+    statuses = [*OutcomeStatus, *OutcomeStatus]
+    outcomes = [
+        Outcome(
+            operation,
+            status,
+            activity_id="20406354",
+            reason="它说：不行" if status is OutcomeStatus.FAILED else "",
+            request_id="08F5-269",
+            rejections=(Rejection("1600000009", "商户与活动创建方不具备父子关系"),)
+            if status is OutcomeStatus.PARTIAL
+            else (),
+        )
+        for operation, status in zip(plan.operations, statuses, strict=False)
+    ]
+    return Report(plan, tuple(outcomes), NOW, NOW + timedelta(seconds=9))
+
+
+def compare(name: str, text: str) -> None:
+    file = GOLDEN / name
+    if os.environ.get("PAYGIFT_UPDATE_GOLDEN"):
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8")
+
+
+def test_a_plan_reads_as_it_always_did() -> None:
+    plan = everything()
+    compare("plan.txt", plan_text(plan_view(plan), digest=plan_digest(plan), notes=True))
+
+
+def test_a_report_reads_as_it_always_did() -> None:
+    compare("report.txt", report_text(report_view(everything_happened())))
+
+
+def test_a_plan_as_json_is_as_it_always_was() -> None:
+    compare("plan.json", json.dumps(plan_json(everything()), ensure_ascii=False, indent=1) + "\n")
+
+
+def test_a_report_as_json_names_every_operation_and_its_outcome() -> None:
+    report = everything_happened()
+    data = report_json(report)
+    outcomes: Any = data["outcomes"]
+    assert data["complete"] is False
+    assert [each["status"] for each in outcomes] == [each.status.value for each in report.outcomes]
+    assert json.loads(json.dumps(data, ensure_ascii=False)) == data
+
+
+def test_colour_adds_nothing_but_colour() -> None:
+    plan = everything()
+    plain = plan_text(plan_view(plan), digest="d", notes=True)
+    coloured = plan_text(plan_view(plan), digest="d", notes=True, colour=True)
+    assert coloured != plain
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
+    report = report_view(everything_happened())
+    assert re.sub(r"\x1b\[\d+m", "", report_text(report, colour=True)) == report_text(report)
+
+
+def test_refusals_come_first_and_the_summary_last() -> None:
+    text = plan_text(plan_view(everything()), digest="d")
+    assert text.startswith("refusal PROTECTED protected")
+    assert text.splitlines()[-1].startswith("Plan: ")
+    assert text.index("refusal") < text.index("warning") < text.index("+ begun")
+
+
+def test_an_empty_plan_is_one_line() -> None:
+    empty = Plan(NAMESPACE, NOW, managed=1200, unchanged=1200, unmanaged=3)
+    assert plan_text(plan_view(empty), digest="d") == "No changes. 1,200 unchanged, 3 unmanaged.\n"
+
+
+def test_nothing_applied_is_said() -> None:
+    report = Report(Plan(NAMESPACE, NOW), (), NOW, NOW)
+    assert report_text(report_view(report)) == "Nothing to apply.\n"
+
+
+@pytest.mark.parametrize("code", wording.FINDINGS)
+def test_every_finding_makes_a_sentence_from_its_facts(code: str) -> None:
+    facts = {
+        "activity_id": "1",
+        "activity_ids": ["1", "2"],
+        "activity_status": "S",
+        "activity_type": "T",
+        "end_time": NOW,
+        "former": "old",
+        "generation": 1,
+        "managed": 3,
+        "next_generation": 2,
+    }
+    text = finding_text(Finding(code, Severity.NOTE, "spring", facts))
+    assert "{" not in text
+    assert text.endswith(".")
+
+
+# -- text from elsewhere -----------------------------------------------------------------------------------------------
+
+
+@given(st.text())
+def test_nothing_that_moves_or_hides_gets_through(text: str) -> None:
+    assert not any(unicodedata.category(character) in ("Cc", "Cf") for character in safe(text))
+
+
+def test_what_is_harmless_stays_as_it_is() -> None:
+    assert safe("良品铺子 ¥1.00 – “ok”") == "良品铺子 ¥1.00 – “ok”"
+    assert safe("a\x1b[2Jb\u202ec\n") == "a\\x1b[2Jb\\u202ec\\n"
+
+
+EVIL = "\x1b[2J\x07\u202e"
+
+
+def test_no_name_from_the_remote_reaches_a_terminal_unescaped() -> None:
+    evil = live(desired("gone", activity_name=EVIL), EVIL, status=EVIL, out_request_no="x")
+    adopting = desired("spring", adopt=EVIL, activity_name="other")
+    plan = make_plan([adopting], [replace(evil, merchants=(EVIL,))], namespace=NAMESPACE, now=NOW)
+    report = Report(
+        plan,
+        (Outcome(plan.operations[-1], OutcomeStatus.FAILED, EVIL, EVIL, EVIL, (Rejection(EVIL, EVIL),)),),
+        NOW,
+        NOW,
+    )
+    rows = status_rows([("gone", evil), (None, evil)], [], plan, everything=True)
+    shown = [
+        plan_text(plan_view(plan), digest="d", notes=True),
+        report_text(report_view(report)),
+        status_text(rows, plan),
+        show_text(adopting, [evil], {EVIL: [EVIL]}, now=NOW),
+    ]
+    for text in shown:
+        assert not set(EVIL) & set(text) - set("[2J")
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("fen", "shown"), [(1, "¥0.01"), (100, "¥1.00"), (123_456_789, "¥1,234,567.89")])
+def test_money_is_shown_in_yuan(fen: int, shown: str) -> None:
+    assert yuan(fen) == shown
+    assert value("award_send_rule.transaction_amount_minimum", fen) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (8, "8 s"),
+        (60, "1 min"),
+        (11_520, "3 h 12 min"),
+        (86_400 * 5 + 3600 * 14 + 60, "5 d 14 h"),
+        (0, "0 s"),
+    ],
+)
+def test_spans_are_shown_in_their_two_largest_units(seconds: int, shown: str) -> None:
+    assert span(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        (None, "(none)"),
+        ("", "(none)"),
+        ((), "(none)"),
+        (NOW, "2026-11-25 10:00:00"),
+        (NOW + timedelta(milliseconds=5), "2026-11-25 10:00:00.005"),
+        (LOCAL, "images/logo.png"),
+        (Image(url="https://a/b"), "https://a/b"),
+        (DayWindow("110000", "135959"), "11:00:00–13:59:59"),
+        (("a", "b"), "a, b"),
+        (7, "7"),
+        ({"stock_id": "1", "thumbnail_url": None}, "stock_id 1"),
+    ],
+)
+def test_values_are_shown_in_human_units(content: object, shown: str) -> None:
+    assert value("x", content) == shown
+
+
+def test_a_long_list_is_shown_by_its_first_few() -> None:
+    assert sample(("a", "b", "c")) == "a, b, c"
+    assert sample(("a", "b", "c", "d")) == "a, b, c and 1 more"
+    assert sample(("a", "b", "c"), total=1200) == "a, b, c and 1,197 more"
+
+
+def test_columns_stand_in_line_under_chinese_names() -> None:
+    text = table(("NAME", "ID"), [("良品铺子", "1"), ("tea", "22")])
+    assert text == "NAME      ID\n良品铺子  1\ntea       22"
+
+
+# -- status and show ---------------------------------------------------------------------------------------------------
+
+
+def test_status_says_how_each_activity_stands_to_its_spec() -> None:
+    plan = everything()
+    lives = [
+        ("merchants", live(desired("merchants", merchants=mchids(4)), "1")),
+        ("replaced", live(desired("replaced"), "3")),
+        ("used", live(desired("used"), "6", status=TERMINATED)),
+        ("protected", live(desired("protected"), "5")),
+        (None, live(activity_id="8", terms=None)),
+    ]
+    rows = status_rows(lives, [desired("create"), desired("used"), desired("ended")], plan, everything=True)
+    assert [(row.key, row.stands) for row in rows] == [
+        ("create", "not created yet"),
+        ("used", "nothing to do (running)"),
+        ("ended", "nothing to do (running)"),
+        ("merchants", "merchants differ"),
+        ("replaced", "terms differ"),
+        ("used", "ended"),
+        ("protected", "refused"),
+        ("", "unmanaged"),
+    ]
+    assert status_text([], plan).startswith("7 managed and live") is False
+    assert "Times are Beijing time." in status_text(rows, plan)
+
+
+def test_show_says_when_terms_cannot_be_read() -> None:
+    text = show_text(None, [live(activity_id="8", terms=None)], {}, now=NOW)
+    assert "its terms cannot be read; see --json" in text
+    assert show_json(None, [], {})["desired"] is None
