@@ -18,8 +18,9 @@ from reconciler.errors import UsageError
 from reconciler.identity import Ownership
 
 if TYPE_CHECKING:
-    from reconciler.apply import Patience
+    from reconciler.apply import Patience, UploadedImages
     from reconciler.change import Plan, Report
+    from reconciler.images import ImageCache
     from reconciler.load import Project
     from reconciler.sandbox.server import Control
     from reconciler.settings import Remote
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], datetime]
 Progress = Callable[[int, int], None]
+IMAGES_FILE = Path(".paygift") / "images.json"
 SANDBOX_FOLDER = Path(".paygift") / "sandbox"
 STOCKS_FILE = "sandbox-stocks.json"
 
@@ -74,10 +76,14 @@ async def apply(
     project: Project,
     made: Plan,
     *,
+    uploaded: UploadedImages | None = None,
     patience: Patience | None = None,
     on_progress: Progress = _no_progress,
 ) -> Report:
-    """Do what ``made`` says. Raises RefusedError before anything is written if it holds open refusals."""
+    """Do what ``made`` says; ``uploaded`` remembers pictures from one run to the next.
+
+    Raises RefusedError before anything is written if ``made`` holds open refusals.
+    """
     from reconciler.apply import apply_plan
     from reconciler.load import read_image
 
@@ -86,6 +92,7 @@ async def apply(
         made,
         read_image=lambda image: read_image(project.root, image),
         clock=account.clock,
+        uploaded=uploaded,
         patience=patience,
         on_progress=on_progress,
     )
@@ -173,11 +180,12 @@ async def _read_and_plan(
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a command works with: the project, and the account it is for."""
+    """What a command works with: the project, the account it is for, and the pictures that were uploaded there."""
 
     project: Project
     remote: Remote
     clock: Clock
+    images: ImageCache
 
 
 @contextmanager
@@ -186,16 +194,19 @@ def open_session(root: Path, environ: Mapping[str, str], *, use_sandbox: bool) -
 
     Raises ProjectError and CredentialsError before anything is sent.
     """
+    from reconciler.images import ImageCache
     from reconciler.settings import remote_from
 
     if not use_sandbox:
         project = load(root, now=system_clock())
-        yield Session(project, remote_from(environ), system_clock)
+        remote = remote_from(environ)
+        images = ImageCache.open(root / IMAGES_FILE, remote.credentials.mchid)
+        yield Session(project, remote, system_clock, images)
         return
     with sandbox(root / SANDBOX_FOLDER) as local:
         project = load(root, now=local.clock())
         seed(local, project)
-        yield Session(project, local.remote, local.clock)
+        yield Session(project, local.remote, local.clock, _sandbox_images(root / SANDBOX_FOLDER, local))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +246,19 @@ def _local_remote(control: Control) -> LocalRemote:
     return LocalRemote(
         Remote(credentials, control.base_url), clock=lambda: system_clock() + ahead, control=control
     )
+
+
+def _sandbox_images(folder: Path, local: LocalRemote) -> ImageCache:
+    """The sandbox's URLs look like real ones, so they are kept away from those of the real account."""
+    from reconciler.images import ImageCache
+
+    return ImageCache.open(folder / IMAGES_FILE.name, local.control.mchid)
+
+
+def reset(local: LocalRemote, folder: Path) -> None:
+    """Empty the sandbox of ``folder``, and forget the pictures that were uploaded to it."""
+    local.control.reset()
+    (folder / IMAGES_FILE.name).unlink(missing_ok=True)
 
 
 def seed(local: LocalRemote, project: Project) -> int:

@@ -3,7 +3,7 @@
 ``run`` is the story of a whole plan, ``writes`` does one operation.
 """
 
-from reconciler.apply.run import apply_plan, refuse
+from reconciler.apply.run import UploadedImages, apply_plan, refuse
 from reconciler.apply.writes import Patience
 
-__all__ = ["Patience", "apply_plan", "refuse"]
+__all__ = ["Patience", "UploadedImages", "apply_plan", "refuse"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from reconciler.activity import Image
 from reconciler.apply.writes import KeyRun, Patience, Writer
@@ -28,18 +28,36 @@ Progress = Callable[[int, int], None]
 """Told how many operations have an outcome, out of how many."""
 
 
+class UploadedImages(Protocol):
+    """Remembers where pictures were uploaded to, by the SHA-256 of their bytes."""
+
+    def url_of(self, sha256: str) -> str | None: ...
+
+    def remember(self, sha256: str, url: str) -> None: ...
+
+
+class _NothingRemembered:
+    def url_of(self, sha256: str) -> str | None:
+        return None
+
+    def remember(self, sha256: str, url: str) -> None:
+        """Every apply uploads anew."""
+
+
 async def apply_plan(
     api: PayGiftApi,
     plan: Plan,
     *,
     read_image: Callable[[Image], bytes],
     clock: Callable[[], datetime],
+    uploaded: UploadedImages | None = None,
     patience: Patience | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> Report:
     """Do what the plan says, and tell what came of every operation.
 
-    ``read_image`` gives the bytes of a local picture, ``clock`` aware instants. Failures of the remote end up in the
+    ``read_image`` gives the bytes of a local picture, ``clock`` aware instants; ``uploaded`` knows the pictures of
+    earlier runs. Failures of the remote end up in the
     report: one key's failure does not stop the others, and the rest of its own operations are not started. Raises
     RefusedError, before anything is written, if the plan holds refusals that were not waived.
     """
@@ -47,7 +65,9 @@ async def apply_plan(
     started = clock()
     progress = _Counter(len(plan.operations), on_progress)
     writer = Writer(api, clock=clock, patience=patience or Patience())
-    uploads, urls = await _upload(writer, plan.uploads, read_image, progress)
+    uploads, urls = await _upload(
+        writer, plan.uploads, read_image, uploaded or _NothingRemembered(), progress
+    )
     gate = asyncio.Semaphore(KEYS_AT_ONCE)
 
     async def one_key(change: ActivityChange) -> list[Outcome]:
@@ -85,21 +105,38 @@ async def _upload(
     writer: Writer,
     uploads: Iterable[UploadImage],
     read_image: Callable[[Image], bytes],
+    uploaded: UploadedImages,
     progress: _Counter,
 ) -> tuple[list[Outcome], dict[str, str]]:
     """The outcome of each upload, and the URL of each picture that has one."""
     urls: dict[str, str] = {}
 
     async def one(upload: UploadImage) -> Outcome:
+        known = uploaded.url_of(upload.sha256)
+        if known is not None:
+            urls[upload.sha256] = known
+            return progress.count(Outcome(upload, OutcomeStatus.ALREADY_DONE))
         try:
             content = read_image(Image(sha256=upload.sha256, path=upload.path))
             reply = await writer.api.upload_image(upload.path.rpartition("/")[2], content)
         except PaygiftError as error:
             return progress.count(failed(upload, error))
         urls[upload.sha256] = reply.value.media_url
-        return progress.count(Outcome(upload, OutcomeStatus.DONE, request_id=reply.request_id))
+        forgotten = _remember(uploaded, upload.sha256, reply.value.media_url)
+        return progress.count(
+            Outcome(upload, OutcomeStatus.DONE, reason=forgotten, request_id=reply.request_id)
+        )
 
     return list(await asyncio.gather(*(one(upload) for upload in uploads))), urls
+
+
+def _remember(uploaded: UploadedImages, sha256: str, url: str) -> str:
+    """Nothing, or why it could not be remembered. That is no reason to stop: the picture is uploaded."""
+    try:
+        uploaded.remember(sha256, url)
+    except PaygiftError as error:
+        return str(error)
+    return ""
 
 
 async def _apply_change(

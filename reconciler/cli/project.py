@@ -176,7 +176,9 @@ async def _apply(
             click.echo("Nothing was written.", err=True)
             return None
         with Bar("Applying") as bar:
-            return await reconcile.apply(account, session.project, made, on_progress=bar)
+            return await reconcile.apply(
+                account, session.project, made, uploaded=session.images, on_progress=bar
+            )
 
 
 def _agreed() -> bool:

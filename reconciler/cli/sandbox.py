@@ -84,8 +84,10 @@ def reset(context: Context, yes: bool) -> None:
     """Forget everything: activities, stocks, images, clock, log. The keys stay."""
     if not yes:
         click.confirm("Forget everything that this sandbox remembers?", abort=True, err=True)
+    from reconciler import reconcile
+
     with _local(context) as local:
-        local.control.reset()
+        reconcile.reset(local, context.sandbox_folder())
     click.echo("The sandbox is empty.")
 
 
