@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -37,7 +37,6 @@ def validate(context: Context, as_json: bool) -> int:
     from reconciler.errors import ProjectError
     from reconciler.load import load_project
     from reconciler.reconcile import SANDBOX_FOLDER, sandbox, system_clock
-    from reconciler.render.json_ import dumps, problems_json
 
     root = context.root()
     now = system_clock()
@@ -53,6 +52,8 @@ def validate(context: Context, as_json: bool) -> int:
             raise
         problems = error.problems
     if as_json:
+        from reconciler.render.json_ import dumps, problems_json
+
         click.echo(dumps(problems_json(problems, specs=count)), nl=False)
         return EXIT_INVALID if problems else 0
     click.echo(f"{count} spec{'' if count == 1 else 's'} fine.")
@@ -74,7 +75,7 @@ def plan(
     Reads the live account and writes nothing. Refusals come first, one summary line last.
     """
     with context.session() as session:
-        made = asyncio.run(_plan(session, allow))
+        made = _run(_plan(session, allow))
     _print_plan(context, made, as_json=as_json, notes=notes)
     if detailed_exitcode and made.refusals:
         return EXIT_REFUSED
@@ -93,7 +94,7 @@ def apply(context: Context, as_json: bool, yes: bool, allow: tuple[str, ...]) ->
     Plans again, shows the plan, asks, writes, and reads back every write. Exits 7 if something is left to do.
     """
     with context.session() as session:
-        report = asyncio.run(_apply(context, session, allow, as_json=as_json, yes=yes))
+        report = _run(_apply(context, session, allow, as_json=as_json, yes=yes))
     if report is None:
         return 0
     if as_json:
@@ -117,13 +118,14 @@ def apply(context: Context, as_json: bool, yes: bool, allow: tuple[str, ...]) ->
 @pass_context
 def status(context: Context, as_json: bool, everything: bool) -> int:
     """List live activities and how they stand to the specs."""
-    from reconciler.render.json_ import dumps, status_json
     from reconciler.render.status import status_rows, status_text
 
     with context.session() as session:
-        found = asyncio.run(_status(session))
+        found = _run(_status(session))
     rows = status_rows(found.live, found.desired, found.plan, everything=everything)
     if as_json:
+        from reconciler.render.json_ import dumps, status_json
+
         click.echo(dumps(status_json(rows, found.plan)), nl=False)
     else:
         click.echo(status_text(rows, found.plan), nl=False)
@@ -144,12 +146,22 @@ def show(context: Context, name: str, as_json: bool) -> int:
     from reconciler.render.show import show_json, show_text
 
     with context.session() as session:
-        shown = asyncio.run(_show(session, name))
+        shown = _run(_show(session, name))
     if as_json:
         click.echo(dumps(show_json(shown.desired, shown.live, shown.goods)), nl=False)
     else:
         click.echo(show_text(shown.desired, shown.live, shown.goods, now=shown.now), nl=False)
     return 0
+
+
+Result = TypeVar("Result")
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Import asyncio only where something is sent: it would double what `validate` imports."""
+    import asyncio
+
+    return asyncio.run(work)
 
 
 async def _plan(session: Session, allow: tuple[str, ...]) -> Plan:
