@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ import pytest
 import yaml
 
 from reconciler.cli import _COMMANDS as COMMANDS
+from reconciler.errors import ProjectError
+from reconciler.load import load_project
 
 ROOT: Final = Path(__file__).parent.parent
 ENGLISH: Final = ROOT / "README.md"
@@ -76,10 +79,15 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     paygift = tools / "paygift"
     paygift.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m reconciler "$@"\n', encoding="utf-8")
     paygift.chmod(0o755)
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("PAYGIFT_")}
+    environment = without_credentials()
     environment["PATH"] = f"{tools}{os.pathsep}{environment['PATH']}"
     environment["PYTHONPATH"] = str(ROOT)
     return folder, environment
+
+
+def without_credentials() -> dict[str, str]:
+    """The environment without anything that would set an account or an option."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("PAYGIFT_")}
 
 
 def test_every_command_that_can_be_pasted_works(shell: tuple[Path, dict[str, str]]) -> None:
@@ -120,6 +128,7 @@ def printed_plan(tmp_path_factory: pytest.TempPathFactory) -> str:
     story = subprocess.run(
         [sys.executable, "-m", "reconciler", "--no-color", "demo", "--folder", folder],
         cwd=ROOT,
+        env=without_credentials(),
         capture_output=True,
         text=True,
         check=True,
@@ -177,6 +186,42 @@ def test_every_exit_code_is_named(readme: Path) -> None:
     codes = (ROOT / "reconciler/cli/__init__.py").read_text(encoding="utf-8")
     given = {"0", *re.findall(r"^EXIT_[A-Z]+: Final = (\d+)$", codes, re.MULTILINE)}
     assert set(re.findall(r"^\| (\d+) \|", readme.read_text(encoding="utf-8"), re.MULTILINE)) == given
+
+
+COMPOSED: Final = ("HTTP ", "— ", "Not set: ")
+"""Messages whose words are put together from facts, so that no source holds them in one piece."""
+
+
+def messages(readme: Path) -> list[str]:
+    """What the table of situations says that the program says: whole sentences, in their parts between ``…``."""
+    rows = re.findall(
+        r"^\|[^|]+\|([^|]+)\| [0-7][^|]*\|[^|]+\|$", readme.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    quoted = [text for row in rows for text in re.findall(r"`([^`]+)`", row)]
+    parts = [part.strip() for text in quoted for part in text.split("…")]
+    return [part for part in parts if " " in part and not part.startswith(COMPOSED)]
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
+def test_the_messages_shown_are_those_of_the_program(readme: Path, tmp_path: Path) -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("reconciler/**/*.py"))
+    sentences = re.sub(r'"\s+f?"', "", source)
+    mistake, *others = messages(readme)
+    assert mistake_in_fen(tmp_path / "project").startswith(mistake)
+    assert len(others) >= 6
+    assert [text for text in others if text not in sentences] == []
+
+
+def mistake_in_fen(project: Path) -> str:
+    """The problem of the example project once an amount in it is written in yuan."""
+    shutil.copytree(ROOT / "activities", project, ignore=shutil.ignore_patterns(".paygift"))
+    spec = project / "specs/everyday.yaml"
+    text = spec.read_text(encoding="utf-8")
+    spec.write_text(text.replace("amount_minimum: 1000 ", "amount_minimum: 10.00 "), encoding="utf-8")
+    with pytest.raises(ProjectError) as caught:
+        load_project(project, now=datetime(2026, 11, 25, tzinfo=UTC))
+    (problem,) = caught.value.problems
+    return str(problem)
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
