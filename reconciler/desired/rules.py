@@ -1,32 +1,27 @@
-"""Specs → desired activities: the rules that need more than one field, and the canonical form of the terms.
+"""What is wrong with one spec: the rules that need more than one field. Pure.
 
-What lies outside the specs comes in as data: the project's time zone, the moment, merchant groups already read, and
-what was found where a picture should be. ``faults_in`` works on damaged specs too (attributes that could not be read
-are simply not set), so that one mistake hides no other; ``desire`` wants a spec without faults.
+``faults_in`` works on damaged specs too (attributes that could not be read are simply not set), so that one mistake
+hides no other.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from difflib import get_close_matches
 from itertools import chain
 from typing import Any, Final
 
-from reconciler.activity import WHOLE_DAY, Award, DayWindow, DesiredActivity, Image, Source, Terms, Window
+from reconciler.desired.context import Context, NoPicture, Picture, instant_of
 from reconciler.spec import (
     AWARD_KINDS,
     LOGO_KINDS,
     MAX_AWARDS,
     MAX_GOODS_TAGS,
     MAX_WINDOWS,
-    ActivityBaseInfo,
-    ActivitySpec,
     Fault,
     GroupLine,
-    OtherSpec,
     Path,
     is_url,
     shown,
@@ -39,146 +34,6 @@ MAX_AHEAD: Final = timedelta(seconds=31_536_000)
 MIN_PACKAGE: Final = 3
 _NAMED: Final = 3
 """So many merchants are named in a message; the rest are counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A local picture that was found: the hash of its bytes, and what they are (JPG, PNG, BMP)."""
-
-    sha256: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoPicture:
-    """Why a local picture cannot be used."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """All that a spec means something by.
-
-    ``groups`` holds each merchant group sorted, or ``None`` for one that could not be read. ``brand_of`` maps mchids
-    to brands and is empty where no brands are written down. ``pictures`` is asked for local paths only.
-    """
-
-    timezone: tzinfo
-    now: datetime
-    groups: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
-    brand_of: Mapping[str, str] = field(default_factory=dict)
-    pictures: Mapping[str, Picture | NoPicture] = field(default_factory=dict)
-    brands_of_group: dict[str, frozenset[str]] = field(default_factory=dict)
-    """Filled as groups are asked about: thousands of specs name the same few."""
-
-    def brands_in(self, mchids: Iterable[str | None]) -> frozenset[str]:
-        """The brands of some merchants; ``""`` stands for none."""
-        return frozenset(self.brand_of.get(mchid, "") for mchid in mchids if mchid is not None)
-
-    def brands_in_group(self, name: str) -> frozenset[str]:
-        if name not in self.brands_of_group:
-            self.brands_of_group[name] = self.brands_in(self.groups.get(name) or ())
-        return self.brands_of_group[name]
-
-
-# --- what a spec means ---------------------------------------------------------------------------------------------
-
-
-def desire(spec: ActivitySpec, key: str, source: Source, context: Context) -> DesiredActivity:
-    """The activity that ``spec``, which has no faults, asks for; in canonical form.
-
-    ``key`` is the one that counts: where the spec has none, the file's name decides.
-    """
-    return DesiredActivity(
-        key=key,
-        terms=_terms(spec, context),
-        merchants=_merchants(spec, context),
-        source=source,
-        generation=spec.generation,
-        protect=spec.protect,
-        state=spec.state,
-        replace=spec.replace,
-        renamed_from=tuple(sorted(spec.renamed_from)),
-        adopt=spec.adopt,
-    )
-
-
-def local_images(spec: Any) -> Iterator[str]:
-    """The paths of all local pictures of a spec, damaged or not."""
-    return (image for _, image, _ in _local_images(spec))
-
-
-def _terms(spec: ActivitySpec, context: Context) -> Terms:
-    base, rule, setting = spec.activity_base_info, spec.award_send_rule, spec.advanced_setting
-    window = Window(_instant(base.begin_time, context.timezone), _instant(base.end_time, context.timezone))
-    return Terms(
-        activity_name=base.activity_name,
-        activity_second_title=base.activity_second_title,
-        merchant_logo_url=_image(base.merchant_logo_url, context),
-        background_color=base.background_color,
-        begin_time=window.begin_time,
-        end_time=window.end_time,
-        available_time=_available_time(base, window, context.timezone),
-        available_day_time=_available_day_time(base),
-        delivery_purpose=base.delivery_purpose,
-        mini_programs_appid=base.mini_programs_appid,
-        mini_programs_path=base.mini_programs_path,
-        transaction_amount_minimum=rule.transaction_amount_minimum,
-        send_content=rule.send_content,
-        award_type=rule.award_type,
-        award_list=tuple(
-            Award(
-                award.stock_id,
-                _image(award.original_image_url, context),
-                None if award.thumbnail_url is None else _image(award.thumbnail_url, context),
-            )
-            for award in rule.award_list
-        ),
-        merchant_option=rule.merchant_option,
-        delivery_user_category=setting.delivery_user_category,
-        merchant_member_appid=setting.merchant_member_appid,
-        goods_tags=tuple(sorted(setting.goods_tags)),
-    )
-
-
-def _available_time(base: ActivityBaseInfo, whole: Window, timezone: tzinfo) -> tuple[Window, ...]:
-    windows = sorted(
-        Window(_instant(each.begin_time, timezone), _instant(each.end_time, timezone))
-        for each in base.available_periods.available_time
-    )
-    return () if windows == [whole] else tuple(windows)
-
-
-def _available_day_time(base: ActivityBaseInfo) -> tuple[DayWindow, ...]:
-    windows = sorted(
-        DayWindow(each.begin_day_time, each.end_day_time)
-        for each in base.available_periods.available_day_time
-    )
-    return () if windows == [DayWindow(*WHOLE_DAY)] else tuple(windows)
-
-
-def _image(image: str, context: Context) -> Image:
-    if is_url(image):
-        return Image(url=image)
-    found = context.pictures[image]
-    return Image(sha256=found.sha256 if isinstance(found, Picture) else "", path=image)
-
-
-def _merchants(spec: ActivitySpec, context: Context) -> tuple[str, ...]:
-    rule = spec.award_send_rule
-    groups = [context.groups[name] or () for name in rule.merchant_groups]
-    if len(groups) == 1 and not rule.merchant_id_list:
-        return groups[0]  # one tuple for all specs that name only this group
-    return tuple(sorted(set(chain(rule.merchant_id_list, *groups))))
-
-
-def _instant(moment: datetime, timezone: tzinfo) -> datetime:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone)).astimezone(UTC)
-
-
-# --- what is wrong with one spec -----------------------------------------------------------------------------------
 
 _BASE: Final = ("activity_base_info",)
 _BEGIN: Final = (*_BASE, "begin_time")
@@ -225,7 +80,7 @@ def _known(part: Any, name: str) -> Any:
 
 def _checked(moment: datetime | None, timezone: tzinfo) -> datetime | None:
     """``moment`` as a UTC instant, if it is one."""
-    return None if moment is None or _clock_change(moment, timezone) else _instant(moment, timezone)
+    return None if moment is None or _clock_change(moment, timezone) else instant_of(moment, timezone)
 
 
 def _clock_change(moment: datetime, timezone: tzinfo) -> str:
@@ -369,6 +224,11 @@ def _award_faults(rule: Any) -> Iterator[Fault]:
             yield Fault((*here, "stock_id"), "duplicate", message, also=(seen[stock],))
         elif stock is not None:
             seen[stock] = (*here, "stock_id")
+
+
+def local_images(spec: Any) -> Iterator[str]:
+    """The paths of all local pictures of a spec, damaged or not."""
+    return (image for _, image, _ in _local_images(spec))
 
 
 def _local_images(spec: Any) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
@@ -523,55 +383,3 @@ def _first_place(
         *_GROUPS,
         next(names.index(name) for name, group in members.items() if wanted.intersection(group)),
     )
-
-
-# --- what is wrong between specs -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What must not collide between specs. ``key`` and ``adopt`` are empty where they are not known."""
-
-    key: str
-    renamed_from: tuple[str | None, ...] = ()
-    adopt: str = ""
-
-
-def conflicts(headers: Sequence[Header]) -> Iterator[tuple[int, Fault]]:
-    """Keys, former keys and adopted ids that two specs claim: the index of the later one, and what is wrong."""
-    keys: dict[str, int] = {}
-    adopted: dict[str, int] = {}
-    for index, header in enumerate(headers):
-        first = keys.setdefault(header.key, index)
-        if header.key and first != index:
-            message = f"the key {shown(header.key)} is also the key of another spec"
-            yield index, Fault(("key",), "duplicate_key", message, also=(OtherSpec(first, ("key",)),))
-        first = adopted.setdefault(header.adopt, index)
-        if header.adopt and first != index:
-            message = f"another spec adopts {header.adopt} too"
-            yield index, Fault(("adopt",), "duplicate_adopt", message, also=(OtherSpec(first, ("adopt",)),))
-    yield from _rename_conflicts(headers, keys)
-
-
-def _rename_conflicts(headers: Sequence[Header], keys: Mapping[str, int]) -> Iterator[tuple[int, Fault]]:
-    claims: dict[str, tuple[int, Path]] = {}
-    for index, header in enumerate(headers):
-        for position, former in enumerate(header.renamed_from):
-            path = ("renamed_from", position)
-            if not former:
-                continue
-            if former == header.key:
-                yield (
-                    index,
-                    Fault(path, "renamed_from_itself", f"{shown(former)} is the key this spec has now"),
-                )
-            elif former in keys:
-                message = f"{shown(former)} is still the key of another spec"
-                yield (
-                    index,
-                    Fault(path, "renamed_from_living", message, also=(OtherSpec(keys[former], ("key",)),)),
-                )
-            elif former in claims:
-                message = f"{shown(former)} is claimed twice"
-                yield index, Fault(path, "renamed_from_twice", message, also=(OtherSpec(*claims[former]),))
-            claims.setdefault(former, (index, path))

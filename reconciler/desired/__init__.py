@@ -1,0 +1,22 @@
+"""Specs → desired activities. Pure: what lies outside the specs (the moment, merchant groups already read, what was
+found where a picture should be) comes in as a ``Context``.
+
+``rules`` and ``conflicts`` find what is wrong with specs, ``meaning`` makes the canonical form of what is right.
+"""
+
+from reconciler.desired.conflicts import Header, conflicts
+from reconciler.desired.context import Context, NoPicture, Picture
+from reconciler.desired.meaning import desire
+from reconciler.desired.rules import faults_in, local_images, unknown_group
+
+__all__ = [
+    "Context",
+    "Header",
+    "NoPicture",
+    "Picture",
+    "conflicts",
+    "desire",
+    "faults_in",
+    "local_images",
+    "unknown_group",
+]
