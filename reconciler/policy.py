@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+WAIVABLE: Final = frozenset(
+    {
+        "ADOPT_ENDED",
+        "ADOPT_NOT_FOUND",
+        "ADOPT_NOT_FULL_SEND",
+        "CREATION_FAILED",
+        "LOOKS_RENAMED",
+        "NO_SPECS",
+        "NUMBER_USED",
+        "PROTECTED",
+        "REMOVED_SPEC",
+        "TERMS_UNREADABLE",
+    }
+)
+"""The codes of all refusals: what a waiver may name."""
 
 OnRemoved = Literal["terminate", "refuse", "ignore"]
 
@@ -21,3 +37,8 @@ class Policy:
 
     def waives(self, code: str, key: str) -> bool:
         return code in self.allow or f"{code}:{key}" in self.allow
+
+    @property
+    def unknown_waivers(self) -> list[str]:
+        """Waivers whose code names no refusal."""
+        return sorted(waiver for waiver in self.allow if waiver.partition(":")[0] not in WAIVABLE)

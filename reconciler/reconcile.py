@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reconciler.change import Plan, Report
     from reconciler.images import ImageCache
     from reconciler.load import Project
+    from reconciler.policy import Policy
     from reconciler.sandbox.server import Control
     from reconciler.settings import Remote
     from reconciler.wechatpay.api import PayGiftApi
@@ -55,7 +56,13 @@ async def connect(remote: Remote, clock: Clock = system_clock) -> AsyncIterator[
     from reconciler.wechatpay.api import PayGiftApi
     from reconciler.wechatpay.client import Client
 
-    async with Client(remote.credentials, base_url=remote.base_url) as client:
+    async with Client(
+        remote.credentials,
+        base_url=remote.base_url,
+        backup_url=remote.backup_url,
+        rate=remote.rate,
+        concurrency=remote.concurrency,
+    ) as client:
         yield Account(PayGiftApi(client), clock)
 
 
@@ -144,7 +151,7 @@ async def show(account: Account, project: Project, name: str) -> Shown:
         keys = ", ".join(activity.key for activity in project.activities)
         raise UsageError(
             f"There is no spec and no live activity called {name!r}.",
-            remedy=f"Give an activity_id or one of: {keys}.",
+            remedy=f"Give an activity_id or one of: {keys}." if keys else "There are no specs.",
         )
     complete = [
         live
@@ -166,6 +173,8 @@ async def _read_and_plan(
     from reconciler.plan import make_plan
     from reconciler.policy import Policy
 
+    policy = Policy(on_removed=project.policy.on_removed, allow=frozenset(allow))
+    _check_waivers(policy)
     now = account.clock()
     live = await read_live(
         account.api,
@@ -174,8 +183,19 @@ async def _read_and_plan(
         now=now,
         on_progress=on_progress,
     )
-    policy = Policy(on_removed=project.policy.on_removed, allow=frozenset(allow))
     return live, make_plan(project.activities, live, namespace=project.namespace, now=now, policy=policy)
+
+
+def _check_waivers(policy: Policy) -> None:
+    """A waiver with a typing mistake must not be a silent one. Raises UsageError."""
+    from difflib import get_close_matches
+
+    from reconciler.policy import WAIVABLE
+
+    for waiver in policy.unknown_waivers:
+        alike = get_close_matches(waiver.partition(":")[0], WAIVABLE, 1)
+        hint = f"did you mean {alike[0]}?" if alike else f"there are {', '.join(sorted(WAIVABLE))}."
+        raise UsageError(f"--allow {waiver}: no refusal has this code;", remedy=hint)
 
 
 @dataclass(frozen=True, slots=True)

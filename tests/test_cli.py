@@ -261,6 +261,34 @@ def test_a_refused_plan_exits_5_and_names_the_waiver(project: Project) -> None:
     assert out.startswith("waived NO_SPECS")
 
 
+@pytest.mark.parametrize(
+    ("waiver", "hint"), [("PROTECTD:spring", "did you mean PROTECTED?"), ("X", "there are ADOPT_")]
+)
+def test_a_waiver_with_a_typing_mistake_is_an_error(project: Project, waiver: str, hint: str) -> None:
+    code, out, err = project.run("--sandbox", "apply", "--yes", "--allow", waiver)
+    assert (code, out) == (1, "")
+    assert hint in err
+
+
+def test_a_refusal_that_leaves_an_activity_alone_says_what_a_waiver_does(project: Project) -> None:
+    project.run("--sandbox", "apply", "--yes")
+    project.edit("spring", "activity_base_info:", "state: terminated\nactivity_base_info:")
+    project.run("--sandbox", "apply", "--yes")
+    project.edit("spring", "state: terminated\n", "")
+    out = project.run("--sandbox", "plan")[1]
+    assert out.startswith("refusal NUMBER_USED spring")
+    assert "To go on without this one: --allow NUMBER_USED:spring" in out
+    assert "Apply would stop at 1 refusal. No changes." in out
+
+
+def test_a_project_without_specs_is_fine_and_says_so(project: Project) -> None:
+    (project.root / "activities/spring.yaml").unlink()
+    code, out, err = project.run("validate")
+    assert (code, out) == (0, "0 specs fine.\n")
+    assert "No specs were found" in err
+    assert "There are no specs." in project.run("--sandbox", "show", "spring")[2]
+
+
 def test_rejected_merchants_exit_7_with_the_reason(project: Project) -> None:
     project.run("--sandbox", "apply", "--yes")
     with project.sandbox() as sandbox:

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 import reconciler
+from reconciler.policy import WAIVABLE
 from reconciler.render import wording
 
 ROOT: Final = Path(__file__).parent.parent
@@ -87,6 +88,12 @@ def test_severities_are_those_of_the_plan() -> None:
     assert len(pairs) >= 10
     for code, severity in pairs:
         assert SECTIONS[code].startswith(f"\n**{severity.lower()}**"), code
+
+
+def test_every_refusal_can_be_named_in_a_waiver() -> None:
+    refusals = {code for code, text in SECTIONS.items() if text.startswith("\n**refusal**")}
+    assert refusals == WAIVABLE
+    assert wording.NOT_DONE < WAIVABLE
 
 
 def test_the_map_names_every_module() -> None:

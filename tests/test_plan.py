@@ -356,6 +356,17 @@ def test_a_waiver_for_another_key_waives_nothing() -> None:
         [desired(protect=True, state="terminated")], [live(desired())], allow=frozenset({"PROTECTED:other"})
     )
     assert made.refusals
+    assert codes(made) == ["PROTECTED", "WAIVER_UNUSED"]
+
+
+def test_a_waiver_that_waives_nothing_is_named() -> None:
+    made = plan([desired()], [live(desired())], allow=frozenset({"PROTECTED:spring"}))
+    (finding,) = made.findings
+    assert (finding.code, finding.facts) == ("WAIVER_UNUSED", {"waiver": "PROTECTED:spring"})
+
+
+def test_an_adoption_that_is_over_is_named() -> None:
+    assert codes(plan([desired(adopt="404")], [live(desired())])) == ["ADOPT_NOT_NEEDED"]
 
 
 def test_an_empty_repository_does_not_end_everything() -> None:

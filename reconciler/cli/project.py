@@ -57,6 +57,10 @@ def validate(context: Context, as_json: bool) -> int:
         click.echo(dumps(problems_json(problems, specs=count)), nl=False)
         return EXIT_INVALID if problems else 0
     click.echo(f"{count} spec{'' if count == 1 else 's'} fine.")
+    if count == 0:
+        click.echo(
+            "No specs were found. Look at `activities:` in paygift.yaml, and at the checkout.", err=True
+        )
     return 0
 
 

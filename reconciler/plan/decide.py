@@ -68,6 +68,7 @@ def make_plan(
     if running and not desired and context.policy.on_removed != "ignore":
         findings.append(Finding("NO_SPECS", Severity.REFUSAL, facts={"managed": len(running)}))
     findings.extend(_renamed(wanted, mine, changes))
+    findings.extend(_unused_waivers(context.policy, findings))
     return Plan(
         namespace=namespace,
         made_at=now,
@@ -287,6 +288,9 @@ def _keep(
     elif number is not None and number.generation != desired.generation:
         facts = {"activity_id": kept.activity_id, "generation": number.generation}
         findings.append(Finding("GENERATION_NOT_NEEDED", Severity.NOTE, desired.key, facts, desired.source))
+    if desired.adopt and kept.activity_id != desired.adopt:
+        facts = {"activity_id": kept.activity_id}
+        findings.append(Finding("ADOPT_NOT_NEEDED", Severity.NOTE, desired.key, facts, desired.source))
     if not merchants and not ends:
         return _Decision(findings=tuple(findings))
     touched = [*([kept] if merchants else []), *superseded]
@@ -378,6 +382,13 @@ def _renamed(
         if former:
             facts = {"former": former, "activity_id": activity_id}
             yield Finding("LOOKS_RENAMED", Severity.REFUSAL, spec.key, facts, spec.source)
+
+
+def _unused_waivers(policy: Policy, findings: Sequence[Finding]) -> Iterator[Finding]:
+    refusals = [each for each in findings if each.severity is Severity.REFUSAL]
+    used = {waiver for each in refusals for waiver in (each.code, f"{each.code}:{each.key}")}
+    for waiver in sorted(policy.allow - used):
+        yield Finding("WAIVER_UNUSED", Severity.WARNING, facts={"waiver": waiver})
 
 
 def _judged(policy: Policy, findings: Iterable[Finding]) -> list[Finding]:

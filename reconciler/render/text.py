@@ -106,7 +106,7 @@ def _finding(finding: FindingView, pen: Pen) -> str:
     )
     text = f"{head} {where}".rstrip() + f"\n  {safe(finding.text)}"
     if finding.waiver and not finding.waived:
-        text += f"\n  {pen(f'To waive it: --allow {safe(finding.waiver)}', 'dim')}"
+        text += f"\n  {pen(safe(finding.waiver), 'dim')}"
     return text
 
 

@@ -67,7 +67,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class FindingView:
-    """One finding in words. ``waiver`` is what --allow takes, for a refusal."""
+    """One finding in words. ``waiver`` says how to waive it, for a refusal."""
 
     severity: Severity
     code: str
@@ -123,13 +123,14 @@ def _fact(fact: object) -> str:
 def _finding_view(finding: Finding) -> FindingView:
     refusal = finding.severity is Severity.REFUSAL
     waiver = f"{finding.code}:{finding.key}" if finding.key else finding.code
+    template = wording.WAIVER_FOR_OTHERS if finding.code in wording.NOT_DONE else wording.WAIVER
     return FindingView(
         severity=finding.severity,
         code=finding.code,
         key=finding.key,
         text=finding_text(finding),
         source=str(finding.source or ""),
-        waiver=waiver if refusal else "",
+        waiver=template.format(waiver=waiver) if refusal else "",
         waived=finding.waived,
     )
 
@@ -220,11 +221,13 @@ def _time_lines(change: ActivityChange, now: datetime) -> Iterator[Line]:
 
 def _summary(plan: Plan) -> str:
     rest = f"{plan.unchanged:,} unchanged, {plan.unmanaged:,} unmanaged"
+    stops = len(plan.refusals)
+    refused = f"Apply would stop at {counted(stops, 'refusal')}. " if stops else ""
     if plan.empty:
-        return f"No changes. {rest[0].upper()}{rest[1:]}."
+        return f"{refused}No changes. {rest[0].upper()}{rest[1:]}."
     counts = Counter(change.kind for change in plan.changes)
     parts = [f"{counts[kind]:,} {words}" for kind, words in COUNTED.items() if counts[kind]]
-    return f"Plan: {', '.join(parts)}; {rest}."
+    return f"{refused}Plan: {', '.join(parts)}; {rest}."
 
 
 @dataclass(frozen=True, slots=True)

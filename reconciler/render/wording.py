@@ -16,6 +16,7 @@ FINDINGS: Final[dict[str, str]] = {
         "activity {activity_id}, which this spec adopts, does not exist on this account. "
         "Correct `adopt`, or remove it to create a new activity."
     ),
+    "ADOPT_NOT_NEEDED": "the spec already runs as activity {activity_id}; `adopt` can be removed.",
     "ADOPT_NOT_FULL_SEND": (
         "activity {activity_id}, which this spec adopts, is a {activity_type}; "
         "only FULL_SEND_ACT_TYPE can be managed. Remove `adopt`."
@@ -47,7 +48,8 @@ FINDINGS: Final[dict[str, str]] = {
         "activity {activity_id} was paused outside paygift. It can be resumed on the merchant platform only."
     ),
     "PROTECTED": (
-        "activity {activity_id} is protected and would be terminated. Set `protect: false` in its spec, or waive it."
+        "activity {activity_id} is protected and would be terminated. If it is to end, its spec must say so: "
+        "`protect: false`, and `state: terminated` where the spec was deleted. Or waive it."
     ),
     "REMOVED_SPEC": (
         "the spec is gone and `on_removed: refuse` is set: {activity_ids} would be terminated. "
@@ -63,11 +65,27 @@ FINDINGS: Final[dict[str, str]] = {
     "STATUS_UNKNOWN": (
         "activity {activity_id} has the status {activity_status}, which paygift does not know; it is taken to be live."
     ),
+    "WAIVER_UNUSED": "--allow {waiver} waived nothing; remove it, so that it does not waive something tomorrow.",
     "TERMS_UNREADABLE": (
         "the terms of {activity_ids} cannot be read, so nothing can be compared. `paygift show {key}` prints them as "
         "WeChat Pay sends them."
     ),
 }
+
+NOT_DONE: Final = frozenset(
+    {
+        "ADOPT_ENDED",
+        "ADOPT_NOT_FOUND",
+        "ADOPT_NOT_FULL_SEND",
+        "CREATION_FAILED",
+        "NUMBER_USED",
+        "TERMS_UNREADABLE",
+    }
+)
+"""Refusals that leave an activity without operations: a waiver lets the others go on, and does nothing for this one."""
+
+WAIVER: Final = "To waive it: --allow {waiver}"
+WAIVER_FOR_OTHERS: Final = "To go on without this one: --allow {waiver}"
 
 TERMINATE_REASONS: Final[dict[str, str]] = {
     "removed": "its spec is gone",
