@@ -13,12 +13,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from reconciler.cli import run
+from reconciler.cli.context import Bar
 from reconciler.reconcile import SANDBOX_FOLDER
 from reconciler.sandbox.server import Sandbox
 from tests.pictures import png
@@ -334,6 +338,26 @@ def test_colour_is_decided_by_flag_then_environment_then_terminal(
     assert ("\x1b[" in project.run(*arguments, "--sandbox", "plan")[1]) == coloured
 
 
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "patience", "shown"), [(Terminal, 0, True), (Terminal, 60, False), (StringIO, 0, False)]
+)
+def test_a_bar_appears_on_a_terminal_for_what_takes_long(
+    monkeypatch: pytest.MonkeyPatch, stream: type[StringIO], patience: float, shown: bool
+) -> None:
+    stderr = stream()
+    monkeypatch.setattr("sys.stderr", stderr)
+    monkeypatch.setattr("reconciler.cli.context.PATIENCE_SECONDS", patience)
+    with Bar("Reading activities") as bar:
+        bar(1, 3)
+        bar(2, 3)
+    assert ("Reading activities" in stderr.getvalue()) == shown
+
+
 # -- status and show ---------------------------------------------------------------------------------------------------
 
 
@@ -540,6 +564,29 @@ def test_a_dead_server_exits_1_and_says_what_to_check(
     code, out, err = project.run("plan")
     assert (code, out) == (1, "")
     assert re.search("refused", err)
+    assert err.count("\n") == 1
+
+
+def test_a_truncated_answer_exits_1_and_is_called_that(
+    project: Project, credentials: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as thread:
+
+        def half_an_answer() -> None:
+            # As often as somebody asks, until the server is closed.
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(65_536)
+                        connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"data":')
+
+        thread.submit(half_an_answer)
+        monkeypatch.setenv("PAYGIFT_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        code, out, err = project.run("plan")
+        server.shutdown(socket.SHUT_RDWR)
+    assert (code, out) == (1, "")
+    assert "broke" in err
     assert err.count("\n") == 1
 
 
