@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import ceil
 
 import pytest
 from hypothesis import given, settings
@@ -78,10 +77,10 @@ def read(server: Server, limit: int) -> list[str]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 19, 20, 21, 40, 350])
-def test_a_list_in_order_costs_one_request_a_page_and_one_when_empty(count: int) -> None:
+def test_a_list_in_order_costs_one_request_a_page_and_one_more_after_a_full_one(count: int) -> None:
     server = Server(rows(count))
     assert read(server, 20) == rows(count)
-    assert server.asked == [(page, 20) for page in range(max(1, ceil(count / 20)))]
+    assert server.asked == [(page, 20) for page in range(count // 20 + 1)]
 
 
 def test_rows_arrive_before_the_next_page_is_asked_for() -> None:
@@ -96,14 +95,14 @@ def test_rows_arrive_before_the_next_page_is_asked_for() -> None:
 
 
 def test_a_server_that_counts_pages_from_1_costs_one_more_request() -> None:
-    server = Server(rows(60), Offset.PAGES_FROM_1)
-    assert read(server, 20) == rows(60)
+    server = Server(rows(59), Offset.PAGES_FROM_1)
+    assert read(server, 20) == rows(59)
     assert [offset for offset, _ in server.asked] == [0, 1, 2, 3]
 
 
 def test_an_empty_page_0_of_a_list_that_announces_more_means_pages_from_1() -> None:
-    server = Server(rows(60), Offset.PAGES_FROM_1, page_0_is_empty=True)
-    assert read(server, 20) == rows(60)
+    server = Server(rows(59), Offset.PAGES_FROM_1, page_0_is_empty=True)
+    assert read(server, 20) == rows(59)
     assert [offset for offset, _ in server.asked] == [0, 1, 2, 3]
 
 
@@ -115,14 +114,14 @@ def test_a_server_that_counts_rows_is_recognised_by_the_overlap() -> None:
 
 @pytest.mark.parametrize("tells_limit", [True, False])
 def test_a_smaller_page_than_asked_for_becomes_the_size_of_all(tells_limit: bool) -> None:
-    server = Server(rows(60), cap=20, tells_limit=tells_limit)
-    assert read(server, 50) == rows(60)
+    server = Server(rows(59), cap=20, tells_limit=tells_limit)
+    assert read(server, 50) == rows(59)
     assert server.asked == [(0, 50), (1, 20), (2, 20)]
 
 
 @pytest.mark.parametrize("echoed", [-1, 0, 7, 1000])
 def test_an_echoed_limit_that_cannot_be_meant_is_passed_over(echoed: int) -> None:
-    server = Server(rows(60))
+    server = Server(rows(59))
 
     async def fetch(offset: int, limit: int) -> Page:
         page = await server.fetch(offset, limit)
@@ -131,7 +130,7 @@ def test_an_echoed_limit_that_cannot_be_meant_is_passed_over(echoed: int) -> Non
     async def collect() -> list[str]:
         return [row async for row in pager.read(fetch, key=str, limit=20, path="/list")]
 
-    assert asyncio.run(collect()) == rows(60)
+    assert asyncio.run(collect()) == rows(59)
     assert server.asked == [(0, 20), (1, 20), (2, 20)]
 
 
@@ -257,7 +256,7 @@ def test_an_honest_server_of_any_habit_is_read_completely(server: Server, limit:
 def test_a_habit_costs_at_most_one_request_more(count: int, limit: int, meaning: Offset) -> None:
     server = Server(rows(count), meaning)
     read(server, limit)
-    fewest = max(1, ceil(count / limit))
+    fewest = count // limit + 1
     assert len(server.asked) - fewest in ({0} if meaning is Offset.PAGES_FROM_0 else {0, 1})
 
 
@@ -270,10 +269,37 @@ def test_a_server_that_lies_by_one_is_found_out(server: Server, limit: int, lie:
     except IncompleteReadError as error:
         assert error.found != error.announced  # noqa: PT017  nothing raised is fine, too
     else:
-        # The one lie that cannot be seen: too low, where a full page ends. To ask on would cost every honest
-        # list a request.
+        # The one lie that cannot be seen: too low by what lies beyond a first page that was silently cut short.
+        # To ask on would cost every short list a request.
         assert lie == -1
+        assert server.cap < limit
+        assert not server.tells_limit
         assert found == server.rows[:-1]
+
+
+@pytest.mark.parametrize("meaning", Offset)
+@pytest.mark.parametrize("pages", [1, 2])
+def test_a_total_that_lags_behind_by_one_is_found_out_where_a_full_page_ends(
+    meaning: Offset, pages: int
+) -> None:
+    error = failed(Server(rows(20 * pages + 1), meaning, lie=-1), 20)
+    assert f"announced {20 * pages}" in error.message
+    assert error.found == 20 * pages + 1
+
+
+def test_a_server_that_repeats_its_last_page_for_ever_still_ends() -> None:
+    asked: list[int] = []
+
+    async def fetch(offset: int, limit: int) -> Page:
+        asked.append(offset)
+        first = min(offset, 1) * limit
+        return Page(rows(40)[first : first + limit], 40, limit)
+
+    async def collect() -> list[str]:
+        return [row async for row in pager.read(fetch, key=str, limit=20, path="/list")]
+
+    assert asyncio.run(collect()) == rows(40)
+    assert asked == [0, 1, 2]
 
 
 REMOVALS = st.integers(0, 10**6).map(lambda at: lambda live: live.pop(at % len(live)) if live else None)

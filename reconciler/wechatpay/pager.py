@@ -7,8 +7,10 @@ an error, never an absence.
 
 ``Reading`` judges one pass over a list from the keys of its rows; ``read`` asks for the pages and hands out the rows.
 
-Not detected, because no page shows it: entries that are added and removed in equal numbers during one pass, and a
-``total_count`` that is too low by exactly what lies beyond a full page.
+Where a full page ends a list, one more page is asked for, since a ``total_count`` that lags behind would hide what
+comes after it. Not detected, because no page shows it: entries that are added and removed in equal numbers during one
+pass, and a ``total_count`` that is too low by exactly what lies beyond a first page which the server cut short without
+saying so.
 """
 
 from __future__ import annotations
@@ -94,7 +96,7 @@ class Reading:
 
         stuck = not fresh and not learnt
         if self.total is not None:
-            self._compare(self.total, stuck)
+            self._compare(self.total, stuck, full=len(keys) >= self.limit)
         elif not keys:
             self.ended = not learnt
         elif len(keys) < self.limit and (not first or limit == self.limit):
@@ -121,11 +123,11 @@ class Reading:
                 self.meaning = Offset.ROWS
         return self.meaning is not meaning
 
-    def _compare(self, total: int, stuck: bool) -> None:
+    def _compare(self, total: int, stuck: bool, *, full: bool) -> None:
         if self.found > total:
             self._end(f"it holds {self.found} entries or more, but announced {total}")
         elif self.found == total:
-            self.ended = True
+            self.ended = stuck or not full
         elif stuck:
             self._end(f"it ended after {self.found} of {total} announced entries")
 
@@ -139,7 +141,8 @@ async def read(
 ) -> AsyncGenerator[Row, None]:
     """All rows of a list, each key once, while the pages arrive; ``fetch`` takes ``offset`` and ``limit``.
 
-    A list that is in order costs one request per ``limit`` rows, and one when it is empty. A pass with a flaw is
+    A list that is in order costs one request per ``limit`` rows, and one more when its last page is full or there is
+    none. A pass with a flaw is
     followed by another, up to ``READS``; rows that were handed out before are not repeated. Raises
     IncompleteReadError when the last pass has a flaw too: what was handed out until then may lack entries.
     """
