@@ -110,11 +110,44 @@ class RemoteError(PaygiftError):
 
 
 class TransportError(RemoteError):
-    """No complete answer came: refused, timed out, or broken off. A write may or may not have happened."""
+    """No complete answer came: refused, timed out, or broken off.
+
+    ``sent`` is False when no connection was made, so that nothing can have happened. Otherwise a write may or may
+    not have happened.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str = "",
+        path: str = "",
+        request_id: str = "",
+        remedy: str = "",
+        sent: bool = True,
+    ) -> None:
+        super().__init__(message, method=method, path=path, request_id=request_id, remedy=remedy)
+        self.sent = sent
 
 
 class UnverifiedError(RemoteError):
-    """An answer came, but nothing proves that WeChat Pay sent it (API §5.3, §5.4). It is never used."""
+    """An answer came, but nothing proves that WeChat Pay sent it (API §5.3, §5.4). It is never used.
+
+    ``lasting`` tells that the next answer would be no better: a key that nobody knows, a clock that is wrong.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str = "",
+        path: str = "",
+        request_id: str = "",
+        remedy: str = "",
+        lasting: bool = False,
+    ) -> None:
+        super().__init__(message, method=method, path=path, request_id=request_id, remedy=remedy)
+        self.lasting = lasting
 
 
 class ProtocolError(RemoteError):
@@ -141,7 +174,8 @@ class ApiError(RemoteError):
     """WeChat Pay answered with an error (API §1.11, §5.7): HTTP ``status``, ``code``, server's ``text``.
 
     ``detail`` is the server's optional, irregular explanation. ``verified`` tells whether the answer was
-    signed: an unsigned error is still an error, never a success.
+    signed: an unsigned error is still an error, never a success. ``retry_after_seconds`` is how long the server
+    asked to be left alone, if it did.
     """
 
     def __init__(
@@ -155,6 +189,7 @@ class ApiError(RemoteError):
         request_id: str = "",
         detail: object = None,
         verified: bool = True,
+        retry_after_seconds: float | None = None,
         remedy: str = "",
     ) -> None:
         said = f"HTTP {status} {code}".rstrip()
@@ -164,3 +199,4 @@ class ApiError(RemoteError):
         self.text = text
         self.detail = detail
         self.verified = verified
+        self.retry_after_seconds = retry_after_seconds

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
 from reconciler.errors import CredentialsError
-from reconciler.wechatpay.client import BASE_URL
+from reconciler.wechatpay.client import BACKUP_URL, BASE_URL, CONCURRENCY
 from reconciler.wechatpay.keys import Credentials, load_private_key, load_public_key
 
 Key = TypeVar("Key")
+RATE: Final = 20.0
+"""Requests per second to a real account, unless told otherwise: no limit is published (API §1.12)."""
 REMEDY: Final = "See README.md, “Credentials”; `paygift --sandbox …` needs none."
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A WeChat Pay to talk to. The repr of ``credentials`` holds no secret."""
+    """A WeChat Pay to talk to, and how hard. The repr of ``credentials`` holds no secret.
+
+    ``rate`` is in requests per second, None for no limit; ``concurrency`` counts connections.
+    """
 
     credentials: Credentials
     base_url: str = BASE_URL
+    backup_url: str = ""
+    rate: float | None = None
+    concurrency: int = CONCURRENCY
+
+    def paced(self, *, rate: float | None = None, concurrency: int | None = None) -> Remote:
+        """The same remote at the ``rate`` and ``concurrency`` that were asked for, if any. A rate of 0 is no limit."""
+        return replace(
+            self,
+            rate=self.rate if rate is None else rate or None,
+            concurrency=self.concurrency if concurrency is None else concurrency,
+        )
 
 
 def remote_from(environ: Mapping[str, str]) -> Remote:
@@ -49,7 +65,12 @@ def remote_from(environ: Mapping[str, str]) -> Remote:
         public_key_id=environ.get("PAYGIFT_PUBLIC_KEY_ID", ""),
         public_key=_load(load_public_key, environ, "PAYGIFT_PUBLIC_KEY") if public_key else None,
     )
-    return Remote(credentials, environ.get("PAYGIFT_BASE_URL") or BASE_URL)
+    base_url = environ.get("PAYGIFT_BASE_URL") or BASE_URL
+    # The real backup host knows nothing of what is served elsewhere.
+    backup_url = environ.get("PAYGIFT_BACKUP_URL") or (BACKUP_URL if base_url == BASE_URL else "")
+    # Plain http never leaves this machine: somebody serves a sandbox there.
+    rate = None if base_url.startswith("http://") else RATE
+    return Remote(credentials, base_url, backup_url, rate)
 
 
 def _either(environ: Mapping[str, str], name: str) -> bool:

@@ -9,7 +9,7 @@ import logging
 import socket
 import ssl
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+import stamina
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from reconciler import __version__
@@ -61,6 +62,13 @@ Spoil = Callable[[httpx.Response], httpx.Response]
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _one_try() -> Iterator[None]:
+    """What each answer comes to by itself; what is tried again is for test_retry."""
+    with stamina.set_testing(True, attempts=1):
+        yield
 
 
 def serial(number: int) -> str:

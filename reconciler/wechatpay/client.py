@@ -1,16 +1,19 @@
 """One signed request, one proven answer (API §5).
 
 ``Client.request`` signs, sends, and verifies before anybody parses. An answer that proves nothing is never used:
-a success becomes UnverifiedError, and an error stays an error, marked as unverified.
+a success becomes UnverifiedError, and an error stays an error, marked as unverified. What is sent again is for
+``retry`` to say, how fast for ``pace``; each try is signed anew, and its body is the same to the byte.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
+import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -36,8 +39,13 @@ from reconciler.wechatpay.keys import (
     Keyring,
     open_certificates,
 )
+from reconciler.wechatpay.pace import Pace
+from reconciler.wechatpay.retry import Retry
 
 BASE_URL: Final = "https://api.mch.weixin.qq.com"
+BACKUP_URL: Final = "https://api2.mch.weixin.qq.com"
+"""The same service in another city (API §5.8)."""
+CONCURRENCY: Final = 8
 LONGEST_ANSWER: Final = 16 * 1024 * 1024
 """Bytes of a body, decompressed, after which reading stops."""
 JSON: Final = "application/json"
@@ -48,8 +56,15 @@ every few seconds would otherwise never time out."""
 _IDLE_SECONDS: Final = 3
 """Less than the 5 s after which many servers close an idle connection: a write that meets the closing is lost with
 an unknown outcome."""
+_MAIN_HOST_AGAIN_SECONDS: Final = 60.0
 _USER_AGENT: Final = f"paygift/{__version__}"
-_ORIGIN_REMEDY: Final = "Set PAYGIFT_BASE_URL to scheme and host only, such as https://api.mch.weixin.qq.com."
+
+# httpcore writes the headers of answers to its debug log, signatures included. Only the values of those are taken
+# out: what else somebody wants to see there, of this client or of others in the process, stays as it is.
+_HTTPCORE_LOGS: Final = ("httpcore.http11", "httpcore.http2", "httpcore.proxy")
+_SECRET_HEADER: Final = re.compile(
+    r"""(\(b'(?:authorization|proxy-authorization|wechatpay-signature)', b)(['"]).*?\2(?=\))""", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +88,10 @@ class _Call:
     signed_body: bytes = field(default=b"", repr=False)
 
     @property
+    def is_write(self) -> bool:
+        return self.method != "GET"
+
+    @property
     def target(self) -> str:
         return f"{self.path}?{self.query}" if self.query else self.path
 
@@ -91,13 +110,24 @@ class _Exchange:
         return self.headers.get("Request-ID", "")
 
 
+def _hide_secrets(record: logging.LogRecord) -> bool:
+    record.msg, record.args = _SECRET_HEADER.sub(r"\1'[secure]'", record.getMessage()), None
+    return True
+
+
 class Client:
     """Calls WeChat Pay as one merchant. An async context manager; used by one event loop.
 
-    ``timeout_seconds`` bounds connecting, sending and each wait for bytes, and three times of it the whole exchange.
-    ``concurrency`` bounds connections; further requests wait their turn without timing out. ``wall_clock`` (Unix
-    seconds) and ``nonce`` (32 characters) are replaced in tests. Plain http is for loopback only, and proxies from
-    the environment are not used there. Raises UsageError for a ``base_url`` that cannot be meant.
+    ``rate`` is how many requests may be sent a second, tries counted each; None is no limit. ``concurrency`` bounds
+    connections; further requests wait their turn without timing out. ``timeout_seconds`` bounds connecting, sending
+    and each wait for bytes, and three times of it the whole exchange.
+
+    When ``base_url`` cannot be reached, requests go to ``backup_url`` (empty: none), and come back after a minute.
+    An answer never causes that, whatever its status. Plain http is for loopback only, and proxies from the
+    environment are not used there. Raises UsageError for URLs, rates and concurrencies that cannot be meant.
+
+    ``wall_clock`` (Unix seconds), ``nonce`` (32 characters), ``clock`` (monotonic, in seconds) and ``sleep`` are
+    replaced in tests.
     """
 
     def __init__(
@@ -105,14 +135,27 @@ class Client:
         credentials: Credentials,
         *,
         base_url: str = BASE_URL,
+        backup_url: str = "",
         transport: httpx.AsyncBaseTransport | None = None,
         timeout_seconds: float = 10.0,
+        rate: float | None = None,
+        concurrency: int = CONCURRENCY,
+        retry: Retry = Retry(),  # noqa: B008 - frozen
         wall_clock: Callable[[], float] = time.time,
         nonce: Callable[[], str] = lambda: secrets.token_hex(16).upper(),
-        concurrency: int = 8,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
+        if rate is not None and not rate > 0:
+            raise UsageError(f"the rate must be more than 0 requests per second, found {rate!r}.")
+        if concurrency < 1:
+            raise UsageError(f"the concurrency must be at least 1 connection, found {concurrency!r}.")
         self._credentials = credentials
-        self._origin = _origin(base_url)
+        origin = _origin(base_url, "PAYGIFT_BASE_URL")
+        backup = _origin(backup_url, "PAYGIFT_BACKUP_URL") if backup_url else origin
+        self._hosts = _Hosts(origin, backup, clock)
+        self._pace = Pace(rate, clock=clock, sleep=sleep)
+        self._retry = retry
         self._timeout_seconds = timeout_seconds
         self._wall_clock = wall_clock
         self._nonce = nonce
@@ -127,9 +170,11 @@ class Client:
                 max_keepalive_connections=concurrency,
                 keepalive_expiry=_IDLE_SECONDS,
             ),
-            trust_env=not _is_loopback(self._origin.host),
+            trust_env=not _is_loopback(origin.host),
             follow_redirects=False,
         )
+        for name in _HTTPCORE_LOGS:
+            logging.getLogger(name).addFilter(_hide_secrets)  # the same one again changes nothing
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -153,7 +198,8 @@ class Client:
         content_type: str = JSON,
         signed_body: bytes | None = None,
     ) -> Answer:
-        """Send one request and return its proven answer.
+        """Send one request and return its proven answer. Reads are repeated when that may help; a write only if it
+        provably was not processed.
 
         ``target_path`` is percent-encoded already, ``query`` is not. ``content_type`` is sent with a body only.
         ``signed_body`` is what the signature covers instead of ``body``: the meta JSON of an upload (API §4).
@@ -170,42 +216,66 @@ class Client:
             content_type if body else "",
             body if signed_body is None else signed_body,
         )
-        # Before anything is sent: credentials that cannot verify an answer must not cause a write.
-        if not self._keyring:
-            await self._refresh(self._keyring)
-        return await self._prove(call, await self._exchange(call))
+        # Held through all tries, so that the time they may take begins with the first and not in the queue. Whoever
+        # has a turn uses one connection at most: that for certificates is not beside its own, but before or after.
+        async with self._turns:
+            # Before anything is sent: credentials that cannot verify an answer must not cause a write.
+            if not self._keyring:
+                await self._refresh(self._keyring)
+            return await self._retry.run(lambda: self._once(call), write=call.is_write)
 
     async def certificates(self) -> tuple[Certificate, ...]:
         """Fetch the platform certificates anew. Raises as ``request`` does, CredentialsError without an APIv3 key."""
-        await self._refresh(self._keyring)
+        async with self._turns:
+            await self._refresh(self._keyring)
         return self._keyring.certificates
+
+    async def _once(self, call: _Call) -> Answer:
+        return await self._prove(call, await self._exchange(call))
 
     # --- there ---------------------------------------------------------------------------------------------------
 
     async def _exchange(self, call: _Call) -> _Exchange:
-        """Send once and read the whole answer. The place for what goes round a single attempt: pace, other hosts."""
-        response: httpx.Response | None = None
-        async with self._turns:
+        """Send once, to the first host that can be reached, and read the whole answer."""
+        asked_at = await self._pace.turn()
+        unreached: list[TransportError] = []
+        for origin in self._hosts.in_order():
             try:
-                async with asyncio.timeout(self._timeout_seconds * _PHASES):
-                    response = await self._http.send(self._sign(call), stream=True)
-                    try:
-                        body = await self._read_body(call, response)
-                    finally:
-                        await response.aclose()
-            except (httpx.RequestError, TimeoutError) as error:
-                raise failures.transport_error(
-                    error,
-                    method=call.method,
-                    path=call.path,
-                    host=self._origin.netloc.decode("ascii"),
-                    timeout_seconds=self._timeout_seconds
-                    * (_PHASES if isinstance(error, TimeoutError) else 1),
-                    response=response,
-                ) from error
+                exchange = await self._send(call, origin)
+            except TransportError as error:
+                if error.sent:
+                    raise
+                self._hosts.unreachable(origin)
+                unreached.append(error)
+            else:
+                self._hosts.reached(origin)
+                self._pace.learn(exchange.status, asked_at)
+                return exchange
+        raise failures.unreached(unreached)
+
+    async def _send(self, call: _Call, origin: httpx.URL) -> _Exchange:
+        response: httpx.Response | None = None
+        try:
+            async with asyncio.timeout(self._timeout_seconds * _PHASES):
+                response = await self._http.send(self._sign(call, origin), stream=True)
+                try:
+                    body = await self._read_body(call, response)
+                finally:
+                    await response.aclose()
+        except (httpx.RequestError, TimeoutError) as error:
+            if isinstance(error, httpx.RequestError):
+                error.request = httpx.Request(call.method, origin)  # the one that it carries is signed
+            raise failures.transport_error(
+                error,
+                method=call.method,
+                path=call.path,
+                host=origin.netloc.decode("ascii"),
+                timeout_seconds=self._timeout_seconds * (_PHASES if isinstance(error, TimeoutError) else 1),
+                response=response,
+            ) from error
         return _Exchange(response.status_code, response.headers, body, self._wall_clock())
 
-    def _sign(self, call: _Call) -> httpx.Request:
+    def _sign(self, call: _Call, origin: httpx.URL) -> httpx.Request:
         headers = {
             "Accept": JSON,
             "Accept-Language": "zh-CN",
@@ -219,7 +289,7 @@ class Client:
         # Not the client's build_request, which would add cookies and headers of its own.
         request = httpx.Request(
             call.method,
-            self._origin.copy_with(raw_path=call.target.encode("ascii")),
+            origin.copy_with(raw_path=call.target.encode("ascii")),
             headers=headers,
             content=call.body,
             extensions={"timeout": httpx.Timeout(self._timeout_seconds, pool=None).as_dict()},
@@ -277,14 +347,16 @@ class Client:
 
     async def _refresh_for(self, call: _Call, stale: Keyring) -> Keyring:
         """Refresh because of an answer. That the refresh failed says nothing about the answered request: a 404 or
-        429 of the certificates must not be taken for its own."""
+        429 of the certificates must not be taken for its own. It has had its own tries, so there are no more."""
         try:
             await self._refresh(stale)
         except (RemoteError, CredentialsError) as error:
             if isinstance(error, CredentialsError) and call.method == "GET":
                 raise
             raise _unverified(
-                call, f"it could not be verified, because fetching the platform certificates failed: {error}"
+                call,
+                f"it could not be verified, because fetching the platform certificates failed: {error}",
+                lasting=True,
             ) from error
         return self._keyring
 
@@ -292,7 +364,7 @@ class Client:
         """Replace the keyring, unless another task has done so since ``stale`` was seen."""
         async with self._refreshing:
             if self._keyring is stale:
-                self._keyring = await self._fetch_certificates()
+                self._keyring = await self._retry.run(self._fetch_certificates, write=False)
 
     async def _fetch_certificates(self) -> Keyring:
         """AES-GCM under the APIv3 key vouches for the certificates; then they must vouch for their own answer."""
@@ -315,22 +387,55 @@ class Client:
         return keyring
 
 
-def _origin(base_url: str) -> httpx.URL:
+class _Hosts:
+    """The service's hosts, and which to try first. ``clock`` is monotonic, in seconds."""
+
+    def __init__(self, main: httpx.URL, backup: httpx.URL, clock: Callable[[], float]) -> None:
+        self._main = main
+        self._backup = backup
+        self._clock = clock
+        self._main_again_at: float | None = None
+
+    def in_order(self) -> tuple[httpx.URL, ...]:
+        if self._backup == self._main:
+            return (self._main,)
+        if self._main_again_at is None:
+            return self._main, self._backup
+        now = self._clock()
+        if now < self._main_again_at:
+            return self._backup, self._main
+        # One request finds out whether the main host is back. The others go on as they are until it is.
+        self._main_again_at = now + _MAIN_HOST_AGAIN_SECONDS
+        return self._main, self._backup
+
+    def reached(self, host: httpx.URL) -> None:
+        if host == self._main:
+            self._main_again_at = None
+
+    def unreachable(self, host: httpx.URL) -> None:
+        if host == self._main:
+            self._main_again_at = self._clock() + _MAIN_HOST_AGAIN_SECONDS
+
+
+def _origin(text: str, variable: str) -> httpx.URL:
     """Scheme, host and port of the service. The path is signed, so a prefix could not be told from the API's own."""
+
+    def refuse(why: str) -> UsageError:
+        return UsageError(why, remedy=f"Set {variable} to scheme and host only, such as {BASE_URL}.")
+
     try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL as error:
-        raise UsageError(f"the base URL {base_url!r} is not a URL.", remedy=_ORIGIN_REMEDY) from error
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        # Neither the text nor what httpx says about it is shown: it could hold a password.
+        raise refuse("the service's base URL is not a URL.") from None
     if url.userinfo:
-        raise UsageError("the base URL must not hold a user name or a password.", remedy=_ORIGIN_REMEDY)
+        raise refuse("the base URL must not hold a user name or a password.")
     if url.scheme not in {"http", "https"} or not url.host:
-        raise UsageError(f"the base URL {base_url!r} does not begin with https://.", remedy=_ORIGIN_REMEDY)
+        raise refuse(f"the base URL {text!r} does not begin with https://.")
     if url.raw_path != b"/" or url.fragment:
-        raise UsageError(f"the base URL {base_url!r} has more than scheme and host.", remedy=_ORIGIN_REMEDY)
+        raise refuse(f"the base URL {text!r} has more than scheme and host.")
     if url.scheme == "http" and not _is_loopback(url.host):
-        raise UsageError(
-            f"the base URL {base_url!r} is plain http, which is for this machine only.", remedy=_ORIGIN_REMEDY
-        )
+        raise refuse(f"the base URL {text!r} is plain http, which is for this machine only.")
     return url
 
 
@@ -349,6 +454,7 @@ def _proof(call: _Call, exchange: _Exchange) -> signing.Proof:
             f"it is a redirect (HTTP {exchange.status}), which is never followed",
             exchange,
             remedy="Check PAYGIFT_BASE_URL, and whether this network asks for a login first.",
+            lasting=True,
         )
     try:
         proof = signing.Proof.read(exchange.headers)
@@ -361,13 +467,15 @@ def _proof(call: _Call, exchange: _Exchange) -> signing.Proof:
         ) from error
     age = proof.age_seconds(exchange.received_at)
     if abs(age) >= signing.WINDOW_SECONDS:
+        wrong_clock = failures.clock_remedy(exchange.headers, exchange.received_at)
         raise _unverified(
             call,
             f"its timestamp is {abs(age):.0f} s in the {'past' if age > 0 else 'future'}; "
             f"less than {signing.WINDOW_SECONDS} s are accepted",
             exchange,
-            remedy=failures.clock_remedy(exchange.headers, exchange.received_at)
+            remedy=wrong_clock
             or "Something in between may have repeated an old answer: check caches and proxies.",
+            lasting=bool(wrong_clock),
         )
     return proof
 
@@ -381,6 +489,7 @@ def _check(call: _Call, exchange: _Exchange, proof: signing.Proof, keyring: Keyr
             f"it is signed with the key {proof.serial_no[:100]!r}, which is unknown or not valid now",
             exchange,
             remedy=_serial_remedy(proof.serial_no),
+            lasting=True,
         )
     if not proof.holds(key, exchange.body):
         why = f"its signature is not that of key {proof.serial_no[:100]!r} over this answer"
@@ -401,7 +510,7 @@ def _serial_remedy(serial_no: str) -> str:
 
 
 def _unverified(
-    call: _Call, why: str, exchange: _Exchange | None = None, *, remedy: str = ""
+    call: _Call, why: str, exchange: _Exchange | None = None, *, remedy: str = "", lasting: bool = False
 ) -> UnverifiedError:
     return UnverifiedError(
         f"the answer is not believed: {why}{'' if why.endswith('.') else '.'}",
@@ -409,6 +518,7 @@ def _unverified(
         path=call.path,
         request_id="" if exchange is None else exchange.request_id,
         remedy=remedy,
+        lasting=lasting,
     )
 
 

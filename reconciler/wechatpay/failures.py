@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -16,6 +17,12 @@ from reconciler.wechatpay import signing, wire
 
 _LONGEST_CODE: Final = 100
 _LONGEST_TEXT: Final = 2_000
+_LONGEST_NUMBER: Final = 15
+
+_NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+"""A request is only written to a connection that stands, TLS and the proxy's tunnel included."""
+# Whoever echoes our request would have us print its signature. Slashes may be escaped in JSON.
+_SIGNATURE: Final = re.compile(rb'(signature=\\?")(?:[^"\\]|\\/)*', re.IGNORECASE)
 
 _NETWORK_REMEDY: Final = "Check the network, then run again."
 _SIGN_REMEDY: Final = (
@@ -80,7 +87,7 @@ def api_error(
     A body that is not WeChat Pay's JSON gives an empty ``code`` and a ``text`` that says so.
     """
     try:
-        error = wire.ErrorBody.model_validate_json(body)
+        error = wire.ErrorBody.model_validate_json(_SIGNATURE.sub(rb"\1[secure]", body))
     except ValidationError:
         media_type = headers.get("Content-Type", "").partition(";")[0].strip() or "no content type"
         error = wire.ErrorBody(
@@ -99,8 +106,29 @@ def api_error(
         path=path,
         request_id=headers.get("Request-ID", ""),
         verified=verified,
+        retry_after_seconds=_retry_after_seconds(headers, received_at),
         remedy=remedy,
     )
+
+
+def _retry_after_seconds(headers: Mapping[str, str], received_at: float) -> float | None:
+    """``Retry-After`` as seconds, or as a date, which counts from the server's own ``Date`` where it gives one."""
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isascii() and asked.isdigit():
+        return float(asked[:_LONGEST_NUMBER])
+    until = _date(asked)
+    if until is None:
+        return None
+    now = _date(headers.get("Date", ""))
+    return max(0.0, until - (received_at if now is None else now))
+
+
+def _date(header: str) -> float | None:
+    """An HTTP date in Unix seconds, or nothing if it is none."""
+    try:
+        return parsedate_to_datetime(header).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def clock_remedy(headers: Mapping[str, str], received_at: float) -> str:
@@ -108,9 +136,8 @@ def clock_remedy(headers: Mapping[str, str], received_at: float) -> str:
 
     Nobody signs that header, so it explains a failure, and never excuses one.
     """
-    try:
-        theirs = parsedate_to_datetime(headers.get("Date", "")).timestamp()
-    except (ValueError, OverflowError):
+    theirs = _date(headers.get("Date", ""))
+    if theirs is None:
         return ""
     ahead = received_at - theirs
     if abs(ahead) < signing.WINDOW_SECONDS:
@@ -134,7 +161,30 @@ def transport_error(
     else:
         message, remedy = _within_answer(error, response, timeout_seconds), _NETWORK_REMEDY
     request_id = "" if response is None else response.headers.get("Request-ID", "")
-    return TransportError(message, method=method, path=path, request_id=request_id, remedy=remedy)
+    return TransportError(
+        message,
+        method=method,
+        path=path,
+        request_id=request_id,
+        remedy=remedy,
+        sent=not isinstance(error, _NEVER_SENT),
+    )
+
+
+def unreached(errors: Sequence[TransportError]) -> TransportError:
+    """One error for all the hosts that could not be reached, each with its own (at least one)."""
+    first, *others = errors
+    if not others:
+        return first
+    together = TransportError(
+        " ".join(error.message for error in errors),
+        method=first.method,
+        path=first.path,
+        remedy=first.remedy,
+        sent=False,
+    )
+    together.__cause__ = others[-1]
+    return together
 
 
 def _before_answer(error: Exception, host: str, timeout_seconds: float) -> tuple[str, str]:

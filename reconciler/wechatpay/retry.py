@@ -1,0 +1,89 @@
+"""When a request is sent again: the only place that decides it (docs/decisions/retry.md).
+
+A read may be repeated after anything that may pass. A write is repeated here only when it provably was not processed:
+it never left this machine, or was turned away by a rate limit. Whatever else becomes of a write is for its caller, who
+can read whether it happened.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import stamina
+
+from reconciler.errors import ApiError, RemoteError, TransportError, UnverifiedError
+
+T = TypeVar("T")
+
+_log: Final = logging.getLogger(__name__)
+# stamina warns of each retry. Where nobody has set up logging, Python would print that bare on stderr.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often, and with what pauses. Pauses double from the first to the longest, and each is stretched at random.
+
+    After ``seconds`` no further try begins; one that has begun may take its time. A server that asks to be left
+    alone is obeyed up to ``longest_retry_after_seconds``; if it asks for more, there is no further try.
+    """
+
+    tries: int = 4
+    seconds: float = 45.0
+    first_pause_seconds: float = 0.25
+    longest_pause_seconds: float = 5.0
+    jitter_seconds: float = 0.5
+    longest_retry_after_seconds: float = 30.0
+
+    async def run(self, send: Callable[[], Awaitable[T]], *, write: bool) -> T:
+        """What ``send`` returns; raises what its last try raised. stamina's test mode takes the pauses away."""
+        failed: BaseException | None = None
+
+        def on(error: BaseException) -> bool | float:
+            nonlocal failed
+            failed = error
+            return self.again(error, write=write)
+
+        async for attempt in stamina.retry_context(
+            on=on,
+            attempts=self.tries,
+            timeout=self.seconds,
+            wait_initial=self.first_pause_seconds,
+            wait_max=self.longest_pause_seconds,
+            wait_jitter=self.jitter_seconds,
+        ):
+            if isinstance(failed, RemoteError):
+                where = f"{failed.method} {failed.path}"
+                _log.info("try %d of %d of %s, after: %r", attempt.num, self.tries, where, failed.message)
+            with attempt:
+                return await send()
+        raise AssertionError("the last try returns or raises")  # pragma: no cover
+
+    def again(self, error: BaseException, *, write: bool) -> bool | float:
+        """Whether to try again after ``error``, or after how many seconds, if the server said so."""
+        if not may_repeat(error, write=write):
+            return False
+        asked = error.retry_after_seconds if isinstance(error, ApiError) else None
+        if asked is None:
+            return True
+        if asked > self.longest_retry_after_seconds:
+            return False
+        # Others were told the same: they should not all come back in the same moment.
+        return asked + random.uniform(0, self.jitter_seconds)  # noqa: S311 - nothing depends on it being secret
+
+
+def may_repeat(error: BaseException, *, write: bool) -> bool:
+    """Whether the same request may follow ``error``, and could fare better (API §5.7)."""
+    match error:
+        case TransportError():
+            return not (write and error.sent)
+        case ApiError():
+            return error.status == 429 or (error.status >= 500 and not write)
+        case UnverifiedError():
+            return not (write or error.lasting)
+        case _:
+            return False
