@@ -72,11 +72,26 @@ class Commands(click.Group):
 )
 @click.option("--sandbox", is_flag=True, help="Use WeChat Pay on this machine instead of the real one.")
 @click.option(
+    "--rate",
+    type=click.FloatRange(min=0),
+    help="Requests per second at most; 0: no limit. Default: 20, and no limit with --sandbox.",
+)
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), help="Connections to WeChat Pay at most. Default: 8."
+)
+@click.option(
     "--color/--no-color", default=None, help="Colour, or none. Default: NO_COLOR, FORCE_COLOR, terminal."
 )
 @click.version_option(__version__, "-V", "--version", prog_name="paygift")
 @click.pass_context
-def paygift(ctx: click.Context, project: str | None, sandbox: bool, color: bool | None) -> None:
+def paygift(
+    ctx: click.Context,
+    project: str | None,
+    sandbox: bool,
+    rate: float | None,
+    concurrency: int | None,
+    color: bool | None,
+) -> None:
     """WeChat Pay 支付有礼 (pay-gift) activities as code.
 
     Exit codes: 0 fine, 1 error, 2 changes pending (with --detailed-exitcode), 3 project invalid, 4 credentials,
@@ -84,7 +99,7 @@ def paygift(ctx: click.Context, project: str | None, sandbox: bool, color: bool 
     """
     from reconciler.cli.context import Context
 
-    ctx.obj = Context(project=project, sandbox=sandbox, colour=color)
+    ctx.obj = Context(project=project, sandbox=sandbox, colour=color, rate=rate, concurrency=concurrency)
 
 
 def main() -> NoReturn:

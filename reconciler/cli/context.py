@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -30,6 +30,8 @@ class Context:
     project: str | None = None
     sandbox: bool = False
     colour: bool | None = None
+    rate: float | None = None
+    concurrency: int | None = None
 
     def root(self) -> Path:
         """The folder of paygift.yaml. Raises UsageError if there is none."""
@@ -43,7 +45,7 @@ class Context:
         from reconciler.reconcile import open_session
 
         with open_session(self.root(), os.environ, use_sandbox=self.sandbox) as session:
-            yield session
+            yield replace(session, remote=session.remote.paced(rate=self.rate, concurrency=self.concurrency))
 
     def sandbox_folder(self) -> Path:
         """Where the sandbox of this project lives; without a project, in the folder we are in."""
