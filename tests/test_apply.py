@@ -152,6 +152,14 @@ LOSSES = [lost_before, lost_after, unsigned]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
+def test_a_picture_whose_answer_is_lost_is_uploaded_again(
+    remote: Remote, loss: Callable[[str], Fault]
+) -> None:
+    remote.seed([spec()])
+    assert remote.apply(remote.plan([spec()]), fault=loss(UPLOAD)).complete
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("where", [CREATE, ADD, DELETE, TERMINATE])
 def test_a_lost_answer_is_resolved_by_reading_and_nothing_happens_twice(
     remote: Remote, where: str, loss: Callable[[str], Fault]

@@ -118,7 +118,7 @@ async def _upload(
             return progress.count(Outcome(upload, OutcomeStatus.ALREADY_DONE))
         try:
             content = read_image(Image(sha256=upload.sha256, path=upload.path))
-            reply = await writer.api.upload_image(upload.path.rpartition("/")[2], content)
+            reply = await writer.upload(upload.path.rpartition("/")[2], content)
         except PaygiftError as error:
             return progress.count(failed(upload, error))
         urls[upload.sha256] = reply.value.media_url

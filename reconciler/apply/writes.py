@@ -39,6 +39,7 @@ from reconciler.errors import (
 from reconciler.identity import add_request_no, delete_request_no, merchants_digest, terms_digest
 from reconciler.translate import create_request, live_activity
 from reconciler.wechatpay.api import PayGiftApi, Reply
+from reconciler.wechatpay.wire import ImageUploaded
 
 NUMBER_USED_TEXT: Final = "创建请求重入但与上次请求信息不一致"
 """What a create answers when its number was used with another body (API §1.10)."""
@@ -116,6 +117,15 @@ class Writer:
                 return await self._change_merchants(operation, run)
             case TerminateActivity():
                 return await self._terminate(operation, run)
+
+    async def upload(self, filename: str, content: bytes) -> Reply[ImageUploaded]:
+        """Upload a picture. After a lost answer it is simply uploaded again: a second copy does no harm (API §4)."""
+        try:
+            return await self.api.upload_image(filename, content)
+        except RemoteError as error:
+            if not _is_lost(error):
+                raise
+        return await self.api.upload_image(filename, content)
 
     async def _create(self, operation: CreateActivity, run: KeyRun) -> Outcome:
         """The same number never makes a second activity (API §1.10). So the same request may follow a lost answer, and
@@ -314,9 +324,14 @@ class Writer:
 
 def _is_lost(error: RemoteError) -> bool:
     """Whether a write that raised this may have happened all the same (API §5.7)."""
-    if isinstance(error, ApiError):
-        return error.status >= 500
-    return isinstance(error, TransportError | UnverifiedError | ProtocolError)
+    match error:
+        case ApiError():
+            return error.status >= 500
+        case TransportError():
+            return error.sent
+        case UnverifiedError() | ProtocolError():
+            return True
+    return False
 
 
 def _is_something(value: object) -> bool:
