@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The clients from npm that tests/interop runs. A plain `pytest` installs them itself.
+CLIENTS := build/interop/.installed
 # The whole suite, with the coverage gate of pyproject.toml. A plain `pytest` runs without the gate.
 PYTEST := $(BIN)/python -m pytest --cov
 
@@ -16,10 +18,10 @@ help:  ## list the targets
 demo: $(INSTALLED)  ## tell the whole story against the sandbox: validate, plan, apply, change, converge
 	@$(BIN)/paygift demo
 
-test: $(INSTALLED)  ## run all tests, with the coverage gate
+test: $(INSTALLED) $(CLIENTS)  ## run all tests, with the coverage gate
 	@$(PYTEST)
 
-check: $(INSTALLED)  ## what CI runs: format, lint, types, import contracts, tests
+check: $(INSTALLED) $(CLIENTS)  ## what CI runs: format, lint, types, import contracts, tests
 	@echo "ruff format"; $(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --diff --quiet; exit 1; }
 	@echo "ruff check"; $(BIN)/ruff check --quiet
 	@echo "mypy"; $(BIN)/mypy
@@ -51,4 +53,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --require-hashes -r constraints.txt
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(CLIENTS): tests/interop/package.json tests/interop/package-lock.json tests/interop/npm.py $(INSTALLED)
+	@echo "setting up $(@D) …"
+	@$(BIN)/python -m tests.interop.npm
 	@touch $@
