@@ -37,6 +37,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "apply": ("reconciler.cli.project", "Make the live account match the specs."),
     "status": ("reconciler.cli.project", "List live activities and how they stand to the specs."),
     "show": ("reconciler.cli.project", "Show one activity: spec, live, merchants, goods."),
+    "doctor": ("reconciler.cli.doctor", "Check credentials, clock, network and permissions."),
     "sandbox": ("reconciler.cli.sandbox", "WeChat Pay on this machine: serve, clock, seed, reset, log."),
     "demo": ("reconciler.cli.demo", "Tell the whole story against the sandbox."),
 }

@@ -1,0 +1,57 @@
+"""The command ``doctor``: what is wrong with credentials, clock, network or permissions, and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import click
+
+from reconciler.cli import EXIT_CREDENTIALS
+from reconciler.cli.context import Context, pass_context, sandbox_option
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
+@sandbox_option
+@pass_context
+def doctor(context: Context, as_json: bool) -> int:
+    """Check credentials, clock, network and permissions.
+
+    Needs no project and changes nothing: it sends a few reads, and an upload that is made to be refused. Exits 4 if a
+    check failed. See docs/doctor.md.
+    """
+    from reconciler.doctor import examine
+    from reconciler.render.checkup import checkup_json, checkup_text
+    from reconciler.render.json_ import dumps
+
+    with _environment(context) as environ:
+        checkup = asyncio.run(examine(environ))
+    if as_json:
+        click.echo(dumps(checkup_json(checkup)), nl=False)
+    else:
+        colour = context.colours()
+        click.echo(checkup_text(checkup, colour=colour), nl=False, color=colour)
+    return 0 if checkup.passed else EXIT_CREDENTIALS
+
+
+@contextmanager
+def _environment(context: Context) -> Iterator[Mapping[str, str]]:
+    """The process's, or one that describes the sandbox."""
+    if not context.sandbox:
+        yield os.environ
+        return
+    from reconciler.reconcile import sandbox
+
+    with sandbox(context.sandbox_folder()) as local:
+        control = local.control
+        yield {
+            "PAYGIFT_BASE_URL": control.base_url,
+            "PAYGIFT_MCHID": control.mchid,
+            "PAYGIFT_SERIAL_NO": control.serial_no,
+            "PAYGIFT_PRIVATE_KEY_FILE": str(control.private_key_file),
+            "PAYGIFT_CERTIFICATE": control.keys.merchant_certificate_pem,
+            "PAYGIFT_APIV3_KEY": control.apiv3_key,
+        }

@@ -1,0 +1,44 @@
+"""`paygift doctor`: are the credentials usable, is WeChat Pay there, and may this merchant do what paygift does?
+
+    environment, files ─local─▶ Material ─┐
+                                          ├─judge─▶ Checkup
+    WeChat Pay ─remote─▶ Knock, Signed  ──┘
+
+Everything is asked first and judged afterwards, so that the judgement is pure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from reconciler.checkup import Checkup
+from reconciler.doctor import local, remote
+from reconciler.doctor.judge import CHECKS, judge
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["CHECKS", "examine"]
+
+
+async def examine(
+    environ: Mapping[str, str],
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    wall_clock: Callable[[], float] = time.time,
+) -> Checkup:
+    """Everything that the ``PAYGIFT_…`` variables lead to, checked; takes 15 s at most, and changes nothing.
+
+    Raises nothing on purpose: whatever is wrong is a check that failed. ``transport`` and ``wall_clock`` (Unix
+    seconds) are replaced in tests.
+    """
+    material = local.read(environ)
+    main, backup = await remote.knock_at(material.hosts, transport, wall_clock)
+    reachable = [knock for knock in (main, backup) if knock is not None and knock.error is None]
+    credentials = material.credentials()
+    signed = None
+    if credentials is not None and reachable:
+        signed = await remote.ask(credentials, reachable[0], transport, wall_clock)
+    return judge(material, main, backup, signed, wall_clock())

@@ -1,0 +1,423 @@
+"""The judgement: what was found, said in words, with the remedy. Pure, so each ``judge_…`` is tested with values.
+
+What cannot be asked because an earlier check failed is skipped, so that the failures stand out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from shlex import quote
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+
+from reconciler.checkup import Check, Checkup, Status
+from reconciler.doctor.evidence import Knock, Material, Outcome, Proven, Signed
+from reconciler.errors import (
+    ApiError,
+    CredentialsError,
+    PaygiftError,
+    RemoteError,
+    UnverifiedError,
+    UsageError,
+)
+from reconciler.wechatpay.keys import APIV3_KEY_BYTES, PUBLIC_KEY_ID_PREFIX, Certificate, Credentials
+from reconciler.wechatpay.signing import WINDOW_SECONDS
+
+CHECKS: Final = (
+    "variables",
+    "private_key",
+    "account",
+    "key_file",
+    "certificate",
+    "certificate_validity",
+    "apiv3_key",
+    "public_key",
+    "main_host",
+    "backup_host",
+    "clock",
+    "signed_call",
+    "certificates",
+    "verification",
+    "permission",
+    "image_upload",
+)
+"""All codes, in the order in which they are told: this machine, the network, the account."""
+
+SKEW_WARNING_SECONDS: Final = 30
+EXPIRY_WARNING_DAYS: Final = 30
+META_REFUSED: Final = "图片meta信息不一致"
+"""How WeChat Pay refuses a picture that is not the one of its digest (API §4)."""
+
+_FOR_OTHERS: Final = 0o077
+_DAY_SECONDS: Final = 86_400
+_NO_PERMISSION: Final = frozenset({"NO_AUTH", "NOAUTH"})
+_API_SECURITY: Final = "账户中心 → API安全"
+_NO_CREDENTIALS: Final = "it needs usable credentials; see the failed checks above."
+_CLOCK_REMEDY: Final = (
+    "Have this machine set its clock over the network (NTP; on Linux: timedatectl set-ntp true)."
+)
+_RENEW: Final = (
+    f"Apply for a new certificate on the merchant platform ({_API_SECURITY}), "
+    "then replace the private key and PAYGIFT_SERIAL_NO."
+)
+_ASK_FOR_PERMISSION: Final = (
+    "Have the merchant's 超级管理员 open 支付有礼 on the merchant platform (产品中心), for the very merchant of "
+    "PAYGIFT_MCHID. If it is open, or not offered any more, ask WeChat Pay's support for this merchant's "
+    "permission to call it, with the Request-ID."
+)
+_ASK_FOR_UPLOAD: Final = (
+    "Have the merchant's 超级管理员 open 支付有礼, 商家券 or 代金券 on the merchant platform (产品中心): the upload "
+    "belongs to these products. Without it, only activities whose pictures are uploaded already can be created."
+)
+
+
+def judge(
+    material: Material, main: Knock, backup: Knock | None, signed: Signed | None, now: float
+) -> Checkup:
+    """All checks in order. ``signed`` is ``None`` when nothing could be asked; ``now`` is in Unix seconds."""
+    certificate, public_key = material.certificate, material.public_key
+    return Checkup(
+        (
+            judge_variables(material.missing),
+            judge_private_key(material.private_key),
+            judge_account(material.mchid, material.serial_no, material.private_key),
+            judge_key_file(material.private_key_file, material.private_key_mode),
+            judge_certificate(certificate, material.serial_no, material.private_key),
+            judge_validity(certificate, now),
+            judge_apiv3_key(material.apiv3_key),
+            judge_public_key(material.public_key_id, public_key),
+            judge_main_host(main),
+            judge_backup_host(backup),
+            judge_clock(main, backup),
+            *_judge_signed(material, signed),
+        )
+    )
+
+
+def _judge_signed(material: Material, signed: Signed | None) -> tuple[Check, ...]:
+    if signed is None:
+        reason = _NO_CREDENTIALS if material.credentials() is None else "no host can be reached."
+        return tuple(_skipped(code, reason) for code in CHECKS[CHECKS.index("signed_call") :])
+    return (
+        judge_signed_call(signed),
+        judge_certificates(signed.certificates, has_public_key=material.public_key is not None),
+        judge_verification(signed.outcomes),
+        judge_permission(signed.activities),
+        judge_image_upload(signed.upload),
+    )
+
+
+# --- this machine ------------------------------------------------------------------------------------------------
+
+
+def judge_variables(missing: Sequence[str]) -> Check:
+    if missing:
+        return _failed(
+            "variables",
+            f"not set: {', '.join(missing)}.",
+            "Set them, see README.md, “Credentials”; `paygift --sandbox …` needs none.",
+        )
+    return _ok("variables", "all that are needed are set.")
+
+
+def judge_private_key(key: RSAPrivateKey | CredentialsError | None) -> Check:
+    if key is None:
+        return _skipped("private_key", "it is not set.")
+    if isinstance(key, CredentialsError):
+        return _failure("private_key", key)
+    return _ok("private_key", f"RSA with {key.key_size} bits.")
+
+
+def judge_account(mchid: str, serial_no: str, key: RSAPrivateKey | CredentialsError | None) -> Check:
+    """The form of both numbers. Only the merchant's is shown: a serial number could be a secret in the wrong place."""
+    if not (mchid and serial_no and isinstance(key, RSAPrivateKey)):
+        return _skipped("account", "it needs PAYGIFT_MCHID, PAYGIFT_SERIAL_NO and the private key.")
+    try:
+        Credentials(mchid, serial_no, key, apiv3_key=bytes(APIV3_KEY_BYTES))
+    except CredentialsError as error:
+        return _failure("account", error)
+    return _ok("account", f"merchant {mchid}; its serial number has the right form.")
+
+
+def judge_key_file(file: str, mode: int | None) -> Check:
+    """``mode``: permission bits; ``None`` where the system has none, or the file is not there."""
+    if not file:
+        return _skipped("key_file", "PAYGIFT_PRIVATE_KEY_FILE is not used.")
+    if mode is None:
+        return _skipped("key_file", "its permissions cannot be read here.")
+    if mode & _FOR_OTHERS:
+        return Check(
+            "key_file",
+            Status.WARNING,
+            f"PAYGIFT_PRIVATE_KEY_FILE ({file}) is open to others than its owner (mode {mode:04o}).",
+            f"chmod 600 {quote(file)}",
+        )
+    return _ok("key_file", f"for its owner only (mode {mode:04o}).")
+
+
+def judge_certificate(
+    certificate: x509.Certificate | CredentialsError | None,
+    serial_no: str,
+    key: RSAPrivateKey | CredentialsError | None,
+) -> Check:
+    """Whether the merchant certificate, the serial number and the private key belong together."""
+    code = "certificate"
+    if certificate is None:
+        return _skipped(
+            code,
+            "PAYGIFT_CERTIFICATE_FILE is not set.",
+            "Let it name apiclient_cert.pem to have serial number, key and validity compared.",
+        )
+    if isinstance(certificate, CredentialsError):
+        return _failure(code, certificate)
+    own = f"{certificate.serial_number:040X}"
+    if serial_no and not _same_number(serial_no, certificate.serial_number):
+        return _failed(
+            code,
+            f"PAYGIFT_SERIAL_NO is not the serial number of the merchant certificate, which is {own}.",
+            "Set PAYGIFT_SERIAL_NO to that, or PAYGIFT_CERTIFICATE_FILE to the certificate that you mean.",
+        )
+    if not isinstance(key, RSAPrivateKey):
+        return _skipped(code, "there is no usable private key to compare it with.")
+    if certificate.public_key() != key.public_key():
+        return _failed(
+            code,
+            f"the merchant certificate {own} is not that of the private key.",
+            "Use apiclient_key.pem and apiclient_cert.pem from the same download; if one is lost, apply for a new "
+            f"certificate ({_API_SECURITY}).",
+        )
+    return _ok(code, f"{own} belongs to the private key and to PAYGIFT_SERIAL_NO.")
+
+
+def judge_validity(certificate: x509.Certificate | CredentialsError | None, now: float) -> Check:
+    """Whether the merchant certificate is valid at ``now``, and will be for a while."""
+    code = "certificate_validity"
+    if not isinstance(certificate, x509.Certificate):
+        return _skipped(code, "there is no merchant certificate to look at.")
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    days = (ends.timestamp() - now) / _DAY_SECONDS
+    if days < 0:
+        return _failed(code, f"it expired on {ends:%Y-%m-%d}.", _RENEW)
+    if now < begins.timestamp():
+        return _failed(
+            code, f"it is not valid before {begins:%Y-%m-%d}.", f"Is the clock right? {_CLOCK_REMEDY}"
+        )
+    if days < EXPIRY_WARNING_DAYS:
+        return Check(code, Status.WARNING, f"it expires in {days:.0f} days, on {ends:%Y-%m-%d}.", _RENEW)
+    return _ok(code, f"until {ends:%Y-%m-%d}.")
+
+
+def judge_apiv3_key(key: bytes | None) -> Check:
+    if key is None:
+        return _skipped("apiv3_key", "PAYGIFT_APIV3_KEY is not set.")
+    if len(key) != APIV3_KEY_BYTES:
+        return _failed(
+            "apiv3_key",
+            f"PAYGIFT_APIV3_KEY has {len(key)} bytes instead of {APIV3_KEY_BYTES}.",
+            "Look for a missing end, quotes, or a trailing line break. It is the APIv3密钥 of "
+            f"{_API_SECURITY}, not the older API密钥.",
+        )
+    return _ok("apiv3_key", f"{APIV3_KEY_BYTES} bytes.")
+
+
+def judge_public_key(key_id: str, key: RSAPublicKey | CredentialsError | None) -> Check:
+    code = "public_key"
+    if isinstance(key, CredentialsError):
+        return _failure(code, key)
+    if key is None or not key_id:
+        return _skipped(code, "PAYGIFT_PUBLIC_KEY_ID and PAYGIFT_PUBLIC_KEY are not both set.")
+    if not key_id.startswith(PUBLIC_KEY_ID_PREFIX):
+        return _failed(
+            code,
+            f"PAYGIFT_PUBLIC_KEY_ID does not begin with {PUBLIC_KEY_ID_PREFIX}.",
+            f"Copy the 公钥ID from the merchant platform ({_API_SECURITY} → 微信支付公钥).",
+        )
+    return _ok(code, f"RSA with {key.key_size} bits, and an id of the right form.")
+
+
+def _same_number(text: str, number: int) -> bool:
+    try:
+        return int(text, 16) == number
+    except ValueError:
+        return False
+
+
+# --- the network -------------------------------------------------------------------------------------------------
+
+
+def judge_main_host(knock: Knock) -> Check:
+    if knock.error is not None:
+        return _failed("main_host", _unreachable("PAYGIFT_BASE_URL", knock.error), knock.error.remedy)
+    return _answered("main_host", knock)
+
+
+def judge_backup_host(knock: Knock | None) -> Check:
+    """Never fails: paygift works without it."""
+    code = "backup_host"
+    if knock is None:
+        return _skipped(code, "the main host is not WeChat Pay's own, and PAYGIFT_BACKUP_URL is not set.")
+    if knock.error is not None:
+        remedy = f"{knock.error.remedy} It is needed only when the main host fails."
+        return Check(code, Status.WARNING, _unreachable("PAYGIFT_BACKUP_URL", knock.error), remedy)
+    return _answered(code, knock)
+
+
+def _unreachable(variable: str, error: PaygiftError) -> str:
+    """Errors of the network name the host, those of the variable do not."""
+    return f"{variable}: {_said(error)}" if isinstance(error, UsageError) else _said(error)
+
+
+def _answered(code: str, knock: Knock) -> Check:
+    """WeChat Pay answers in JSON, whatever it answers; login pages and proxies do not."""
+    if knock.media_type != "application/json":
+        kind = knock.media_type or "no content type"
+        return Check(
+            code,
+            Status.WARNING,
+            f"{knock.host} answered, but hardly as WeChat Pay (HTTP {knock.status}, {kind}).",
+            "Something in between may have: check PAYGIFT_BASE_URL, proxies, and login pages of this network.",
+        )
+    return _ok(code, f"{knock.host} answered in {knock.milliseconds:.0f} ms.")
+
+
+def judge_clock(main: Knock, backup: Knock | None) -> Check:
+    """By the first ``Date`` header that came."""
+    skews = [
+        knock.ahead_seconds
+        for knock in (main, backup)
+        if knock is not None and knock.ahead_seconds is not None
+    ]
+    if not skews:
+        return _skipped("clock", "no answer told the time.")
+    return judge_skew(skews[0])
+
+
+def judge_skew(ahead_seconds: float) -> Check:
+    """Signed requests and answers are refused when they are ``WINDOW_SECONDS`` old or ahead (API §5.3)."""
+    seconds = abs(ahead_seconds)
+    direction = "ahead of" if ahead_seconds > 0 else "behind"
+    text = f"this machine's clock is {seconds:.0f} s {direction} WeChat Pay's"
+    if seconds >= WINDOW_SECONDS:
+        return _failed("clock", f"{text}; signatures are refused from {WINDOW_SECONDS} s.", _CLOCK_REMEDY)
+    if seconds >= SKEW_WARNING_SECONDS:
+        return Check("clock", Status.WARNING, f"{text}.", _CLOCK_REMEDY)
+    return _ok("clock", f"{text}.")
+
+
+# --- the account -------------------------------------------------------------------------------------------------
+
+
+def judge_signed_call(signed: Signed) -> Check:
+    """By the first signed request: a refusal for any other reason than the signature means that it was accepted."""
+    code = "signed_call"
+    first = signed.outcomes[0]
+    if isinstance(first, Proven | CredentialsError):
+        return _ok(code, f"{signed.host} accepts our signature.")
+    if isinstance(first, UnverifiedError):
+        return _skipped(code, "what came back cannot be believed; see verification.")
+    if isinstance(first, ApiError):
+        if first.status == 429 or first.status >= 500:
+            return _unclear(code, first)
+        if first.code and first.status != 401:
+            return _ok(code, f"{signed.host} accepts our signature, and refuses for another reason.")
+    return _failure(code, first)
+
+
+def judge_certificates(found: Sequence[Certificate] | PaygiftError | None, *, has_public_key: bool) -> Check:
+    """Whether the APIv3 key opens the platform certificates."""
+    code = "certificates"
+    if found is None:
+        return _skipped(code, "PAYGIFT_APIV3_KEY is not set; the WeChat Pay public key replaces them.")
+    if isinstance(found, CredentialsError):
+        if has_public_key and not isinstance(found.__cause__, InvalidTag):
+            return _skipped(code, "this merchant has none; the WeChat Pay public key replaces them.")
+        return _failure(code, found)
+    if isinstance(found, PaygiftError):
+        return _cannot_tell(code, found)
+    last = max(certificate.not_after for certificate in found)
+    kind = "certificate" if len(found) == 1 else "certificates"
+    return _ok(code, f"the APIv3 key opens {len(found)} platform {kind}, valid until {last:%Y-%m-%d}.")
+
+
+def judge_verification(outcomes: Sequence[Proven | PaygiftError]) -> Check:
+    """Whether answers prove that they are WeChat Pay's: all that claimed to be a success must."""
+    for outcome in outcomes:
+        if isinstance(outcome, UnverifiedError):
+            return _failure("verification", outcome)
+    proven = sum(
+        isinstance(outcome, Proven) or (isinstance(outcome, ApiError) and outcome.verified)
+        for outcome in outcomes
+    )
+    if not proven:
+        return _skipped("verification", "no answer came that WeChat Pay signs; see the checks above.")
+    return _ok("verification", f"{proven} of {len(outcomes)} answers are signed by WeChat Pay.")
+
+
+def judge_permission(outcome: Outcome) -> Check:
+    """Whether this merchant may use pay-gift, by its list of activities."""
+    code = "permission"
+    if isinstance(outcome, Proven):
+        return _ok(code, "支付有礼 is open to this merchant.")
+    if isinstance(outcome, ApiError) and outcome.code in _NO_PERMISSION:
+        return _failed(code, _said(outcome), _ASK_FOR_PERMISSION)
+    return _cannot_tell(code, outcome)
+
+
+def judge_image_upload(outcome: Outcome) -> Check:
+    """Whether pictures may be uploaded, by an upload whose digest is wrong: its refusal is the good news."""
+    code = "image_upload"
+    if isinstance(outcome, Proven):
+        return Check(
+            code,
+            Status.WARNING,
+            "permitted, but a picture with a wrong digest was taken: one pixel, used by nothing, is stored now.",
+            "WeChat Pay may have changed its interface: look for a newer paygift, or report this.",
+        )
+    if isinstance(outcome, ApiError):
+        if outcome.code in _NO_PERMISSION:
+            return _failed(code, _said(outcome), _ASK_FOR_UPLOAD)
+        if outcome.code == "REQUEST_BLOCKED" and META_REFUSED in outcome.text:
+            return _ok(code, "permitted; nothing was uploaded.")
+    return _cannot_tell(code, outcome)
+
+
+def _cannot_tell(code: str, outcome: PaygiftError | None) -> Check:
+    """What has failed an earlier check is not told again."""
+    if isinstance(outcome, UnverifiedError):
+        return _skipped(code, "what came back cannot be believed; see verification.")
+    if isinstance(outcome, ApiError) and outcome.status != 401:
+        return _unclear(code, outcome)
+    return _skipped(code, "it needs an accepted signature and usable keys; see the checks above.")
+
+
+def _unclear(code: str, error: ApiError) -> Check:
+    return Check(code, Status.WARNING, f"this cannot be told now: {_said(error)}", error.remedy)
+
+
+# --- saying it ---------------------------------------------------------------------------------------------------
+
+
+def _ok(code: str, text: str) -> Check:
+    return Check(code, Status.OK, text)
+
+
+def _skipped(code: str, reason: str, remedy: str = "") -> Check:
+    return Check(code, Status.SKIPPED, reason, remedy)
+
+
+def _failed(code: str, text: str, remedy: str) -> Check:
+    return Check(code, Status.FAILED, text, remedy)
+
+
+def _failure(code: str, error: PaygiftError) -> Check:
+    return _failed(code, _said(error), error.remedy)
+
+
+def _said(error: PaygiftError) -> str:
+    """The error in one line, without its remedy."""
+    request_id = error.request_id if isinstance(error, RemoteError) else ""
+    trace = f" (Request-ID {request_id})" if request_id else ""
+    return f"{error.message.rstrip('.')}{trace}."

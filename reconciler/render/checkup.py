@@ -1,0 +1,54 @@
+"""A checkup as text, one line for each check, and as JSON."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from reconciler.checkup import Check, Checkup, Status
+from reconciler.render.json_ import FORMAT_VERSION
+from reconciler.render.text import Pen, safe
+
+_DRESS: Final[dict[Status, tuple[str, str]]] = {
+    Status.OK: ("✓", "green"),
+    Status.WARNING: ("!", "yellow"),
+    Status.FAILED: ("✗", "red"),
+    Status.SKIPPED: ("·", "dim"),
+}
+
+
+def checkup_text(checkup: Checkup, *, colour: bool = False) -> str:
+    """``✗ clock: failed: what was found. What to do.`` for each check, and a line that counts them."""
+    pen = Pen(colour=colour)
+    width = max(len(_name(check)) for check in checkup.checks)
+    lines = [_line(check, pen, width) for check in checkup.checks]
+    counted = ", ".join(f"{count} {status}" for status, count in checkup.counts.items() if count)
+    return "\n".join((*lines, pen(f"{counted}.", "bold"))) + "\n"
+
+
+def _line(check: Check, pen: Pen, width: int) -> str:
+    symbol, style = _DRESS[check.status]
+    status = "" if check.status is Status.OK else f"{check.status}: "
+    remedy = f" {safe(check.remedy)}" if check.remedy else ""
+    return f"{pen(symbol, style)} {_name(check):<{width}}  {pen(status, style)}{safe(check.text)}{remedy}"
+
+
+def _name(check: Check) -> str:
+    return check.code.replace("_", " ")
+
+
+def checkup_json(checkup: Checkup) -> dict[str, object]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "checkup",
+        "passed": checkup.passed,
+        "checks": [
+            {
+                "code": check.code,
+                "status": check.status.value,
+                "text": check.text,
+                "remedy": check.remedy,
+            }
+            for check in checkup.checks
+        ],
+        "counts": {status.value: count for status, count in checkup.counts.items()},
+    }
