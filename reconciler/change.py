@@ -1,7 +1,8 @@
 """The verbs: operations (a closed set), the plan that holds them, findings, and what came of them.
 
 Everything here is frozen, ordered data without a sentence in it: renderers find the words, the digest covers the
-operations, and a plan can be written to a file and read again.
+operations, and a plan can be written to a file and read again. Each operation carries its name in ``operation``, so
+that it keeps its type in a file.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class UploadImage:
 
     sha256: str
     path: str
+    operation: Literal["upload_image"] = "upload_image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class CreateActivity:
     out_request_no: str
     terms: Terms
     merchants: tuple[str, ...]
+    operation: Literal["create"] = "create"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class AddMerchants:
     out_request_no: str
     merchants: tuple[str, ...]
     precondition: Precondition | None = None
+    operation: Literal["add_merchants"] = "add_merchants"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class DeleteMerchants:
     out_request_no: str
     merchants: tuple[str, ...]
     precondition: Precondition | None = None
+    operation: Literal["delete_merchants"] = "delete_merchants"
 
 
 TerminateReason = Literal["removed", "state", "ended", "replaced", "superseded"]
@@ -120,6 +125,7 @@ class TerminateActivity:
     out_request_no: str
     reason: TerminateReason
     precondition: Precondition
+    operation: Literal["terminate"] = "terminate"
 
 
 Operation = UploadImage | CreateActivity | AddMerchants | DeleteMerchants | TerminateActivity
@@ -128,7 +134,10 @@ ActivityOperation = CreateActivity | AddMerchants | DeleteMerchants | TerminateA
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field of the terms that differs: ``path`` in API names, values as ``Terms`` holds them, or ``None``."""
+    """One field of the terms that differs: ``path`` in API names, and both values as a plan file holds them.
+
+    ``None`` where a side has no such field: a picture is ``{"url": …}`` or ``{"sha256": …, "path": …}``.
+    """
 
     path: str
     live: object
@@ -194,6 +203,7 @@ class ActivityChange:
 class Plan:
     """What apply would do, and what people must know before it does. Times are UTC instants.
 
+    ``mchid`` is the account that the plan is for. ``allow`` are the waivers that it was made with.
     ``valid_until`` is the first instant at which an operation would change its meaning, or ``None``.
     ``managed`` counts our live activities that have not ended, ``unchanged`` those of them that stay as they are,
     ``unmanaged`` all others on the account, ended ones included.
@@ -201,6 +211,8 @@ class Plan:
 
     namespace: str
     made_at: datetime
+    mchid: str = ""
+    allow: tuple[str, ...] = ()
     uploads: tuple[UploadImage, ...] = ()
     changes: tuple[ActivityChange, ...] = ()
     findings: tuple[Finding, ...] = ()

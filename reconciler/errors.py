@@ -5,6 +5,7 @@
     ├── ProjectError             paygift.yaml or specs are invalid; carries every Problem at once
     ├── CredentialsError         a credential is missing, unreadable, or rejected by WeChat Pay
     ├── RefusedError             the plan holds refusals that nobody waived
+    ├── StaleError               a plan is not, or is no longer, the one that was reviewed
     ├── SandboxError             the embedded WeChat Pay cannot start or cannot be reached
     └── RemoteError              anything that went wrong between us and WeChat Pay
         ├── TransportError       no complete answer came: refused, timed out, broken off
@@ -80,6 +81,10 @@ class RefusedError(PaygiftError):
     def __init__(self, message: str, *, codes: Sequence[str] = (), remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.codes = tuple(codes)
+
+
+class StaleError(PaygiftError):
+    """A plan is not, or is no longer, the one that was reviewed; nothing was written."""
 
 
 class SandboxError(PaygiftError):

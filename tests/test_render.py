@@ -253,7 +253,10 @@ def test_spans_are_shown_in_their_two_largest_units(seconds: int, shown: str) ->
         (DayWindow("110000", "135959"), "11:00:00–13:59:59"),
         (("a", "b"), "a, b"),
         (7, "7"),
-        ({"stock_id": "1", "thumbnail_url": None}, "stock_id 1"),
+        (Window(NOW, NOW), "2026-11-25 10:00:00 – 2026-11-25 10:00:00"),
+        (Award("1", LOCAL, PICTURE), "1 (images/logo.png)"),
+        (Award("1", PICTURE), "1"),
+        ({"shiny": "1", "other": None}, "shiny 1"),
     ],
 )
 def test_values_are_shown_in_human_units(content: object, shown: str) -> None:

@@ -1,10 +1,23 @@
 """(desired, live, policy, now) → Plan. Pure: the same arguments always give the same plan.
 
 ``decide`` holds the table of design §7, ``compare`` says whether terms are the same, ``steps`` makes operations, and
-``clock`` says how they stand to time.
+``clock`` says how they stand to time. ``digest`` tells plans apart, ``saved`` reads them from files, and ``stale`` says
+whether a plan is still the one that was reviewed.
 """
 
 from reconciler.plan.decide import make_plan
 from reconciler.plan.digest import operation_data, plan_data, plan_digest
+from reconciler.plan.saved import FORMAT_VERSION, checksum, read_plan
+from reconciler.plan.stale import Stale, staleness
 
-__all__ = ["make_plan", "operation_data", "plan_data", "plan_digest"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Stale",
+    "checksum",
+    "make_plan",
+    "operation_data",
+    "plan_data",
+    "plan_digest",
+    "read_plan",
+    "staleness",
+]

@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 from reconciler.activity import FIELD_PATHS, Award, DesiredActivity, Image, LiveActivity, Terms
 from reconciler.change import Difference
 from reconciler.identity import RequestNumber, parse_number, terms_digest
+from reconciler.plan.digest import plan_data
 
 
 def same_number(desired: DesiredActivity, live: LiveActivity) -> bool:
@@ -76,7 +77,7 @@ def differences(terms: Terms, live: LiveActivity) -> tuple[Difference, ...]:
 
 def _explain(path: str, before: object, after: object) -> Iterator[Difference]:
     if not (isinstance(before, tuple) and isinstance(after, tuple)):
-        yield Difference(path, before, after)
+        yield Difference(path, plan_data(before), plan_data(after))
     elif all(isinstance(item, str) for item in (*before, *after)):
         # Only the tags: a set, so what went and what came says it all.
         yield from (Difference(path, tag, None) for tag in before if tag not in after)
@@ -95,7 +96,7 @@ def _explain_items(path: str, before: tuple[object, ...], after: tuple[object, .
         steps = level.path(output_format="list")
         inside = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
         live, desired = (None if isinstance(side, NotPresent) else side for side in (level.t1, level.t2))
-        yield Difference(path + inside, live, desired)
+        yield Difference(path + inside, plan_data(live), plan_data(desired))
 
 
 def _plain(items: tuple[object, ...]) -> list[dict[str, object]]:

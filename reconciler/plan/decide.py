@@ -48,6 +48,7 @@ def make_plan(
     *,
     namespace: str,
     now: datetime,
+    mchid: str = "",
     policy: Policy | None = None,
 ) -> Plan:
     """What apply would do at ``now`` (an aware instant) so that ``live`` equals ``desired``.
@@ -72,6 +73,8 @@ def make_plan(
     return Plan(
         namespace=namespace,
         made_at=now,
+        mchid=mchid,
+        allow=tuple(sorted(context.policy.allow)),
         uploads=_uploads(changes),
         changes=changes,
         findings=tuple(_judged(context.policy, findings)),

@@ -14,13 +14,16 @@ from reconciler.identity import canonical_json, instant
 
 
 def plan_digest(plan: Plan) -> str:
-    """64 hex digits: SHA-256 over the canonical JSON of the operations with their preconditions.
+    """64 hex digits: SHA-256 over the canonical JSON of the operations with their preconditions, and of what was
+    waived for their sake.
 
     No prose, no clock and no order of files goes into it. The same plan made on another machine or a minute later has
     the same digest.
     """
     steps = [_without_paths(operation_data(operation)) for operation in plan.operations]
-    return hashlib.sha256(canonical_json([plan.namespace, steps]).encode()).hexdigest()
+    waived = sorted([finding.code, finding.key] for finding in plan.findings if finding.waived)
+    covered = [plan.namespace, plan.mchid, steps, waived]
+    return hashlib.sha256(canonical_json(covered).encode()).hexdigest()
 
 
 def _without_paths(data: object) -> object:
@@ -34,19 +37,9 @@ def _without_paths(data: object) -> object:
 
 
 def operation_data(operation: Operation) -> dict[str, object]:
-    """One operation as JSON-ready data; ``operation`` names its type."""
-    data = plan_data(operation)
-    assert isinstance(data, dict)  # noqa: S101 - every operation is a dataclass
-    return {"operation": _OPERATION_NAMES[type(operation).__name__], **data}
-
-
-_OPERATION_NAMES = {
-    "UploadImage": "upload_image",
-    "CreateActivity": "create",
-    "AddMerchants": "add_merchants",
-    "DeleteMerchants": "delete_merchants",
-    "TerminateActivity": "terminate",
-}
+    """One operation as JSON-ready data, its name first."""
+    data = {field.name: plan_data(getattr(operation, field.name)) for field in fields(operation)}
+    return {"operation": operation.operation, **data}
 
 
 def plan_data(value: object) -> object:

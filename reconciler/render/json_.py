@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Final
 
 from reconciler.change import Finding, Outcome, Plan, Report
 from reconciler.errors import Problem
-from reconciler.plan import operation_data, plan_data, plan_digest
+from reconciler.plan import FORMAT_VERSION, checksum, operation_data, plan_data, plan_digest
 from reconciler.render.status import StatusRow
 from reconciler.render.view import finding_text
 
-FORMAT_VERSION: Final = "1.0"
-
 
 def plan_json(plan: Plan) -> dict[str, object]:
-    return {
+    """What a plan file holds, and what ``plan.saved.read_plan`` reads. ``text`` is for people."""
+    data: dict[str, object] = {
         "format_version": FORMAT_VERSION,
         "kind": "plan",
         "namespace": plan.namespace,
+        "mchid": plan.mchid,
         "made_at": plan_data(plan.made_at),
         "valid_until": plan_data(plan.valid_until),
         "digest": plan_digest(plan),
+        "allow": list(plan.allow),
         "findings": [_finding(finding) for finding in plan.findings],
         "uploads": [operation_data(upload) for upload in plan.uploads],
         "changes": [
@@ -42,6 +42,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         ],
         "counts": _counts(plan),
     }
+    return {**data, "checksum": checksum(data)}
 
 
 def report_json(report: Report) -> dict[str, object]:

@@ -7,8 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 
 from reconciler.activity import FIELD_PATHS, DesiredActivity, LiveActivity, Terms
-from reconciler.plan import plan_data
-from reconciler.render.json_ import FORMAT_VERSION
+from reconciler.plan import FORMAT_VERSION, plan_data
 from reconciler.render.text import safe
 from reconciler.render.values import beijing, value
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
-from reconciler.activity import Award, DayWindow, Image, Window
+from reconciler.plan import plan_data
 
 BEIJING: Final = timezone(timedelta(hours=8))
 FEN_FIELDS: Final = frozenset({"transaction_amount_minimum"})
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 SAMPLE: Final = 3
 """How many items stand for a longer list."""
 
@@ -51,33 +53,37 @@ def sample(items: tuple[str, ...], *, total: int = 0) -> str:
 
 
 def value(path: str, content: object) -> str:
-    """The value of a field of the terms; ``path`` in API names tells its unit."""
-    match content:
-        case None:
+    """The value of a field of the terms, as ``Terms`` holds it or as a plan file does; ``path`` tells its unit."""
+    match plan_data(content):
+        case None | "" | []:
             return "(none)"
-        case "":
-            return "(none)"
-        case datetime():
-            return beijing(content)
-        case int() if path.rpartition(".")[2] in FEN_FIELDS:
-            return yuan(content)
-        case Image():
-            return content.path or content.url
-        case Window():
-            return f"{beijing(content.begin_time)} – {beijing(content.end_time)}"
-        case DayWindow():
-            return f"{_clock_time(content.begin_day_time)}–{_clock_time(content.end_day_time)}"
-        case Award():
-            pictures = [content.original_image_url, content.thumbnail_url]
-            files = ", ".join(each.path for each in pictures if each is not None and each.path)
-            return f"{content.stock_id} ({files})" if files else content.stock_id
-        case tuple():
-            return ", ".join(value(path, item) for item in content) or "(none)"
-        case dict():
-            return ", ".join(
-                f"{name} {value(name, item)}" for name, item in content.items() if item is not None
-            )
-    return str(content)
+        case str() as text:
+            return beijing(datetime.fromisoformat(text)) if _INSTANT.fullmatch(text) else text
+        case int() as fen if path.rpartition(".")[2] in FEN_FIELDS:
+            return yuan(fen)
+        case list() as items:
+            return ", ".join(value(path, item) for item in items)
+        case dict() as fields:
+            return _object(fields)
+        case other:
+            return str(other)
+
+
+def _object(fields: dict[str, object]) -> str:
+    """A picture, a window, a daily window or an award, by its fields."""
+    match fields:
+        case {"path": str() as path} | {"url": str() as path}:
+            return path
+        case {"begin_time": begin, "end_time": end}:
+            return f"{value('', begin)} – {value('', end)}"
+        case {"begin_day_time": str() as begin, "end_day_time": str() as end}:
+            return f"{_clock_time(begin)}–{_clock_time(end)}"
+        case {"stock_id": str() as stock_id}:
+            files = [
+                str(each["path"]) for each in fields.values() if isinstance(each, dict) and "path" in each
+            ]
+            return f"{stock_id} ({', '.join(files)})" if files else stock_id
+    return ", ".join(f"{name} {value(name, item)}" for name, item in fields.items() if item is not None)
 
 
 def _clock_time(digits: str) -> str:

@@ -108,16 +108,8 @@ def _upload_lines(uploads: tuple[UploadImage, ...]) -> tuple[Line, ...]:
 
 def finding_text(finding: Finding) -> str:
     """The sentence of a finding, its facts in human units."""
-    facts = {name: _fact(fact) for name, fact in finding.facts.items()}
+    facts = {name: value(name, fact) for name, fact in finding.facts.items()}
     return wording.FINDINGS[finding.code].format(key=finding.key, **facts)
-
-
-def _fact(fact: object) -> str:
-    if isinstance(fact, datetime):
-        return beijing(fact)
-    if isinstance(fact, list | tuple):
-        return ", ".join(str(item) for item in fact)
-    return str(fact)
 
 
 def _finding_view(finding: Finding) -> FindingView:

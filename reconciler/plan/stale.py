@@ -1,0 +1,140 @@
+"""Whether a plan made now is the one that was reviewed, or what is left of it after part of it was done. Pure.
+
+Plans are compared by their effects, not by their calls: half a call of 500 merchants may be done. Whatever the fresh
+plan would do must have been reviewed, under the same precondition; whatever it would no longer do must be visible on
+the account. Anything else is stale (design §7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from reconciler.activity import LiveActivity
+from reconciler.change import (
+    AddMerchants,
+    CreateActivity,
+    DeleteMerchants,
+    Plan,
+    Precondition,
+    TerminateActivity,
+)
+from reconciler.identity import parse_number, terms_digest
+from reconciler.plan.digest import plan_digest
+
+EffectKind = Literal["create", "add", "delete", "terminate"]
+StaleCode = Literal["expired", "appeared", "vanished", "changed"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Effect:
+    """One thing that a plan brings about. ``what`` is the digest of the terms, an mchid, or an activity id."""
+
+    key: str
+    kind: EffectKind
+    out_request_no: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """One reason why a reviewed plan no longer holds; ``effects`` are alike but for what they are about."""
+
+    code: StaleCode
+    key: str = ""
+    kind: EffectKind | None = None
+    effects: tuple[Effect, ...] = ()
+    at: datetime | None = None
+
+
+def staleness(
+    reviewed: Plan, fresh: Plan, live: Sequence[LiveActivity], *, now: datetime
+) -> tuple[Stale, ...]:
+    """Every reason why ``fresh``, made at ``now`` from ``live``, is not what was reviewed; none means go on."""
+    if reviewed.valid_until is not None and now >= reviewed.valid_until:
+        return (Stale("expired", at=reviewed.valid_until),)
+    if plan_digest(reviewed) == plan_digest(fresh):
+        return ()
+    before, after = effects(reviewed), effects(fresh)
+    seen = _Account(live, now)
+    appeared = [effect for effect in after if effect not in before]
+    vanished = [effect for effect in before if effect not in after and not seen.shows(effect)]
+    changed = [effect for effect in after if effect in before and not _same(before[effect], after[effect])]
+    return (
+        *_grouped("appeared", appeared),
+        *_grouped("vanished", vanished),
+        *_grouped("changed", changed),
+    )
+
+
+def effects(plan: Plan) -> dict[Effect, Precondition | None]:
+    """All effects of a plan with the precondition of each, if it has one. Uploads have none of their own."""
+    return {
+        effect: getattr(step, "precondition", None)
+        for change in plan.changes
+        for step in change.operations
+        for effect in _effects_of(step)
+    }
+
+
+def _effects_of(
+    step: CreateActivity | AddMerchants | DeleteMerchants | TerminateActivity,
+) -> Iterator[Effect]:
+    match step:
+        case CreateActivity():
+            yield Effect(step.key, "create", step.out_request_no, terms_digest(step.terms))
+            yield from (Effect(step.key, "add", step.out_request_no, mchid) for mchid in step.merchants)
+        case AddMerchants():
+            yield from (Effect(step.key, "add", step.out_request_no, mchid) for mchid in step.merchants)
+        case DeleteMerchants():
+            yield from (Effect(step.key, "delete", step.out_request_no, mchid) for mchid in step.merchants)
+        case TerminateActivity():
+            yield Effect(step.key, "terminate", step.out_request_no, step.activity_id)
+
+
+def _same(reviewed: Precondition | None, fresh: Precondition | None) -> bool:
+    """Merchants before may differ: that part of the plan is done is what changes them, and every other change of
+    theirs appears in the fresh plan as an effect of its own."""
+    if reviewed is None or fresh is None:
+        return True
+    return (reviewed.activity_id, reviewed.activity_status, reviewed.terms_digest) == (
+        fresh.activity_id,
+        fresh.activity_status,
+        fresh.terms_digest,
+    )
+
+
+class _Account:
+    """What the account shows of a plan's effects."""
+
+    def __init__(self, live: Sequence[LiveActivity], now: datetime) -> None:
+        self._by_number: Mapping[str, LiveActivity] = {each.out_request_no: each for each in live}
+        self._slots = {number.slot for each in live if (number := parse_number(each.out_request_no))}
+        self._by_id = {each.activity_id: each for each in live}
+        self._now = now
+
+    def shows(self, effect: Effect) -> bool:
+        """Whether ``effect`` has come about, by whomever."""
+        live = self._by_number.get(effect.out_request_no)
+        merchants = live.merchants if live is not None else None
+        match effect.kind:
+            case "create":
+                number = parse_number(effect.out_request_no)
+                return number is not None and number.slot in self._slots
+            case "add":
+                return merchants is not None and effect.what in merchants
+            case "delete":
+                return merchants is not None and effect.what not in merchants
+            case "terminate":
+                ended = self._by_id.get(effect.what)
+                return ended is not None and ended.ended(self._now)
+
+
+def _grouped(code: StaleCode, found: Sequence[Effect]) -> Iterator[Stale]:
+    groups: dict[tuple[str, EffectKind], list[Effect]] = {}
+    for effect in sorted(found):
+        groups.setdefault((effect.key, effect.kind), []).append(effect)
+    for (key, kind), alike in groups.items():
+        yield Stale(code, key, kind, tuple(alike))
