@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from reconciler.checkup import Check, Checkup, Status
-from reconciler.render.json_ import FORMAT_VERSION
+from reconciler.plan import FORMAT_VERSION
 from reconciler.render.text import Pen, safe
 
 _DRESS: Final[dict[Status, tuple[str, str]]] = {
