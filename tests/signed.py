@@ -16,7 +16,7 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from reconciler.sandbox.app import app
+from reconciler.sandbox.app import SLEEP, ConnectionDropped, app
 from reconciler.sandbox.keys import Keys
 from reconciler.sandbox.world import World
 from reconciler.wechatpay import signing, wire
@@ -176,3 +176,32 @@ def send(world: World, *requests: httpx.Request) -> httpx.Response:
         return answers[-1]
 
     return asyncio.run(go())
+
+
+class InProcess(httpx.AsyncBaseTransport):
+    """``world`` without a socket, failing towards httpx as a server on loopback would.
+
+    A dropped connection is a ``RemoteProtocolError``, before an answer and in the middle of one. Latency is not slept:
+    it is written down in ``waited``, and if the request has a read timeout that is not longer, comes out as
+    ``ReadTimeout``, after the effect.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._app = app(world)
+        self.waited: list[float] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        patience = request.extensions.get("timeout", {}).get("read")
+
+        async def wait(seconds: float) -> None:
+            self.waited.append(seconds)
+            if patience is not None and seconds >= patience:
+                raise httpx.ReadTimeout("timed out", request=request)
+
+        async def served(scope: Any, receive: Any, send: Any) -> None:
+            await self._app({**scope, "extensions": {SLEEP: wait}}, receive, send)
+
+        try:
+            return await httpx.ASGITransport(served).handle_async_request(request)
+        except ConnectionDropped as dropped:
+            raise httpx.RemoteProtocolError(str(dropped), request=request) from dropped

@@ -1,11 +1,11 @@
-"""The commands for the sandbox: serve, clock, seed, reset, log."""
+"""The commands for the sandbox: serve, clock, seed, reset, log, fault."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,42 @@ from reconciler.cli.context import Context, pass_context
 
 if TYPE_CHECKING:
     from reconciler.reconcile import LocalRemote
+
+
+Rows = Sequence[tuple[str, str]]
+
+
+class _Explained(click.Command):
+    """A command whose help ends with a list, which is made only when it is asked for."""
+
+    def __init__(self, *args: Any, title: str, rows: Callable[[], Rows], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._title = title
+        self._rows = rows
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section(self._title):
+            formatter.write_dl(self._rows())
+
+
+def _options() -> Rows:
+    from reconciler.sandbox.options import Options
+
+    return [(f"{name}={default}", allowed) for name, allowed, default in Options.describe()]
+
+
+def _kinds() -> Rows:
+    from reconciler.sandbox.faults import KINDS
+
+    rows = []
+    for name, kind in KINDS.items():
+        parameters = "".join(
+            f" {each}={'…' if parameter.default is None else _shown(parameter.default)}: {parameter.allowed}."
+            for each, parameter in kind.parameters.items()
+        )
+        only = f" Only {' and '.join(kind.routes)}." if kind.routes else ""
+        rows.append((name, f"{kind.says}.{only}{parameters}"))
+    return rows
 
 
 @click.group()
@@ -23,13 +59,21 @@ def sandbox() -> None:
     """
 
 
-@sandbox.command()
+@sandbox.command(cls=_Explained, title="Options and their defaults (docs/sandbox.md)", rows=_options)
 @click.option("--port", default=8750, show_default=True, help="The port on 127.0.0.1; 0 takes a free one.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="How it behaves; see below.")
 @pass_context
-def serve(context: Context, port: int) -> None:
+def serve(context: Context, port: int, options: tuple[str, ...]) -> None:
     """Serve it until Ctrl-C, for curl, other clients and other terminals."""
+    from reconciler.errors import UsageError
+    from reconciler.sandbox.options import Options
     from reconciler.sandbox.server import RunningSandbox
     from reconciler.sandbox.server import serve as run
+
+    try:
+        chosen = Options.parse(options)
+    except ValueError as error:
+        raise UsageError(f"--option: {error}.") from error
 
     def announce(running: RunningSandbox) -> None:
         click.echo(
@@ -39,11 +83,14 @@ def serve(context: Context, port: int) -> None:
             f"  export PAYGIFT_MCHID={running.mchid}\n"
             f"  export PAYGIFT_SERIAL_NO={running.serial_no}\n"
             f"  export PAYGIFT_PRIVATE_KEY_FILE={running.private_key_file}\n"
-            f"  export PAYGIFT_APIV3_KEY={running.apiv3_key}\n"
+            f"  export PAYGIFT_APIV3_KEY={running.apiv3_key}\n\n"
+            "and, for answers signed with the WeChat Pay public key instead of the certificate:\n\n"
+            f"  export PAYGIFT_PUBLIC_KEY_ID={running.public_key_id}\n"
+            f"  export PAYGIFT_PUBLIC_KEY_FILE={running.public_key_file}\n"
         )
 
     folder = context.sandbox_folder()
-    run(folder, port=port, ready=announce)
+    run(folder, port=port, options=chosen, ready=announce)
 
 
 @sandbox.command(context_settings={"ignore_unknown_options": True})
@@ -99,17 +146,98 @@ def reset(context: Context, yes: bool) -> None:
 @pass_context
 def log(context: Context, limit: int, as_json: bool) -> None:
     """Show the requests that it was sent, oldest first, and what it thought of their signatures."""
+    import json
+
     from reconciler.render.json_ import dumps
-    from reconciler.render.text import table
+    from reconciler.render.text import safe, table
 
     with _local(context) as local:
         lines = local.control.log(limit)
     if as_json:
         click.echo(dumps(lines), nl=False)
         return
-    head = ("N", "AT", "METHOD", "TARGET", "STATUS", "CODE", "REQUEST-ID", "SIGNATURE")
-    names = ("n", "at", "method", "target", "status", "code", "request_id", "verdict")
-    click.echo(table(head, [[str(line[name] or "-") for name in names] for line in lines]))
+    head = ("N", "AT", "METHOD", "TARGET", "STATUS", "CODE", "REQUEST-ID", "FAULT", "SIGNATURE")
+    names = ("n", "at", "method", "target", "status", "code", "request_id", "fault", "verdict")
+    click.echo(table(head, [[str(line.get(name) or "-") for name in names] for line in lines]))
+    for line in lines:
+        if line.get("near_miss"):
+            click.echo(f"\n{line['n']}: {safe(line['verdict'])}: {safe(line['near_miss'])}")
+        if line.get("expected"):
+            click.echo(f"   expected: {safe(json.dumps(line['expected'], ensure_ascii=False))}")
+
+
+@sandbox.group()
+def fault() -> None:
+    """Let it fail on command: a fault strikes the next requests that match it, and is remembered until then."""
+
+
+@fault.command("add", cls=_Explained, title="Kinds, and their parameters with defaults", rows=_kinds)
+@click.argument("kind")
+@click.argument("parameters", metavar="[NAME=VALUE]...", nargs=-1)
+@click.option("--route", default="any", show_default=True, help="Only requests to this endpoint.")
+@click.option("--count", default="1", show_default=True, help="How often it strikes; 0 for ever.")
+@click.option("--skip", default="0", show_default=True, help="How many requests pass first.")
+@click.option("--probability", default="1", show_default=True, help="How likely it strikes: 0 to 1.")
+@pass_context
+def add_fault(context: Context, /, kind: str, parameters: tuple[str, ...], **common: str) -> None:
+    """Add a fault: `fault add error_after --route create --count 2 status=503`."""
+    from reconciler.errors import UsageError
+    from reconciler.sandbox.faults import parse
+
+    spec: dict[str, str] = {"kind": kind, **common}
+    for text in parameters:
+        name, equals, value = text.partition("=")
+        if not equals or name in spec:
+            raise UsageError(
+                f"{text!r} is no parameter of a fault.", remedy="Write NAME=VALUE, each name once."
+            )
+        spec[name] = value
+    try:
+        parse(spec)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from error
+    with _local(context) as local:
+        number = local.control.add_fault(spec)
+    click.echo(f"Fault {number} waits.")
+
+
+@fault.command("list")
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
+@pass_context
+def list_faults(context: Context, as_json: bool) -> None:
+    """Show all faults, and how often each has struck."""
+    from reconciler.render.json_ import dumps
+    from reconciler.render.text import table
+
+    with _local(context) as local:
+        faults = local.control.faults()
+    if as_json:
+        click.echo(dumps(faults), nl=False)
+        return
+    names = ("n", "kind", "route", "count", "skip", "probability", "seen", "struck")
+    rows = []
+    for each in faults:
+        parameters = " ".join(f"{name}={_shown(value)}" for name, value in each.items() if name not in names)
+        rows.append([*(str(each[name]) for name in names), parameters or "-"])
+    click.echo(table((*(name.upper() for name in names), "PARAMETERS"), rows))
+
+
+@fault.command("clear")
+@pass_context
+def clear_faults(context: Context) -> None:
+    """Take all faults back, and what they have left behind."""
+    with _local(context) as local:
+        number = local.control.clear_faults()
+    click.echo(f"{number} fault{'' if number == 1 else 's'} cleared.")
+
+
+def _shown(value: Any) -> str:
+    """A parameter as it would be typed."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @contextmanager

@@ -6,6 +6,7 @@
         sandbox.base_url, sandbox.mchid, sandbox.serial_no, sandbox.private_key_pem, sandbox.apiv3_key
         sandbox.seed([{"stock_id": "98065001"}])
         sandbox.set_clock("+3d")
+        sandbox.add_fault({"kind": "error_after", "route": "create", "status": 503})
         sandbox.log(), sandbox.activities(), sandbox.history()
 
 ``serve(directory, host=…, port=…)`` runs it in the foreground; ``find_running(directory)`` finds such a server from
@@ -13,7 +14,8 @@ another process and has the same methods. ``world.World`` with ``app.app(world)`
 for ``httpx.ASGITransport``. ``options.Options`` holds one field for every behaviour that the API does not document.
 Only ``server`` is heavy to import.
 
-The data flow: app reads and verifies (gate) → limits judges the shape → state decides (with stocks, images, reads)
-→ world commits to the store, then to the memory → app signs. Everything but app, control, keys, server, store and
-world is pure. What it does not imitate is listed in docs/sandbox.md.
+The data flow: app reads a call → examine verifies it (gate; near_miss says why not) → limits judges the shape → state
+decides (with stocks, images, reads) → world commits to the store, then to the memory → app signs (proof). faults says
+what strikes on the way, mischief what that does to view and effect. Everything but app, control, endpoints, keys,
+server, store and world is pure. What it does not imitate is listed in docs/sandbox.md.
 """

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from reconciler.errors import SandboxError
-from reconciler.sandbox.keys import FOLDER, MERCHANT_KEY_FILE, Keys
+from reconciler.sandbox.keys import FOLDER, MERCHANT_KEY_FILE, PUBLIC_KEY_FILE, Keys
 
 _TIMEOUT: Final = 30.0
 
@@ -68,6 +68,21 @@ class Control:
     def apiv3_key(self) -> str:
         return self.keys.apiv3_key
 
+    @property
+    def public_key_id(self) -> str:
+        """The WeChat Pay public key's id: answers to requests that name it in ``Wechatpay-Serial`` are signed with
+        it (API §5.6)."""
+        return self.keys.wechatpay.serial_no
+
+    @property
+    def public_key_pem(self) -> str:
+        return self.keys.public_key_pem
+
+    @property
+    def public_key_file(self) -> Path:
+        """Where ``public_key_pem`` is kept; not there if the keys were given to ``Sandbox`` as an argument."""
+        return self.directory / FOLDER / PUBLIC_KEY_FILE
+
     def now(self) -> datetime:
         """The business clock, aware, in UTC."""
         return datetime.fromisoformat(self._do("now"))
@@ -84,12 +99,15 @@ class Control:
         return new
 
     def reset(self) -> None:
-        """Forget everything: activities, stocks, images, numbers, brands, declarations, clock, history and log."""
+        """Forget everything: activities, stocks, images, numbers, brands, declarations, faults, clock, history and
+        log."""
         self._do("reset")
 
     def log(self, limit: int | None = None) -> list[dict[str, Any]]:
         """The newest ``limit`` requests to the API, oldest first: n, method, target, status, code, request_id,
-        verdict (``ok``, or what is wrong with the signature), at (real time)."""
+        verdict (``ok``, or what is wrong with the signature), near_miss (what may have gone wrong with it),
+        expected (the message that should have been signed, or its beginning), fault (what struck), at (real time).
+        ``status`` is 0 if no answer was sent."""
         lines: list[dict[str, Any]] = self._do("log", limit=limit)
         return lines
 
@@ -133,6 +151,23 @@ class Control:
     def add_brand(self, merchants: Iterable[str]) -> None:
         """Register merchants as one brand (API §2 F11)."""
         self._do("add_brand", merchants=list(merchants))
+
+    def add_fault(self, spec: Mapping[str, Any]) -> int:
+        """Ask for a fault: ``{"kind": "error_after", "route": "create", "count": 2, "status": 503}``. Everything but
+        the kind may be left out; docs/sandbox.md lists kinds and parameters. Returns the fault's number."""
+        number: int = self._do("add_fault", spec=dict(spec))
+        return number
+
+    def clear_faults(self) -> int:
+        """Take all faults back, and what they have left: a rotated certificate, activities that are not seen yet.
+        Returns how many there were."""
+        number: int = self._do("clear_faults")
+        return number
+
+    def faults(self) -> list[dict[str, Any]]:
+        """All faults, oldest first, as they were asked for, with n, seen (requests that reached it) and struck."""
+        found: list[dict[str, Any]] = self._do("faults")
+        return found
 
     def _do(self, operation: str, **arguments: Any) -> Any:
         return ask(self.base_url, f"/sandbox/{operation}", arguments)

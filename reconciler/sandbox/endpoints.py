@@ -5,142 +5,154 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from starlette.datastructures import Headers
 
-from reconciler.sandbox import clock, gate, images, limits, reads, state
-from reconciler.sandbox.keys import Keys
+from reconciler.sandbox import clock, images, limits, mischief, reads, state
+from reconciler.sandbox.call import Call
+from reconciler.sandbox.faults import Fault
+from reconciler.sandbox.keys import Signer
+from reconciler.sandbox.memory import Memory, Step
+from reconciler.sandbox.options import Options
 from reconciler.sandbox.refusal import Refusal, not_found, param_error
 from reconciler.sandbox.world import World
 from reconciler.wechatpay import wire
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A request to the API. ``target`` and ``body`` are exactly what was sent; ``body`` is ``None`` if it was too
-    large to be read."""
+class Scene:
+    """What an endpoint may know besides the request: the memory as this request sees it, the business clock, and
+    whose certificates there are."""
 
-    method: str
-    target: str
-    path: str
-    query: str
-    headers: Headers
-    body: bytes | None
-
-    @property
-    def signed(self) -> gate.Signed:
-        """For an upload the meta part stands for the body (API §4)."""
-        body = (self.upload.meta or b"") if self.path == wire.IMAGE_UPLOAD_PATH else self.body
-        return gate.Signed(self.method, self.target, body or b"")
-
-    @property
-    def upload(self) -> images.Upload:
-        return images.read_upload(self.headers.get("content-type", ""), self.body or b"")
-
-    def json(self) -> Any:
-        if self.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise param_error("Http头Content-Type应为application/json")
-        return limits.read_body(self.body or b"")
+    memory: Memory
+    now: datetime
+    options: Options
+    mchid: str
+    platforms: Sequence[Signer]
+    apiv3_key: str = field(repr=False)
 
 
-Endpoint = Callable[..., Any]
+Endpoint = Callable[..., Step]
 
 
-def answer(world: World, call: Call, mchid: str) -> Any:
-    """The body of the 200 that ``call`` gets. Raises Refusal for every other answer."""
-    endpoint, parameters = _find(call)
-    return endpoint(world, call, mchid, **parameters)
+def route_of(call: Call) -> str:
+    """The name by which faults know the endpoint of ``call`` (``faults.ROUTES``); empty if there is none."""
+    return next(
+        (row.route for row in _TABLE if row.method == call.method and row.path.fullmatch(call.path)), ""
+    )
 
 
-def _find(call: Call) -> tuple[Endpoint, dict[str, str]]:
-    methods = {method for method, path, _ in _TABLE if path.fullmatch(call.path)}
+def answer(world: World, call: Call, mchid: str, fault: Fault | None = None) -> Any:
+    """The body of the 200 that ``call`` gets. Raises Refusal for every other answer.
+
+    ``fault`` has struck at the stage ``EFFECT``: what it does to the memory happens before, what it does to the view
+    and to the effect in ``mischief``.
+    """
+    row, parameters = _find(call)
+    now, activity_id = world.moment(), parameters.get("activity_id", "")
+    world.commit(mischief.intruded(world.memory, fault, mchid, activity_id, now))
+    seen = mischief.seen(world.memory, fault, row.route, activity_id, call.body or b"", now)
+    world.commit(mischief.looked(world.memory, row.route, activity_id))
+    scene = Scene(
+        memory=seen,
+        now=mischief.seen_at(fault, now),
+        options=world.options,
+        mchid=mchid,
+        platforms=world.platforms(),
+        apiv3_key=world.keys.apiv3_key,
+    )
+    step = row.endpoint(scene, call, **parameters)
+    return world.commit(mischief.bent(world.memory, step, fault, now))
+
+
+def _find(call: Call) -> tuple[_Row, dict[str, str]]:
+    methods = {row.method for row in _TABLE if row.path.fullmatch(call.path)}
     if not methods:
         raise not_found("请求的资源不存在")
-    for method, path, endpoint in _TABLE:
-        found = path.fullmatch(call.path)
-        if found and method == call.method:
-            return endpoint, found.groupdict()
+    for row in _TABLE:
+        found = row.path.fullmatch(call.path)
+        if found and row.method == call.method:
+            return row, found.groupdict()
     raise Refusal(405, "METHOD_NOT_ALLOWED", f"请求方法应为{'、'.join(sorted(methods))}")
 
 
-def _create(world: World, call: Call, mchid: str) -> Any:
-    step = state.create(world.memory, mchid, call.json(), world.moment(), world.options)
-    return world.commit(step)
+def _create(scene: Scene, call: Call) -> Step:
+    return state.create(scene.memory, scene.mchid, call.json(), scene.now, scene.options)
 
 
-def _list(world: World, call: Call, mchid: str) -> Any:
+def _list(scene: Scene, call: Call) -> Step:
     asked, filters = limits.list_query(call.query)
-    return reads.listing(world.memory, mchid, asked, filters, world.moment(), world.options)
+    return Step(reads.listing(scene.memory, scene.mchid, asked, filters, scene.now, scene.options))
 
 
-def _detail(world: World, call: Call, mchid: str, activity_id: str) -> Any:
+def _detail(scene: Scene, call: Call, activity_id: str) -> Step:
     limits.read_query(call.query, ())
-    return reads.detail(world.memory, mchid, activity_id, world.moment(), world.options)
+    return Step(reads.detail(scene.memory, scene.mchid, activity_id, scene.now, scene.options))
 
 
-def _merchants(world: World, call: Call, mchid: str, activity_id: str) -> Any:
-    asked = limits.page_query(call.query, world.options)
-    return reads.merchants(world.memory, mchid, activity_id, asked, world.options)
+def _merchants(scene: Scene, call: Call, activity_id: str) -> Step:
+    asked = limits.page_query(call.query, scene.options)
+    return Step(reads.merchants(scene.memory, scene.mchid, activity_id, asked, scene.options))
 
 
-def _goods(world: World, call: Call, mchid: str, activity_id: str) -> Any:
-    asked = limits.page_query(call.query, world.options)
-    return reads.goods(world.memory, mchid, activity_id, asked, world.options)
+def _goods(scene: Scene, call: Call, activity_id: str) -> Step:
+    asked = limits.page_query(call.query, scene.options)
+    return Step(reads.goods(scene.memory, scene.mchid, activity_id, asked, scene.options))
 
 
-def _terminate(world: World, call: Call, mchid: str, activity_id: str) -> Any:
+def _terminate(scene: Scene, call: Call, activity_id: str) -> Step:
     if call.body:
         raise param_error("请求体应为空")
-    step = state.terminate(world.memory, mchid, activity_id, world.moment(), world.options)
-    return world.commit(step)
+    return state.terminate(scene.memory, scene.mchid, activity_id, scene.now, scene.options)
 
 
-def _add(world: World, call: Call, mchid: str, activity_id: str) -> Any:
-    step = state.add_merchants(world.memory, mchid, activity_id, call.json(), world.moment(), world.options)
-    return world.commit(step)
+def _add(scene: Scene, call: Call, activity_id: str) -> Step:
+    body = call.json()
+    return state.add_merchants(scene.memory, scene.mchid, activity_id, body, scene.now, scene.options)
 
 
-def _delete(world: World, call: Call, mchid: str, activity_id: str) -> Any:
-    step = state.delete_merchants(
-        world.memory, mchid, activity_id, call.json(), world.moment(), world.options
-    )
-    return world.commit(step)
+def _delete(scene: Scene, call: Call, activity_id: str) -> Step:
+    body = call.json()
+    return state.delete_merchants(scene.memory, scene.mchid, activity_id, body, scene.now, scene.options)
 
 
-def _create_stock(world: World, call: Call, mchid: str) -> Any:
-    return world.commit(state.create_stock(world.memory, mchid, call.json(), world.moment()))
+def _create_stock(scene: Scene, call: Call) -> Step:
+    return state.create_stock(scene.memory, scene.mchid, call.json(), scene.now)
 
 
-def _stock(world: World, call: Call, _mchid: str, stock_id: str) -> Any:
+def _stock(scene: Scene, call: Call, stock_id: str) -> Step:
     limits.read_query(call.query, ())
-    return state.stock(world.memory, stock_id)
+    return Step(state.stock(scene.memory, stock_id))
 
 
-def _upload(world: World, call: Call, _mchid: str) -> Any:
-    return world.commit(images.upload(world.memory, call.upload, world.options))
+def _upload(scene: Scene, call: Call) -> Step:
+    return images.upload(scene.memory, call.upload, scene.options)
 
 
-def _certificates(world: World, call: Call, _mchid: str) -> Any:
-    """API §5.5. There is an RSA certificate and no SM2 one."""
+def _certificates(scene: Scene, call: Call) -> Step:
+    """API §5.5. There are RSA certificates and no SM2 one; none at all, once there is only the public key."""
     algorithm = limits.read_query(call.query, ("algorithm_type",)).get("algorithm_type", "RSA")
     if algorithm not in ("RSA", "SM2", "ALL"):
         raise param_error("algorithm_type应为RSA、SM2或ALL", "/query/algorithm_type", algorithm)
-    return {"data": [] if algorithm == "SM2" else [_encrypted(world.keys)]}
+    if not scene.platforms:
+        raise not_found("无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥")
+    listed = [] if algorithm == "SM2" else scene.platforms
+    return Step({"data": [_encrypted(each, scene.apiv3_key) for each in listed]})
 
 
-def _encrypted(keys: Keys) -> dict[str, Any]:
+def _encrypted(platform: Signer, apiv3_key: str) -> dict[str, Any]:
     nonce = secrets.token_hex(6)
-    plain = keys.platform_certificate_pem.encode()
-    sealed = AESGCM(keys.apiv3_key.encode()).encrypt(nonce.encode(), plain, b"certificate")
-    certificate = keys.platform_certificate
+    plain = platform.certificate_pem.encode()
+    sealed = AESGCM(apiv3_key.encode()).encrypt(nonce.encode(), plain, b"certificate")
+    begin, end = platform.validity
     return {
-        "serial_no": keys.platform_serial_no,
-        "effective_time": clock.beijing(certificate.not_valid_before_utc.timestamp()),
-        "expire_time": clock.beijing(certificate.not_valid_after_utc.timestamp()),
+        "serial_no": platform.serial_no,
+        "effective_time": clock.beijing(begin.timestamp()),
+        "expire_time": clock.beijing(end.timestamp()),
         "encrypt_certificate": {
             "algorithm": "AEAD_AES_256_GCM",
             "nonce": nonce,
@@ -150,22 +162,29 @@ def _encrypted(keys: Keys) -> dict[str, Any]:
     }
 
 
-def _row(method: str, path: str, endpoint: Endpoint) -> tuple[str, re.Pattern[str], Endpoint]:
-    return method, re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), endpoint
+class _Row(NamedTuple):
+    route: str
+    method: str
+    path: re.Pattern[str]
+    endpoint: Endpoint
+
+
+def _row(route: str, method: str, path: str, endpoint: Endpoint) -> _Row:
+    return _Row(route, method, re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), endpoint)
 
 
 _ACTIVITY: Final = f"{wire.ACTIVITIES_PATH}/{{activity_id}}"
 _TABLE: Final = (
-    _row("POST", wire.CREATE_PATH, _create),
-    _row("GET", wire.ACTIVITIES_PATH, _list),
-    _row("GET", _ACTIVITY, _detail),
-    _row("GET", f"{_ACTIVITY}/merchants", _merchants),
-    _row("GET", f"{_ACTIVITY}/goods", _goods),
-    _row("POST", f"{_ACTIVITY}/terminate", _terminate),
-    _row("POST", f"{_ACTIVITY}/merchants/add", _add),
-    _row("POST", f"{_ACTIVITY}/merchants/delete", _delete),
-    _row("POST", wire.STOCKS_PATH, _create_stock),
-    _row("GET", f"{wire.STOCKS_PATH}/{{stock_id}}", _stock),
-    _row("POST", wire.IMAGE_UPLOAD_PATH, _upload),
-    _row("GET", wire.CERTIFICATES_PATH, _certificates),
+    _row("create", "POST", wire.CREATE_PATH, _create),
+    _row("list", "GET", wire.ACTIVITIES_PATH, _list),
+    _row("detail", "GET", _ACTIVITY, _detail),
+    _row("merchants", "GET", f"{_ACTIVITY}/merchants", _merchants),
+    _row("goods", "GET", f"{_ACTIVITY}/goods", _goods),
+    _row("terminate", "POST", f"{_ACTIVITY}/terminate", _terminate),
+    _row("add", "POST", f"{_ACTIVITY}/merchants/add", _add),
+    _row("delete", "POST", f"{_ACTIVITY}/merchants/delete", _delete),
+    _row("stock", "POST", wire.STOCKS_PATH, _create_stock),
+    _row("stock", "GET", f"{wire.STOCKS_PATH}/{{stock_id}}", _stock),
+    _row("upload", "POST", wire.IMAGE_UPLOAD_PATH, _upload),
+    _row("certificates", "GET", wire.CERTIFICATES_PATH, _certificates),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
@@ -106,6 +106,31 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Unseen:
+    """An activity that reads do not show yet. ``until`` is Unix seconds of the business clock; ``reads`` counts how
+    many more reads of the list, and of the activity itself, will miss it."""
+
+    kind: ClassVar = "unseen"
+    activity_id: str
+    until: Mapping[str, float]
+    reads: Mapping[str, int]
+
+    @property
+    def id(self) -> str:
+        return self.activity_id
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The faults that were asked for, as ``faults.Fault`` holds them, and how many were ever asked for."""
+
+    kind: ClassVar = "script"
+    faults: list[Json]
+    made: int
+    id: str = "script"
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """The one entity that there is once. ``made`` counts the ids given out; ``offset`` is the business clock's
     distance from real time, in seconds."""
@@ -116,9 +141,9 @@ class Ledger:
     id: str = "ledger"
 
 
-Entity = Activity | Stock | Image | Used | Brand | Verdict | Ledger
+Entity = Activity | Stock | Image | Used | Brand | Verdict | Unseen | Script | Ledger
 KINDS: Mapping[str, type[Entity]] = {
-    kind.kind: kind for kind in (Activity, Stock, Image, Used, Brand, Verdict, Ledger)
+    kind.kind: kind for kind in (Activity, Stock, Image, Used, Brand, Verdict, Unseen, Script, Ledger)
 }
 
 
@@ -168,6 +193,19 @@ class Memory:
     def put(self, entity: Entity) -> None:
         self.tables[entity.kind][entity.id] = entity
 
+    def with_entities(self, *entities: Entity) -> Memory:
+        """A copy that also holds ``entities``; this one stays as it is."""
+        copy = Memory({kind: dict(table) for kind, table in self.tables.items()})
+        for entity in entities:
+            copy.put(entity)
+        return copy
+
+    def without_activities(self, ids: Iterable[str]) -> Memory:
+        """A copy that knows nothing of some activities; this one stays as it is."""
+        gone = set(ids)
+        kept = {name: each for name, each in self.activities.items() if name not in gone}
+        return Memory(self.tables | {"activity": kept})
+
     @property
     def ledger(self) -> Ledger:
         ledger: Ledger = self.tables["ledger"].get("ledger", Ledger())
@@ -184,6 +222,15 @@ class Memory:
     @property
     def images(self) -> Mapping[str, Image]:
         return self.tables["image"]
+
+    @property
+    def unseen(self) -> Mapping[str, Unseen]:
+        return self.tables["unseen"]
+
+    @property
+    def script(self) -> Script:
+        script: Script = self.tables["script"].get("script", Script([], 0))
+        return script
 
     @property
     def brands(self) -> list[frozenset[str]]:

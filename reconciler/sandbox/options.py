@@ -24,6 +24,8 @@ class Options:
     """A larger ``limit`` for merchants or goods is cut down to this, and the page says so."""
     omit_empty_data: bool = False
     """Leave ``data`` out of a page without rows, as its being optional allows."""
+    total_count_error: Literal[-1, 0, 1] = 0
+    """Added to every ``total_count``, never below 0: a count that lies."""
     list_order: Literal["newest_first", "oldest_first"] = "newest_first"
 
     # What reads return
@@ -79,11 +81,17 @@ class Options:
     over_time_lag_seconds: int = 0
     """How long the status stays ONGOING_ACT_STATUS after end_time; a real sample suggests days (API §1.7)."""
 
+    # Answers' signatures
+    public_key: Literal["started", "not_started", "only"] = "started"
+    """How far the account's change to the WeChat Pay public key is (API §5.6). ``started``: a request that names its
+    id in ``Wechatpay-Serial`` gets an answer signed with it, every other one the platform certificate's.
+    ``not_started``: the header changes nothing. ``only``: always the public key, and there are no certificates."""
+
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
             value = getattr(self, name)
             if get_origin(kind) is Literal and value not in get_args(kind):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, not {value!r}")
+                raise ValueError(f"{name} must be one of {_choices(kind)}, not {value!r}")
             if kind is int and (type(value) is not int or value < 0):
                 raise ValueError(f"{name} must be a whole number of at least 0, not {value!r}")
 
@@ -95,15 +103,37 @@ class Options:
         for text in texts:
             name, _, value = text.partition("=")
             if name not in {field.name for field in fields(cls)}:
-                raise ValueError(f"there is no option {name!r}")
+                raise ValueError(f"there is no option {name!r}; there are {', '.join(kinds)}")
             values[name] = _value(name, kinds[name], value)
         return cls(**values)
+
+    @classmethod
+    def describe(cls) -> list[tuple[str, str, str]]:
+        """Name, what it may be, and default of every option, as texts."""
+        kinds = get_type_hints(cls)
+        return [(each.name, _allowed(kinds[each.name]), _text(each.default)) for each in fields(cls)]
 
 
 DEFAULTS: Final = Options()
 
 
+def _choices(kind: Any) -> str:
+    return ", ".join(map(str, get_args(kind)))
+
+
+def _allowed(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return _choices(kind)
+    return {bool: "true, false", int: "a whole number"}.get(kind, "text")
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _value(name: str, kind: Any, text: str) -> Any:
+    if get_origin(kind) is Literal:
+        return next((each for each in get_args(kind) if str(each) == text), text)
     if kind is bool:
         if text not in ("true", "false"):
             raise ValueError(f"{name} must be true or false, not {text!r}")

@@ -141,7 +141,8 @@ def _update_time(activity: Activity, now: datetime, options: Options) -> float:
 
 
 def _page_of(rows: Sequence[Any], total: int, asked: PageAsked, options: Options) -> dict[str, Any]:
-    page: dict[str, Any] = {"total_count": total, "offset": asked.offset, "limit": asked.limit}
+    told = max(total + options.total_count_error, 0)
+    page: dict[str, Any] = {"total_count": told, "offset": asked.offset, "limit": asked.limit}
     return page if options.omit_empty_data and not rows else {"data": rows} | page
 
 

@@ -15,9 +15,10 @@ from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler.errors import SandboxError
-from reconciler.sandbox.app import app
+from reconciler.sandbox.app import HANG_UP, app
 from reconciler.sandbox.control import Control, RunningSandbox, ask
 from reconciler.sandbox.keys import FOLDER, Keys
 from reconciler.sandbox.options import DEFAULTS, Options
@@ -121,6 +122,20 @@ def find_running(directory: Path = DEFAULT_DIRECTORY) -> RunningSandbox | None:
         return None
 
 
+class _Protocol(H11Protocol):
+    """HTTP/1.1 whose requests carry a way to close their connection, for faults: ASGI itself has none."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        inner = self.app
+
+        async def outer(scope: Any, receive: Any, send: Any) -> None:
+            # Closing sends what was written before, and then no more.
+            await inner({**scope, "extensions": {HANG_UP: transport.close}}, receive, send)
+
+        self.app = outer
+
+
 class _Server(uvicorn.Server):
     """uvicorn with hooks. ``ready`` is set once requests are answered; the world is closed with the server."""
 
@@ -136,7 +151,7 @@ class _Server(uvicorn.Server):
         # h11 sends header names as they are given, and API §11 wants the real service's case.
         config = uvicorn.Config(
             app(world, about=_about(base_url, directory)),
-            http="h11",
+            http=_Protocol,
             loop="asyncio",
             ws="none",
             lifespan="off",

@@ -6,16 +6,19 @@ user, and every method is one step without an await, so that requests never see 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from reconciler.sandbox import reads, state
-from reconciler.sandbox.keys import Keys
-from reconciler.sandbox.memory import Memory, Step
+from reconciler.sandbox import faults, reads, state
+from reconciler.sandbox.faults import Fault, Struck
+from reconciler.sandbox.keys import Keys, Signer
+from reconciler.sandbox.memory import Memory, Script, Step
 from reconciler.sandbox.options import DEFAULTS, Options
-from reconciler.sandbox.refusal import NO_RELATION
+from reconciler.sandbox.refusal import NO_RELATION, param_error
 from reconciler.sandbox.store import Store
 
 
@@ -24,7 +27,11 @@ def _real_time() -> datetime:
 
 
 class World:
-    """One account on one sandbox. ``real`` is the real clock, which signatures use; business rules use ``now``."""
+    """One account on one sandbox. ``real`` is the real clock, which signatures use; business rules use ``now``.
+
+    ``chance`` decides about faults that have a probability: a number from 0 to below 1 each time. A test gives it a
+    seed: ``chance=random.Random(7).random``.
+    """
 
     def __init__(
         self,
@@ -33,10 +40,12 @@ class World:
         options: Options = DEFAULTS,
         store: Store | None = None,
         real: Callable[[], datetime] = _real_time,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.keys = keys
         self.options = options
         self.real = real
+        self.chance = chance
         self.store = store or Store(None)
         self.memory = Memory.of(self.store.entities())
         self._requests = self.store.last_request()
@@ -63,6 +72,32 @@ class World:
         for entity in step.entities:
             self.memory.put(entity)
         return step.answer
+
+    def strike(self, route: str, *, verified: bool) -> Struck:
+        """The faults that strike a request, counted."""
+        planned = self._faults()
+        if not planned:
+            return {}
+        struck, after = faults.strike(planned, route, verified=verified, chance=self.chance)
+        if after != planned:
+            self._plan(after)
+        return struck
+
+    def platforms(self) -> list[Signer]:
+        """Whose certificates are listed, newest last. None, once there is only the public key (API §5.6)."""
+        if self.options.public_key == "only":
+            return []
+        keys = self.keys
+        return [keys.platform, keys.next_platform] if faults.rotation(self._faults()) else [keys.platform]
+
+    def signer(self, named: str) -> Signer:
+        """Who signs the answer to a request which names ``named`` in ``Wechatpay-Serial``."""
+        wechatpay, option = self.keys.wechatpay, self.options.public_key
+        if option == "only" or (option == "started" and named == wechatpay.serial_no):
+            return wechatpay
+        signing = faults.rotation(self._faults())
+        new = signing == "new" or (signing == "either" and self._requests % 2 == 1)
+        return self.keys.next_platform if new else self.keys.platform
 
     def moment(self) -> datetime:
         """The business clock in whole seconds, as the API writes its times."""
@@ -119,6 +154,35 @@ class World:
 
     def add_brand(self, merchants: Sequence[str]) -> None:
         self.commit(state.add_brand(self.memory, merchants))
+
+    def add_fault(self, spec: Mapping[str, Any]) -> int:
+        """Ask for a fault, as ``faults.parse`` reads it; returns its number. Raises a Refusal that says what is
+        allowed."""
+        number = self.memory.script.made + 1
+        try:
+            fault = faults.parse(spec, number)
+        except ValueError as error:
+            raise param_error(str(error)) from None
+        self._plan([*self._faults(), fault], made=number)
+        return number
+
+    def clear_faults(self) -> int:
+        """Take all faults back; returns how many there were. Activities left unseen are seen again."""
+        number = len(self.memory.script.faults)
+        seen = tuple(replace(each, until={}, reads={}) for each in self.memory.unseen.values())
+        self.commit(Step(None, seen))
+        self._plan([])
+        return number
+
+    def faults(self) -> list[dict[str, Any]]:
+        return [fault.show() for fault in self._faults()]
+
+    def _faults(self) -> list[Fault]:
+        return [Fault(**each) for each in self.memory.script.faults]
+
+    def _plan(self, planned: Sequence[Fault], *, made: int | None = None) -> None:
+        script = Script([each.stored() for each in planned], made or self.memory.script.made)
+        self.commit(Step(None, (script,)))
 
     def _precisely(self) -> datetime:
         return self.real() + timedelta(seconds=self.memory.ledger.offset)
