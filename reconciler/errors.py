@@ -84,7 +84,14 @@ class RefusedError(PaygiftError):
 
 
 class StaleError(PaygiftError):
-    """A plan is not, or is no longer, the one that was reviewed; nothing was written."""
+    """A plan is not, or is no longer, the one that was reviewed; nothing was written.
+
+    ``details`` are lines that say how the plans differ.
+    """
+
+    def __init__(self, message: str, *, details: Sequence[str] = (), remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.details = tuple(details)
 
 
 class SandboxError(PaygiftError):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.activity import DesiredActivity, LiveActivity
-from reconciler.errors import UsageError
+from reconciler.errors import StaleError, UsageError
 from reconciler.identity import Ownership
 
 if TYPE_CHECKING:
@@ -44,10 +44,11 @@ def _no_progress(done: int, total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A connected account: the API, and the clock that is valid there."""
+    """A connected account: the API, the clock that is valid there, and its merchant number."""
 
     api: PayGiftApi
     clock: Clock
+    mchid: str
 
 
 @asynccontextmanager
@@ -63,7 +64,7 @@ async def connect(remote: Remote, clock: Clock = system_clock) -> AsyncIterator[
         rate=remote.rate,
         concurrency=remote.concurrency,
     ) as client:
-        yield Account(PayGiftApi(client), clock)
+        yield Account(PayGiftApi(client), clock, remote.credentials.mchid)
 
 
 async def plan(
@@ -76,6 +77,91 @@ async def plan(
     """The plan for ``project`` at the account's present moment. ``allow`` waives refusals: CODE or CODE:KEY."""
     _, made = await _read_and_plan(account, project, allow, on_progress)
     return made
+
+
+async def plan_as_reviewed(
+    account: Account, project: Project, reviewed: Plan, *, on_progress: Progress = _no_progress
+) -> Plan:
+    """The plan to apply now, which is ``reviewed`` or what is left of it after part of it was done.
+
+    Live is read again and planned again, with the waivers of ``reviewed``. Raises StaleError, whose ``details`` are
+    the difference, for anything else: another account or namespace, edited specs, a changed account, a plan that has
+    expired.
+    """
+    from reconciler.plan import staleness
+    from reconciler.render.stale import stale_lines
+
+    for name, theirs, ours in (
+        ("namespace", reviewed.namespace, project.namespace),
+        ("account", reviewed.mchid, account.mchid),
+    ):
+        if theirs != ours:
+            raise StaleError(
+                f"The plan is for the {name} {theirs}, and this is {ours}. Nothing was written.",
+                remedy="Use the plan of this repository and account.",
+            )
+    live, fresh = await _read_and_plan(account, project, reviewed.allow, on_progress)
+    reasons = staleness(reviewed, fresh, live, now=fresh.made_at)
+    if reasons:
+        raise StaleError(
+            "The plan is no longer what was reviewed. Nothing was written.",
+            details=stale_lines(reasons),
+            remedy="Plan again, and have the new plan reviewed.",
+        )
+    return fresh
+
+
+async def plan_as_expected(
+    account: Account,
+    project: Project,
+    digest: str,
+    *,
+    allow: Iterable[str] = (),
+    on_progress: Progress = _no_progress,
+) -> Plan:
+    """The plan to apply now, if its digest is ``digest``. Raises StaleError otherwise.
+
+    A digest alone cannot tell what is left of a plan that was partly done: for that, keep the plan file.
+    """
+    from reconciler.plan import plan_digest
+
+    _, fresh = await _read_and_plan(account, project, allow, on_progress)
+    found = plan_digest(fresh)
+    if found != digest:
+        raise StaleError(
+            f"The plan's digest is {found}, and {digest} was reviewed. Nothing was written.",
+            remedy="Plan again, and have the new plan reviewed.",
+        )
+    return fresh
+
+
+def save_plan(made: Plan, file: Path) -> None:
+    """Write ``made`` to ``file``, whole or not at all. Raises UsageError if it cannot be written."""
+    from reconciler.render.json_ import dumps, plan_json
+
+    draft = file.with_name(f"{file.name}.new")
+    try:
+        draft.write_text(dumps(plan_json(made)), encoding="utf-8")
+        draft.replace(file)
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be written: {error.strerror}.", remedy="Name another file."
+        ) from error
+
+
+def saved_plan(file: Path) -> Plan:
+    """The plan in ``file``. Raises UsageError if it cannot be read, StaleError if it is no intact plan."""
+    import json
+
+    from reconciler.plan import read_plan
+
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.", remedy="Name a plan file.") from error
+    except ValueError as error:
+        raise StaleError(f"{file} is no plan file: {error}.", remedy="Make one with `plan --out`.") from error
+    return read_plan(data)
 
 
 async def apply(
@@ -183,7 +269,10 @@ async def _read_and_plan(
         now=now,
         on_progress=on_progress,
     )
-    return live, make_plan(project.activities, live, namespace=project.namespace, now=now, policy=policy)
+    made = make_plan(
+        project.activities, live, namespace=project.namespace, now=now, mchid=account.mchid, policy=policy
+    )
+    return live, made
 
 
 def _check_waivers(policy: Policy) -> None:

@@ -15,15 +15,17 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reconciler.cli import run
 from reconciler.cli.context import Bar
-from reconciler.reconcile import SANDBOX_FOLDER
+from reconciler.plan import read_plan
+from reconciler.reconcile import SANDBOX_FOLDER, save_plan
 from reconciler.sandbox.server import Sandbox
 from tests.pictures import png
 from tests.signed import keys
@@ -356,6 +358,112 @@ def test_a_bar_appears_on_a_terminal_for_what_takes_long(
         bar(1, 3)
         bar(2, 3)
     assert ("Reading activities" in stderr.getvalue()) == shown
+
+
+# -- reviewed is applied ---
+
+
+def reviewed(project: Project) -> Path:
+    file = project.root / "plan.json"
+    assert project.run("--sandbox", "plan", "--out", str(file))[0] == 0
+    return file
+
+
+def test_a_plan_file_is_applied_and_what_is_left_of_it_too(project: Project) -> None:
+    file = reviewed(project)
+    code, out, _ = project.run("--sandbox", "apply", str(file), "--yes")
+    assert code == 0
+    assert "Applied: 2 done." in out
+    again = project.run("--sandbox", "apply", str(file), "--yes")
+    assert again[0] == 0
+    assert "Nothing to apply." in again[1]
+
+
+def test_a_plan_file_shows_itself_without_credentials(project: Project) -> None:
+    file = reviewed(project)
+    code, out, err = project.run("show-plan", str(file))
+    assert (code, err) == (0, "")
+    assert out == project.run("--sandbox", "plan", "--notes")[1]
+    assert project.run("show-plan", str(file), "--format", "json")[1] == file.read_text(encoding="utf-8")
+
+
+def test_an_edited_spec_makes_the_plan_stale(project: Project) -> None:
+    file = reviewed(project)
+    project.write("summer", SPEC.replace("春日回馈", "夏日回馈"))
+    code, out, err = project.run("--sandbox", "apply", str(file), "--yes")
+    assert (code, out) == (6, "")
+    assert "! summer: create liangpin_summer_g1_" in err
+    assert "! summer: add 1 merchant (1900000001): appeared" in err
+    assert err.splitlines()[-1].startswith(
+        "Error: The plan is no longer what was reviewed. Nothing was written."
+    )
+    assert project.run("--sandbox", "plan", "--detailed-exitcode")[0] == 2
+
+
+def test_an_expired_plan_is_stale(project: Project) -> None:
+    file = reviewed(project)
+    project.run("sandbox", "clock", "2026-12-02T00:00:00+08:00")
+    code, _, err = project.run("--sandbox", "apply", str(file), "--yes")
+    assert code == 6
+    assert "! it was valid until 2026-12-01 00:00:00 Beijing time" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("namespace", "another", "for the namespace another"),
+        ("mchid", "1900000077", "for the account 1900000077"),
+    ],
+)
+def test_a_plan_of_another_team_or_account_is_refused(
+    project: Project, name: str, value: str, said: str
+) -> None:
+    file = reviewed(project)
+    plan = read_plan(json.loads(file.read_text(encoding="utf-8")))
+    changed: dict[str, Any] = {name: value}
+    save_plan(replace(plan, **changed), file)
+    code, _, err = project.run("--sandbox", "apply", str(file), "--yes")
+    assert code == 6
+    assert said in err
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"kind": "plan", "format_version": "1.0"}'])
+def test_what_is_no_intact_plan_is_refused(project: Project, content: str) -> None:
+    file = project.root / "plan.json"
+    file.write_text(content)
+    for command in (["--sandbox", "apply", str(file), "--yes"], ["show-plan", str(file)]):
+        code, out, err = project.run(*command)
+        assert (code, out) == (6, "")
+        assert err.startswith("Error: ")
+
+
+def test_files_that_cannot_be_read_or_written_are_named(project: Project) -> None:
+    assert project.run("show-plan", str(project.root / "none.json"))[0] == 1
+    code, _, err = project.run("--sandbox", "plan", "--out", str(project.root / "no/where.json"))
+    assert code == 1
+    assert "cannot be written" in err
+
+
+def test_a_digest_that_was_reviewed_is_applied_and_no_other(project: Project) -> None:
+    digest = json.loads(project.run("--sandbox", "plan", "--json")[1])["digest"]
+    code, _, err = project.run("--sandbox", "apply", "--yes", "--expect", "0" * 64)
+    assert code == 6
+    assert digest in err
+    assert project.run("--sandbox", "apply", "--yes", "--expect", digest)[0] == 0
+
+
+@pytest.mark.parametrize("digest", ["", "abc", "Z" * 64, "0" * 63])
+def test_a_digest_that_got_lost_on_the_way_stops_everything(project: Project, digest: str) -> None:
+    code, out, err = project.run("--sandbox", "apply", "--yes", "--expect", digest)
+    assert (code, out) == (1, "")
+    assert "64 hex digits" in err
+
+
+def test_a_plan_file_takes_no_waivers_beside_it(project: Project) -> None:
+    file = reviewed(project)
+    code, _, err = project.run("--sandbox", "apply", str(file), "--allow", "PROTECTED")
+    assert code == 1
+    assert "PLANFILE" in err
 
 
 # -- status and show ---------------------------------------------------------------------------------------------------

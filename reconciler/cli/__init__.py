@@ -21,6 +21,7 @@ from reconciler.errors import (
     PaygiftError,
     ProjectError,
     RefusedError,
+    StaleError,
 )
 
 EXIT_ERROR: Final = 1
@@ -28,6 +29,7 @@ EXIT_PENDING: Final = 2
 EXIT_INVALID: Final = 3
 EXIT_CREDENTIALS: Final = 4
 EXIT_REFUSED: Final = 5
+EXIT_STALE: Final = 6
 EXIT_PARTIAL: Final = 7
 EXIT_INTERRUPTED: Final = 130
 
@@ -35,6 +37,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "validate": ("reconciler.cli.project", "Check paygift.yaml and all specs; needs no credentials."),
     "plan": ("reconciler.cli.project", "Show what apply would do."),
     "apply": ("reconciler.cli.project", "Make the live account match the specs."),
+    "show-plan": ("reconciler.cli.plans", "Show a plan file; needs no credentials."),
     "status": ("reconciler.cli.project", "List live activities and how they stand to the specs."),
     "show": ("reconciler.cli.project", "Show one activity: spec, live, merchants, goods."),
     "doctor": ("reconciler.cli.doctor", "Check credentials, clock, network and permissions."),
@@ -53,7 +56,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)  # noqa: S101 - the table above names commands only
         return command
 
@@ -96,7 +99,7 @@ def paygift(
     """WeChat Pay 支付有礼 (pay-gift) activities as code.
 
     Exit codes: 0 fine, 1 error, 2 changes pending (with --detailed-exitcode), 3 project invalid, 4 credentials,
-    5 refused, 7 partly applied, 130 interrupted. Every option can be set as PAYGIFT_COMMAND_OPTION.
+    5 refused, 6 stale, 7 partly applied, 130 interrupted. Every option can be set as PAYGIFT_COMMAND_OPTION.
     """
     from reconciler.cli.context import Context
 
@@ -144,6 +147,8 @@ def _explain(error: PaygiftError) -> int:
     else:
         from reconciler.render.text import safe
 
+        for line in error.details if isinstance(error, StaleError) else ():
+            click.echo(safe(line), err=True)
         click.echo(f"Error: {safe(str(error))}", err=True)
     return exit_code(error)
 
@@ -165,6 +170,8 @@ def exit_code(error: PaygiftError) -> int:
         return EXIT_CREDENTIALS
     if isinstance(error, RefusedError):
         return EXIT_REFUSED
+    if isinstance(error, StaleError):
+        return EXIT_STALE
     if isinstance(error, ApiError) and (error.status == 401 or error.code in ("NO_AUTH", "NOAUTH")):
         return EXIT_CREDENTIALS
     return EXIT_ERROR

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,7 +17,7 @@ from reconciler.cli.context import Bar, Context, pass_context, sandbox_option
 if TYPE_CHECKING:
     from reconciler.change import Plan, Report
     from reconciler.errors import Problem
-    from reconciler.reconcile import Session, Shown, Status
+    from reconciler.reconcile import Account, Session, Shown, Status
 
 allow_option = click.option(
     "--allow",
@@ -68,18 +71,28 @@ def validate(context: Context, as_json: bool) -> int:
 @json_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending, 5 when refused.")
 @click.option("--notes", is_flag=True, help="Show notes too, such as specs that have ended.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the plan to a file, for `apply FILE`.")
 @allow_option
 @sandbox_option
 @pass_context
 def plan(
-    context: Context, as_json: bool, detailed_exitcode: bool, notes: bool, allow: tuple[str, ...]
+    context: Context,
+    as_json: bool,
+    detailed_exitcode: bool,
+    notes: bool,
+    out: Path | None,
+    allow: tuple[str, ...],
 ) -> int:
     """Show what apply would do.
 
-    Reads the live account and writes nothing. Refusals come first, one summary line last.
+    Reads the live account and writes nothing to it. Refusals come first, one summary line last.
     """
+    from reconciler import reconcile
+
     with context.session() as session:
         made = _run(_plan(session, allow))
+    if out is not None:
+        reconcile.save_plan(made, out)
     _print_plan(context, made, as_json=as_json, notes=notes)
     if detailed_exitcode and made.refusals:
         return EXIT_REFUSED
@@ -87,18 +100,31 @@ def plan(
 
 
 @click.command()
+@click.argument("file", metavar="[PLANFILE]", type=click.Path(path_type=Path), required=False)
 @json_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
+@click.option("--expect", metavar="DIGEST", help="Go on only if the plan has this digest (64 hex digits).")
 @allow_option
 @sandbox_option
 @pass_context
-def apply(context: Context, as_json: bool, yes: bool, allow: tuple[str, ...]) -> int:
+def apply(
+    context: Context,
+    file: Path | None,
+    as_json: bool,
+    yes: bool,
+    expect: str | None,
+    allow: tuple[str, ...],
+) -> int:
     """Make the live account match the specs.
 
     Plans again, shows the plan, asks, writes, and reads back every write. Exits 7 if something is left to do.
+
+    With PLANFILE (from `plan --out`) or --expect it goes on only if the new plan is the one that was reviewed; with
+    PLANFILE also if it is what is left of it after part of it was done. Otherwise it exits 6 and writes nothing.
     """
+    wanted = _Wanted(file, expect, allow)
     with context.session() as session:
-        report = _run(_apply(context, session, allow, as_json=as_json, yes=yes))
+        report = _run(_apply(context, session, wanted, as_json=as_json, yes=yes))
     if report is None:
         return 0
     if as_json:
@@ -176,8 +202,39 @@ async def _plan(session: Session, allow: tuple[str, ...]) -> Plan:
             return await reconcile.plan(account, session.project, allow=allow, on_progress=bar)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which plan may be applied: the one in ``file``, the one with the digest ``expect``, or any with ``allow``."""
+
+    file: Path | None
+    expect: str | None
+    allow: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.file is not None and (self.expect is not None or self.allow):
+            raise click.UsageError(
+                "A PLANFILE says by itself what is expected and allowed: give nothing beside it."
+            )
+        # An empty or shortened digest, from a step of CI that failed, must not pass for none.
+        if self.expect is not None and not re.fullmatch(r"[0-9a-f]{64}", self.expect):
+            raise click.UsageError(f"--expect takes a digest of 64 hex digits, not {self.expect!r}.")
+
+    async def plan(self, account: Account, session: Session, bar: Bar) -> Plan:
+        from reconciler import reconcile
+
+        project = session.project
+        if self.file is not None:
+            reviewed = reconcile.saved_plan(self.file)
+            return await reconcile.plan_as_reviewed(account, project, reviewed, on_progress=bar)
+        if self.expect is not None:
+            return await reconcile.plan_as_expected(
+                account, project, self.expect, allow=self.allow, on_progress=bar
+            )
+        return await reconcile.plan(account, project, allow=self.allow, on_progress=bar)
+
+
 async def _apply(
-    context: Context, session: Session, allow: tuple[str, ...], *, as_json: bool, yes: bool
+    context: Context, session: Session, wanted: _Wanted, *, as_json: bool, yes: bool
 ) -> Report | None:
     """``None`` when the person at the terminal said no."""
     from reconciler import reconcile
@@ -185,7 +242,7 @@ async def _apply(
 
     async with reconcile.connect(session.remote, session.clock) as account:
         with Bar("Reading activities") as bar:
-            made = await reconcile.plan(account, session.project, allow=allow, on_progress=bar)
+            made = await wanted.plan(account, session, bar)
         _print_plan(context, made, as_json=False, notes=False, to_stderr=as_json)
         refuse(made)
         if not made.empty and not yes and not _agreed():

@@ -1,0 +1,53 @@
+"""The command for plan files: show-plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from reconciler.cli.context import Context, pass_context
+
+FORMATS = ("text", "json", "markdown", "html")
+
+
+@click.command("show-plan")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="Markdown is for comments and job summaries, HTML a page of its own.",
+)
+@click.option("--max-chars", default=65_536, show_default=True, help="The most that Markdown may have.")
+@pass_context
+def show_plan(context: Context, file: Path, form: str, max_chars: int) -> None:
+    """Show a plan file, made with `plan --out`; needs no credentials.
+
+    A file that was changed after it was made is refused.
+    """
+    from reconciler.plan import plan_digest
+    from reconciler.reconcile import saved_plan
+
+    plan = saved_plan(file)
+    if form == "json":
+        from reconciler.render.json_ import dumps, plan_json
+
+        click.echo(dumps(plan_json(plan)), nl=False)
+    elif form == "markdown":
+        from reconciler.render.markdown import plan_markdown
+
+        click.echo(plan_markdown(plan, max_chars=max_chars), nl=False)
+    elif form == "html":
+        from reconciler.render.html import plan_html
+
+        click.echo(plan_html(plan), nl=False)
+    else:
+        from reconciler.render.text import plan_text
+        from reconciler.render.view import plan_view
+
+        colour = context.colours()
+        text = plan_text(plan_view(plan), digest=plan_digest(plan), colour=colour, notes=True)
+        click.echo(text, nl=False, color=colour)

@@ -1,0 +1,37 @@
+"""How a plan differs from the one that was reviewed, in lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reconciler.plan import Stale
+from reconciler.render.values import beijing, merchants, sample
+
+_HOW = {
+    "appeared": "appeared",
+    "vanished": "vanished, and is not done on the account",
+    "changed": "its activity has changed since the review",
+}
+
+
+def stale_lines(reasons: Iterable[Stale]) -> list[str]:
+    """One line for each reason: what it is about, and how it differs."""
+    return [_line(reason) for reason in reasons]
+
+
+def _line(reason: Stale) -> str:
+    if reason.code == "expired":
+        at = beijing(reason.at) if reason.at else ""
+        return f"! it was valid until {at} Beijing time: from then on its operations mean something else"
+    return f"! {reason.key}: {_what(reason)}: {_HOW[reason.code]}"
+
+
+def _what(reason: Stale) -> str:
+    ids = tuple(effect.what for effect in reason.effects)
+    match reason.kind:
+        case "create":
+            return f"create {reason.effects[0].out_request_no}"
+        case "terminate":
+            return f"terminate {sample(ids)}"
+        case _:
+            return f"{reason.kind} {merchants(len(ids))} ({sample(ids)})"
