@@ -10,7 +10,7 @@ an error, never an absence.
 Where a full page ends a list, one more page is asked for, since a ``total_count`` that lags behind would hide what
 comes after it. Not detected, because no page shows it: entries that are added and removed in equal numbers during one
 pass, and a ``total_count`` that is too low by exactly what lies beyond a first page which the server cut short without
-saying so.
+saying so, or which it left empty.
 """
 
 from __future__ import annotations
