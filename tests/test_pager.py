@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import copy
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import IncompleteReadError
+from reconciler.sandbox.options import Options
 from reconciler.wechatpay import pager
+from reconciler.wechatpay.api import PayGiftApi
 from reconciler.wechatpay.pager import Offset, Reading
+from tests import signed
+from tests.remote import Remote, Send
+from tests.samples import desired
+from tests.test_wire import REAL_ELEMENT
 
 
 @dataclass
@@ -332,3 +342,82 @@ def test_a_reading_that_is_not_over_has_no_flaw() -> None:
     reading = Reading(20)
     reading.take(rows(20), 40, 20)
     assert (reading.ended, reading.flaw, reading.found, reading.offset) == (False, "", 20, 1)
+
+
+# --- through the sandbox ----------------------------------------------------------------------------------------------
+
+
+def insert(remote: Remote, activity_id: str, merchants: Sequence[str] = ()) -> None:
+    item: dict[str, Any] = copy.deepcopy(REAL_ELEMENT)
+    item["activity_id"] = activity_id
+    item["creator_merchant_id"] = signed.MCHID
+    item["activity_base_info"]["out_request_no"] = f"web-{activity_id}"
+    remote.world.insert_activity(item, merchants)
+
+
+def sandbox(count: int, **options: Any) -> Remote:
+    """An account with ``count`` activities, the first of which has ``count`` merchants."""
+    remote = Remote(options=Options(**options))
+    for number in range(count):
+        insert(remote, str(number), [str(1900000001 + more) for more in range(count if number == 0 else 0)])
+    return remote
+
+
+async def activity_ids(api: PayGiftApi) -> list[str]:
+    return sorted([item.activity_id async for item in api.activities()], key=int)
+
+
+async def merchant_ids(api: PayGiftApi) -> list[str]:
+    return list(await api.merchant_ids("0"))
+
+
+@pytest.mark.parametrize("paging", ["pages_from_0", "pages_from_1", "rows"])
+@pytest.mark.parametrize("count", [1, 50, 100, 101])
+def test_the_sandbox_is_read_whole_or_not_at_all(paging: str, count: int) -> None:
+    for lie in (0, -1, 1):
+        remote = sandbox(count, paging=paging, omit_empty_data=True, total_count_error=lie)
+        for read_all in (activity_ids, merchant_ids):
+            if lie == 0:
+                assert len(remote.call(read_all)) == count
+                continue
+            with pytest.raises(IncompleteReadError) as caught:
+                remote.call(read_all)
+            assert (caught.value.found, caught.value.announced) == (count, count + lie)
+            assert str(count) in caught.value.message
+
+
+@pytest.mark.parametrize("paging", ["pages_from_0", "pages_from_1", "rows"])
+def test_an_account_without_activities_is_empty(paging: str) -> None:
+    assert sandbox(0, paging=paging, omit_empty_data=True).call(activity_ids) == []
+
+
+@pytest.mark.parametrize("paging", ["pages_from_0", "pages_from_1", "rows"])
+@pytest.mark.parametrize("changes", [1, 2, 99])
+def test_an_account_that_changes_between_pages_is_read_again_up_to_three_times(
+    paging: str, changes: int
+) -> None:
+    remote = sandbox(120, paging=paging)
+    pages = itertools.count(1)
+    made: list[str] = []
+
+    async def fault(request: httpx.Request, send: Send) -> httpx.Response:
+        answer = await send(request)
+        if request.url.path.endswith("/activities") and next(pages) % 2 and len(made) < changes:
+            made.append(str(1000 + len(made)))
+            insert(remote, made[-1])
+        return answer
+
+    remote.network.fault = fault
+    if changes < 3:
+        assert remote.call(activity_ids) == [*map(str, range(120)), *made]
+    else:
+        with pytest.raises(IncompleteReadError, match="while the list was read"):
+            remote.call(activity_ids)
+
+
+@pytest.mark.parametrize("lie", [-1, 1])
+def test_no_plan_is_made_from_an_incomplete_read(lie: int) -> None:
+    remote = sandbox(3, total_count_error=lie)
+    with pytest.raises(IncompleteReadError) as caught:
+        remote.plan([desired("spring")])
+    assert "Nothing was concluded from it" in caught.value.remedy
