@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
+from itertools import chain
 from typing import Final
 
 from reconciler.activity import Terms
@@ -13,6 +14,8 @@ from reconciler.change import (
     ActivityChange,
     AddMerchants,
     ChangeKind,
+    Clock,
+    Coverage,
     CreateActivity,
     DeleteMerchants,
     Finding,
@@ -46,23 +49,43 @@ _LEFT_OUT_OF_NEW: Final = frozenset({"award_type", "merchant_option"})
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a block. ``symbol`` is ``+ - ~ !`` or empty; ``old`` is shown before ``new`` when there is one."""
+    """One line of a block. ``symbol`` is ``+ - ~ !`` or empty; ``old`` is shown before ``new`` when there is one.
+
+    ``items`` is the whole list of which ``text`` shows the first few, for renderings that have room for it.
+    """
 
     symbol: str
     label: str
     text: str = ""
     old: str | None = None
+    items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Everything about one activity. ``symbol`` is one of SYMBOLS."""
+    """Everything about one activity. ``symbol`` is one of SYMBOLS, ``headline`` what a reader must know who reads no
+    further.
+    """
 
     symbol: str
     key: str
     activity_name: str
     source: str
     lines: tuple[Line, ...]
+    kind: ChangeKind
+    headline: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One live activity that the plan ends for ever, in words: why, and how it stands to time, if that is known."""
+
+    activity_id: str
+    key: str
+    activity_name: str
+    kind: ChangeKind
+    reason: str
+    clock: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +103,18 @@ class FindingView:
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """A whole plan: refusals, then warnings, then a block per activity, then uploads, notes and one summary line."""
+    """A whole plan: refusals, then warnings, then a block per activity, then uploads, notes and one summary line.
+
+    ``endings`` says once more, for those who read nothing else, which activities end for ever.
+    """
 
     findings: tuple[FindingView, ...]
     blocks: tuple[Block, ...]
     uploads: tuple[Line, ...]
     summary: str
     valid_until: str
+    endings: tuple[Ending, ...] = ()
+    made_at: str = ""
 
 
 def plan_view(plan: Plan) -> PlanView:
@@ -96,6 +124,8 @@ def plan_view(plan: Plan) -> PlanView:
         uploads=_upload_lines(plan.uploads),
         summary=_summary(plan),
         valid_until=beijing(plan.valid_until) if plan.valid_until else "",
+        endings=tuple(ending for change in plan.changes for ending in _endings(change, plan.made_at)),
+        made_at=beijing(plan.made_at),
     )
 
 
@@ -103,7 +133,7 @@ def _upload_lines(uploads: tuple[UploadImage, ...]) -> tuple[Line, ...]:
     if not uploads:
         return ()
     paths = tuple(upload.path for upload in uploads)
-    return (Line("+", f"upload {counted(len(uploads), 'picture')}", sample(paths)),)
+    return (Line("+", f"upload {counted(len(uploads), 'picture')}", sample(paths), items=paths),)
 
 
 def finding_text(finding: Finding) -> str:
@@ -139,7 +169,38 @@ def _block(change: ActivityChange, now: datetime) -> Block:
             *(line for step in change.operations for line in _operation_lines(step, change)),
             *_time_lines(change, now),
         ),
+        kind=change.kind,
+        headline=_headline(change, now),
     )
+
+
+def _endings(change: ActivityChange, now: datetime) -> Iterator[Ending]:
+    clocks = {clock.activity_id: _clock_text(clock, now) for clock in change.clocks}
+    for step in change.operations:
+        if isinstance(step, TerminateActivity):
+            yield Ending(
+                activity_id=step.activity_id,
+                key=change.key,
+                activity_name=change.activity_name,
+                kind=change.kind,
+                reason=wording.TERMINATE_REASONS[step.reason],
+                clock=clocks.get(step.activity_id, ""),
+            )
+
+
+def _headline(change: ActivityChange, now: datetime) -> str:
+    parts = []
+    ends = tuple(step.activity_id for step in change.operations if isinstance(step, TerminateActivity))
+    if ends:
+        parts.append(wording.HEADLINE_ENDS.format(activity_ids=sample(ends)))
+    if change.kind is ChangeKind.UPDATE:
+        facts = {"before": f"{change.merchants_before:,}", "after": f"{change.merchants_after:,}"}
+        parts.append(wording.HEADLINE_MERCHANTS.format(**facts))
+    elif change.coverage is not None:
+        parts.append(_coverage_text(change, change.coverage))
+    elif change.kind is ChangeKind.CREATE:
+        parts.extend(_clock_text(clock, now) for clock in change.clocks)
+    return "; ".join(parts)
 
 
 def _difference_lines(change: ActivityChange) -> Iterator[Line]:
@@ -166,18 +227,27 @@ def _operation_lines(step: Operation, change: ActivityChange) -> Iterator[Line]:
             yield Line("+", "create", step.out_request_no)
             if change.kind is ChangeKind.CREATE:
                 yield from _terms_lines(step.terms)
-            yield Line("+", "merchants", _new_merchants(step, change))
+            yield Line("+", "merchants", _new_merchants(step, change), items=_all_merchants(step, change))
         case AddMerchants() if step.activity_id:
-            yield Line("+", f"add {merchants(len(step.merchants))}", sample(step.merchants))
+            yield _merchants_line("+", "add", step.merchants)
         case AddMerchants():
             pass  # counted with the create that it completes
         case DeleteMerchants():
-            yield Line("-", f"delete {merchants(len(step.merchants))}", sample(step.merchants))
+            yield _merchants_line("-", "delete", step.merchants)
         case TerminateActivity():
             reason = wording.TERMINATE_REASONS[step.reason]
             yield Line("-", "terminate", f"{step.activity_id} ({reason}); {wording.IRREVERSIBLE}")
         case UploadImage():
             yield Line("+", "upload", step.path)
+
+
+def _merchants_line(symbol: str, verb: str, mchids: tuple[str, ...]) -> Line:
+    return Line(symbol, f"{verb} {merchants(len(mchids))}", sample(mchids), items=mchids)
+
+
+def _all_merchants(create: CreateActivity, change: ActivityChange) -> tuple[str, ...]:
+    more = (step.merchants for step in change.operations if isinstance(step, AddMerchants))
+    return (*create.merchants, *chain.from_iterable(more))
 
 
 def _new_merchants(create: CreateActivity, change: ActivityChange) -> str:
@@ -200,15 +270,22 @@ def _terms_lines(terms: Terms) -> Iterator[Line]:
 
 def _time_lines(change: ActivityChange, now: datetime) -> Iterator[Line]:
     for clock in change.clocks:
-        seconds = abs((clock.at - now).total_seconds())
-        facts = {"span": span(seconds), "at": beijing(clock.at), "activity_id": clock.activity_id}
-        yield Line("", "", wording.CLOCKS[clock.code].format(**facts))
+        yield Line("", "", _clock_text(clock, now))
     if change.coverage is not None:
-        gap = change.coverage.gap_seconds
-        create_first = isinstance(change.operations[0], CreateActivity)
-        order = "create_first" if create_first else "terminate_first"
-        text = wording.COVERAGE_GAP.format(span=span(gap)) if gap else wording.COVERAGE_NONE[order]
-        yield Line("!" if gap else "", "", text)
+        yield Line("!" if change.coverage.gap_seconds else "", "", _coverage_text(change, change.coverage))
+
+
+def _clock_text(clock: Clock, now: datetime) -> str:
+    seconds = abs((clock.at - now).total_seconds())
+    facts = {"span": span(seconds), "at": beijing(clock.at), "activity_id": clock.activity_id}
+    return wording.CLOCKS[clock.code].format(**facts)
+
+
+def _coverage_text(change: ActivityChange, covered: Coverage) -> str:
+    if covered.gap_seconds:
+        return wording.COVERAGE_GAP.format(span=span(covered.gap_seconds))
+    create_first = isinstance(change.operations[0], CreateActivity)
+    return wording.COVERAGE_NONE["create_first" if create_first else "terminate_first"]
 
 
 def _summary(plan: Plan) -> str:

@@ -109,3 +109,6 @@ COVERAGE_NONE: Final[dict[str, str]] = {
     "create_first": "no gap: the old activity ends once the new one is seen; both run for that moment",
     "terminate_first": "no gap but the moment between the two calls",
 }
+
+HEADLINE_ENDS: Final = "ends {activity_ids} for ever"
+HEADLINE_MERCHANTS: Final = "merchants {before} → {after}"
