@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -16,7 +17,6 @@ from reconciler.change import Outcome, Plan, Report
 from reconciler.live import read_live
 from reconciler.plan import make_plan
 from reconciler.policy import Policy
-from reconciler.sandbox.app import app
 from reconciler.sandbox.options import DEFAULTS, Options
 from reconciler.sandbox.world import World
 from reconciler.seed import stocks_for
@@ -37,7 +37,7 @@ class Network(httpx.AsyncBaseTransport):
     """Carries requests to ``world``. ``fault``, if set, is asked to carry each of them instead."""
 
     def __init__(self, world: World) -> None:
-        self._inner = httpx.ASGITransport(app=app(world))
+        self._inner = signed.InProcess(world)
         self.fault: Fault | None = None
         self.sent: list[str] = []
 
@@ -51,8 +51,8 @@ class Network(httpx.AsyncBaseTransport):
 class Remote:
     """An account on a sandbox whose clock stands at ``NOW``, and the steps of the main job on it."""
 
-    def __init__(self, *, options: Options = DEFAULTS, reads: int = 3) -> None:
-        self.world = World(keys(), options=options)
+    def __init__(self, *, options: Options = DEFAULTS, reads: int = 3, seed: int = 0) -> None:
+        self.world = World(keys(), options=options, chance=random.Random(seed).random)
         self.world.set_clock(NOW.isoformat())
         self.network = Network(self.world)
         self.pauses: list[float] = []

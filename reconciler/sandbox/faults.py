@@ -8,7 +8,7 @@ strikes; one that finds its stage taken waits for the next request. What a fault
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
 from typing import Any, Final
 
@@ -203,12 +203,12 @@ class Fault:
         return due and (self.probability >= 1 or chance() < self.probability)
 
     def stored(self) -> Json:
-        return asdict(self)
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def show(self) -> Json:
         """Flat, like the specification that it was made from; parameters that were left out are left out."""
         given = {name: value for name, value in self.parameters.items() if value is not None}
-        rest = {name: value for name, value in asdict(self).items() if name != "parameters"}
+        rest = {name: value for name, value in self.stored().items() if name != "parameters"}
         counters = {name: rest.pop(name) for name in ("seen", "struck")}
         return rest | given | counters
 
