@@ -1,31 +1,40 @@
-"""Measure what people wait for, and hold it against its target: `make bench`.
+"""Measure what people wait for, and hold it against its target: `make bench`, or `python -m benchmarks --help`.
 
-Times are the best of several runs, in milliseconds: the best run is the one that was least disturbed.
+docs/benchmarks.md says what the columns mean.
 """
 
-import subprocess
-import sys
-import time
+import argparse
 
-RUNS = 10
-TARGETS_MS = {("--help",): 80, ("--version",): 80}
-
-
-def best_ms(arguments: tuple[str, ...]) -> float:
-    """Wall time in milliseconds of the quickest of RUNS runs of `paygift` with these arguments."""
-    command = [sys.executable, "-m", "reconciler", *arguments]
-    return min(_once_ms(command) for _ in range(RUNS))
-
-
-def _once_ms(command: list[str]) -> float:
-    start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return (time.perf_counter() - start) * 1000
+from benchmarks import startup, transports
+from benchmarks.transports import Options
 
 
 def main() -> None:
-    for arguments, target in TARGETS_MS.items():
-        print(f"paygift {' '.join(arguments):12} {best_ms(arguments):6.0f} ms   target {target} ms")
+    defaults = Options()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed.")
+    parser.add_argument("--only", choices=("startup", "transports"), help="run one part")
+    parser.add_argument("--transport", nargs="+", choices=transports.CONTESTANTS, metavar="NAME")
+    parser.add_argument("--connections", nargs="+", type=int, metavar="N")
+    parser.add_argument("--latency", nargs="+", type=int, metavar="MS")
+    parser.add_argument("--requests", type=int, default=defaults.requests, help="of each measurement")
+    parser.add_argument(
+        "--seconds", type=float, default=defaults.at_most_seconds, help="after which a measurement ends early"
+    )
+    parser.add_argument("--rounds", type=int, default=defaults.rounds, help="the best of them counts")
+    given = parser.parse_args()
+    if given.only != "transports":
+        startup.report()
+    if given.only != "startup":
+        transports.report(
+            Options(
+                contestants=given.transport or defaults.contestants,
+                connections=given.connections or defaults.connections,
+                latencies_ms=given.latency or defaults.latencies_ms,
+                requests=given.requests,
+                at_most_seconds=given.seconds,
+                rounds=given.rounds,
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from reconciler.wechatpay.keys import (
     Keyring,
     open_certificates,
 )
+from reconciler.wechatpay.lanes import Lanes
 from reconciler.wechatpay.pace import Pace
 from reconciler.wechatpay.retry import Retry
 
@@ -164,13 +165,9 @@ class Client:
         # httpx's own pool would count the wait for a free connection as a timeout, and it gets slow when it is long.
         self._turns = asyncio.Semaphore(concurrency)
         self._http = httpx.AsyncClient(
-            transport=transport,
-            limits=httpx.Limits(
-                max_connections=concurrency,
-                max_keepalive_connections=concurrency,
-                keepalive_expiry=_IDLE_SECONDS,
-            ),
-            trust_env=not _is_loopback(origin.host),
+            transport=transport
+            or Lanes(concurrency, idle_seconds=_IDLE_SECONDS, trust_env=not _is_loopback(origin.host)),
+            trust_env=False,
             follow_redirects=False,
         )
         for name in _HTTPCORE_LOGS:
