@@ -1,0 +1,110 @@
+"""Text from specs and from the remote, made harmless for Markdown and for HTML. Pure.
+
+What a reader cannot see is shown first (``visible``); then every dress has its own function. Markdown is the harder
+one: GitHub turns names, numbers and addresses into links after Markdown is done, so escaping single characters does
+not help. A word that anything could be made of is therefore put into a code span, where nothing happens to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from html import escape
+from typing import Final
+
+from reconciler.render.text import safe
+
+_SEPARATORS: Final = re.compile("[\u2028\u2029\ud800-\udfff]")
+"""Line separators of Unicode, and halves of characters that no encoding takes."""
+
+_SEEN: Final = re.compile("[\x20-\x7e\u2010-\u2027\u3000-\u9fff\uff01-\uff5e¥–]*")
+"""What most texts are made of, so that few have to be looked at character by character."""
+
+_LONG_RUN: Final = re.compile("`{10,}")
+"""Renderers stop taking backticks for a fence at some length; nobody means as many as this."""
+
+_SPAN: Final = re.compile("(`[^`]+`)")
+_PLAIN: Final = re.compile(r"""(?:[^\x00-\x7f]|[0-9A-Za-z.,;:!?'"%()+=/-])+""")
+_LINKED: Final = re.compile(
+    r"[0-9a-f]{7}|[a-z]-\d|//|\bwww\.|:(?!\d+:)[\w+-]+:|:(?:100|1234):", re.IGNORECASE
+)
+"""What GitHub makes links and pictures of: commits, tickets, addresses, emoji. Names need an ``@``, numbers a ``#``,
+which are not plain."""
+
+_WRAPPED: Final = re.compile(r"""(?P<before>[('"]*)(?P<core>.*?)(?P<after>[).,;:!?'"]*)""", re.DOTALL)
+_STARTS_A_BLOCK: Final = re.compile(r"[-+=]|\d+[.)]")
+
+
+def visible(text: str) -> str:
+    """``text`` on one line, and without anything that hides or reorders what is read."""
+    if _SEEN.fullmatch(text):
+        return text
+    return _SEPARATORS.sub(lambda match: f"\\u{ord(match[0]):04x}", safe(text))
+
+
+def markup(text: str) -> str:
+    """``text`` between tags or in a quoted attribute of HTML."""
+    return escape(visible(text))
+
+
+def code(text: str) -> str:
+    """``text`` as a code span of Markdown. Not for tables: a ``|`` would end their cell."""
+    content = _tame(text)
+    if not content:
+        return ""
+    runs = {len(run) for run in re.findall("`+", content)}
+    fence = "`" * next(length for length in range(1, 12) if length not in runs)
+    padded = content[0] in "` " or content[-1] in "` "
+    return f"{fence} {content} {fence}" if padded and content.strip() else f"{fence}{content}{fence}"
+
+
+def code_block(lines: Iterable[str], language: str) -> str:
+    """Lines as a fenced block of Markdown."""
+    content = [_tame(line) for line in lines]
+    longest = max((len(run) for line in content for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join((fence + language, *content, fence))
+
+
+def prose(text: str) -> str:
+    """A sentence in Markdown, in which no word is more than a word. What the sentence has in backticks stays code."""
+    return _prose(text, code)
+
+
+def prose_in_tags(text: str) -> str:
+    """A sentence inside an HTML block of Markdown, where Markdown means nothing but links are still made."""
+    return _prose(text, lambda word: f"<code>{escape(_tame(word))}</code>")
+
+
+def _prose(text: str, as_code: Callable[[str], str]) -> str:
+    parts = _SPAN.split(visible(text))
+    dressed = (
+        as_code(part[1:-1]) if index % 2 else _words(part, as_code, first=index == 0)
+        for index, part in enumerate(parts)
+    )
+    return "".join(dressed)
+
+
+def _words(text: str, as_code: Callable[[str], str], *, first: bool) -> str:
+    words = text.split(" ")
+    return " ".join(
+        _word(word, as_code, first=first and index == 0) if word else "" for index, word in enumerate(words)
+    )
+
+
+def _word(word: str, as_code: Callable[[str], str], *, first: bool) -> str:
+    if _PLAIN.fullmatch(word) and not _LINKED.search(word):
+        starts = _STARTS_A_BLOCK.match(word) if first else None
+        return (
+            f"{word[: starts.end() - 1]}&#{ord(word[starts.end() - 1])};{word[starts.end() :]}"
+            if starts
+            else word
+        )
+    found = _WRAPPED.fullmatch(word)
+    if found is None or not found["core"]:
+        return as_code(word)
+    return f"{found['before']}{as_code(found['core'])}{found['after']}"
+
+
+def _tame(text: str) -> str:
+    return _LONG_RUN.sub(lambda match: "\\x60" * len(match[0]), visible(text))

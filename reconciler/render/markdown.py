@@ -1,0 +1,354 @@
+"""Plans and reports as Markdown, for comments on pull requests and for job summaries.
+
+The first line is a comment by which programs find the text again. What is refused or ends comes first and is always
+named; ``fit`` leaves out details where the whole would be too long.
+
+GitHub refuses a comment above 262,144 bytes, and says that it may hold 65,536 characters: no character takes more
+than four bytes, so that a text which keeps to the one keeps to the other (docs/renderings.md).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeVar
+
+from reconciler.change import ChangeKind, OutcomeStatus, Plan, Report, Severity
+from reconciler.plan import FORMAT_VERSION, plan_digest
+from reconciler.render import wording
+from reconciler.render.escape import code, code_block, prose, prose_in_tags
+from reconciler.render.fit import Document, Item, Names, Section
+from reconciler.render.values import counted
+from reconciler.render.view import (
+    COUNTED,
+    Block,
+    Ending,
+    FindingView,
+    Line,
+    OutcomeView,
+    PlanView,
+    plan_view,
+    report_view,
+)
+
+MAX_CHARS: Final = 65_536
+"""What a comment may hold. The summary of a check run holds one less."""
+
+_TITLE_CHARS: Final = 120
+_NAME_CHARS: Final = 120
+_STATUS_SYMBOLS: Final[dict[OutcomeStatus, str]] = {
+    OutcomeStatus.DONE: "✅",
+    OutcomeStatus.ALREADY_DONE: "✅",
+    OutcomeStatus.PARTIAL: "⚠️",
+    OutcomeStatus.FAILED: "❌",
+    OutcomeStatus.UNKNOWN: "❓",
+    OutcomeStatus.NOT_STARTED: "⏸️",
+}
+_SETTLED: Final = frozenset({OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE})
+_STOPPING: Final = frozenset({Severity.REFUSAL, Severity.ERROR})
+_MARKER: Final = re.compile(
+    r"<!-- paygift (?P<kind>plan|report) digest=(?P<digest>[0-9a-f]{64}) namespace=(?P<namespace>[a-z0-9-]*) "
+    r"mchid=(?P<mchid>[0-9A-Za-z_-]*) format=(?P<format>\d+\.\d+) -->"
+)
+_T = TypeVar("_T")
+_K = TypeVar("_K", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """The first line of a rendering. ``kind`` is ``plan`` or ``report``; the digest is the plan's in both."""
+
+    kind: str
+    digest: str
+    namespace: str
+    mchid: str
+    format: str = FORMAT_VERSION
+
+    def __str__(self) -> str:
+        return (
+            f"<!-- paygift {self.kind} digest={self.digest} namespace={self.namespace} mchid={self.mchid}"
+            f" format={self.format} -->"
+        )
+
+
+def read_marker(markdown: str) -> Marker | None:
+    """The marker in the first line of a text, if it is one. Whether to believe it depends on who wrote the text."""
+    first, _, _ = markdown.partition("\n")
+    found = _MARKER.fullmatch(first.rstrip("\r"))
+    return Marker(**found.groupdict()) if found else None
+
+
+def plan_markdown(plan: Plan, *, max_chars: int = MAX_CHARS, title: str = "") -> str:
+    """The plan as reviewers read it in a comment, in at most ``max_chars`` characters.
+
+    ``title`` is the heading. Raises ValueError for fewer than ``fit.MIN_CHARS`` characters.
+    """
+    view = plan_view(plan)
+    digest = plan_digest(plan)
+    return Document(
+        marker=_marker("plan", digest, plan),
+        title=prose(title[:_TITLE_CHARS]) or "paygift plan",
+        summary="\n\n".join((f"**{prose(view.summary)}**", *_table(view, plan))),
+        essential=(partial(_essential, view), partial(_essential_in_short, view)),
+        names=_essential_names(view),
+        kept="Refusals and terminations",
+        sections=_plan_sections(view),
+        foot=_plan_foot(view, digest),
+    ).fitted(max_chars)
+
+
+def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = "") -> str:
+    """What came of a plan: first what is left to do, then what is done. The limits are those of ``plan_markdown``."""
+    view = report_view(report)
+    digest = plan_digest(report.plan)
+    left = [outcome for outcome in view.outcomes if outcome.status not in _SETTLED]
+    done = [outcome for outcome in view.outcomes if outcome.status in _SETTLED]
+    return Document(
+        marker=_marker("report", digest, report.plan),
+        title=prose(title[:_TITLE_CHARS]) or "paygift apply",
+        summary="\n\n".join(part for part in (f"**{prose(view.summary)}**", prose(view.advice)) if part),
+        essential=(partial(_left, left, rejections=True), partial(_left, left, rejections=False)),
+        names=tuple(
+            Names(
+                f"{_STATUS_SYMBOLS[status]} **{status}** ({len(group):,}):", tuple(map(_outcome_name, group))
+            )
+            for status, group in _grouped(left, lambda outcome: outcome.status).items()
+        ),
+        kept="Operations that are left to do",
+        sections=(
+            Section(
+                "Done", "finished operations", [Item(partial(_outcome_line, outcome)) for outcome in done]
+            ),
+        ),
+        foot=f"Plan `{digest[:12]}`.",
+    ).fitted(max_chars)
+
+
+def _marker(kind: str, digest: str, plan: Plan) -> str:
+    """A plan file may hold anything as its namespace. What does not fit makes a marker that nobody reads."""
+    namespace = re.sub(r"[^a-z0-9-]", "?", plan.namespace)
+    return str(Marker(kind, digest, namespace, re.sub(r"[^0-9A-Za-z_-]", "?", plan.mchid)))
+
+
+# -- the top and the bottom --------------------------------------------------------------------------------------------
+
+
+def _table(view: PlanView, plan: Plan) -> Iterator[str]:
+    if not view.blocks:
+        return
+    kinds = [block.kind for block in view.blocks]
+    columns = [
+        ("refused", len(plan.refusals)),
+        *((words, kinds.count(kind)) for kind, words in COUNTED.items()),
+        ("end for ever", len(view.endings)),
+        ("unchanged", plan.unchanged),
+    ]
+    heads, counts = zip(*((words, f"{count:,}") for words, count in columns), strict=True)
+    yield "\n".join((_row(heads), _row("--:" for _ in heads), _row(counts)))
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _plan_foot(view: PlanView, digest: str) -> str:
+    if not view.blocks and not view.uploads:
+        return f"Plan `{digest[:12]}`, made {view.made_at} Beijing time."
+    valid = f", valid until {view.valid_until}" if view.valid_until else ""
+    return (
+        f"Plan `{digest[:12]}`, made {view.made_at}{valid} Beijing time. To apply this and nothing else: "
+        f"`paygift apply --expect {digest}`"
+    )
+
+
+# -- what must be there ------------------------------------------------------------------------------------------------
+
+
+def _refusals(view: PlanView, *, waived: bool) -> list[FindingView]:
+    """What stops apply, or would if it were not waived."""
+    return [each for each in view.findings if each.severity in _STOPPING and each.waived is waived]
+
+
+def _essential(view: PlanView) -> Iterator[str]:
+    return _essential_lines(
+        map(_finding_line, _refusals(view, waived=False)),
+        map(_ending_line, view.endings),
+        map(_finding_line, _refusals(view, waived=True)),
+    )
+
+
+def _essential_in_short(view: PlanView) -> Iterator[str]:
+    endings = _grouped(view.endings, lambda ending: ending.reason)
+    return _essential_lines(
+        _findings_in_short(_refusals(view, waived=False)),
+        (
+            f"- {prose(reason)} ({len(group):,}): {code(', '.join(f'{each.activity_id} {each.key}' for each in group))}"
+            for reason, group in endings.items()
+        ),
+        _findings_in_short(_refusals(view, waived=True)),
+    )
+
+
+def _findings_in_short(findings: list[FindingView]) -> Iterator[str]:
+    """Findings of a kind share the sentence of the first of them."""
+    for first, *others in _grouped(findings, lambda finding: finding.code).values():
+        yield _finding_line(first)
+        if others:
+            yield f"  The same for {len(others):,} more: {code(' '.join(map(_where, others)))}"
+
+
+def _essential_lines(refused: Iterable[str], endings: Iterable[str], waived: Iterable[str]) -> Iterator[str]:
+    sections = (
+        ("Refused: apply stops here", refused),
+        (f"Ends for ever: {wording.IRREVERSIBLE}", endings),
+        ("Waived by name", waived),
+    )
+    for title, lines in sections:
+        for index, line in enumerate(lines):
+            yield line if index else f"\n#### {title}\n\n{line}"
+
+
+def _essential_names(view: PlanView) -> tuple[Names, ...]:
+    endings = _grouped(view.endings, lambda ending: ending.reason)
+    return (
+        *_finding_names("refused", _refusals(view, waived=False)),
+        *(
+            Names(
+                f"**ends for ever** ({prose(reason)}; {len(group):,}):",
+                tuple(each.activity_id for each in group),
+            )
+            for reason, group in endings.items()
+        ),
+        *_finding_names("waived", _refusals(view, waived=True)),
+    )
+
+
+def _finding_names(word: str, findings: list[FindingView]) -> Iterator[Names]:
+    for name, group in _grouped(findings, lambda finding: finding.code).items():
+        yield Names(f"**{word}** {code(name)} ({len(group):,}):", tuple(map(_where, group)))
+
+
+def _finding_line(finding: FindingView) -> str:
+    source = f"({code(finding.source)})" if finding.source else ""
+    head = " ".join(part for part in (f"**{code(finding.code)}**", code(finding.key), source) if part)
+    waiver = f" {_waiver(finding.waiver)}" if finding.waiver and not finding.waived else ""
+    return f"- {head}: {prose(finding.text)}{waiver}"
+
+
+def _where(finding: FindingView) -> str:
+    return finding.key or "-"
+
+
+def _waiver(text: str) -> str:
+    """``To waive it: --allow CODE:key``, with what has to be typed as code."""
+    words, option, name = text.partition("--allow ")
+    return f"{prose(words.strip())} {code(option + name)}" if option else prose(text)
+
+
+def _ending_line(ending: Ending) -> str:
+    clock = f". {prose(ending.clock)}" if ending.clock else ""
+    return f"- {code(ending.activity_id)} {_name(ending.key, ending.activity_name)}: {prose(ending.reason)}{clock}"
+
+
+def _name(key: str, activity_name: str) -> str:
+    return f"{code(key)} {prose(_short(activity_name))}".strip()
+
+
+def _short(name: str) -> str:
+    """At most ten characters where a spec was checked (API §1.1); a plan file may hold anything."""
+    return name if len(name) <= _NAME_CHARS else f"{name[:_NAME_CHARS]}…"
+
+
+# -- what is there as long as there is room ----------------------------------------------------------------------------
+
+
+def _plan_sections(view: PlanView) -> tuple[Section, ...]:
+    """In the order in which they are read. ``rank``: a replacement's details outlast those of a create."""
+    warnings = [finding for finding in view.findings if finding.severity is Severity.WARNING]
+    notes = [finding for finding in view.findings if finding.severity is Severity.NOTE]
+    return (
+        Section("Warnings", "warnings", [Item(partial(_finding_line, finding)) for finding in warnings]),
+        _changes(view, ChangeKind.REPLACE, "Replacements", "replacements", 1),
+        _changes(view, ChangeKind.CREATE, "New", "new activities", 4),
+        _changes(view, ChangeKind.UPDATE, "Merchants", "merchant changes", 3),
+        _changes(view, ChangeKind.TERMINATE, "Terminations, in full", "terminations (their full blocks)", 2),
+        Section(
+            "Pictures",
+            "uploads",
+            [Item(partial(_upload_line, line)) for line in view.uploads],
+        ),
+        Section("Notes", "notes", [Item(partial(_finding_line, finding)) for finding in notes]),
+    )
+
+
+def _changes(view: PlanView, kind: ChangeKind, title: str, noun: str, rank: int) -> Section:
+    blocks = [block for block in view.blocks if block.kind is kind]
+    return Section(
+        title,
+        noun,
+        [Item(partial(_block_line, block), partial(_block_fold, block)) for block in blocks],
+        rank,
+    )
+
+
+def _block_line(block: Block) -> str:
+    headline = f": {prose(block.headline)}" if block.headline else ""
+    return f"- `{block.symbol}` {_name(block.key, block.activity_name)}{headline}"
+
+
+def _block_fold(block: Block) -> str:
+    head = f"<b>{block.symbol} {prose_in_tags(block.key)}</b> {prose_in_tags(_short(block.activity_name))}"
+    lines = (f"# {block.source}", *map(_line_text, block.lines))
+    headline = prose_in_tags(block.headline)
+    return f"<details><summary>{head} · {headline}</summary>\n\n{code_block(lines, 'diff')}\n\n</details>"
+
+
+def _upload_line(line: Line) -> str:
+    return f"- {prose(line.label)}: {prose(line.text)}"
+
+
+def _line_text(line: Line) -> str:
+    """The line as the text rendering has it, so that a ``diff`` is coloured by its first character."""
+    text = line.text if line.old is None else f"{line.old} → {line.text}"
+    label = f"{line.label}: " if line.label else ""
+    return f"{line.symbol or ' '} {label}{text}"
+
+
+# -- reports -----------------------------------------------------------------------------------------------------------
+
+
+def _left(outcomes: list[OutcomeView], *, rejections: bool) -> Iterator[str]:
+    if outcomes:
+        yield "#### Left to do\n"
+    for outcome in outcomes:
+        yield from _left_lines(outcome, rejections=rejections)
+
+
+def _left_lines(outcome: OutcomeView, *, rejections: bool) -> Iterator[str]:
+    yield _outcome_line(outcome)
+    if outcome.reason:
+        yield f"  - {prose(outcome.reason if rejections else _short(outcome.reason))}"
+    if rejections:
+        yield from (f"  - {code(mchid)}: {prose(reason)}" for mchid, reason in outcome.rejections)
+    elif outcome.rejections:
+        yield f"  - {counted(len(outcome.rejections), 'merchant')} rejected"
+
+
+def _outcome_line(outcome: OutcomeView) -> str:
+    key = f"{code(outcome.key)}: " if outcome.key else ""
+    status = "" if outcome.status is OutcomeStatus.DONE else f" — **{outcome.status}**"
+    trace = f" (Request-ID {code(outcome.request_id)})" if outcome.request_id and status else ""
+    return f"- {_STATUS_SYMBOLS[outcome.status]} {key}{prose(outcome.text)}{status}{trace}"
+
+
+def _outcome_name(outcome: OutcomeView) -> str:
+    return f"{outcome.key}: {outcome.text};" if outcome.key else f"{outcome.text};"
+
+
+def _grouped(items: Iterable[_T], kind: Callable[[_T], _K]) -> dict[_K, list[_T]]:
+    groups: dict[_K, list[_T]] = {}
+    for item in items:
+        groups.setdefault(kind(item), []).append(item)
+    return groups
