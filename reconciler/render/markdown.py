@@ -273,7 +273,7 @@ def _plan_sections(view: PlanView) -> tuple[Section, ...]:
         _changes(view, ChangeKind.REPLACE, "Replacements", "replacements", 1),
         _changes(view, ChangeKind.CREATE, "New", "new activities", 4),
         _changes(view, ChangeKind.UPDATE, "Merchants", "merchant changes", 3),
-        _changes(view, ChangeKind.TERMINATE, "Terminations, in full", "terminations (their full blocks)", 2),
+        _changes(view, ChangeKind.TERMINATE, "Terminations, in full", "blocks of terminations", 2),
         Section(
             "Pictures",
             "uploads",
@@ -285,12 +285,8 @@ def _plan_sections(view: PlanView) -> tuple[Section, ...]:
 
 def _changes(view: PlanView, kind: ChangeKind, title: str, noun: str, rank: int) -> Section:
     blocks = [block for block in view.blocks if block.kind is kind]
-    return Section(
-        title,
-        noun,
-        [Item(partial(_block_line, block), partial(_block_fold, block)) for block in blocks],
-        rank,
-    )
+    items = [Item(partial(_block_line, block), partial(_block_fold, block)) for block in blocks]
+    return Section(title, noun, items, rank, folds_only=kind is ChangeKind.TERMINATE)
 
 
 def _block_line(block: Block) -> str:

@@ -45,6 +45,7 @@ COUNTED: Final[dict[ChangeKind, str]] = {
 }
 _LEFT_OUT_OF_NEW: Final = frozenset({"award_type", "merchant_option"})
 """Fields that have one possible value, so that showing them says nothing."""
+_SHOWN_OF_NEW: Final = tuple(each.name for each in fields(Terms) if each.name not in _LEFT_OUT_OF_NEW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,11 +262,10 @@ def _new_merchants(create: CreateActivity, change: ActivityChange) -> str:
 
 def _terms_lines(terms: Terms) -> Iterator[Line]:
     """What a new activity will say and give, in the order of the API's fields; absent fields are left out."""
-    for field in fields(Terms):
-        content = getattr(terms, field.name)
-        if field.name in _LEFT_OUT_OF_NEW or content in (None, "", ()):
-            continue
-        yield Line("+", field.name, value(field.name, content))
+    for name in _SHOWN_OF_NEW:
+        content = getattr(terms, name)
+        if content not in (None, "", ()):
+            yield Line("+", name, value(name, content))
 
 
 def _time_lines(change: ActivityChange, now: datetime) -> Iterator[Line]:
