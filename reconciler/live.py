@@ -13,7 +13,8 @@ from datetime import datetime
 from reconciler.activity import DesiredActivity, LiveActivity
 from reconciler.errors import ApiError
 from reconciler.identity import Ownership
-from reconciler.translate import live_activity
+from reconciler.plan.coupons import Coupon
+from reconciler.translate import coupon, live_activity
 from reconciler.wechatpay.api import PayGiftApi
 
 Progress = Callable[[int, int], None]
@@ -56,6 +57,29 @@ async def read_live(
         # The first failure ended the read and the others with it: one cause is what a person can mend.
         raise failures.exceptions[0] from failures
     return tuple(found.values())
+
+
+async def read_coupons(api: PayGiftApi, stock_ids: Iterable[str]) -> dict[str, Coupon]:
+    """The coupon stocks by id; those that do not exist, or may not be seen, are left out.
+
+    Raises RemoteError if one could not be read for another reason.
+    """
+    found: dict[str, Coupon] = {}
+
+    async def read(stock_id: str) -> None:
+        try:
+            found[stock_id] = coupon(await api.stock(stock_id))
+        except ApiError as error:
+            if error.status not in (403, 404) or not error.verified:
+                raise
+
+    try:
+        async with asyncio.TaskGroup() as reads:
+            for stock_id in stock_ids:
+                reads.create_task(read(stock_id))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
+    return found
 
 
 async def _listed(api: PayGiftApi, adopted: Iterable[str]) -> AsyncIterator[LiveActivity]:

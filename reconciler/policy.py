@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal
+
+from reconciler.activity import Window
 
 WAIVABLE: Final = frozenset(
     {
         "ADOPT_ENDED",
         "ADOPT_NOT_FOUND",
         "ADOPT_NOT_FULL_SEND",
+        "COUPON_UNUSABLE",
         "CREATION_FAILED",
+        "FROZEN",
         "LOOKS_RENAMED",
         "NO_SPECS",
         "NUMBER_USED",
         "PROTECTED",
         "REMOVED_SPEC",
+        "REPLACE_RUNNING",
         "TERMS_UNREADABLE",
+        "TOO_MANY_DELETIONS",
+        "TOO_MANY_TERMINATIONS",
     }
 )
 """The codes of all refusals: what a waiver may name."""
@@ -24,19 +32,48 @@ WAIVABLE: Final = frozenset(
 OnRemoved = Literal["terminate", "refuse", "ignore"]
 
 
+FEW_MERCHANTS: Final = 10
+"""Below so many merchants, deleting most of them is everyday work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """A span in which nothing is written without a waiver, and what it is for."""
+
+    window: Window
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The team's rules and this run's waivers.
 
-    ``on_removed`` says what becomes of a live activity whose spec is gone. ``allow`` holds the waivers of this run,
-    each ``CODE`` or ``CODE:KEY``.
+    ``on_removed`` says what becomes of a live activity whose spec is gone. ``max_terminations`` is how many
+    activities one plan may end, ``None`` for one or a fifth of those that are managed and live, whichever is more.
+    ``max_merchant_deletions`` is a percentage of an activity's merchants, once it has ten. ``freeze`` are spans, in
+    UTC, in which nothing is written. ``warn_before_end`` is in days. ``allow`` holds the waivers of this run, each
+    ``CODE`` or ``CODE:KEY``.
     """
 
     on_removed: OnRemoved = "terminate"
+    max_terminations: int | None = None
+    max_merchant_deletions: int = 30
+    allow_replace_running: bool = True
+    freeze: tuple[Freeze, ...] = ()
+    warn_before_end: int = 3
     allow: frozenset[str] = frozenset()
 
     def waives(self, code: str, key: str) -> bool:
         return code in self.allow or f"{code}:{key}" in self.allow
+
+    def most_terminations(self, managed: int) -> int:
+        return max(1, managed // 5) if self.max_terminations is None else self.max_terminations
+
+    def frozen(self, now: datetime) -> Freeze | None:
+        """The span that ``now`` lies in, if any."""
+        return next(
+            (each for each in self.freeze if each.window.begin_time <= now <= each.window.end_time), None
+        )
 
     @property
     def unknown_waivers(self) -> list[str]:

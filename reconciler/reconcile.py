@@ -255,11 +255,10 @@ async def show(account: Account, project: Project, name: str) -> Shown:
 async def _read_and_plan(
     account: Account, project: Project, allow: Iterable[str], on_progress: Progress
 ) -> tuple[tuple[LiveActivity, ...], Plan]:
-    from reconciler.live import read_live
-    from reconciler.plan import make_plan
-    from reconciler.policy import Policy
+    from reconciler.live import read_coupons, read_live
+    from reconciler.plan import coupon_findings, make_plan, stocks_named, with_findings
 
-    policy = Policy(on_removed=project.policy.on_removed, allow=frozenset(allow))
+    policy = policy_of(project, allow)
     _check_waivers(policy)
     now = account.clock()
     live = await read_live(
@@ -272,7 +271,30 @@ async def _read_and_plan(
     made = make_plan(
         project.activities, live, namespace=project.namespace, now=now, mchid=account.mchid, policy=policy
     )
-    return live, made
+    coupons = await read_coupons(account.api, stocks_named(made))
+    return live, with_findings(made, coupon_findings(made, coupons), policy)
+
+
+def policy_of(project: Project, allow: Iterable[str] = ()) -> Policy:
+    """The policy section of paygift.yaml, with this run's waivers."""
+    from reconciler.activity import Window
+    from reconciler.desired import instant_of
+    from reconciler.policy import Freeze, Policy
+
+    written = project.policy
+    spans = (
+        Window(instant_of(each.begin_time, project.timezone), instant_of(each.end_time, project.timezone))
+        for each in written.freeze
+    )
+    return Policy(
+        on_removed=written.on_removed,
+        max_terminations=written.max_terminations,
+        max_merchant_deletions=written.max_merchant_deletions,
+        allow_replace_running=written.allow_replace_running,
+        freeze=tuple(Freeze(span, each.reason) for span, each in zip(spans, written.freeze, strict=True)),
+        warn_before_end=written.warn_before_end,
+        allow=frozenset(allow),
+    )
 
 
 def _check_waivers(policy: Policy) -> None:

@@ -292,6 +292,25 @@ def _generation(value: object) -> object:
     raise _wrong("generation", template, text=shown(value), limit=str(MAX_GENERATION))
 
 
+def _count(value: object) -> object:
+    """A whole number from 0, for limits that may be none at all."""
+    if not isinstance(value, str):
+        return value
+    if _WHOLE.fullmatch(value) and int(value) <= MAX_GENERATION:
+        return int(value)
+    raise _wrong("not_count", "{text} is not a whole number from 0", text=shown(value))
+
+
+def _percent(value: object) -> object:
+    """``30`` or ``30%``."""
+    if not isinstance(value, str):
+        return value
+    digits = value.removesuffix("%").strip()
+    if _WHOLE.fullmatch(digits) and int(digits) <= 100:
+        return int(digits)
+    raise _wrong("not_percent", "{text} is not a percentage from 0% to 100%", text=shown(value))
+
+
 def _switch(value: object) -> object:
     """YAML 1.1 knows 22 ways to write a boolean; two are enough."""
     if not isinstance(value, str):
@@ -407,10 +426,23 @@ class Brand(SpecObject):
     merchant_groups: tuple[str, ...] = ()
 
 
+class Freeze(SpecObject):
+    """A span of time in which nothing is written without a waiver, and what it is for."""
+
+    begin_time: Moment
+    end_time: Moment
+    reason: str = ""
+
+
 class PolicySection(SpecObject):
-    """What a plan may do without asking. Only rules that this version keeps can be written."""
+    """What a plan may do without asking (design §7)."""
 
     on_removed: Literal["terminate", "refuse", "ignore"] = "terminate"
+    max_terminations: Annotated[int | None, BeforeValidator(_count)] = None
+    max_merchant_deletions: Annotated[int, BeforeValidator(_percent)] = 30
+    allow_replace_running: Annotated[bool, BeforeValidator(_switch)] = True
+    freeze: tuple[Freeze, ...] = ()
+    warn_before_end: Annotated[int, BeforeValidator(_count)] = 3
 
 
 class ProjectFile(SpecObject):

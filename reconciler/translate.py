@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 from reconciler.activity import FULL_SEND, WHOLE_DAY, Award, DayWindow, Image, LiveActivity, Terms, Window
+from reconciler.plan.coupons import Coupon
 from reconciler.wechatpay.wire import (
     ActivityBaseInfo,
     ActivityItem,
@@ -21,6 +22,7 @@ from reconciler.wechatpay.wire import (
     AwardItem,
     CreateRequest,
     FullSendRule,
+    Stock,
 )
 
 BEIJING: Final = timezone(timedelta(hours=8))
@@ -41,6 +43,23 @@ def live_activity(item: ActivityItem) -> LiveActivity:
         update_time=_maybe_instant(item.update_time),
         pause_time=_maybe_instant(item.pause_time),
         wire=item.model_dump(exclude_none=True),
+    )
+
+
+def coupon(stock: Stock) -> Coupon:
+    """A stock's query in the types of ``plan.coupons``. Raises ValueError for a time that is not RFC 3339."""
+    period, limits = stock.coupon_use_rule.coupon_available_time, stock.stock_send_rule
+    uploaded = stock.coupon_code_count if stock.coupon_code_mode == "MERCHANT_UPLOAD" else None
+    return Coupon(
+        stock_id=stock.stock_id,
+        begin_time=_instant(period.available_begin_time),
+        end_time=_instant(period.available_end_time),
+        stock_state=stock.stock_state,
+        coupon_code_mode=stock.coupon_code_mode,
+        belong_merchant=stock.belong_merchant,
+        max_coupons=limits.max_coupons,
+        max_coupons_per_user=limits.max_coupons_per_user,
+        codes_left=uploaded.available_count if uploaded else None,
     )
 
 

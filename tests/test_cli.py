@@ -525,7 +525,7 @@ def test_the_sandbox_logs_seeds_and_forgets(project: Project) -> None:
     file.write_text(json.dumps([{"stock_id": "7"}, {"stock_id": "8"}]))
     assert project.run("sandbox", "seed", str(file))[1] == "2 new coupon stocks.\n"
     project.run("--sandbox", "plan")
-    out = project.run("sandbox", "log", "-n", "1")[1]
+    out = project.run("sandbox", "log", "-n", "5")[1]
     assert "/v3/marketing/paygiftactivity/activities?offset=0&limit=100" in out
     assert json.loads(project.run("sandbox", "log", "--json")[1])[-1]["status"] == 200
     assert project.run("sandbox", "reset", "--yes")[1] == "The sandbox is empty.\n"
@@ -691,8 +691,10 @@ def test_a_truncated_answer_exits_1_and_is_called_that(
 
         thread.submit(half_an_answer)
         monkeypatch.setenv("PAYGIFT_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
-        code, out, err = project.run("plan")
-        server.shutdown(socket.SHUT_RDWR)
+        try:
+            code, out, err = project.run("plan")
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
     assert (code, out) == (1, "")
     assert "broke" in err
     assert err.count("\n") == 1

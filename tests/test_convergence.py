@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from reconciler.activity import Award, DesiredActivity
 from reconciler.change import CreateActivity, Severity
 from reconciler.identity import parse_number
+from reconciler.policy import WAIVABLE
 from reconciler.sandbox.refusal import Refusal
 from reconciler.translate import create_request
 from tests.pictures import local_image
@@ -26,7 +27,7 @@ from tests.samples import NAMESPACE, desired, mchids, terms
 
 KEYS = ("autumn", "spring", "summer")
 SPENT = frozenset({"NUMBER_USED", "CREATION_FAILED"})
-ALLOWED = (*SPENT, "PROTECTED", "NO_SPECS", "LOOKS_RENAMED")
+ALLOWED = tuple(WAIVABLE)
 """What stops an apply for a person's sake is waived here, so that all else is done. A key whose number is spent has
 no operations, waived or not."""
 

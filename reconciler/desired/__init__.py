@@ -5,7 +5,7 @@ found where a picture should be) comes in as a ``Context``.
 """
 
 from reconciler.desired.conflicts import Header, conflicts
-from reconciler.desired.context import Context, NoPicture, Picture
+from reconciler.desired.context import Context, NoPicture, Picture, instant_of
 from reconciler.desired.meaning import desire
 from reconciler.desired.rules import faults_in, local_images, unknown_group
 
@@ -17,6 +17,7 @@ __all__ = [
     "conflicts",
     "desire",
     "faults_in",
+    "instant_of",
     "local_images",
     "unknown_group",
 ]

@@ -158,6 +158,7 @@ class _Loading:
         sheet = self._read_sheet()
         project = self._validate(ProjectFile, sheet)
         zone = self._zone(project, sheet)
+        self._check_freezes(project, sheet)
         groups = self._groups(project, sheet)
         brands = self._brands(project, sheet, groups)
         defaults = self._defaults(project, sheet)
@@ -209,6 +210,15 @@ class _Loading:
             )
             self._add(fault, sheet)
             return None
+
+    def _check_freezes(self, project: Any, sheet: _Sheet) -> None:
+        for index, freeze in enumerate(getattr(getattr(project, "policy", None), "freeze", ())):
+            begin, end = getattr(freeze, "begin_time", None), getattr(freeze, "end_time", None)
+            if begin is None or end is None or (begin.tzinfo is None) != (end.tzinfo is None):
+                continue
+            if end <= begin:
+                path = ("policy", "freeze", index, "end_time")
+                self._add(Fault(path, "ends_before_begin", "not later than begin_time"), sheet)
 
     def _defaults(self, project: Any, sheet: _Sheet) -> dict[str, Any]:
         defaults = dict(getattr(project, "defaults", None) or {})

@@ -5,19 +5,24 @@
 whether a plan is still the one that was reviewed.
 """
 
-from reconciler.plan.decide import make_plan
+from reconciler.plan.coupons import Coupon, coupon_findings, stocks_named
+from reconciler.plan.decide import make_plan, with_findings
 from reconciler.plan.digest import operation_data, plan_data, plan_digest
 from reconciler.plan.saved import FORMAT_VERSION, checksum, read_plan
 from reconciler.plan.stale import Stale, staleness
 
 __all__ = [
     "FORMAT_VERSION",
+    "Coupon",
     "Stale",
     "checksum",
+    "coupon_findings",
     "make_plan",
     "operation_data",
     "plan_data",
     "plan_digest",
     "read_plan",
     "staleness",
+    "stocks_named",
+    "with_findings",
 ]

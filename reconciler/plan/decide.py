@@ -36,6 +36,7 @@ from reconciler.identity import Ownership, number_of, parse_number, terms_digest
 from reconciler.plan import steps
 from reconciler.plan.clock import clock_of_live, clock_of_new, coverage, next_boundary
 from reconciler.plan.compare import contradicts_number, differences, same_number, same_terms
+from reconciler.plan.limits import ending_soon, over_the_limits
 from reconciler.policy import Policy
 
 KNOWN_STATUSES: Final = frozenset({"CREATE_ACT_STATUS", "ONGOING_ACT_STATUS", PAUSED})
@@ -65,10 +66,14 @@ def make_plan(
     ]
     changes = tuple(decision.change for decision in decisions if decision.change is not None)
     findings = [finding for decision in decisions for finding in decision.findings]
-    running = [each for lives in mine.values() for each in lives if not each.ended(now)]
+    alive = {key: [each for each in lives if not each.ended(now)] for key, lives in mine.items()}
+    running = [each for lives in alive.values() for each in lives]
     if running and not desired and context.policy.on_removed != "ignore":
         findings.append(Finding("NO_SPECS", Severity.REFUSAL, facts={"managed": len(running)}))
     findings.extend(_renamed(wanted, mine, changes))
+    if desired:  # without any specs NO_SPECS says it all
+        findings.extend(over_the_limits(context.policy, changes, managed=len(running), now=now))
+    findings.extend(ending_soon(context.policy, desired, alive, now))
     findings.extend(_unused_waivers(context.policy, findings))
     return Plan(
         namespace=namespace,
@@ -250,9 +255,10 @@ def _replace(context: _Context, desired: DesiredActivity, running: list[LiveActi
     )
     closest = running[0]
     began = [live.activity_id for live in running if live.terms and live.terms.begin_time <= context.now]
-    irreversible = Finding(
-        "REPLACES_RUNNING", Severity.WARNING, desired.key, {"activity_ids": began}, desired.source
-    )
+    code, severity = "REPLACES_RUNNING", Severity.WARNING
+    if not context.policy.allow_replace_running:
+        code, severity = "REPLACE_RUNNING", Severity.REFUSAL
+    irreversible = Finding(code, severity, desired.key, {"activity_ids": began}, desired.source)
     return _Decision(
         change=ActivityChange(
             key=desired.key,
@@ -392,6 +398,11 @@ def _unused_waivers(policy: Policy, findings: Sequence[Finding]) -> Iterator[Fin
     used = {waiver for each in refusals for waiver in (each.code, f"{each.code}:{each.key}")}
     for waiver in sorted(policy.allow - used):
         yield Finding("WAIVER_UNUSED", Severity.WARNING, facts={"waiver": waiver})
+
+
+def with_findings(plan: Plan, more: Iterable[Finding], policy: Policy) -> Plan:
+    """``plan`` with findings that needed another look at the account, judged by the same policy."""
+    return replace(plan, findings=tuple(_judged(policy, [*plan.findings, *more])))
 
 
 def _judged(policy: Policy, findings: Iterable[Finding]) -> list[Finding]:

@@ -32,6 +32,29 @@ FINDINGS: Final[dict[str, str]] = {
         "activity {activity_id} carries the request number of these terms but shows other ones: "
         "it was not created by paygift as the spec stands. Set `generation: {next_generation}` to replace it."
     ),
+    "COUPON_UNUSABLE": (
+        "WeChat Pay would refuse it: {problems}. Mend the coupon on the merchant platform, or the spec."
+    ),
+    "ENDS_SOON": (
+        "it ends on {end_time} Beijing time, and no other spec with any of its merchants takes over by then. "
+        "Write a spec for what comes next, if something does."
+    ),
+    "FROZEN": (
+        "nothing is written until {end_time} Beijing time, by `freeze` in paygift.yaml ({reason}). "
+        "Wait, or waive it."
+    ),
+    "REPLACE_RUNNING": (
+        "activity {activity_ids} is running, and `allow_replace_running: false` is set. Undo the edit, or waive it; "
+        "merchants can be changed without replacing anything."
+    ),
+    "TOO_MANY_DELETIONS": (
+        "{count} of {before} merchants would be deleted, more than `max_merchant_deletions` ({percent}%) allows. "
+        "Look at the merchant group that shrank. If it is meant, waive it."
+    ),
+    "TOO_MANY_TERMINATIONS": (
+        "{count} activities would end without a successor ({keys}), and `max_terminations` allows {allowed}. "
+        "Look for specs that were deleted by mistake. If it is meant, waive it."
+    ),
     "LOOKS_RENAMED": (
         "this spec has the terms of {former}, whose spec is gone and whose activity {activity_id} would be terminated. "
         "If the file was only renamed, write `renamed_from: [{former}]` in it and nothing ends; if not, waive it."

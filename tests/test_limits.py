@@ -1,0 +1,229 @@
+"""What a plan may not do without asking: the team's limits, and what WeChat Pay would refuse anyway."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.activity import Award, DesiredActivity, LiveActivity, Window
+from reconciler.change import Plan, Severity
+from reconciler.errors import ProjectError
+from reconciler.live import read_coupons
+from reconciler.load import load_project
+from reconciler.plan import Coupon, coupon_findings, make_plan, stocks_named, with_findings
+from reconciler.policy import Freeze, Policy
+from reconciler.reconcile import policy_of
+from tests.remote import Remote
+from tests.samples import NAMESPACE, NOW, ONGOING, PICTURE, desired, live, mchids, terms
+from tests.test_apply import spec
+
+RUNNING: dict[str, Any] = {"begin_time": NOW - timedelta(days=3)}
+
+
+def plan(wanted: list[DesiredActivity], lives: list[LiveActivity], **policy: Any) -> Plan:
+    return make_plan(wanted, lives, namespace=NAMESPACE, now=NOW, policy=Policy(**policy))
+
+
+def refused(made: Plan) -> list[str]:
+    return [f"{each.code}:{each.key}" if each.key else each.code for each in made.refusals]
+
+
+def named(count: int) -> list[DesiredActivity]:
+    return [desired(f"k{index:02}", activity_name=f"活动{index}") for index in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("managed", "removed", "stops"), [(3, 1, False), (3, 2, True), (10, 2, False), (10, 3, True)]
+)
+def test_a_fifth_of_what_lives_may_end_in_one_plan_and_always_one(
+    managed: int, removed: int, stops: bool
+) -> None:
+    specs = named(managed)
+    lives = [live(each, str(index)) for index, each in enumerate(specs)]
+    made = plan(specs[removed:], lives)
+    assert refused(made) == (["TOO_MANY_TERMINATIONS"] if stops else [])
+    assert len(made.operations) == removed
+
+
+def test_a_team_sets_its_own_limit() -> None:
+    specs = named(3)
+    lives = [live(each, str(index)) for index, each in enumerate(specs)]
+    assert refused(plan(specs[2:], lives, max_terminations=2)) == []
+    assert refused(plan(specs[1:], lives, max_terminations=0)) == ["TOO_MANY_TERMINATIONS"]
+
+
+def test_what_has_a_successor_does_not_count_as_ended() -> None:
+    specs = [replace(each, terms=replace(each.terms, transaction_amount_minimum=7)) for each in named(4)]
+    lives = [live(each, str(index)) for index, each in enumerate(named(4))]
+    assert refused(plan(specs, lives, max_terminations=0)) == []
+    assert (
+        refused(plan(specs, [*lives, *(live(each, f"n{each.key}") for each in specs)], max_terminations=0))
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "limit", "stops"),
+    [(10, 7, 30, False), (10, 6, 30, True), (9, 1, 30, False), (100, 1, 100, False), (20, 19, 0, True)],
+)
+def test_a_large_part_of_the_merchants_may_not_go_unseen(
+    before: int, after: int, limit: int, stops: bool
+) -> None:
+    lives = [live(desired(merchants=mchids(before)))]
+    made = plan([desired(merchants=mchids(after))], lives, max_merchant_deletions=limit)
+    assert refused(made) == (["TOO_MANY_DELETIONS:spring"] if stops else [])
+
+
+def test_replacing_what_runs_can_be_forbidden() -> None:
+    lives = [live(desired(**RUNNING), status=ONGOING)]
+    wanted = [desired(transaction_amount_minimum=7, **RUNNING)]
+    assert refused(plan(wanted, lives, allow_replace_running=False)) == ["REPLACE_RUNNING:spring"]
+    assert (
+        refused(plan([desired(transaction_amount_minimum=7)], [live(desired())], allow_replace_running=False))
+        == []
+    )
+
+
+def test_nothing_is_written_while_it_is_frozen() -> None:
+    freeze = (Freeze(Window(NOW - timedelta(hours=1), NOW + timedelta(hours=1)), "双十一"),)
+    made = plan([desired()], [], freeze=freeze)
+    assert refused(made) == ["FROZEN"]
+    assert made.refusals[0].facts["reason"] == "双十一"
+    assert refused(plan([desired()], [live(desired())], freeze=freeze)) == []
+    over = (Freeze(Window(NOW - timedelta(hours=2), NOW - timedelta(hours=1))),)
+    assert refused(plan([desired()], [], freeze=over)) == []
+
+
+SOON: dict[str, Any] = {**RUNNING, "end_time": NOW + timedelta(days=2)}
+
+
+@pytest.mark.parametrize(
+    ("successor", "warned"),
+    [
+        (None, True),
+        (desired("next", begin_time=NOW + timedelta(days=2, hours=1)), False),
+        (desired("next", begin_time=NOW + timedelta(days=5)), True),
+        (desired("next", begin_time=NOW, merchants=("1999999999",)), True),
+    ],
+)
+def test_a_campaign_that_ends_with_nothing_after_it_is_named(
+    successor: DesiredActivity | None, warned: bool
+) -> None:
+    wanted = [desired(**SOON), *([successor] if successor else [])]
+    made = plan(wanted, [live(desired(**SOON), status=ONGOING)])
+    codes = [each.code for each in made.findings if each.severity is Severity.WARNING]
+    assert codes == (["ENDS_SOON"] if warned else [])
+    assert not plan(wanted, [live(desired(**SOON), status=ONGOING)], warn_before_end=1).findings
+
+
+# -- paygift.yaml ------------------------------------------------------------------------------------------------------
+
+
+def project(tmp_path: Path, policy: str) -> Policy:
+    (tmp_path / "paygift.yaml").write_text(f"namespace: liangpin\npolicy: {policy}\n", encoding="utf-8")
+    (tmp_path / "activities").mkdir(exist_ok=True)
+    return policy_of(load_project(tmp_path, now=NOW))
+
+
+def test_the_policy_is_read_from_the_project_file(tmp_path: Path) -> None:
+    found = project(
+        tmp_path,
+        "{max_terminations: 4, max_merchant_deletions: 50%, allow_replace_running: false, warn_before_end: 0,"
+        " freeze: [{begin_time: 2026-11-10T00:00:00, end_time: 2026-11-12T00:00:00, reason: 双十一}]}",
+    )
+    assert (found.max_terminations, found.max_merchant_deletions, found.warn_before_end) == (4, 50, 0)
+    assert found.allow_replace_running is False
+    (freeze,) = found.freeze
+    assert freeze.window.begin_time.isoformat() == "2026-11-09T16:00:00+00:00"
+    assert freeze.reason == "双十一"
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ("{max_terminations: -1}", "not a whole number from 0"),
+        ("{max_merchant_deletions: 101%}", "not a percentage"),
+        (
+            "{freeze: [{begin_time: 2026-11-12T00:00:00, end_time: 2026-11-10T00:00:00}]}",
+            "not later than begin_time",
+        ),
+        ("{freeze: [{begin_time: 2026-11-12T00:00:00}]}", "required"),
+    ],
+)
+def test_a_policy_that_cannot_be_meant_is_told_with_its_place(tmp_path: Path, policy: str, said: str) -> None:
+    with pytest.raises(ProjectError, match=rf"paygift.yaml:2:\d+: policy\..*{said}"):
+        project(tmp_path, policy)
+
+
+# -- coupons -----------------------------------------------------------------------------------------------------------
+
+DAY = timedelta(days=1)
+GOOD = Coupon(
+    stock_id="98065001",
+    begin_time=terms().begin_time - DAY,
+    end_time=terms().end_time + DAY,
+    stock_state="RUNNING",
+    coupon_code_mode="WECHATPAY_MODE",
+    belong_merchant="1900000001",
+    max_coupons=100,
+    max_coupons_per_user=1,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"begin_time": terms().begin_time}, "before the activity begins"),
+        ({"end_time": terms().end_time}, "until after it ends"),
+        ({"stock_state": "STOPED"}, "STOPED, not RUNNING"),
+        ({"coupon_code_mode": "MERCHANT_API"}, "MERCHANT_API"),
+        ({"coupon_code_mode": "MERCHANT_UPLOAD", "codes_left": 0}, "no uploaded codes"),
+    ],
+)
+def test_a_coupon_that_wechat_pay_would_refuse_is_found_before_anything_is_written(
+    changes: dict[str, Any], said: str
+) -> None:
+    made = plan([desired()], [])
+    assert list(coupon_findings(made, {"98065001": GOOD})) == []
+    (finding,) = coupon_findings(made, {"98065001": replace(GOOD, **changes)})
+    assert finding.code == "COUPON_UNUSABLE"
+    assert said in str(finding.facts["problems"])
+
+
+def test_a_coupon_that_is_not_there_is_named() -> None:
+    (finding,) = coupon_findings(plan([desired()], []), {})
+    assert "coupon 98065001 does not exist" in str(finding.facts["problems"])
+
+
+def test_the_coupons_of_a_package_must_be_alike() -> None:
+    awards = tuple(Award(str(index), PICTURE, PICTURE) for index in range(3))
+    made = plan([desired(award_list=awards, send_content="GIFT_PACKAGE")], [])
+    alike = {str(index): replace(GOOD, stock_id=str(index)) for index in range(3)}
+    assert stocks_named(made) == ["0", "1", "2"]
+    assert list(coupon_findings(made, alike)) == []
+    (finding,) = coupon_findings(made, alike | {"2": replace(GOOD, stock_id="2", max_coupons_per_user=2)})
+    assert "must be alike" in str(finding.facts["problems"])
+
+
+def test_an_update_asks_for_no_coupons() -> None:
+    assert stocks_named(plan([desired(merchants=mchids(2))], [live(desired())])) == []
+
+
+def test_a_coupon_problem_is_a_refusal_that_can_be_waived() -> None:
+    policy = Policy(allow=frozenset({"COUPON_UNUSABLE:spring"}))
+    made = make_plan([desired()], [], namespace=NAMESPACE, now=NOW, policy=policy)
+    assert with_findings(made, coupon_findings(made, {}), Policy()).refusals
+    assert not with_findings(made, coupon_findings(made, {}), policy).refusals
+
+
+def test_coupons_are_read_from_the_account() -> None:
+    remote = Remote()
+    remote.seed([spec()])
+    found = remote.call(lambda api: read_coupons(api, ["98065001", "404"]))
+    assert list(found) == ["98065001"]
+    assert found["98065001"].stock_state == "RUNNING"
+    assert list(coupon_findings(remote.plan([spec()]), found)) == []
