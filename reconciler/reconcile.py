@@ -320,24 +320,46 @@ class Session:
 
 
 @contextmanager
-def open_session(root: Path, environ: Mapping[str, str], *, use_sandbox: bool) -> Iterator[Session]:
+def open_session(
+    root: Path, environ: Mapping[str, str], *, use_sandbox: bool, at: datetime | None = None
+) -> Iterator[Session]:
     """The project in ``root``, with the account that the environment names, or with the sandbox beside it.
 
+    ``at`` stops the clock at an instant, to see what a plan would be then.
     Raises ProjectError and CredentialsError before anything is sent.
     """
     from reconciler.images import ImageCache
     from reconciler.settings import remote_from
 
     if not use_sandbox:
-        project = load(root, now=system_clock())
+        clock = _stopped(at) or system_clock
+        project = load(root, now=clock())
         remote = remote_from(environ)
         images = ImageCache.open(root / IMAGES_FILE, remote.credentials.mchid)
-        yield Session(project, remote, system_clock, images)
+        yield Session(project, remote, clock, images)
         return
     with sandbox(root / SANDBOX_FOLDER) as local:
-        project = load(root, now=local.clock())
+        clock = _stopped(at) or local.clock
+        project = load(root, now=clock())
         seed(local, project)
-        yield Session(project, local.remote, local.clock, _sandbox_images(root / SANDBOX_FOLDER, local))
+        yield Session(project, local.remote, clock, _sandbox_images(root / SANDBOX_FOLDER, local))
+
+
+def _stopped(at: datetime | None) -> Clock | None:
+    return None if at is None else lambda: at
+
+
+def instant_from(text: str) -> datetime:
+    """A time that a person typed; without an offset it is Beijing's. Raises UsageError."""
+    from reconciler.translate import BEIJING
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is no time.", remedy="Write for example 2026-12-24T00:00:00+08:00."
+        ) from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,18 @@ def _load(load: Callable[..., Key], environ: Mapping[str, str], name: str) -> Ke
         # CI systems often keep the line breaks of a secret as the two characters \\n.
         return load(text.replace("\\n", "\n"), where=name)
     variable = f"{name}_FILE"
-    path = Path(environ[variable]).expanduser()
+    named = environ[variable]
+    if "-----BEGIN" in named or "\n" in named:
+        # People swap the two variables; the key must not end up in an error message.
+        raise CredentialsError(
+            f"{variable} holds a key instead of a file's name.", remedy=f"Put the key itself into {name}."
+        )
+    try:
+        path = Path(named).expanduser()
+    except RuntimeError as error:
+        raise CredentialsError(
+            f"{variable} names {named}, whose home folder is not known.", remedy="Give the whole path."
+        ) from error
     try:
         return load(path.read_bytes(), where=f"{variable} ({path})")
     except OSError as error:

@@ -466,6 +466,58 @@ def test_a_plan_file_takes_no_waivers_beside_it(project: Project) -> None:
     assert "PLANFILE" in err
 
 
+def test_a_plan_can_be_seen_as_it_would_be_at_another_time(project: Project) -> None:
+    code, out, _ = project.run("--sandbox", "plan", "--at", "2026-12-24")
+    assert code == 0
+    assert "its begin_time 2026-12-01 00:00:00 has passed: it starts at once" in out
+    assert project.run("--sandbox", "plan", "--at", "tomorrow")[0] == 1
+    assert project.run("--sandbox", "plan", "--at", "2026-12-24", "--out", "x")[0] == 1
+
+
+def test_drift_exits_2_and_says_what_somebody_did(project: Project) -> None:
+    project.run("--sandbox", "apply", "--yes")
+    assert project.run("--sandbox", "drift") == (0, "No drift: live is as specified.\n", "")
+    project.run("sandbox", "clock", "2026-12-02")
+    with project.sandbox() as sandbox:
+        (activity,) = sandbox.activities()
+    assert project.run("sandbox", "pause", activity["activity_id"])[0] == 0
+    code, out, _ = project.run("--sandbox", "drift")
+    assert code == 2
+    assert out.startswith(f"PAUSED  spring: activity {activity['activity_id']} was paused")
+    data = json.loads(project.run("--sandbox", "drift", "--json")[1])
+    assert [each["code"] for each in data["items"]] == ["PAUSED"]
+    assert project.run("sandbox", "resume", activity["activity_id"])[0] == 0
+    assert project.run("--sandbox", "drift")[0] == 0
+
+
+def test_a_coupon_that_would_be_refused_stops_apply_before_anything_is_written(project: Project) -> None:
+    file = project.root / "stocks.json"
+    file.write_text(json.dumps([{"stock_id": "98065001", "stock_state": "STOPED"}]))
+    project.run("sandbox", "seed", str(file))
+    code, out, _ = project.run("--sandbox", "apply", "--yes")
+    assert code == 5
+    assert out.startswith("refusal COUPON_UNUSABLE spring")
+    assert "STOPED, not RUNNING" in out
+
+
+def test_merchants_can_be_rejected_by_hand_in_the_sandbox(project: Project) -> None:
+    project.run("--sandbox", "apply", "--yes")
+    assert project.run("sandbox", "reject", "1900000002")[1] == "1900000002 is rejected from now on.\n"
+    project.edit("spring", '["1900000001"]', '["1900000001", "1900000002"]')
+    assert project.run("--sandbox", "apply", "--yes")[0] == 7
+    assert project.run("sandbox", "reject", "--again", "1900000002")[0] == 0
+    assert project.run("--sandbox", "apply", "--yes")[0] == 0
+
+
+def test_a_reset_is_not_asked_for_without_a_terminal(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO())
+    code, _, err = project.run("sandbox", "reset")
+    assert code == 1
+    assert "Give --yes" in err
+
+
 # -- status and show ---------------------------------------------------------------------------------------------------
 
 

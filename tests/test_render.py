@@ -147,7 +147,7 @@ def test_colour_adds_nothing_but_colour() -> None:
 def test_refusals_come_first_and_the_summary_last() -> None:
     text = plan_text(plan_view(everything()), digest="d")
     assert text.startswith("refusal PROTECTED protected")
-    assert text.splitlines()[-1].startswith("Apply would stop at 1 refusal. Plan: 2 to create")
+    assert text.splitlines()[-1].startswith("Apply would stop at 2 refusals. Plan: 2 to create")
     assert text.index("refusal") < text.index("warning") < text.index("+ begun")
 
 
@@ -174,6 +174,13 @@ def test_every_finding_makes_a_sentence_from_its_facts(code: str) -> None:
         "managed": 3,
         "next_generation": 2,
         "waiver": "PROTECTED:spring",
+        "allowed": 1,
+        "before": 10,
+        "count": 7,
+        "keys": ["spring"],
+        "percent": 30,
+        "problems": "coupon 1 is STOPED",
+        "reason": "双十一",
     }
     text = finding_text(Finding(code, Severity.NOTE, "spring", facts))
     assert "{" not in text

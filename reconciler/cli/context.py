@@ -40,11 +40,12 @@ class Context:
         return find_root(Path(self.project) if self.project else Path.cwd())
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
-        """The project and its account, real or sandbox."""
-        from reconciler.reconcile import open_session
+    def session(self, *, at: str | None = None) -> Iterator[Session]:
+        """The project and its account, real or sandbox; ``at`` stops the clock at a time."""
+        from reconciler.reconcile import instant_from, open_session
 
-        with open_session(self.root(), os.environ, use_sandbox=self.sandbox) as session:
+        moment = None if at is None else instant_from(at)
+        with open_session(self.root(), os.environ, use_sandbox=self.sandbox, at=moment) as session:
             yield replace(session, remote=session.remote.paced(rate=self.rate, concurrency=self.concurrency))
 
     def sandbox_folder(self) -> Path:

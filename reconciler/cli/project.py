@@ -72,6 +72,7 @@ def validate(context: Context, as_json: bool) -> int:
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending, 5 when refused.")
 @click.option("--notes", is_flag=True, help="Show notes too, such as specs that have ended.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the plan to a file, for `apply FILE`.")
+@click.option("--at", metavar="TIME", help="The plan as it would be then, such as 2026-12-24T00:00:00+08:00.")
 @allow_option
 @sandbox_option
 @pass_context
@@ -81,6 +82,7 @@ def plan(
     detailed_exitcode: bool,
     notes: bool,
     out: Path | None,
+    at: str | None,
     allow: tuple[str, ...],
 ) -> int:
     """Show what apply would do.
@@ -89,7 +91,9 @@ def plan(
     """
     from reconciler import reconcile
 
-    with context.session() as session:
+    if at is not None and out is not None:
+        raise click.UsageError("A plan for another time cannot be applied: give --at or --out.")
+    with context.session(at=at) as session:
         made = _run(_plan(session, allow))
     if out is not None:
         reconcile.save_plan(made, out)
@@ -160,6 +164,31 @@ def status(context: Context, as_json: bool, everything: bool) -> int:
     else:
         click.echo(status_text(rows, found.plan), nl=False)
     return 0
+
+
+@click.command()
+@json_option
+@sandbox_option
+@pass_context
+def drift(context: Context, as_json: bool) -> int:
+    """Tell what on the account is not as specified; exits 2 if anything.
+
+    Made for a schedule: merchants edited and activities paused or terminated by hand, terms that differ, newcomers
+    that nobody manages.
+    """
+    from reconciler.plan import drifts
+    from reconciler.render.drift import drift_json, drift_text
+
+    with context.session() as session:
+        found = _run(_status(session))
+    drifted = drifts(found.plan, [live for _, live in found.live], found.desired)
+    if as_json:
+        from reconciler.render.json_ import dumps
+
+        click.echo(dumps(drift_json(drifted, found.plan)), nl=False)
+    else:
+        click.echo(drift_text(drifted), nl=False)
+    return EXIT_PENDING if drifted else 0
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,7 +98,7 @@ def serve(context: Context, port: int, options: tuple[str, ...]) -> None:
 @click.argument("to", metavar="[+3d|-2h|TIME|real]", required=False)
 @pass_context
 def clock(context: Context, to: str | None) -> None:
-    """Show its clock, or set it: +3d, -2h, +90m, a time with an offset, or `real`."""
+    """Show its clock, or set it: +3d, -2h, +90m, a time or date, or `real`."""
     from reconciler.render.values import beijing
 
     with _local(context) as local:
@@ -130,12 +131,48 @@ def seed(context: Context, file: Path | None) -> None:
 def reset(context: Context, yes: bool) -> None:
     """Forget everything: activities, stocks, images, clock, log. The keys stay."""
     if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("There is no terminal to ask on. Give --yes to reset without asking.")
         click.confirm("Forget everything that this sandbox remembers?", abort=True, err=True)
     from reconciler import reconcile
 
     with _local(context) as local:
         reconcile.reset(local, context.sandbox_folder())
     click.echo("The sandbox is empty.")
+
+
+@sandbox.command()
+@click.argument("activity_id")
+@pass_context
+def pause(context: Context, activity_id: str) -> None:
+    """Pause an activity, as somebody can on the merchant platform."""
+    with _local(context) as local:
+        local.control.pause(activity_id)
+    click.echo(f"{activity_id} is paused.")
+
+
+@sandbox.command()
+@click.argument("activity_id")
+@pass_context
+def resume(context: Context, activity_id: str) -> None:
+    """Let a paused activity go on."""
+    with _local(context) as local:
+        local.control.resume(activity_id)
+    click.echo(f"{activity_id} goes on.")
+
+
+@sandbox.command()
+@click.argument("mchid")
+@click.option("--again", is_flag=True, help="Take it back: the merchant is valid again.")
+@pass_context
+def reject(context: Context, mchid: str, again: bool) -> None:
+    """From now on, refuse to add a merchant to activities."""
+    with _local(context) as local:
+        if again:
+            local.control.declare_valid(mchid)
+        else:
+            local.control.declare_invalid(mchid)
+    click.echo(f"{mchid} is {'valid again' if again else 'rejected from now on'}.")
 
 
 @sandbox.command()

@@ -8,15 +8,20 @@ whether a plan is still the one that was reviewed.
 from reconciler.plan.coupons import Coupon, coupon_findings, stocks_named
 from reconciler.plan.decide import make_plan, with_findings
 from reconciler.plan.digest import operation_data, plan_data, plan_digest
+from reconciler.plan.drift import Drift, drifts
 from reconciler.plan.saved import FORMAT_VERSION, checksum, read_plan
 from reconciler.plan.stale import Stale, staleness
+from reconciler.plan.undo import Undo, undo_of
 
 __all__ = [
     "FORMAT_VERSION",
     "Coupon",
+    "Drift",
     "Stale",
+    "Undo",
     "checksum",
     "coupon_findings",
+    "drifts",
     "make_plan",
     "operation_data",
     "plan_data",
@@ -24,5 +29,6 @@ __all__ = [
     "read_plan",
     "staleness",
     "stocks_named",
+    "undo_of",
     "with_findings",
 ]

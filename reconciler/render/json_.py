@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from reconciler.change import Finding, Outcome, Plan, Report
+from reconciler.change import Finding, Operation, Outcome, Plan, Report
 from reconciler.errors import Problem
-from reconciler.plan import FORMAT_VERSION, checksum, operation_data, plan_data, plan_digest
+from reconciler.plan import (
+    FORMAT_VERSION,
+    Undo,
+    checksum,
+    operation_data,
+    plan_data,
+    plan_digest,
+    undo_of,
+)
 from reconciler.render.status import StatusRow
 from reconciler.render.view import finding_text
+from reconciler.render.wording import UNDO
 
 
 def plan_json(plan: Plan) -> dict[str, object]:
@@ -32,7 +41,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
                 "activity_name": change.activity_name,
                 "source": plan_data(change.source),
                 "differences": plan_data(change.differences),
-                "operations": [operation_data(step) for step in change.operations],
+                "operations": [_operation(step) for step in change.operations],
                 "clocks": plan_data(change.clocks),
                 "coverage": plan_data(change.coverage),
                 "merchants_before": change.merchants_before,
@@ -90,6 +99,16 @@ def _counts(plan: Plan) -> dict[str, int]:
     return {"managed": plan.managed, "unchanged": plan.unchanged, "unmanaged": plan.unmanaged}
 
 
+def _operation(step: Operation) -> dict[str, object]:
+    """``undo`` is for people and scripts: readers of plan files make it anew."""
+    undo = undo_of(step)
+    return {**operation_data(step), "undo": {**_fields(undo), "text": UNDO[undo.code]}}
+
+
+def _fields(undo: Undo) -> dict[str, object]:
+    return {"code": undo.code, "possible": undo.possible, "merchants": list(undo.merchants)}
+
+
 def _finding(finding: Finding) -> dict[str, object]:
     return {
         "code": finding.code,
@@ -104,7 +123,7 @@ def _finding(finding: Finding) -> dict[str, object]:
 
 def _outcome(outcome: Outcome) -> dict[str, object]:
     return {
-        "operation": operation_data(outcome.operation),
+        "operation": _operation(outcome.operation),
         "status": outcome.status.value,
         "activity_id": outcome.activity_id,
         "reason": outcome.reason,

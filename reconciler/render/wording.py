@@ -118,6 +118,14 @@ TERMINATE_REASONS: Final[dict[str, str]] = {
     "superseded": "its successor is already live",
 }
 
+UNDO: Final[dict[str, str]] = {
+    "delete_merchants": "can be undone: delete the same merchants",
+    "add_merchants": "can be undone: add the same merchants",
+    "terminate": "cannot be undone, only ended: what customers got until then stays theirs",
+    "run_again": "cannot be undone; nearest: the same terms as a new activity, with `generation` raised",
+    "nothing": "needs no undoing: a picture harms nobody",
+}
+
 CLOCKS: Final[dict[str, str]] = {
     "begins": "begins in {span} ({at}); its terms cannot be edited once it is created",
     "begun": "its begin_time {at} has passed: it starts at once, and its terms cannot be edited after that",

@@ -32,17 +32,25 @@ def beijing(unix: float) -> str:
     return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
 
 
+def _with_offset(text: str) -> str:
+    """People say ``2026-12-20`` or ``2026-12-20T10:00:00`` to a clock, and mean Beijing time."""
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return f"{text}T00:00:00+08:00"
+    return f"{text}+08:00" if re.fullmatch(r"[0-9-]{10}T[0-9:]{8}", text) else text
+
+
 def moved(text: str, *, real: datetime, offset: float) -> float:
     """The business clock's new distance from real time, in seconds, after being set to ``text``.
 
-    ``+3d``, ``-2h``, ``+90m`` move it from where it stands, a time with offset sets it, ``real`` takes it back.
+    ``+3d``, ``-2h``, ``+90m`` move it from where it stands, a time or date sets it (Beijing time where it has no
+    offset), ``real`` takes it back.
     Raises ValueError for any other text, and when the clock would leave the calendar.
     """
     step = _STEP.fullmatch(text)
     if text == "real":
         return 0.0
     if step is None:
-        return (parse(text) - real).total_seconds()
+        return (parse(_with_offset(text)) - real).total_seconds()
     seconds = int(step[2]) * _UNITS[step[3]]
     offset += seconds if step[1] == "+" else -seconds
     try:
