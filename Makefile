@@ -21,11 +21,13 @@ demo: $(INSTALLED)  ## tell the whole story against the sandbox: validate, plan,
 test: $(INSTALLED) $(CLIENTS)  ## run all tests, with the coverage gate
 	@$(PYTEST)
 
-check: $(INSTALLED) $(CLIENTS)  ## what CI runs: format, lint, types, import contracts, tests
+check: $(INSTALLED) $(CLIENTS)  ## what CI runs: format, lint, types, import contracts, workflows, tests
 	@echo "ruff format"; $(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --diff --quiet; exit 1; }
 	@echo "ruff check"; $(BIN)/ruff check --quiet
 	@echo "mypy"; $(BIN)/mypy
 	@echo "lint-imports"; $(BIN)/lint-imports --no-logo
+	@echo "zizmor"; $(BIN)/zizmor --offline --pedantic --quiet --no-progress .github/workflows
+	@echo "check-jsonschema"; $(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@echo "pytest"; $(PYTEST)
 
 fmt: $(INSTALLED)  ## format the code and mend what ruff can mend

@@ -6,6 +6,7 @@
     ├── CredentialsError         a credential is missing, unreadable, or rejected by WeChat Pay
     ├── RefusedError             the plan holds refusals that nobody waived
     ├── StaleError               a plan is not, or is no longer, the one that was reviewed
+    ├── GitHubError              GitHub cannot be reached, or does not do what it is asked
     ├── SandboxError             the embedded WeChat Pay cannot start or cannot be reached
     └── RemoteError              anything that went wrong between us and WeChat Pay
         ├── TransportError       no complete answer came: refused, timed out, broken off
@@ -92,6 +93,31 @@ class StaleError(PaygiftError):
     def __init__(self, message: str, *, details: Sequence[str] = (), remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.details = tuple(details)
+
+
+class GitHubError(PaygiftError):
+    """GitHub cannot be reached, or does not do what it is asked. ``status`` is 0 when no answer came.
+
+    ``passing`` tells that the same request may fare better in a moment, ``unsure`` that a write may have happened all
+    the same. ``retry_after_seconds`` is how long a rate limit lasts, if that is what stopped us. Never carries the
+    token.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        unsure: bool = False,
+        passing: bool = False,
+        retry_after_seconds: float | None = None,
+        remedy: str = "",
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
+        self.unsure = unsure
+        self.passing = passing
+        self.retry_after_seconds = retry_after_seconds
 
 
 class SandboxError(PaygiftError):

@@ -42,6 +42,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "show": ("reconciler.cli.project", "Show one activity: spec, live, merchants, goods."),
     "doctor": ("reconciler.cli.doctor", "Check credentials, clock, network and permissions."),
     "sandbox": ("reconciler.cli.sandbox", "WeChat Pay on this machine: serve, clock, seed, reset, log."),
+    "github": ("reconciler.cli.github", "Comments, issues and annotations on GitHub, for workflows."),
     "demo": ("reconciler.cli.demo", "Tell the whole story against the sandbox."),
 }
 """Where each command lives, and its line in --help, so that listing commands imports none of them."""

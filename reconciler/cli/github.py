@@ -1,0 +1,208 @@
+"""The commands that the workflows in .github/workflows/ call: comments, what was reviewed, drift, annotations."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.context import Context, pass_context
+
+if TYPE_CHECKING:
+    from reconciler.change import Plan
+    from reconciler.github import GitHub, Merged
+
+PathOption = click.Path(path_type=Path)
+
+
+@click.group()
+def github() -> None:
+    """Comments, issues and annotations on GitHub, for workflows.
+
+    Reads GITHUB_TOKEN, GITHUB_REPOSITORY and what else GitHub sets for a workflow's steps. See docs/github.md.
+    """
+
+
+@github.command()
+@click.option("--plan", "plan_file", type=PathOption, help="A plan file: keep the one comment that shows it.")
+@click.option("--report", "report_file", type=PathOption, help="A report as Markdown: add a comment.")
+@click.option(
+    "--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit."
+)
+@click.option("--head", metavar="SHA", help="The commit that the plan was made for. Default: the event's.")
+def comment(plan_file: Path | None, report_file: Path | None, pr: int | None, head: str | None) -> None:
+    """Write a plan or a report on its pull request.
+
+    The comment of a plan is updated in place: one per namespace and account, and only the one that the token's own
+    identity wrote. Exits 6 if the pull request has moved on.
+    """
+    from reconciler.github import keep_plan_comment, keep_report_comment
+    from reconciler.reconcile import saved_plan
+
+    if (plan_file is None) == (report_file is None):
+        raise click.UsageError("Give --plan or --report.")
+    if plan_file is not None:
+        plan = saved_plan(plan_file)
+        with _connected() as connected:
+            written = keep_plan_comment(
+                connected,
+                pr or _pull_of_event(connected),
+                plan,
+                render=_render,
+                head=head or connected.run.head,
+            )
+    else:
+        assert report_file is not None  # noqa: S101 - one of the two is given
+        markdown = _text(report_file)
+        with _connected() as connected:
+            written = keep_report_comment(connected, pr or _pull_of_run(connected), markdown)
+    click.echo(f"Comment {written.action}: {written.url}", err=True)
+
+
+def merged_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which merge, and whose plan."""
+    for option in (
+        click.option("--mchid", envvar="PAYGIFT_MCHID", help="The account. Default: PAYGIFT_MCHID."),
+        click.option("--namespace", help="Default: that of paygift.yaml."),
+        click.option(
+            "--commit", metavar="SHA", help="The commit that a merge ended in. Default: GITHUB_SHA."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@github.command("reviewed-digest")
+@merged_options
+@pass_context
+def reviewed_digest(context: Context, commit: str | None, namespace: str | None, mchid: str | None) -> None:
+    """Print the digest of the plan that was reviewed before a merge, for `apply --expect`.
+
+    It is taken from the comment on the merged pull request, if nobody but the workflow has had its hands on it. Else
+    exits 6 with the reason, and prints nothing.
+    """
+    with _connected() as connected:
+        _, digest = _reviewed(context, connected, commit, namespace, mchid)
+    click.echo(digest)
+
+
+@github.command("reviewed-plan")
+@merged_options
+@click.option("--out", type=PathOption, required=True, help="Where to write the plan file.")
+@pass_context
+def reviewed_plan(
+    context: Context, commit: str | None, namespace: str | None, mchid: str | None, out: Path
+) -> None:
+    """Fetch the plan file that was reviewed before a merge, for `apply FILE`.
+
+    The plan's workflow keeps it as an artefact. It is taken only if it has the digest that reviewed-digest finds.
+    Unlike the digest alone it also lets `apply` go on with what is left after a part was done.
+    """
+    from reconciler.github import kept_plan
+    from reconciler.reconcile import save_plan
+
+    with _connected() as connected:
+        pull, digest = _reviewed(context, connected, commit, namespace, mchid)
+        plan = kept_plan(connected, pull, digest)
+    save_plan(plan, out)
+
+
+@github.command("drift-issue")
+@click.option("--drift", "drift_file", type=PathOption, required=True, help="What `drift --json` printed.")
+def drift_issue(drift_file: Path) -> None:
+    """Open, update or close the issue that tells of drift: one per namespace and account."""
+    from reconciler.github import keep_drift_issue, read_drift
+
+    drift = read_drift(_data(drift_file))
+    with _connected() as connected:
+        written = keep_drift_issue(connected, drift)
+    click.echo(
+        f"Issue {written.action}: {written.url}" if written.url else "No drift, and no issue.", err=True
+    )
+
+
+@github.command()
+@click.option(
+    "--problems", "problems_file", type=PathOption, required=True, help="What `validate --json` printed."
+)
+@pass_context
+def annotate(context: Context, problems_file: Path) -> None:
+    """Print problems as workflow commands, so that GitHub shows them at their lines. Needs no token."""
+    from reconciler.github import annotate as annotated
+
+    for line in annotated(_data(problems_file), folder=_folder(context)):
+        click.echo(line)
+
+
+def _reviewed(
+    context: Context, connected: GitHub, commit: str | None, namespace: str | None, mchid: str | None
+) -> tuple[Merged, str]:
+    from reconciler.github import Owner, pull_of_commit
+    from reconciler.github import reviewed_digest as reviewed
+    from reconciler.reconcile import load, system_clock
+
+    if not mchid:
+        raise click.UsageError("Set PAYGIFT_MCHID, or give --mchid.")
+    now = system_clock()
+    owner = Owner(namespace or load(context.root(), now=now).namespace, mchid)
+    pull = pull_of_commit(connected, commit or connected.run.sha)
+    digest = reviewed(connected, owner, pull, now=now)
+    click.echo(f"Reviewed on pull request #{pull.number}: {digest}", err=True)
+    return pull, digest
+
+
+@contextmanager
+def _connected() -> Iterator[GitHub]:
+    from reconciler.github import GitHub, Run
+
+    with GitHub(Run.from_environment(os.environ)) as connected:
+        yield connected
+
+
+def _render(plan: Plan, max_chars: int) -> str:
+    from reconciler.render.markdown import plan_markdown
+
+    return plan_markdown(plan, max_chars=max_chars)
+
+
+def _pull_of_event(connected: GitHub) -> int:
+    if connected.run.pull is None:
+        raise click.UsageError("No pull request set this run off. Give --pr.")
+    return connected.run.pull
+
+
+def _pull_of_run(connected: GitHub) -> int:
+    from reconciler.github import pull_of_commit
+
+    return connected.run.pull or pull_of_commit(connected, connected.run.sha).number
+
+
+def _folder(context: Context) -> str:
+    """Where paygift.yaml lies in the repository: annotations name files from its root."""
+    root = context.root()
+    workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
+    resolved = root.resolve()
+    return resolved.relative_to(workspace).as_posix() if resolved.is_relative_to(workspace) else ""
+
+
+def _data(file: Path) -> Any:
+    from reconciler.errors import UsageError
+
+    try:
+        return json.loads(_text(file))
+    except ValueError as error:
+        raise UsageError(f"{file} is no JSON: {error}.") from error
+
+
+def _text(file: Path) -> str:
+    from reconciler.errors import UsageError
+
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}.") from error

@@ -1,0 +1,162 @@
+"""Our comments on a pull request: found by author and marker, written once, and kept up to date in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeVar
+
+from reconciler.change import Plan
+from reconciler.errors import GitHubError, StaleError, UsageError
+from reconciler.github.client import GitHub, Json
+from reconciler.github.marker import COMMIT, Marker, Owner, read_marker, second_line, with_second_line
+from reconciler.identity import instant
+from reconciler.plan import plan_digest
+
+MOST_CHARACTERS: Final = 65_536
+"""GitHub refuses a longer body. It counts characters, not bytes."""
+RESERVED: Final = 160
+"""Kept free for what is added to a text: the second hidden line, or a word on what was left out."""
+
+Action = Literal["created", "updated", "unchanged", "closed", "none"]
+Render = Callable[[Plan, int], str]
+"""A plan as Markdown of at most so many characters, whose first line is the marker."""
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a comment or an issue, and where it is."""
+
+    action: Action
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment whose first line is a marker of ours, or tries to look like one (``marker`` is then ``None``)."""
+
+    id: int
+    node_id: str
+    login: str
+    body: str
+    url: str
+    marker: Marker | None
+
+
+def viewer(github: GitHub) -> str:
+    """The login that our token writes as, such as ``github-actions[bot]``. Raises GitHubError.
+
+    A workflow's token may not ask ``GET /user``; this question it may ask.
+    """
+    asked = github.ask("query { viewer { login } }").get("viewer")
+    login = asked.get("login") if isinstance(asked, dict) else None
+    if not isinstance(login, str) or not login:
+        raise GitHubError("GitHub does not say whose token this is.")
+    return login
+
+
+def marked_comments(github: GitHub, pull: int) -> Iterator[Comment]:
+    """Every comment that begins like one of ours, whoever wrote it."""
+    for data in github.items(f"issues/{pull}/comments"):
+        body = str(data.get("body") or "")
+        if body.startswith("<!-- paygift "):
+            yield _comment(data, body)
+
+
+def keep_plan_comment(github: GitHub, pull: int, plan: Plan, *, render: Render, head: str = "") -> Written:
+    """Make the one comment of the plan's namespace and account on ``pull`` say what ``plan`` says.
+
+    ``head`` is the commit that the plan was made for, by default the last one of the branch. Raises StaleError if the
+    pull request has moved on or is closed: a late run must not overwrite what was reviewed.
+    """
+    pull_data = github.get(f"pulls/{pull}")
+    newest = head_sha(pull_data)
+    head = head or newest
+    if not COMMIT.fullmatch(head):
+        raise UsageError(f"{head!r} is no commit.", remedy="Give --head 40 hex digits.")
+    if pull_data.get("state") != "open":
+        raise StaleError(f"Pull request #{pull} is closed; its comment stays as it was reviewed.")
+    if newest != head:
+        raise StaleError(
+            f"The plan was made for {head[:12]}, and pull request #{pull} is at {newest[:12]} by now.",
+            remedy="The run for its newest commit writes the comment.",
+        )
+    markdown = render(plan, MOST_CHARACTERS - RESERVED)
+    owner = Owner(plan.namespace, plan.mchid)
+    marker = read_marker(markdown)
+    if marker is None or (marker.kind, marker.owner, marker.digest) != ("plan", owner, plan_digest(plan)):
+        raise GitHubError("The comment was not made for this plan: its first line is not the plan's marker.")
+    until = instant(plan.valid_until) if plan.valid_until else ""
+    body = with_second_line(markdown, {"head": head, "valid_until": until})
+    return _keep(github, pull, body, lambda each: _is(each, "plan", owner))
+
+
+def keep_report_comment(github: GitHub, pull: int, markdown: str) -> Written:
+    """Add what apply did, as Markdown that begins with a report's marker, to ``pull``.
+
+    Every run has a comment of its own: what an earlier one did must stay to be read.
+    """
+    marker = read_marker(markdown)
+    if marker is None or marker.kind != "report":
+        raise UsageError("This is no report: its first line is not a report's marker.")
+    owner = marker.owner
+    run = f"{github.run.run_id}.{github.run.run_attempt}"
+    body = with_second_line(markdown, {"run": run})
+    if len(body) > MOST_CHARACTERS:
+        raise UsageError(f"The report has {len(body):,} characters; GitHub takes {MOST_CHARACTERS:,}.")
+    return _keep(
+        github,
+        pull,
+        body,
+        lambda each: _is(each, "report", owner) and second_line(each.body).get("run") == run,
+    )
+
+
+def head_sha(pull: Json) -> str:
+    head = pull.get("head")
+    return str(head.get("sha", "")) if isinstance(head, dict) else ""
+
+
+def look_again(write: Callable[[], Result]) -> Result:
+    """What ``write`` returns, which looks before it creates: once more if nobody knows whether it has created."""
+    try:
+        return write()
+    except GitHubError as error:
+        if not error.unsure:
+            raise
+        return write()
+
+
+def _keep(github: GitHub, pull: int, body: str, ours: Callable[[Comment], bool]) -> Written:
+    login = viewer(github)
+
+    def write() -> Written:
+        found = [each for each in marked_comments(github, pull) if each.login == login and ours(each)]
+        if not found:
+            data = github.create(f"issues/{pull}/comments", {"body": body})
+            return Written("created", _url(data))
+        kept, *others = found
+        for other in others:  # a lost answer, and a list that did not show the comment yet
+            github.delete(f"issues/comments/{other.id}")
+        if kept.body == body:
+            return Written("unchanged", kept.url)
+        return Written("updated", _url(github.update(f"issues/comments/{kept.id}", {"body": body})))
+
+    return look_again(write)
+
+
+def _is(comment: Comment, kind: str, owner: Owner) -> bool:
+    return comment.marker is not None and (comment.marker.kind, comment.marker.owner) == (kind, owner)
+
+
+def _comment(data: Json, body: str) -> Comment:
+    user = data.get("user")
+    login = str(user.get("login", "")) if isinstance(user, dict) else ""
+    return Comment(
+        int(data.get("id", 0)), str(data.get("node_id", "")), login, body, _url(data), read_marker(body)
+    )
+
+
+def _url(data: dict[str, Any]) -> str:
+    return str(data.get("html_url", ""))

@@ -1,0 +1,75 @@
+"""The hidden lines at the top of a comment: whose plan it shows, and for which commit. Pure.
+
+The first line is the renderer's, the second ours:
+
+    <!-- paygift plan digest=<64 hex> namespace=<ns> mchid=<mchid> format=1.0 -->
+    <!-- paygift head=<40 hex> valid_until=<RFC 3339, UTC> -->
+
+``valid_until`` is missing where the plan has none. A report's second line names the run that wrote it. Only these two
+lines count. What looks like them further down is text that somebody wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+FORMAT: Final = "1"
+"""The first number of the formats that we read."""
+_FIRST: Final = re.compile(r"<!-- paygift (?P<kind>plan|report|drift)(?P<facts>(?: [a-z]+=[^ <>]*)*) -->")
+_SECOND: Final = re.compile(r"<!-- paygift(?P<facts>(?: [a-z_]+=[^ <>]*)+) -->")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose comment or issue it is: a namespace on one account (merchant number)."""
+
+    namespace: str
+    mchid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What the first line says. Nothing in it has been checked but its form."""
+
+    kind: str
+    owner: Owner
+    digest: str = ""
+    format: str = ""
+
+
+def read_marker(body: str) -> Marker | None:
+    """The marker in the first line, or ``None`` if that line is none."""
+    found = _FIRST.fullmatch(_line(body, 0))
+    if found is None:
+        return None
+    facts = _facts(found["facts"])
+    owner = Owner(facts.get("namespace", ""), facts.get("mchid", ""))
+    return Marker(found["kind"], owner, facts.get("digest", ""), facts.get("format", ""))
+
+
+def second_line(body: str) -> Mapping[str, str]:
+    """What the second line says; nothing if it is not one of ours."""
+    found = _SECOND.fullmatch(_line(body, 1))
+    return _facts(found["facts"]) if found else {}
+
+
+def with_second_line(body: str, facts: Mapping[str, str]) -> str:
+    """``body`` with ``facts`` below its first line; those that are empty are left out."""
+    first, _, rest = body.partition("\n")
+    said = " ".join(f"{name}={value}" for name, value in facts.items() if value)
+    return f"{first}\n<!-- paygift {said} -->\n{rest}"
+
+
+def _facts(text: str) -> dict[str, str]:
+    return dict(fact.split("=", 1) for fact in text.split())
+
+
+def _line(body: str, index: int) -> str:
+    """GitHub stores what a browser sends with carriage returns."""
+    lines = body.split("\n", index + 1)
+    return lines[index].removesuffix("\r") if index < len(lines) else ""

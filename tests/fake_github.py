@@ -1,0 +1,293 @@
+"""A small GitHub with a memory, on loopback: what `paygift github` asks of it, and no more.
+
+It keeps one repository: pull requests, comments with their authors and editors, issues, artefacts. It checks the token,
+pages lists with ``Link`` headers, gives logins as REST and GraphQL do (an app is ``name[bot]`` to itself and to REST,
+and ``name`` to GraphQL), and refuses bodies that are too long. It does not imitate: permissions, conditional requests,
+most fields, and any GraphQL but the two questions that are asked; those it tells apart by their first words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+REPOSITORY = "liangpin/campaigns"
+TOKEN = "ghs_secretsecretsecretsecretsecretsecret"
+BOT = "github-actions[bot]"
+MOST_CHARACTERS = 65_536
+START = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
+
+
+@dataclass
+class Fault:
+    """An answer given instead of the real one; with ``after``, once the real one has had its effect."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    after: bool = False
+    method: str = ""
+    path: str = ""
+    """Only to requests with this method, and with this in their path."""
+
+
+@dataclass
+class FakeGitHub:
+    """Its memory is open to tests. Every write takes a minute, so that the order of things shows in their times."""
+
+    url: str = ""
+    login: str = BOT
+    pulls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    commits: dict[str, list[int]] = field(default_factory=dict)
+    """Which pull requests GitHub names for a commit."""
+    comments: list[dict[str, Any]] = field(default_factory=list)
+    issues: dict[int, dict[str, Any]] = field(default_factory=dict)
+    artefacts: dict[int, tuple[str, bytes]] = field(default_factory=dict)
+    """Name and ZIP archive; an empty archive has expired."""
+    faults: deque[Fault] = field(default_factory=deque)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    now: datetime = START
+    next_id: int = 100
+
+    # --- what tests do by hand ---
+
+    def open_pull(self, number: int, head: str, *, base: str = "main") -> None:
+        self.pulls[number] = {
+            "number": number,
+            "state": "open",
+            "head": {"sha": head},
+            "base": {"ref": base},
+            "merged_at": None,
+            "merge_commit_sha": "f" * 40,  # GitHub's trial merge
+        }
+
+    def merge(self, number: int, commit: str, *, others: tuple[str, ...] = ()) -> None:
+        """Merge as ``commit``; a rebase makes ``others`` before it."""
+        self._tick()
+        changes = {"state": "closed", "merged_at": _text(self.now), "merge_commit_sha": commit}
+        self.pulls[number].update(changes)
+        for each in (commit, *others):
+            self.commits.setdefault(each, []).append(number)
+
+    def say(
+        self, number: int, body: str, *, login: str = "mallory", editor: str | None = None
+    ) -> dict[str, Any]:
+        """A comment by ``login``, edited afterwards by ``editor``."""
+        self._tick()
+        comment = {
+            "issue": number,
+            "id": self._new_id(),
+            "body": body,
+            "login": login,
+            "created_at": _text(self.now),
+            "editor": None,
+            "edited_at": None,
+        }
+        self.comments.append(comment)
+        if editor is not None:
+            self.edit(comment, body, editor)
+        return comment
+
+    def edit(self, comment: dict[str, Any], body: str, editor: str) -> None:
+        self._tick()
+        comment.update({"body": body, "editor": editor, "edited_at": _text(self.now)})
+
+    def writes(self) -> list[tuple[str, str]]:
+        return [each for each in self.asked if each[0] != "GET" and not each[1].endswith("/graphql")]
+
+    # --- what it answers ---
+
+    async def answer(self, request: Request) -> Response:
+        path = request.url.path
+        self.asked.append((request.method, path))
+        if path.startswith("/blob/"):
+            assert "authorization" not in request.headers
+            return Response(self.artefacts[int(path.removeprefix("/blob/"))][1])
+        if request.headers.get("authorization") != f"Bearer {TOKEN}":
+            return _problem(401, "Bad credentials")
+        fault = self.faults[0] if self.faults else None
+        if fault is None or fault.method not in ("", request.method) or fault.path not in path:
+            return await self._really(request, path)
+        self.faults.popleft()
+        if fault.after:
+            await self._really(request, path)
+        if isinstance(fault.body, str):
+            return Response(fault.body, fault.status, dict(fault.headers))
+        return JSONResponse(fault.body or {"message": "out of order"}, fault.status, dict(fault.headers))
+
+    async def _really(self, request: Request, path: str) -> Response:
+        data = json.loads(await request.body() or b"null")
+        if path == "/api/graphql":
+            return JSONResponse({"data": self._question(data)})
+        prefix = f"/api/v3/repos/{REPOSITORY}/"
+        if not path.startswith(prefix):
+            return _problem(404, "Not Found")
+        match request.method, *path.removeprefix(prefix).split("/"):
+            case "GET", "pulls", number if int(number) in self.pulls:
+                return JSONResponse(self.pulls[int(number)])
+            case "GET", "commits", commit, "pulls":
+                return self._page(request, [self.pulls[each] for each in self.commits.get(commit, [])])
+            case "GET", "issues", number, "comments":
+                found = [each for each in self.comments if each["issue"] == int(number)]
+                return self._page(request, [self._comment(each) for each in found])
+            case "POST", "issues", number, "comments":
+                return self._limited(data, lambda: self._comment(self._say(int(number), data["body"])))
+            case "PATCH", "issues", "comments", number if old := self._find(int(number)):
+                return self._limited(data, lambda: self._comment(self._edited(old, data["body"])), 200)
+            case "DELETE", "issues", "comments", number if old := self._find(int(number)):
+                self.comments.remove(old)
+                return Response(status_code=204)
+            case "GET", "actions", "artifacts":
+                wanted = request.query_params["name"]
+                return JSONResponse({"artifacts": self._artefacts(wanted)})
+            case "GET", "actions", "artifacts", number, "zip":
+                return Response(status_code=302, headers={"Location": f"{self.url}/blob/{number}?sig=secret"})
+            case "GET", "issues":
+                state = request.query_params.get("state", "open")
+                return self._page(request, [each for each in self.issues.values() if each["state"] == state])
+            case "POST", "issues":
+                return self._limited(data, lambda: self.open_issue(data["title"], data["body"]))
+            case "PATCH", "issues", number if int(number) in self.issues:
+                self.issues[int(number)].update(data)
+                return JSONResponse(self.issues[int(number)])
+        return _problem(404, "Not Found")
+
+    def open_issue(self, title: str, body: str, *, login: str | None = None) -> dict[str, Any]:
+        number = self._new_id()
+        self.issues[number] = {
+            "number": number,
+            "state": "open",
+            "title": title,
+            "body": body,
+            "user": {"login": login or self.login},
+            "html_url": f"https://github.com/{REPOSITORY}/issues/{number}",
+        }
+        return self.issues[number]
+
+    def _artefacts(self, wanted: str) -> list[dict[str, Any]]:
+        return [
+            {"id": number, "name": name, "expired": not archive}
+            for number, (name, archive) in self.artefacts.items()
+            if name == wanted
+        ]
+
+    def _question(self, data: dict[str, Any]) -> dict[str, Any]:
+        if data["query"].split()[:2] == ["query", "{"]:
+            return {"viewer": {"login": self.login}}
+        nodes = [self._find(int(node.removeprefix("IC_"))) for node in data["variables"]["ids"]]
+        return {"nodes": [each and self._marks(each) for each in nodes]}
+
+    def _marks(self, comment: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "body": comment["body"],
+            "createdAt": comment["created_at"],
+            "lastEditedAt": comment["edited_at"],
+            "author": _actor(comment["login"]),
+            "editor": _actor(comment["editor"]),
+        }
+
+    def _comment(self, comment: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "id": comment["id"],
+            "node_id": f"IC_{comment['id']}",
+            "body": comment["body"],
+            "user": {"login": comment["login"]} if comment["login"] else None,
+            "created_at": comment["created_at"],
+            "updated_at": comment["edited_at"] or comment["created_at"],
+            "html_url": f"https://github.com/{REPOSITORY}/pull/{comment['issue']}#issuecomment-{comment['id']}",
+        }
+
+    def _say(self, number: int, body: str) -> dict[str, Any]:
+        return self.say(number, body, login=self.login)
+
+    def _edited(self, comment: dict[str, Any], body: str) -> dict[str, Any]:
+        self.edit(comment, body, self.login)
+        return comment
+
+    def _limited(self, data: dict[str, Any], write: Any, status: int = 201) -> Response:
+        if len(data["body"]) > MOST_CHARACTERS:
+            return _problem(422, f"Body is too long (maximum is {MOST_CHARACTERS} characters)")
+        return JSONResponse(write(), status)
+
+    def _page(self, request: Request, found: list[dict[str, Any]]) -> Response:
+        size = min(int(request.query_params.get("per_page", "30")), 100)
+        page = int(request.query_params.get("page", "1"))
+        headers = {}
+        if page * size < len(found):
+            following = request.url.include_query_params(page=page + 1)
+            headers["Link"] = f'<{following}>; rel="next", <{request.url}>; rel="first"'
+        return JSONResponse(found[(page - 1) * size : page * size], headers=headers)
+
+    def _find(self, number: int) -> dict[str, Any] | None:
+        return next((each for each in self.comments if each["id"] == number), None)
+
+    def _tick(self) -> None:
+        self.now += timedelta(minutes=1)
+
+    def _new_id(self) -> int:
+        self.next_id += 1
+        return self.next_id
+
+
+def _actor(login: str | None) -> dict[str, str] | None:
+    if not login:
+        return None
+    kind = "Bot" if login.endswith("[bot]") else "User"
+    return {"__typename": kind, "login": login.removesuffix("[bot]")}
+
+
+def _problem(status: int, message: str) -> Response:
+    return JSONResponse({"message": message}, status)
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, app: Starlette) -> None:
+        super().__init__(
+            uvicorn.Config(app, loop="asyncio", lifespan="off", ws="none", log_config=None, access_log=False)
+        )
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.loop = asyncio.get_running_loop()
+        self.ready.set()
+
+
+@contextmanager
+def served() -> Iterator[FakeGitHub]:
+    """A GitHub that answers at ``url`` until the block ends. Its memory may be replaced meanwhile."""
+    fake = FakeGitHub()
+    # With the protocol named, asyncio turns Nagle's algorithm off; else every answer waits for 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    fake.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    methods = ["GET", "POST", "PATCH", "DELETE"]
+    server = _Server(Starlette(routes=[Route("/{path:path}", fake.answer, methods=methods)]))
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    assert server.ready.wait(10)
+    try:
+        yield fake
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
