@@ -37,6 +37,7 @@ from reconciler.github.client import TRIES, pause_asked
 from reconciler.github.drift import issue_body
 from reconciler.github.marker import read_marker, second_line, with_second_line
 from reconciler.plan import plan_digest
+from reconciler.render import markdown
 from reconciler.render.json_ import dumps, plan_json
 from tests.fake_github import BOT, MOST_CHARACTERS, REPOSITORY, START, TOKEN, FakeGitHub, Fault, served
 from tests.test_stale import LIVES, WANTED, plan
@@ -846,6 +847,14 @@ def test_a_marker_is_read_back_as_it_was_written() -> None:
     found = read_marker(marker(PLAN))
     assert found is not None
     assert (found.kind, found.owner, found.digest, found.format) == ("plan", OWNER, DIGEST, "1.0")
+
+
+def test_the_first_lines_that_plans_and_reports_are_rendered_with_are_read() -> None:
+    for kind in ("plan", "report"):
+        line = str(markdown.Marker(kind, DIGEST, OWNER.namespace, OWNER.mchid))
+        found = read_marker(f"{line}\nText")
+        assert found is not None
+        assert (found.kind, found.owner, found.digest, found.format) == (kind, OWNER, DIGEST, "1.0")
 
 
 # --- the commands -------------------------------------------------------------------------------------------

@@ -32,6 +32,9 @@ MOST_PAGES: Final = 200
 
 Json = dict[str, Any]
 
+# stamina warns of each retry. Where nobody has set up logging, Python would print that bare on stderr.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
+
 
 class GitHub:
     """The repository of one workflow run. ``clock`` gives seconds since 1970, to read a rate limit's end with."""
@@ -56,8 +59,6 @@ class GitHub:
             transport=transport,
             follow_redirects=False,
         )
-        # stamina warns of each retry. Where nobody has set up logging, Python would print that bare on stderr.
-        logging.getLogger("stamina").addHandler(logging.NullHandler())
 
     def __enter__(self) -> Self:
         return self
@@ -121,9 +122,11 @@ class GitHub:
     def ask(self, query: str, variables: Json | None = None) -> Json:
         """The data of a GraphQL query. All of ours only read."""
         body = {"query": query, "variables": variables or {}}
-        data = _object(self._answer("POST", self.run.graphql_url, body)).get("data")
+        answer = _object(self._answer("POST", self.run.graphql_url, body))
+        data = answer.get("data")
         if not isinstance(data, dict):
-            raise GitHubError("GitHub answered a question without data.")
+            why = self._quiet(answer.get("errors", ""))[:300]
+            raise GitHubError(f"GitHub answered a question without data: {why}")
         return data
 
     def _url(self, path: str) -> str:
