@@ -139,14 +139,7 @@ def save_plan(made: Plan, file: Path) -> None:
     """Write ``made`` to ``file``, whole or not at all. Raises UsageError if it cannot be written."""
     from reconciler.render.json_ import dumps, plan_json
 
-    draft = file.with_name(f"{file.name}.new")
-    try:
-        draft.write_text(dumps(plan_json(made)), encoding="utf-8")
-        draft.replace(file)
-    except OSError as error:
-        raise UsageError(
-            f"{file} cannot be written: {error.strerror}.", remedy="Name another file."
-        ) from error
+    _save(file, dumps(plan_json(made)))
 
 
 def saved_plan(file: Path) -> Plan:
@@ -162,6 +155,46 @@ def saved_plan(file: Path) -> Plan:
     except ValueError as error:
         raise StaleError(f"{file} is no plan file: {error}.", remedy="Make one with `plan --out`.") from error
     return read_plan(data)
+
+
+REPORT_KINDS = (".md", ".html", ".json")
+
+
+def check_report_file(file: Path) -> None:
+    """Raises UsageError, before anything is done, for a name that says no known format."""
+    if file.suffix not in REPORT_KINDS:
+        raise UsageError(f"{file}: a report ends in {', '.join(REPORT_KINDS)}.", remedy="Name it so.")
+
+
+def save_report(happened: Report, file: Path) -> None:
+    """Write the report in the format that the file's name says. Raises UsageError if it cannot be written."""
+    _save(file, _report_as(happened, file.suffix))
+
+
+def _report_as(happened: Report, suffix: str) -> str:
+    if suffix == ".md":
+        from reconciler.render.markdown import report_markdown
+
+        return report_markdown(happened)
+    if suffix == ".html":
+        from reconciler.render.html import report_html
+
+        return report_html(happened)
+    from reconciler.render.json_ import dumps, report_json
+
+    return dumps(report_json(happened))
+
+
+def _save(file: Path, text: str) -> None:
+    """The whole text, or the file as it was."""
+    draft = file.with_name(f"{file.name}.new")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(file)
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be written: {error.strerror}.", remedy="Name another file."
+        ) from error
 
 
 async def apply(

@@ -387,6 +387,19 @@ def test_a_plan_file_shows_itself_without_credentials(project: Project) -> None:
     assert project.run("show-plan", str(file), "--format", "json")[1] == file.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("name", "begins"), [("report.md", "<!-- paygift report"), ("report.json", "{")])
+def test_a_report_is_written_in_the_format_of_its_name(project: Project, name: str, begins: str) -> None:
+    file = project.root / name
+    assert project.run("--sandbox", "apply", "--yes", "--report", str(file))[0] == 0
+    assert file.read_text(encoding="utf-8").startswith(begins)
+
+
+def test_a_report_of_an_unknown_format_stops_before_anything_is_written(project: Project) -> None:
+    code, out, err = project.run("--sandbox", "apply", "--yes", "--report", "report.doc")
+    assert (code, out) == (1, "")
+    assert ".md, .html, .json" in err
+
+
 def test_an_edited_spec_makes_the_plan_stale(project: Project) -> None:
     file = reviewed(project)
     project.write("summer", SPEC.replace("春日回馈", "夏日回馈"))

@@ -107,6 +107,9 @@ def plan(
 @click.argument("file", metavar="[PLANFILE]", type=click.Path(path_type=Path), required=False)
 @json_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
+@click.option(
+    "--report", type=click.Path(path_type=Path), help="Write the report to a file too: .md, .html or .json."
+)
 @click.option("--expect", metavar="DIGEST", help="Go on only if the plan has this digest (64 hex digits).")
 @allow_option
 @sandbox_option
@@ -116,6 +119,7 @@ def apply(
     file: Path | None,
     as_json: bool,
     yes: bool,
+    report: Path | None,
     expect: str | None,
     allow: tuple[str, ...],
 ) -> int:
@@ -126,23 +130,29 @@ def apply(
     With PLANFILE (from `plan --out`) or --expect it goes on only if the new plan is the one that was reviewed; with
     PLANFILE also if it is what is left of it after part of it was done. Otherwise it exits 6 and writes nothing.
     """
+    from reconciler import reconcile
+
     wanted = _Wanted(file, expect, allow)
+    if report is not None:
+        reconcile.check_report_file(report)
     with context.session() as session:
-        report = _run(_apply(context, session, wanted, as_json=as_json, yes=yes))
-    if report is None:
+        happened = _run(_apply(context, session, wanted, as_json=as_json, yes=yes))
+    if happened is None:
         return 0
+    if report is not None:
+        reconcile.save_report(happened, report)
     if as_json:
         from reconciler.render.json_ import dumps, report_json
 
-        click.echo(dumps(report_json(report)), nl=False)
+        click.echo(dumps(report_json(happened)), nl=False)
     else:
         from reconciler.render.text import report_text
         from reconciler.render.view import report_view
 
         click.echo(
-            report_text(report_view(report), colour=context.colours()), nl=False, color=context.colours()
+            report_text(report_view(happened), colour=context.colours()), nl=False, color=context.colours()
         )
-    return 0 if report.complete else EXIT_PARTIAL
+    return 0 if happened.complete else EXIT_PARTIAL
 
 
 @click.command()
