@@ -37,6 +37,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "validate": ("reconciler.cli.project", "Check paygift.yaml and all specs; needs no credentials."),
     "plan": ("reconciler.cli.project", "Show what apply would do."),
     "apply": ("reconciler.cli.project", "Make the live account match the specs."),
+    "drift": ("reconciler.cli.project", "Tell what on the account is not as specified; exits 2 if anything."),
     "show-plan": ("reconciler.cli.plans", "Show a plan file; needs no credentials."),
     "status": ("reconciler.cli.project", "List live activities and how they stand to the specs."),
     "show": ("reconciler.cli.project", "Show one activity: spec, live, merchants, goods."),
