@@ -89,28 +89,38 @@ class Remote:
         return asyncio.run(work())
 
     def live(self, desired: Sequence[DesiredActivity] = ()) -> tuple[LiveActivity, ...]:
-        return self.call(lambda api: read_live(api, namespace=NAMESPACE, desired=desired, now=self.now))
+        return self.call(lambda api: self._live(api, desired))
 
     def plan(self, desired: Sequence[DesiredActivity], *, allow: Iterable[str] = ()) -> Plan:
-        policy = Policy(allow=frozenset(allow))
-        return make_plan(desired, self.live(desired), namespace=NAMESPACE, now=self.now, policy=policy)
+        return self._planned(desired, self.live(desired), allow)
 
     def apply(self, plan: Plan, *, fault: Fault | None = None) -> Report:
         """Apply without ever sleeping; ``fault`` is the network's behaviour while it lasts."""
+        self.network.fault = fault
+        try:
+            return self.call(lambda api: self._apply(api, plan))
+        finally:
+            self.network.fault = None
 
+    async def plan_and_apply(self, api: PayGiftApi, desired: Sequence[DesiredActivity]) -> Report:
+        """One run of both through a client that is open already."""
+        return await self._apply(api, self._planned(desired, await self._live(api, desired), ()))
+
+    async def _live(self, api: PayGiftApi, desired: Sequence[DesiredActivity]) -> tuple[LiveActivity, ...]:
+        return await read_live(api, namespace=NAMESPACE, desired=desired, now=self.now)
+
+    def _planned(
+        self, desired: Sequence[DesiredActivity], live: Sequence[LiveActivity], allow: Iterable[str]
+    ) -> Plan:
+        policy = Policy(allow=frozenset(allow))
+        return make_plan(desired, live, namespace=NAMESPACE, now=self.now, policy=policy)
+
+    async def _apply(self, api: PayGiftApi, plan: Plan) -> Report:
         async def note(seconds: float) -> None:
             self.pauses.append(seconds)
 
         patience = Patience(reads=self._reads, sleep=note)
-        self.network.fault = fault
-        try:
-            return self.call(
-                lambda api: apply_plan(
-                    api, plan, read_image=read_image, clock=lambda: self.now, patience=patience
-                )
-            )
-        finally:
-            self.network.fault = None
+        return await apply_plan(api, plan, read_image=read_image, clock=lambda: self.now, patience=patience)
 
     def converge(self, desired: Sequence[DesiredActivity], *, allow: Iterable[str] = ()) -> Report:
         self.seed(desired)
