@@ -13,10 +13,12 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from reconciler.apply import Patience
 from reconciler.cli import run
 from reconciler.reconcile import SANDBOX_FOLDER
 from reconciler.sandbox.server import Sandbox
@@ -52,7 +54,7 @@ class Story:
     github: FakeGitHub
     capfd: pytest.CaptureFixture[str]
     ahead: timedelta = field(default_factory=timedelta)
-    runs: int = 0
+    attempt: int = 1
 
     # --- what happens outside of workflows ---
 
@@ -184,7 +186,7 @@ class Story:
                 "GITHUB_REPOSITORY": REPOSITORY,
                 "GITHUB_API_URL": f"{self.github.url}/api/v3",
                 "GITHUB_WORKSPACE": str(self.root),
-                "GITHUB_RUN_ATTEMPT": "1",
+                "GITHUB_RUN_ATTEMPT": str(self.attempt),
                 "PAYGIFT_MCHID": keys().mchid,
             }
             for name, value in (given | environment).items():
@@ -192,7 +194,7 @@ class Story:
             return self.paygift(*arguments)
 
     def _pushed(self, commit: str) -> dict[str, str]:
-        return {"GITHUB_SHA": commit, "GITHUB_REF_NAME": "main", "GITHUB_RUN_ID": str(4711 + self.runs)}
+        return {"GITHUB_SHA": commit, "GITHUB_REF_NAME": "main", "GITHUB_RUN_ID": "4711"}
 
     def _upload(self, name: str, file: Path) -> None:
         archive = io.BytesIO()
@@ -224,6 +226,8 @@ def story(
     (made.root / "images/logo.png").write_bytes(png())
     keys().write(made.root / SANDBOX_FOLDER / "keys")
     monkeypatch.setattr("reconciler.reconcile.system_clock", made.now)
+    # As many looks as in earnest, without the pauses between them.
+    monkeypatch.setattr("reconciler.apply.run.Patience", partial(Patience, first_pause_seconds=0))
     made.clock(OPENED)
     made.checkout(SPRING)
     made.push()
@@ -269,3 +273,237 @@ def test_what_was_reviewed_is_applied_and_reported(story: Story) -> None:
     assert code == 0
     assert told.err == "No drift, and no issue.\n"
     assert story.github.issues == {}
+
+
+def test_mistakes_are_shown_at_their_lines_and_nothing_is_planned(story: Story) -> None:
+    story.checkout(("spring", SPEC.replace("SINGLE_COUPON", "SINGLE")))
+    (shown,) = story.validate()
+    assert shown.startswith("::error file=activities/spring.yaml,line=10,col=")
+    assert "award_send_rule.send_content" in shown
+    assert story.github.comments == []
+
+
+def test_the_issue_for_drift_is_opened_and_closed_again(story: Story) -> None:
+    story.by_hand(SPRING)
+    story.clock(BEGUN)
+    with story.sandbox() as sandbox:
+        (activity,) = sandbox.activities()
+        sandbox.pause(activity["activity_id"])
+    code, told = story.drift()
+    assert code == 2
+    assert told.err.startswith("Issue created: ")
+    (issue,) = story.github.issues.values()
+    assert f"    spring {activity['activity_id']} PAUSED: " in issue["body"]
+    with story.sandbox() as sandbox:
+        sandbox.resume(activity["activity_id"])
+    code, told = story.drift()
+    assert code == 0
+    assert told.err.startswith("Issue closed: ")
+
+
+# --- the base moved -----------------------------------------------------------------------------------------
+
+
+def test_another_merge_that_was_not_applied_is_not_applied_along_with_ours(story: Story) -> None:
+    story.plan()
+    story.merge(commit=OTHER_MERGE)
+    story.merge()
+    story.checkout(SPRING, SUMMER)  # what somebody else has merged meanwhile, and no run has applied
+    assert story.reviewed().code == 0
+    applied = story.apply()
+    assert (applied.code, applied.out) == (6, "")
+    assert "! summer: create liangpin_summer_g1_" in applied.err
+    assert "appeared" in applied.err
+    assert "Nothing was written." in applied.err
+    assert story.effects() == []
+
+
+def test_another_merge_that_changes_our_spec_makes_our_plan_stale(story: Story) -> None:
+    story.plan()
+    story.merge()
+    story.checkout(TWO_MERCHANTS)
+    assert story.reviewed().code == 0
+    applied = story.apply()
+    assert applied.code == 6
+    assert "! spring: add 1 merchant (1900000002): appeared" in applied.err
+    assert story.effects() == []
+
+
+def test_another_merge_that_was_applied_before_ours_does_no_harm(story: Story) -> None:
+    story.plan()
+    story.push(OTHER_PULL, OTHER_HEAD)
+    story.checkout(SUMMER)
+    story.plan(OTHER_PULL)
+    story.merge(OTHER_PULL, OTHER_MERGE)
+    assert story.reviewed(OTHER_MERGE).code == 0
+    assert story.apply().code == 0
+    story.merge()
+    story.checkout(SPRING, SUMMER)
+    assert story.reviewed().code == 0
+    assert story.apply().code == 0
+    assert story.effects() == ["created", "created"]
+
+
+# --- live changed between -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def running(story: Story) -> Story:
+    """The activity is there and has begun; a pull request adds a merchant to it, and is merged."""
+    story.by_hand(SPRING)
+    story.clock(BEGUN)
+    story.checkout(TWO_MERCHANTS)
+    assert story.plan().code == 0
+    story.merge()
+    assert story.reviewed().code == 0
+    return story
+
+
+def test_the_merchant_that_was_reviewed_is_added(running: Story) -> None:
+    assert running.apply().code == 0
+    assert running.effects() == ["created", "merchants added"]
+
+
+def test_a_merchant_that_was_added_by_hand_makes_the_plan_stale(running: Story) -> None:
+    running.by_hand(("spring", SPEC.replace('["1900000001"]', '["1900000001", "1900000003"]')))
+    running.checkout(TWO_MERCHANTS)
+    before = running.effects()
+    applied = running.apply()
+    assert applied.code == 6
+    assert "! spring: delete 1 merchant (1900000003): appeared" in applied.err
+    assert running.effects() == before
+
+
+def test_an_activity_that_was_paused_meanwhile_makes_the_plan_stale(running: Story) -> None:
+    with running.sandbox() as sandbox:
+        sandbox.pause(sandbox.activities()[0]["activity_id"])
+    applied = running.apply()
+    assert applied.code == 6
+    assert "! spring: add 1 merchant (1900000002): its activity has changed since the review" in applied.err
+    assert running.effects() == ["created"]
+
+
+# --- what was reviewed cannot be trusted --------------------------------------------------------------------
+
+
+def stopped(story: Story, reason: str) -> None:
+    """Both ways to what was reviewed say why not, and leave nothing that could be applied."""
+    for refused in (story.digest(), story.reviewed()):
+        assert (refused.code, refused.out) == (6, "")
+        assert reason in refused.err
+    assert not Path(story.file("plan.json")).exists()
+    assert story.apply().code != 0
+    assert story.effects() == []
+
+
+def test_a_comment_that_somebody_edited_stops_everything(story: Story) -> None:
+    story.plan()
+    (comment,) = story.github.comments
+    story.github.edit(comment, comment["body"].replace("spring", "harmless"), "mallory")
+    story.merge()
+    stopped(story, "was edited by mallory")
+
+
+def test_a_forged_comment_is_not_taken_for_ours(story: Story) -> None:
+    story.plan()
+    body = story.github.comments.pop()["body"]
+    story.github.say(PULL, body, login="mallory")
+    story.merge()
+    stopped(story, f"{BOT} wrote no plan of liangpin on {keys().mchid}")
+
+
+def test_a_forged_comment_beside_ours_changes_nothing(story: Story) -> None:
+    story.plan()
+    (shown,) = story.bodies("plan")
+    digest = story.paygift("--sandbox", "plan", "--json")
+    honest = json.loads(digest.out)["digest"]
+    story.github.say(PULL, shown.replace(honest, "0" * 64), login="mallory")
+    story.merge()
+    assert story.digest().out == f"{honest}\n"
+    assert story.reviewed().code == 0
+    assert story.apply().code == 0
+    assert story.effects() == ["created"]
+
+
+def test_a_merge_before_the_newest_plan_stops_everything(story: Story) -> None:
+    story.plan()
+    story.push(head=NEWER_HEAD)
+    story.merge()
+    stopped(story, f"was made for {HEAD[:12]}; merged was {NEWER_HEAD[:12]}")
+
+
+def test_a_push_without_pull_request_stops_everything(story: Story) -> None:
+    story.plan()
+    stopped(story, f"No pull request was merged as {MERGE[:12]}")
+
+
+# --- the plan expired ---------------------------------------------------------------------------------------
+
+
+def test_a_plan_that_was_merged_too_late_stops_everything(story: Story) -> None:
+    story.plan()
+    story.clock(BEGUN)
+    story.merge()
+    stopped(story, "was valid until 2026-11-30T16:00:00Z")
+
+
+def test_a_plan_that_was_approved_too_late_is_not_applied(story: Story) -> None:
+    story.plan()
+    story.merge()
+    assert story.reviewed().code == 0
+    story.clock(BEGUN)
+    applied = story.apply()
+    assert applied.code == 6
+    assert "! it was valid until 2026-12-01 00:00:00 Beijing time" in applied.err
+    assert story.effects() == []
+
+
+# --- apply died half way ------------------------------------------------------------------------------------
+
+
+def test_an_apply_that_died_half_way_is_run_again_and_does_the_rest(story: Story) -> None:
+    autumn = ("autumn", SPEC.replace("春日回馈", "秋日回馈"))
+    story.checkout(SPRING, SUMMER, autumn)
+    story.plan()
+    story.merge()
+    assert story.reviewed().code == 0
+    with story.sandbox() as sandbox:
+        sandbox.add_fault({"kind": "drop_after", "route": "create"})  # it was done, and nobody heard of it
+        sandbox.add_fault({"kind": "error_before", "route": "create", "skip": 2, "count": 0})
+    assert story.apply().code == 7
+    assert story.effects() == ["created"] * 2
+    assert story.report().code == 0
+
+    with story.sandbox() as sandbox:
+        sandbox.clear_faults()
+    story.attempt = 2
+    assert story.reviewed().code == 0
+    applied = story.apply()
+    assert applied.code == 0, applied.err
+    assert story.report().code == 0
+    assert story.effects() == ["created"] * 3
+    with story.sandbox() as sandbox:
+        assert len({each["out_request_no"] for each in sandbox.activities()}) == 3
+    first, second = story.bodies("report")
+    assert "#### Left to do" in first
+    assert "#### Left to do" not in second
+    assert story.paygift("--sandbox", "plan", "--detailed-exitcode").code == 0
+
+
+# --- the plan is too big for a comment ----------------------------------------------------------------------
+
+
+def test_a_plan_that_is_too_big_for_a_comment_is_cut_with_a_word_on_it_and_applied(story: Story) -> None:
+    story.checkout(*((f"spring-{number:03}", SPEC) for number in range(100)))
+    story.plan()
+    (shown,) = story.bodies("plan")
+    assert len(shown) <= 65_536
+    marker, head, *rest = shown.splitlines()
+    assert marker.startswith("<!-- paygift plan digest=")
+    assert head.startswith("<!-- paygift head=")
+    assert "Shortened to fit into" in "\n".join(rest[:8])
+    assert "100 to create" in shown
+    story.merge()
+    assert story.reviewed().code == 0
+    assert story.apply().code == 0
+    assert story.effects() == ["created"] * 100
