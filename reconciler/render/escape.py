@@ -25,13 +25,14 @@ _LONG_RUN: Final = re.compile("`{10,}")
 
 _SPAN: Final = re.compile("(`[^`]+`)")
 _PLAIN: Final = re.compile(r"""(?:[^\x00-\x7f]|[0-9A-Za-z.,;:!?'"%()+=/-])+""")
-_LINKED: Final = re.compile(
-    r"[0-9a-f]{7}|[a-z]-\d|//|\bwww\.|:(?!\d+:)[\w+-]+:|:(?:100|1234):", re.IGNORECASE
-)
+_LINKED: Final = re.compile(r"[0-9a-f]{7}|[a-z]-\d|//|www\.|:[a-z+-]|:(?:100|1234)\b", re.IGNORECASE)
 """What GitHub makes links and pictures of: commits, tickets, addresses, emoji. Names need an ``@``, numbers a ``#``,
 which are not plain."""
 
 _WRAPPED: Final = re.compile(r"""(?P<before>[('"]*)(?P<core>.*?)(?P<after>[).,;:!?'"]*)""", re.DOTALL)
+_TOUCHING: Final = re.compile("`\n`")
+"""Where one code span ends and another begins: backticks must not run together."""
+
 _STARTS_A_BLOCK: Final = re.compile(r"[-+=]|\d+[.)]")
 
 
@@ -77,12 +78,16 @@ def prose_in_tags(text: str) -> str:
 
 
 def _prose(text: str, as_code: Callable[[str], str]) -> str:
-    parts = _SPAN.split(visible(text))
-    dressed = (
+    if not text.strip():
+        return (
+            as_code(text) if text else ""
+        )  # nothing at all after a dash would make a heading of the line above
+    parts = _SPAN.split(visible(text).strip())
+    dressed = [
         as_code(part[1:-1]) if index % 2 else _words(part, as_code, first=index == 0)
         for index, part in enumerate(parts)
-    )
-    return "".join(dressed)
+    ]
+    return _TOUCHING.sub("` `", "\n".join(part for part in dressed if part)).replace("\n", "")
 
 
 def _words(text: str, as_code: Callable[[str], str], *, first: bool) -> str:

@@ -1,5 +1,5 @@
-"""A headless Chromium, driven over chromedriver's HTTP interface (W3C WebDriver, and Chrome's own commands for media and
-screen size). Nothing is installed for it: what is found on the machine is used.
+"""A headless Chromium, driven over chromedriver's HTTP interface: W3C WebDriver, and Chrome's own commands for media
+and screen size. Nothing is installed for it: what is found on the machine is used.
 """
 
 from __future__ import annotations

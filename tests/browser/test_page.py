@@ -1,0 +1,175 @@
+"""The page as people use it: in a real browser, wide and narrow, light and dark, with mouse and keyboard.
+
+``PAYGIFT_SCREENSHOTS=FOLDER pytest tests/browser`` keeps the pictures, to be looked at.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from reconciler.render.html import plan_html, report_html
+from tests.browser.webdriver import INSTALL, Browser, browse, installed
+from tests.test_html import account
+from tests.test_markdown import hostile_plan
+from tests.test_render import everything, everything_happened
+
+pytestmark = [
+    pytest.mark.skipif(installed() is None, reason=INSTALL),
+    pytest.mark.xdist_group("browser"),
+]
+SEARCH: Final = "input[type=search]"
+SHOWN: Final = """
+  return [...document.querySelectorAll(arguments[0])]
+    .filter((each) => each.checkVisibility())
+    .map((each) => each.dataset.key)
+"""
+WIDE, NARROW = 1280, 390
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browse(tmp_path_factory.mktemp("browser")) as found:
+        yield found
+
+
+@pytest.fixture
+def plan(browser: Browser, tmp_path: Path) -> Browser:
+    """A browser that shows the plan with everything in it."""
+    return show(browser, tmp_path, plan_html(everything(), account()))
+
+
+def show(browser: Browser, folder: Path, html: str, fragment: str = "") -> Browser:
+    file = folder / "page.html"
+    file.write_text(html, encoding="utf-8")
+    browser.show_as(width=WIDE)
+    browser.open("about:blank")  # else a new fragment alone would not load the page anew
+    browser.open(file.as_uri() + fragment)
+    return browser
+
+
+def changes(browser: Browser) -> list[str]:
+    return list(browser.run(SHOWN, ".change"))
+
+
+def rows(browser: Browser) -> list[str]:
+    return list(browser.run(SHOWN, ".timeline li"))
+
+
+def counted(browser: Browser) -> str:
+    return str(browser.run("return document.querySelector('output').value"))
+
+
+def test_filters_and_searches_change_what_is_shown(plan: Browser) -> None:
+    assert len(changes(plan)) == 8
+    assert counted(plan) == "8 changes"
+
+    plan.click("label:has([value=replace])")
+    assert changes(plan) == ["gap", "replaced"]
+    assert rows(plan) == ["gap", "gap", "replaced", "replaced"]
+    assert counted(plan) == "2 of 8 changes"
+
+    plan.click("label:has([value=unchanged])")
+    assert changes(plan) == []
+    assert rows(plan) == ["", "winter-tea", "winter-tea"]
+
+    plan.click("label:has([value=''])")
+    plan.type(SEARCH, "离场")
+    assert changes(plan) == rows(plan) == ["gone"]
+    plan.type(SEARCH, " no such thing")
+    assert plan.run("return document.querySelector('.nothing').checkVisibility()")
+    plan.type(SEARCH, "\ue00c")  # Escape
+    assert len(changes(plan)) == 8
+    assert plan.complaints() == []
+
+
+def test_a_merchant_is_found_in_the_fold_that_holds_it(plan: Browser) -> None:
+    folded = "return document.querySelector('#change-create .ids').checkVisibility()"
+    assert plan.run(folded) is False
+    plan.type(SEARCH, "1600001200")
+    assert changes(plan) == rows(plan) == ["create"]
+    assert plan.run(folded) is True
+
+
+def test_what_was_refused_or_ends_is_never_filtered_away(plan: Browser) -> None:
+    cards = "return [...document.querySelectorAll('.card')].every((each) => each.checkVisibility())"
+    plan.click("label:has([value=create])")
+    plan.type(SEARCH, "no such thing")
+    assert plan.run(cards) is True
+
+
+def test_the_address_keeps_the_filter(browser: Browser, tmp_path: Path) -> None:
+    html = plan_html(everything(), account())
+    show(browser, tmp_path, html, "#kind=terminate&q=gone")
+    assert changes(browser) == ["gone"]
+    browser.click("label:has([value=''])")
+    assert browser.run("return location.hash") == "#q=gone"
+    show(browser, tmp_path, html, "#change-gap")
+    assert len(changes(browser)) == 8
+
+
+def test_it_works_without_a_mouse(plan: Browser) -> None:
+    plan.press("/")
+    plan.press("winter")
+    assert rows(plan) == ["winter-tea", "winter-tea"]
+    plan.press("\ue00c\ue004")  # Escape, Tab: on to the first kind
+    plan.press("\ue014")  # right: the next one
+    assert changes(plan) == ["gone", "protected"]
+    outline = "return getComputedStyle(document.querySelector(':checked + span')).outlineStyle"
+    assert plan.run(outline) == "solid"
+
+
+def test_a_link_in_the_timeline_opens_its_change(plan: Browser) -> None:
+    plan.run("document.querySelector('#change-merchants details').open = false")
+    plan.click(".timeline a[href='#change-merchants']")
+    assert plan.run("return document.querySelector('#change-merchants details').open") is True
+
+
+def test_paper_shows_every_fold(plan: Browser) -> None:
+    plan.run("document.querySelectorAll('details').forEach((each) => { each.open = false; })")
+    plan.run("dispatchEvent(new Event('beforeprint'))")
+    plan.show_as(width=WIDE, media="print")
+    assert plan.run("return document.querySelectorAll('details:not([open])').length") == 0
+    assert plan.run("return document.querySelector('.tools').checkVisibility()") is False
+    plan.run("dispatchEvent(new Event('afterprint'))")
+    assert plan.run("return document.querySelectorAll('details[open]').length") == 0
+
+
+def test_no_script_of_anybody_else_runs(browser: Browser, tmp_path: Path) -> None:
+    evil = "</title></script><script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
+    show(browser, tmp_path, plan_html(hostile_plan(evil), title=evil))
+    assert browser.run("return document.title") != "owned"
+    assert browser.complaints() == []
+    browser.run("""
+      const script = document.createElement('script'); script.textContent = "document.title = 'owned'";
+      document.body.append(script);
+      document.body.setAttribute('onclick', "document.title = 'owned'"); document.body.click();
+    """)
+    assert browser.run("return document.title") != "owned"
+    assert any("Content Security Policy" in each for each in browser.complaints())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+@pytest.mark.parametrize("name", ["plan", "report"])
+def test_it_can_be_read_on_every_screen(
+    browser: Browser, tmp_path: Path, name: str, width: int, scheme: str
+) -> None:
+    html = plan_html(everything(), account()) if name == "plan" else report_html(everything_happened())
+    show(browser, tmp_path, html).show_as(width=width, scheme=scheme)
+    assert browser.run("return document.documentElement.scrollWidth") == width
+    assert (
+        browser.run("return getComputedStyle(document.body).backgroundColor")
+        == {
+            "light": "rgb(255, 255, 255)",
+            "dark": "rgb(13, 17, 23)",
+        }[scheme]
+    )
+    folder = Path(os.environ.get("PAYGIFT_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    assert browser.screenshot(folder / f"{name}-{width}-{scheme}.png") > 50_000
+    assert browser.complaints() == []
