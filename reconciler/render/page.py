@@ -166,7 +166,7 @@ footer { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid var(--line
   .timeline .track { border-left: 0; }
   .timeline .grid { width: 100%; }
   .axis .minor { display: none; }
-  .counts { grid-template-columns: repeat(4, 1fr); }
+  .counts { grid-template-columns: repeat(4, minmax(0, 1fr)); }
   .counts li { padding: .375rem .5rem; font-size: .8125rem; line-height: 1.3; overflow-wrap: normal; }
   .counts b { font-size: 1.25rem; }
 }

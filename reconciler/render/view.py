@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cached_property
 from itertools import chain
 from typing import Final
 
@@ -62,7 +63,7 @@ class Line:
     items: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: they leave no place for what is worked out later
 class Block:
     """Everything about one activity. ``symbol`` is one of SYMBOLS, ``headline`` what a reader must know who reads no
     further.
@@ -72,9 +73,20 @@ class Block:
     key: str
     activity_name: str
     source: str
-    lines: tuple[Line, ...]
     kind: ChangeKind
     headline: str
+    change: ActivityChange
+    now: datetime
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """Worked out when they are asked for: of a long plan, a comment shows few."""
+        return (
+            *_difference_lines(self.change),
+            *_merchant_lines(self.change),
+            *(line for step in self.change.operations for line in _operation_lines(step, self.change)),
+            *_time_lines(self.change, self.now),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +176,10 @@ def _block(change: ActivityChange, now: datetime) -> Block:
         key=change.key,
         activity_name=change.activity_name,
         source=str(change.source) if change.source else "(its spec is gone)",
-        lines=(
-            *_difference_lines(change),
-            *_merchant_lines(change),
-            *(line for step in change.operations for line in _operation_lines(step, change)),
-            *_time_lines(change, now),
-        ),
         kind=change.kind,
         headline=_headline(change, now),
+        change=change,
+        now=now,
     )
 
 
