@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from html import escape
 from typing import Final
 
@@ -74,37 +75,37 @@ def prose(text: str) -> str:
 
 def prose_in_tags(text: str) -> str:
     """A sentence inside an HTML block of Markdown, where Markdown means nothing but links are still made."""
-    return _prose(text, lambda word: f"<code>{escape(_tame(word))}</code>")
+    return _prose(text, _code_tag)
+
+
+def _code_tag(text: str) -> str:
+    return f"<code>{escape(_tame(text))}</code>"
 
 
 def _prose(text: str, as_code: Callable[[str], str]) -> str:
-    if not text.strip():
-        return (
-            as_code(text) if text else ""
-        )  # nothing at all after a dash would make a heading of the line above
+    if not text.strip():  # nothing at all after a dash would make a heading of the line above
+        return as_code(text) if text else ""
     parts = _SPAN.split(visible(text).strip())
     dressed = [
-        as_code(part[1:-1]) if index % 2 else _words(part, as_code, first=index == 0)
-        for index, part in enumerate(parts)
+        as_code(part[1:-1]) if index % 2 else _words(part, as_code) for index, part in enumerate(parts)
     ]
-    return _TOUCHING.sub("` `", "\n".join(part for part in dressed if part)).replace("\n", "")
+    sentence = _TOUCHING.sub("` `", "\n".join(part for part in dressed if part)).replace("\n", "")
+    starts = _STARTS_A_BLOCK.match(sentence)
+    if starts is None:
+        return sentence
+    last = starts.end() - 1
+    return f"{sentence[:last]}&#{ord(sentence[last])};{sentence[last + 1 :]}"
 
 
-def _words(text: str, as_code: Callable[[str], str], *, first: bool) -> str:
-    words = text.split(" ")
-    return " ".join(
-        _word(word, as_code, first=first and index == 0) if word else "" for index, word in enumerate(words)
-    )
+def _words(text: str, as_code: Callable[[str], str]) -> str:
+    return " ".join(_word(word, as_code) for word in text.split(" "))
 
 
-def _word(word: str, as_code: Callable[[str], str], *, first: bool) -> str:
-    if _PLAIN.fullmatch(word) and not _LINKED.search(word):
-        starts = _STARTS_A_BLOCK.match(word) if first else None
-        return (
-            f"{word[: starts.end() - 1]}&#{ord(word[starts.end() - 1])};{word[starts.end() :]}"
-            if starts
-            else word
-        )
+@lru_cache(maxsize=4096)
+def _word(word: str, as_code: Callable[[str], str]) -> str:
+    """Sentences of a plan have most of their words in common, so that few have to be looked at twice."""
+    if not word or (_PLAIN.fullmatch(word) and not _LINKED.search(word)):
+        return word
     found = _WRAPPED.fullmatch(word)
     if found is None or not found["core"]:
         return as_code(word)
