@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # The clients from npm that tests/interop runs. A plain `pytest` installs them itself.
 CLIENTS := build/interop/.installed
 # The whole suite, with the coverage gate of pyproject.toml. A plain `pytest` runs without the gate.
-PYTEST := $(BIN)/python -m pytest --cov
+PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fmt bench lock clean
@@ -19,7 +19,8 @@ demo: $(INSTALLED)  ## tell the whole story against the sandbox: validate, plan,
 	@$(BIN)/paygift demo
 
 test: $(INSTALLED) $(CLIENTS)  ## run all tests, with the coverage gate
-	@$(PYTEST)
+	@$(PYTEST) -m heavy
+	@$(PYTEST) -m 'not heavy' --cov
 
 check: $(INSTALLED) $(CLIENTS)  ## what CI runs: format, lint, types, import contracts, workflows, tests
 	@echo "ruff format"; $(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --diff --quiet; exit 1; }
@@ -28,7 +29,7 @@ check: $(INSTALLED) $(CLIENTS)  ## what CI runs: format, lint, types, import con
 	@echo "lint-imports"; $(BIN)/lint-imports --no-logo
 	@echo "zizmor"; $(BIN)/zizmor --offline --pedantic --quiet --no-progress .github/workflows
 	@echo "check-jsonschema"; $(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	@echo "pytest"; $(PYTEST)
+	@echo "pytest"; $(PYTEST) -m heavy && $(PYTEST) -m 'not heavy' --cov
 
 fmt: $(INSTALLED)  ## format the code and mend what ruff can mend
 	@$(BIN)/ruff format

@@ -17,6 +17,7 @@ from reconciler.change import Outcome, Plan, Report
 from reconciler.live import read_live
 from reconciler.plan import make_plan
 from reconciler.policy import Policy
+from reconciler.sandbox.memory import Step
 from reconciler.sandbox.options import DEFAULTS, Options
 from reconciler.sandbox.world import World
 from reconciler.seed import stocks_for
@@ -57,6 +58,12 @@ class Remote:
         self.network = Network(self.world)
         self.pauses: list[float] = []
         self._reads = reads
+
+    def copy(self) -> Remote:
+        """An account that looks the same, with a history of its own. Made in a moment, as nothing is sent."""
+        twin = Remote(options=self.world.options, reads=self._reads)
+        twin.world.commit(Step(None, tuple(self.world.store.entities())))
+        return twin
 
     @property
     def now(self) -> datetime:

@@ -19,10 +19,12 @@ from pathlib import Path
 import pytest
 
 from reconciler.apply import Patience
+from reconciler.apply import Patience
 from reconciler.cli import run
+from reconciler.github.marker import read_marker
 from reconciler.reconcile import SANDBOX_FOLDER
 from reconciler.sandbox.server import Sandbox
-from tests.fake_github import BOT, REPOSITORY, TOKEN, FakeGitHub, served
+from tests.fake_github import BOT, MOST_CHARACTERS, REPOSITORY, TOKEN, FakeGitHub, served
 from tests.pictures import png
 from tests.signed import keys
 from tests.test_cli import SPEC
@@ -226,6 +228,7 @@ def story(
     (made.root / "images/logo.png").write_bytes(png())
     keys().write(made.root / SANDBOX_FOLDER / "keys")
     monkeypatch.setattr("reconciler.reconcile.system_clock", made.now)
+    monkeypatch.setattr("reconciler.apply.run.Patience", lambda: Patience(first_pause_seconds=0))
     # As many looks as in earnest, without the pauses between them.
     monkeypatch.setattr("reconciler.apply.run.Patience", partial(Patience, first_pause_seconds=0))
     made.clock(OPENED)
@@ -497,13 +500,15 @@ def test_a_plan_that_is_too_big_for_a_comment_is_cut_with_a_word_on_it_and_appli
     story.checkout(*((f"spring-{number:03}", SPEC) for number in range(100)))
     story.plan()
     (shown,) = story.bodies("plan")
-    assert len(shown) <= 65_536
-    marker, head, *rest = shown.splitlines()
-    assert marker.startswith("<!-- paygift plan digest=")
-    assert head.startswith("<!-- paygift head=")
-    assert "Shortened to fit into" in "\n".join(rest[:8])
-    assert "100 to create" in shown
+    assert 30_000 < len(shown) <= MOST_CHARACTERS
+    marker = read_marker(shown)
+    assert marker is not None
+    top = shown[: shown.index("#### ")]
+    assert "> **Shortened to fit into " in top
+    assert "Plan: 100 to create" in top
     story.merge()
+    assert story.digest().out == f"{marker.digest}\n"
     assert story.reviewed().code == 0
     assert story.apply().code == 0
     assert story.effects() == ["created"] * 100
+    assert story.report().code == 0
