@@ -19,7 +19,6 @@ from pathlib import Path
 import pytest
 
 from reconciler.apply import Patience
-from reconciler.apply import Patience
 from reconciler.cli import run
 from reconciler.github.marker import read_marker
 from reconciler.reconcile import SANDBOX_FOLDER

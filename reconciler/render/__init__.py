@@ -1,2 +1,2 @@
 """Plans and reports for people and programs. ``view`` decides what is said, ``wording`` holds the sentences, and
-``text`` and ``json_`` dress the same view, each escaping in one place."""
+``text``, ``markdown``, ``html`` and ``json_`` dress the same view, each escaping in one place."""
