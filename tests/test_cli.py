@@ -351,6 +351,7 @@ class Terminal(StringIO):
 def test_a_bar_appears_on_a_terminal_for_what_takes_long(
     monkeypatch: pytest.MonkeyPatch, stream: type[StringIO], patience: float, shown: bool
 ) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # on a dumb terminal rich draws nothing
     stderr = stream()
     monkeypatch.setattr("sys.stderr", stderr)
     monkeypatch.setattr("reconciler.cli.context.PATIENCE_SECONDS", patience)

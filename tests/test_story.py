@@ -227,7 +227,6 @@ def story(
     (made.root / "images/logo.png").write_bytes(png())
     keys().write(made.root / SANDBOX_FOLDER / "keys")
     monkeypatch.setattr("reconciler.reconcile.system_clock", made.now)
-    monkeypatch.setattr("reconciler.apply.run.Patience", lambda: Patience(first_pause_seconds=0))
     # As many looks as in earnest, without the pauses between them.
     monkeypatch.setattr("reconciler.apply.run.Patience", partial(Patience, first_pause_seconds=0))
     made.clock(OPENED)
@@ -502,6 +501,7 @@ def test_a_plan_that_is_too_big_for_a_comment_is_cut_with_a_word_on_it_and_appli
     assert 30_000 < len(shown) <= MOST_CHARACTERS
     marker = read_marker(shown)
     assert marker is not None
+    assert marker.kind == "plan"
     top = shown[: shown.index("#### ")]
     assert "> **Shortened to fit into " in top
     assert "Plan: 100 to create" in top
