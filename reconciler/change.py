@@ -7,7 +7,7 @@ that it keeps its type in a file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +17,13 @@ from reconciler.activity import Source, Terms
 
 MERCHANTS_PER_CALL: Final = 500
 """A create, an add and a delete each take 1 to 500 mchids (API §1.1, §1.6)."""
+
+
+def in_calls(mchids: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """``mchids``, sorted, in as many parts as calls are needed for them."""
+    ordered = sorted(mchids)
+    for start in range(0, len(ordered), MERCHANTS_PER_CALL):
+        yield tuple(ordered[start : start + MERCHANTS_PER_CALL])
 
 
 class Severity(StrEnum):

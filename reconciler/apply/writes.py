@@ -8,7 +8,7 @@ identical body and number, and only after a read has shown that it did not happe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,6 @@ from typing import Final, TypeVar
 
 from reconciler.activity import CREATE_FAILED, LiveActivity
 from reconciler.change import (
-    MERCHANTS_PER_CALL,
     ActivityChange,
     ActivityOperation,
     AddMerchants,
@@ -27,6 +26,7 @@ from reconciler.change import (
     Precondition,
     Rejection,
     TerminateActivity,
+    in_calls,
 )
 from reconciler.errors import (
     ApiError,
@@ -164,11 +164,11 @@ class Writer:
         activity_id, first = run.created_id, frozenset(operation.merchants)
         present = await self._merchants_once(activity_id, first.issubset)
         rejections: list[Rejection] = []
-        for chunk in _chunks(first - present):
+        for chunk in in_calls(first - present):
             changed = await self._add(activity_id, chunk, present)
             present = changed.merchants
             rejections += changed.rejections
-        for chunk in _chunks(present - run.wanted_merchants(operation)):
+        for chunk in in_calls(present - run.wanted_merchants(operation)):
             present = (await self._delete(activity_id, chunk, present)).merchants
         run.merchants = present
         return _Changed(present, tuple(rejections))
@@ -383,9 +383,3 @@ def _outcome(
         request_id=request_id,
         rejections=tuple(Rejection(mchid, reasons.get(mchid) or unexplained) for mchid in sorted(left)),
     )
-
-
-def _chunks(mchids: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    ordered = sorted(mchids)
-    for start in range(0, len(ordered), MERCHANTS_PER_CALL):
-        yield tuple(ordered[start : start + MERCHANTS_PER_CALL])

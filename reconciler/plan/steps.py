@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 
 from reconciler.activity import DesiredActivity, LiveActivity
 from reconciler.change import (
-    MERCHANTS_PER_CALL,
     ActivityOperation,
     AddMerchants,
     CreateActivity,
@@ -14,6 +13,7 @@ from reconciler.change import (
     Precondition,
     TerminateActivity,
     TerminateReason,
+    in_calls,
 )
 from reconciler.identity import merchants_digest, number_of, terms_digest
 
@@ -21,7 +21,7 @@ from reconciler.identity import merchants_digest, number_of, terms_digest
 def create(namespace: str, desired: DesiredActivity) -> Iterator[ActivityOperation]:
     """The create with its first 500 merchants, then the rest."""
     number = str(number_of(namespace, desired))
-    first, *rest = _chunks(desired.merchants)
+    first, *rest = in_calls(desired.merchants)
     yield CreateActivity(desired.key, number, desired.terms, first)
     yield from (AddMerchants(desired.key, "", number, chunk) for chunk in rest)
 
@@ -30,12 +30,12 @@ def change_merchants(desired: DesiredActivity, live: LiveActivity) -> Iterator[A
     """Adds before deletes, at most 500 merchants each, so that nobody goes without for a moment."""
     before = set(live.merchants or ())
     wanted = set(desired.merchants)
-    for chunk in _chunks(sorted(wanted - before)):
+    for chunk in in_calls(wanted - before):
         yield AddMerchants(
             desired.key, live.activity_id, live.out_request_no, chunk, _precondition(live, before)
         )
         before |= set(chunk)
-    for chunk in _chunks(sorted(before - wanted)):
+    for chunk in in_calls(before - wanted):
         yield DeleteMerchants(
             desired.key, live.activity_id, live.out_request_no, chunk, _precondition(live, before)
         )
@@ -53,9 +53,3 @@ def _precondition(live: LiveActivity, merchants: Iterable[str] | None = None) ->
         terms_digest=terms_digest(live.terms) if live.terms is not None else "",
         merchants_digest=merchants_digest(merchants) if merchants is not None else "",
     )
-
-
-def _chunks(merchants: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    ordered = tuple(merchants)
-    for start in range(0, len(ordered), MERCHANTS_PER_CALL):
-        yield ordered[start : start + MERCHANTS_PER_CALL]
