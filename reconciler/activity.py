@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Final, Literal
 
 KEY_PATTERN: Final = re.compile(r"[a-z0-9-]{1,40}")
@@ -18,6 +18,9 @@ NAMESPACE_PATTERN: Final = re.compile(r"[a-z0-9-]{1,24}")
 
 FULL_SEND: Final = "FULL_SEND_ACT_TYPE"
 """The only activity_type that the API can create, and so the only one that we manage (API §1.2)."""
+
+BEIJING: Final = timezone(timedelta(hours=8))
+"""The zone of times that say none, and of everything that people read."""
 
 WHOLE_DAY: Final = ("000000", "235959")
 """The daily window that means "no daily limit" (API §1.1)."""

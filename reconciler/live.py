@@ -6,7 +6,8 @@ A read is complete or it is an error, never an absence.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
@@ -44,7 +45,7 @@ async def read_live(
         done += 1
         on_progress(done, len(found))
 
-    try:
+    with _one_cause():
         async with asyncio.TaskGroup() as reads:
             async for live in _listed(api, ownership.adopted):
                 found[live.activity_id] = live
@@ -53,10 +54,16 @@ async def read_live(
                 else:
                     done += 1
                     on_progress(done, len(found))
-    except ExceptionGroup as failures:
-        # The first failure ended the read and the others with it: one cause is what a person can mend.
-        raise failures.exceptions[0] from failures
     return tuple(found.values())
+
+
+@contextmanager
+def _one_cause() -> Iterator[None]:
+    """The first failure ended the read and the others with it: one cause is what a person can mend."""
+    try:
+        yield
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
 
 
 async def read_coupons(api: PayGiftApi, stock_ids: Iterable[str]) -> dict[str, Coupon]:
@@ -73,12 +80,10 @@ async def read_coupons(api: PayGiftApi, stock_ids: Iterable[str]) -> dict[str, C
             if error.status not in (403, 404) or not error.verified:
                 raise
 
-    try:
+    with _one_cause():
         async with asyncio.TaskGroup() as reads:
             for stock_id in stock_ids:
                 reads.create_task(read(stock_id))
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
     return found
 
 

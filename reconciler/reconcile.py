@@ -384,7 +384,7 @@ def _stopped(at: datetime | None) -> Clock | None:
 
 def instant_from(text: str) -> datetime:
     """A time that a person typed; without an offset it is Beijing's. Raises UsageError."""
-    from reconciler.translate import BEIJING
+    from reconciler.activity import BEIJING
 
     try:
         moment = datetime.fromisoformat(text)

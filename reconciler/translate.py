@@ -7,10 +7,20 @@ what we send is spelled in one way only. Reading what was created gives back the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Final
 
-from reconciler.activity import FULL_SEND, WHOLE_DAY, Award, DayWindow, Image, LiveActivity, Terms, Window
+from reconciler.activity import (
+    BEIJING,
+    FULL_SEND,
+    WHOLE_DAY,
+    Award,
+    DayWindow,
+    Image,
+    LiveActivity,
+    Terms,
+    Window,
+)
 from reconciler.plan.coupons import Coupon
 from reconciler.wechatpay.wire import (
     ActivityBaseInfo,
@@ -25,7 +35,6 @@ from reconciler.wechatpay.wire import (
     Stock,
 )
 
-BEIJING: Final = timezone(timedelta(hours=8))
 ALL_PERSONS: Final = "DELIVERY_ALL_PERSON"
 
 

@@ -9,7 +9,7 @@ import gc
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ValidationError
 
-from reconciler.activity import KEY_PATTERN, DesiredActivity, Image, Source
+from reconciler.activity import BEIJING, KEY_PATTERN, DesiredActivity, Image, Source
 from reconciler.desired import (
     Context,
     Header,
@@ -49,7 +49,6 @@ from reconciler.spec import ActivitySpec, Fault, GroupLine, OtherSpec, PolicySec
 from reconciler.spec import Path as FieldPath
 
 PROJECT_FILE: Final = "paygift.yaml"
-_BEIJING: Final = timezone(timedelta(hours=8))
 _NO_DEFAULTS: Final = ("key", "renamed_from", "adopt")
 
 
@@ -163,7 +162,7 @@ class _Loading:
         brands = self._brands(project, sheet, groups)
         defaults = self._defaults(project, sheet)
         brand_of = {mchid: brand for brand, mchids in brands.items() for mchid in mchids}
-        context = Context(zone or _BEIJING, self.now, groups, brand_of, self.pictures)
+        context = Context(zone or BEIJING, self.now, groups, brand_of, self.pictures)
         for found in self._spec_files(project, sheet):
             self._load_file(found, sheet, defaults, context)
         self._check_together()

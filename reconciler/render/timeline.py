@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final, Literal
 
+from reconciler.activity import BEIJING
 from reconciler.change import (
     ActivityChange,
     AddMerchants,
@@ -17,7 +18,7 @@ from reconciler.change import (
     Plan,
     TerminateActivity,
 )
-from reconciler.render.values import BEIJING, span
+from reconciler.render.values import span
 
 Step = tuple[datetime, datetime, int]
 """From, until, and how many."""

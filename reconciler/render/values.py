@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Final
 
+from reconciler.activity import BEIJING
 from reconciler.plan import plan_data
 
-BEIJING: Final = timezone(timedelta(hours=8))
 FEN_FIELDS: Final = frozenset({"transaction_amount_minimum"})
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 SAMPLE: Final = 3
