@@ -300,7 +300,7 @@ class Report:
     """What came of a plan: one outcome for every operation, in the plan's order.
 
     ``interrupted`` tells that somebody asked it to stop. ``run`` names it in the journal, whose last entry has the hash
-    ``journal_head``; both are empty without a journal.
+    ``journal_head``; both are empty without a journal. ``remarks`` are sentences about the run as a whole.
     """
 
     plan: Plan
@@ -310,6 +310,7 @@ class Report:
     interrupted: bool = False
     run: str = ""
     journal_head: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

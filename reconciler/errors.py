@@ -6,6 +6,7 @@
     ├── CredentialsError         a credential is missing, unreadable, or rejected by WeChat Pay
     ├── RefusedError             the plan holds refusals that nobody waived
     ├── StaleError               a plan is not, or is no longer, the one that was reviewed
+    ├── InterruptedRunError      a run was stopped at once, with something in flight
     ├── JournalError             the journal cannot be read or written, so nothing may be sent
     │   └── LockedError          another apply holds the lock
     ├── GitHubError              GitHub cannot be reached, or does not do what it is asked
@@ -95,6 +96,10 @@ class StaleError(PaygiftError):
     def __init__(self, message: str, *, details: Sequence[str] = (), remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.details = tuple(details)
+
+
+class InterruptedRunError(PaygiftError):
+    """A run was stopped at once, with something in flight. The next one finds out what became of it."""
 
 
 class JournalError(PaygiftError):

@@ -156,8 +156,7 @@ class Writer:
         if reply is not None:
             run.created_id, request_id = reply.value.activity_id, reply.request_id
         else:
-            found = await self._patience.until(lambda: self._listed(number), _is_something)
-            run.created_id = found.activity_id if found else ""
+            run.created_id = await self.created_under(number)
         live = await self._shown(run.created_id) if run.created_id else None
         if live is None:
             reason = (
@@ -258,16 +257,16 @@ class Writer:
             reply = await self._sender.send(
                 Intent("terminate", run.key, activity_id, "", ""),
                 lambda: self.api.terminate(activity_id),
-                lambda: self._has_ended(activity_id),
+                lambda: self.has_ended(activity_id),
                 run.trace,
             )
         except ApiError as error:
             # Ending what has ended is undocumented (API §1.5): if it is over, that is what was wanted.
-            if error.status not in (400, 404) or not await self._has_ended(activity_id):
+            if error.status not in (400, 404) or not await self.has_ended(activity_id):
                 raise
             return Outcome(operation, OutcomeStatus.ALREADY_DONE, activity_id, request_id=error.request_id)
         request_id = reply.request_id if reply else ""
-        if not await self._patience.until(lambda: self._has_ended(activity_id), bool):
+        if not await self._patience.until(lambda: self.has_ended(activity_id), bool):
             reason = "WeChat Pay has accepted the termination, but still shows the activity as running."
             return Outcome(operation, OutcomeStatus.UNKNOWN, activity_id, reason, request_id)
         return Outcome(operation, OutcomeStatus.DONE, activity_id, request_id=request_id)
@@ -295,6 +294,11 @@ class Writer:
 
         return await self._patience.until(look, _is_something)
 
+    async def created_under(self, out_request_no: str) -> str:
+        """The activity_id that a create under this number made, or nothing; looks patiently (API §9 2)."""
+        found = await self._patience.until(lambda: self._listed(out_request_no), _is_something)
+        return found.activity_id if found else ""
+
     async def _listed(self, out_request_no: str) -> LiveActivity | None:
         """The activity with this number, if the list shows it: there is no look-up by number (API §1.7)."""
         async with aclosing(self.api.activities()) as items:
@@ -310,7 +314,8 @@ class Writer:
         numbers = [step.out_request_no for step in run.change.operations if isinstance(step, CreateActivity)]
         return await self._patience.until(lambda: self._is_listed(numbers[0]), bool)
 
-    async def _has_ended(self, activity_id: str) -> bool:
+    async def has_ended(self, activity_id: str) -> bool:
+        """Whether the remote shows it as over. Raises RemoteError, a 404 included."""
         return live_activity(await self.api.detail(activity_id)).ended(self._clock())
 
 

@@ -117,8 +117,9 @@ class Run:
     def conclude(self, what: Concluded) -> None:
         self._append(what)
 
-    def end(self, what: Ended) -> None:
-        self._append(what)
+    def end(self, what: Ended) -> str:
+        """Write down that the run is over. Returns the hash of this entry, which stands for all before it."""
+        return self._append(what).hash
 
     def _append(self, what: Begun | Intent | Concluded | Ended | Displaced) -> Entry:
         return self.book.append(what, run=self.run, token=self.holder.token)

@@ -105,12 +105,6 @@ class Lock:
             if self._database.is_postgresql:
                 connection.execute(select(func.pg_advisory_unlock(self._number)))
 
-    def look(self) -> Holder | None:
-        """Who holds the lock, dead or alive."""
-        with self._database.transaction() as connection:
-            found = self._find(connection)
-        return found.holder if found is not None else None
-
     def break_(self) -> Holder | None:
         """Take the lock from whoever holds it, and tell who that was. It is free afterwards."""
         with self._database.transaction() as connection:
@@ -138,6 +132,14 @@ class Lock:
 
     def _mine(self, token: str) -> Any:
         return self._where & (locks.c.token == token)
+
+
+def locks_in(database: Database, namespace: str) -> list[tuple[str, Holder]]:
+    """Who holds the locks of ``namespace``, by account."""
+    query = select(locks.c.mchid, locks.c.token, locks.c.holder).where(locks.c.namespace == namespace)
+    with database.transaction() as connection:
+        rows = connection.execute(query.order_by(locks.c.mchid)).all()
+    return [(row.mchid, Holder.from_row(row.token, row.holder)) for row in rows]
 
 
 _END_HOLDER: Final = """
