@@ -175,6 +175,16 @@ def save_report(happened: Report, file: Path) -> None:
     save_text(_report_as(happened, file.suffix), file)
 
 
+def save_rejected(happened: Report, file: Path) -> None:
+    """Write the rejected merchants as CSV, only its head if there are none. Raises UsageError if it cannot be written.
+
+    It begins with a byte order mark: without one, spreadsheets take Chinese for something else.
+    """
+    from reconciler.render.rejected import rejected_csv
+
+    save_text("\ufeff" + rejected_csv(happened), file)
+
+
 def _report_as(happened: Report, suffix: str) -> str:
     if suffix == ".md":
         from reconciler.render.markdown import report_markdown
@@ -193,7 +203,7 @@ def save_text(text: str, file: Path) -> None:
     """The whole text, or the file as it was. Raises UsageError if it cannot be written."""
     draft = file.with_name(f"{file.name}.new")
     try:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", newline="")
         draft.replace(file)
     except OSError as error:
         raise UsageError(

@@ -150,12 +150,16 @@ class _Desk:
 
 def _concluded(outcome: Outcome, trace: Trace) -> Concluded:
     operation = outcome.operation
+    if isinstance(operation, UploadImage):
+        key, number, path = "", "", operation.path
+    else:
+        key, number, path = operation.key, operation.out_request_no, ""
     return Concluded(
         operation.operation,
-        "" if isinstance(operation, UploadImage) else operation.key,
+        key,
         outcome.status,
         outcome.activity_id,
-        "" if isinstance(operation, UploadImage) else operation.out_request_no,
+        number,
         intents=tuple(trace.intents),
         reason=outcome.reason,
         http_status=outcome.http_status,
@@ -163,6 +167,7 @@ def _concluded(outcome: Outcome, trace: Trace) -> Concluded:
         tries=outcome.tries,
         seconds=round(outcome.seconds, 3),
         rejections=outcome.rejections,
+        path=path,
     )
 
 

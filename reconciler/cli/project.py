@@ -114,6 +114,11 @@ def plan(
     "--report", type=click.Path(path_type=Path), help="Write the report to a file too: .md, .html or .json."
 )
 @click.option(
+    "--rejected",
+    type=click.Path(path_type=Path),
+    help="Write the merchants that WeChat Pay rejected to a CSV file, with its reasons.",
+)
+@click.option(
     "--lock-timeout",
     type=click.FloatRange(min=0),
     default=60.0,
@@ -130,6 +135,7 @@ def apply(
     as_json: bool,
     yes: bool,
     report: Path | None,
+    rejected: Path | None,
     lock_timeout: float,
     expect: str | None,
     allow: tuple[str, ...],
@@ -156,6 +162,8 @@ def apply(
         return 0
     if report is not None:
         reconcile.save_report(happened, report)
+    if rejected is not None:
+        reconcile.save_rejected(happened, rejected)
     if as_json:
         from reconciler.render.json_ import dumps, report_json
 

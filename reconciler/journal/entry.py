@@ -58,7 +58,8 @@ class Intent:
 class Concluded:
     """What one operation came to. ``intents`` are the entries of the requests that it sent, none if it sent nothing.
 
-    ``resumed`` tells that a later run found this out by reading. ``seconds`` is how long the operation took.
+    ``resumed`` tells that a later run found this out by reading. ``seconds`` is how long the operation took, and
+    ``path`` the picture of an upload.
     """
 
     operation: str
@@ -73,6 +74,7 @@ class Concluded:
     tries: int = 0
     seconds: float = 0.0
     rejections: tuple[Rejection, ...] = ()
+    path: str = ""
     resumed: bool = False
     entry: Literal["outcome"] = "outcome"
 

@@ -41,6 +41,7 @@ class Row:
     tries: int = 0
     seconds: float = 0.0
     rejections: tuple[Rejection, ...] = ()
+    path: str = ""
     resumed: bool = False
     bodies: tuple[str, ...] = ()
     who: str = ""
@@ -111,6 +112,7 @@ def _concluded(entry: Entry, what: Concluded, bodies: tuple[str, ...], run: Begu
         tries=what.tries,
         seconds=what.seconds,
         rejections=what.rejections,
+        path=what.path,
         resumed=what.resumed,
         bodies=bodies,
         seq=entry.seq,

@@ -16,7 +16,17 @@ def history_text(rows: Sequence[Row]) -> str:
     """One line for each operation, oldest first, what is odd about it below; one summary line. Beijing time."""
     if not rows:
         return "Nothing in the journal.\n"
-    head = ("TIME", "WHO", "KEY", "OPERATION", "ACTIVITY_ID", "OUTCOME", "TRIES", "REQUEST-ID", "COMMIT")
+    head = (
+        "TIME",
+        "WHO",
+        "KEY OR FILE",
+        "OPERATION",
+        "ACTIVITY_ID",
+        "OUTCOME",
+        "TRIES",
+        "REQUEST-ID",
+        "COMMIT",
+    )
     lines = table(head, [_cells(row) for row in rows]).split("\n")
     told = [line for row, line in zip(rows, lines[1:], strict=True) for line in (line, *_remarks(row))]
     summary = f"{counted(len(rows), 'operation')} in {counted(len({row.run for row in rows}), 'run')}."
@@ -27,7 +37,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         beijing(row.at.replace(microsecond=0)),
         row.who or "-",
-        row.key or "-",
+        row.key or row.path or "-",
         row.operation,
         row.activity_id or "-",
         row.status,
