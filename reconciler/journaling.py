@@ -20,8 +20,9 @@ from reconciler.apply import resume as ask
 from reconciler.change import Plan, Report
 from reconciler.errors import JournalError
 from reconciler.journal.book import Book, Run, all_entries, locked
+from reconciler.journal.book import audit_lines as lines_in
 from reconciler.journal.database import Database
-from reconciler.journal.entry import Begun, Concluded, Displaced, Ended, Entry, line_of
+from reconciler.journal.entry import Begun, Concluded, Displaced, Ended
 from reconciler.journal.history import Row, Wanted, history
 from reconciler.journal.lock import Holder, locks_in
 from reconciler.journal.place import Place
@@ -108,18 +109,16 @@ async def resume(
 
 def history_of(root: Path, place: Place, wanted: Wanted) -> list[Row]:
     """What has been done to the activities of the project in ``root``. Raises JournalError, ProjectError."""
-    return history(_entries(root, place), wanted)
+    namespace = read_namespace(root)
+    with _reading(place) as database:
+        return [] if database is None else history(all_entries(database, namespace), wanted)
 
 
 def audit_lines(root: Path, place: Place) -> list[str]:
     """The journal of the project in ``root`` as the lines of an audit file."""
-    return [line_of(entry) for entry in _entries(root, place)]
-
-
-def _entries(root: Path, place: Place) -> list[Entry]:
     namespace = read_namespace(root)
     with _reading(place) as database:
-        return [] if database is None else list(all_entries(database, namespace))
+        return [] if database is None else list(lines_in(database, namespace))
 
 
 def locks_of(root: Path, place: Place) -> list[tuple[str, Holder]]:

@@ -23,6 +23,7 @@ from reconciler.journal.entry import (
     Ended,
     Entry,
     Intent,
+    audit_line,
     read_entry,
     sealed,
 )
@@ -58,7 +59,7 @@ class Book:
             if token is not None:
                 self.lock.require(connection, token)
             seq, previous = self._head(connection)
-            draft = Entry(self._mchid, self._namespace, seq + 1, self._clock(), run, what, previous)
+            draft = Entry(self._mchid, self._namespace, seq + 1, self._now(), run, what, previous)
             line, hash_ = sealed(draft)
             connection.execute(insert(entries).values(**self._at(draft.seq), record=line, hash=hash_))
             if isinstance(what, Intent):
@@ -82,6 +83,11 @@ class Book:
         with self._database.transaction() as connection:
             rows = connection.execute(query.order_by(entries.c.seq)).all()
         return [replace(read_entry(row.record), hash=row.hash) for row in rows]
+
+    def _now(self) -> datetime:
+        """Whole milliseconds, as lines have them."""
+        now = self._clock()
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def _head(self, connection: Connection) -> tuple[int, str]:
         query = select(entries.c.seq, entries.c.hash).where(self._ours(entries))
@@ -183,12 +189,20 @@ async def _wait(
         pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.5)
 
 
-def all_entries(database: Database, namespace: str | None = None) -> Iterator[Entry]:
-    """Every entry of every account, or of those of one namespace, in the order of accounts and then of writing."""
-    query = select(entries.c.record, entries.c.hash)
-    if namespace is not None:
-        query = query.where(entries.c.namespace == namespace)
+def all_entries(database: Database, namespace: str) -> Iterator[Entry]:
+    """Every entry of the accounts of ``namespace``, in the order of accounts and then of writing."""
+    for record, hash_ in _records(database, namespace):
+        yield replace(read_entry(record), hash=hash_)
+
+
+def audit_lines(database: Database, namespace: str) -> Iterator[str]:
+    """The same as the lines of an audit file; damaged ones too, since it is for ``verify`` to tell."""
+    for record, hash_ in _records(database, namespace):
+        yield audit_line(record, hash_)
+
+
+def _records(database: Database, namespace: str) -> list[tuple[str, str]]:
+    query = select(entries.c.record, entries.c.hash).where(entries.c.namespace == namespace)
     with database.transaction() as connection:
-        rows = connection.execute(query.order_by(entries.c.mchid, entries.c.namespace, entries.c.seq)).all()
-    for row in rows:
-        yield replace(read_entry(row.record), hash=row.hash)
+        rows = connection.execute(query.order_by(entries.c.mchid, entries.c.seq)).all()
+    return [(row.record, row.hash) for row in rows]

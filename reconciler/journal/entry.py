@@ -121,9 +121,9 @@ def sealed(entry: Entry) -> tuple[str, str]:
     return line, _hash(line)
 
 
-def line_of(entry: Entry) -> str:
-    """The entry as one line of an audit file: as sealed, and ``hash``."""
-    return canonical_json({**_data(entry), "hash": entry.hash})
+def audit_line(sealed_line: str, hash_: str) -> str:
+    """One line of an audit file: what was sealed, whatever it holds by now, and the hash that it had then."""
+    return canonical_json({**json.loads(sealed_line), "hash": hash_})
 
 
 def read_entry(line: str) -> Entry:
