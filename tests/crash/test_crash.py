@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import pytest
@@ -44,19 +43,8 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """In memory where there is such a place: SQLite waits for the disk at every write, hundreds of times here."""
-    memory = Path("/dev/shm")
-    if not memory.is_dir():
-        yield tmp_path
-        return
-    with TemporaryDirectory(dir=memory) as made:
-        yield Path(made)
-
-
-@pytest.fixture
-def stage(service: Service, commands: Commands, folder: Path) -> Callable[[str], Stage]:
-    return lambda scenario: Stage(service, commands, folder, *SCENARIOS[scenario])
+def stage(service: Service, commands: Commands, memory_path: Path) -> Callable[[str], Stage]:
+    return lambda scenario: Stage(service, commands, memory_path, *SCENARIOS[scenario])
 
 
 @pytest.mark.heavy
