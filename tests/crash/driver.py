@@ -105,7 +105,7 @@ def _fill_disk(pages: int) -> None:
 
     def limit(connection: Any, _record: object) -> None:
         (used,) = connection.execute("PRAGMA page_count").fetchone()
-        connection.execute(f"PRAGMA max_page_count = {used + pages}")
+        connection.execute(f"PRAGMA max_page_count = {max(1, used + pages)}")
 
     event.listen(Engine, "connect", limit)
 
