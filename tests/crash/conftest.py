@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.crash.scenarios import SCENARIOS
-from tests.crash.stage import Commands, Service, Stage
+from tests.crash.stage import Commands, Service, Setting, Stage
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,8 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
 
 
 @pytest.fixture
-def stage(service: Service, commands: Commands, memory_path: Path) -> Callable[[str], Stage]:
-    """Sets the stage for a scenario, by its name."""
-    return lambda scenario: Stage(service, commands, memory_path, *SCENARIOS[scenario])
+def stage(service: Service, commands: Commands, memory_path: Path) -> Setting:
+    def set_(scenario: str, journal_url: str = "") -> Stage:
+        return Stage(service, commands, memory_path, *SCENARIOS[scenario], journal_url=journal_url)
+
+    return set_

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import uvicorn
 
@@ -166,21 +166,48 @@ class Commands:
         return self._folder / "pid"
 
     def run(self, service: Service, *commands: list[str], environ: Mapping[str, str], **job: Any) -> Ran:
-        files = {name: self._folder / name for name in ("output", "pid", "moments", "codes", "modules")}
+        files = self._files("")
+        line = {**job, "commands": commands, "environ": dict(environ), **_named(files)}
+        (ended,) = self._ask(line)
+        return _read(files, ended, tuple(service.asked))
+
+    def run_together(self, *commands: list[str], environ: Mapping[str, str]) -> list[Ran]:
+        """Each command in a process of its own, all begun at once."""
+        parts = [self._files(str(number)) for number, _ in enumerate(commands)]
+        jobs = [
+            {"commands": [command], "environ": dict(environ), **_named(files)}
+            for command, files in zip(commands, parts, strict=True)
+        ]
+        ended = self._ask({"environ": dict(environ), "together": jobs})
+        return [_read(files, each, ()) for files, each in zip(parts, ended, strict=True)]
+
+    def _files(self, suffix: str) -> dict[str, Path]:
+        names = ("output", "pid", "moments", "codes", "modules")
+        files = {name: self._folder / f"{name}{suffix}" for name in names}
         for file in files.values():
             file.unlink(missing_ok=True)
-        line = {**job, **{name: str(file) for name, file in files.items()}}
-        line |= {"commands": commands, "environ": dict(environ)}
+        return files
+
+    def _ask(self, job: Mapping[str, Any]) -> list[int]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(line) + "\n")
+        self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        ended = int(self._process.stdout.readline())
-        output = files["output"].read_text(encoding="utf-8", errors="replace")
-        assert ended in (0, -signal.SIGKILL), output
-        codes = tuple(json.loads(files["codes"].read_text())) if ended == 0 else ()
-        moments = int(files["moments"].read_text()) if ended == 0 else 0
-        return Ran(codes, output, moments, tuple(service.asked))
+        statuses: list[int] = json.loads(self._process.stdout.readline())
+        return statuses
+
+
+def _named(files: Mapping[str, Path]) -> dict[str, str]:
+    return {name: str(file) for name, file in files.items()}
+
+
+def _read(files: Mapping[str, Path], ended: int, asked: tuple[str, ...]) -> Ran:
+    output = files["output"].read_text(encoding="utf-8", errors="replace")
+    assert ended in (0, -signal.SIGKILL), output
+    if ended:
+        return Ran((), output, 0, asked)
+    codes = tuple(json.loads(files["codes"].read_text()))
+    return Ran(codes, output, int(files["moments"].read_text()), asked)
 
 
 @dataclass(slots=True)
@@ -246,6 +273,12 @@ class Stage:
         full = [["-C", str(self.root), *command] for command in commands]
         return self.commands.run(self.service, *full, environ=self.environ, **job)
 
+    def apply_together(self, many: int) -> list[Ran]:
+        """So many applies at once, each in a process of its own."""
+        self._begin(self.service.world)
+        apply = ["-C", str(self.root), "apply", "--yes"]
+        return self.commands.run_together(*[apply] * many, environ=self.environ)
+
     def apply(self, *options: str, **job: Any) -> Ran:
         return self.run(["apply", "--yes", *options], **job)
 
@@ -294,3 +327,9 @@ def _merchants(text: str) -> list[str]:
 def _stock() -> dict[str, object]:
     long = desired(begin_time=BEGIN - timedelta(days=9), end_time=BEGIN + timedelta(days=60))
     return stocks_for([long], keys().mchid)[0]
+
+
+class Setting(Protocol):
+    """Sets the stage for the scenario of that name, with its journal at a URL or in its file."""
+
+    def __call__(self, scenario: str, journal_url: str = "") -> Stage: ...

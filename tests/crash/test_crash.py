@@ -13,13 +13,14 @@ from collections.abc import Callable
 import pytest
 
 from tests.crash.scenarios import SCENARIOS
-from tests.crash.stage import Stage, When
+from tests.crash.stage import Setting, When
+from tests.postgres import fresh_database
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_after_a_kill_at_any_moment_one_more_apply_converges(
-    scenario: str, stage: Callable[[str], Stage], record_property: Callable[[str, object], None]
+    scenario: str, stage: Setting, record_property: Callable[[str, object], None]
 ) -> None:
     play = stage(scenario)
     play.take()
@@ -37,3 +38,35 @@ def test_after_a_kill_at_any_moment_one_more_apply_converges(
             assert play.apply(strikes=[(number, when, signal.SIGKILL)]).killed
             play.converges()
     record_property("kills", whole.moments + 2 * len(whole.asked))
+
+
+@pytest.mark.heavy
+def test_after_a_kill_a_journal_in_postgresql_is_as_good(
+    stage: Setting, postgresql: str, record_property: Callable[[str, object], None]
+) -> None:
+    """Every third moment: what differs from SQLite is the journal alone."""
+    play = stage("replace, create first", fresh_database(postgresql))
+    play.take()
+    whole = play.apply()
+    assert whole.codes == (0,), whole.output
+    kills = range(1, whole.moments + 1, 3)
+    for moment in kills:
+        play.journal_url = fresh_database(postgresql)
+        play.take()
+        assert play.apply(kill=moment).killed
+        play.converges()
+    record_property("kills", len(kills))
+
+
+@pytest.mark.parametrize("many", [2, 8])
+@pytest.mark.parametrize("where", ["sqlite", "postgresql"])
+def test_processes_that_apply_at_once_do_it_once(
+    stage: Setting, where: str, many: int, request: pytest.FixtureRequest
+) -> None:
+    url = fresh_database(request.getfixturevalue("postgresql")) if where == "postgresql" else ""
+    play = stage("replace, create first", url)
+    play.take()
+    ran = play.apply_together(many)
+    assert [each.codes for each in ran] == [(0,)] * many, [each.output for each in ran]
+    play.sound()
+    assert sum("Applied:" in each.output for each in ran) == 1, "the others found nothing left to do"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
 
 import pytest
 
-from tests.crash.stage import Stage, Strike
+from tests.crash.stage import Setting, Stage, Strike
 
-Setting = Callable[[str], Stage]
 REPLACE = "replace, create first"
 CREATE = "unique-threshold-activity"
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
-from tests.crash.stage import Stage, Strike
+from tests.crash.stage import Setting, Stage, Strike
 
-Setting = Callable[[str], Stage]
 REPLACE = "replace, create first"
 
 
