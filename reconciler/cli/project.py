@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.journal.book import Run
     from reconciler.journal.entry import Concluded
+    from reconciler.journal.history import Row
     from reconciler.journal.lock import Holder
     from reconciler.reconcile import Account, Session, Shown, Status
 
@@ -232,7 +233,7 @@ def drift(context: Context, as_json: bool) -> int:
 @sandbox_option
 @pass_context
 def show(context: Context, name: str, as_json: bool) -> int:
-    """Show one activity: spec, live, merchants, goods.
+    """Show one activity: spec, live, merchants, goods, and what applies have done to it.
 
     KEY is a spec's key or an activity_id.
     """
@@ -241,10 +242,11 @@ def show(context: Context, name: str, as_json: bool) -> int:
 
     with context.session() as session:
         shown = _run(_show(session, name))
+        done = _done_to(session, name)
     if as_json:
-        click.echo(dumps(show_json(shown.desired, shown.live, shown.goods)), nl=False)
+        click.echo(dumps(show_json(shown.desired, shown.live, shown.goods, done)), nl=False)
     else:
-        click.echo(show_text(shown.desired, shown.live, shown.goods, now=shown.now), nl=False)
+        click.echo(show_text(shown.desired, shown.live, shown.goods, done, now=shown.now), nl=False)
     return 0
 
 
@@ -399,6 +401,17 @@ async def _show(session: Session, name: str) -> Shown:
 
     async with reconcile.connect(session.remote, session.clock) as account:
         return await reconcile.show(account, session.project, name)
+
+
+def _done_to(session: Session, name: str) -> list[Row]:
+    """What the journal tells of a key or an activity_id; nothing where there is no journal."""
+    if not session.journal.exists:
+        return []
+    from reconciler.journal.history import Wanted
+    from reconciler.journaling import history_of
+
+    rows = history_of(session.project.root, session.journal, Wanted())
+    return [row for row in rows if name in (row.key, row.activity_id)]
 
 
 def _print_plan(context: Context, made: Plan, *, as_json: bool, notes: bool, to_stderr: bool = False) -> None:
