@@ -926,6 +926,22 @@ def test_what_was_not_reviewed_exits_6_and_prints_nothing(shell: Shell) -> None:
     assert not (shell.folder / "x").exists()
 
 
+def test_without_a_report_there_is_nothing_to_say(shell: Shell) -> None:
+    missing = str(shell.folder / "report.md")
+    code, out, err = shell.run("comment", "--report", missing, "--if-exists")
+    assert (code, out, err) == (0, "", f"There is no {missing}: no report was made.\n")
+    assert shell.fake.asked == []
+    report = shell.write("report.md", f"{marker(PLAN, 'report')}\nDone.")
+    assert shell.run("comment", "--report", report, "--if-exists", "--pr", str(PULL))[0] == 0
+    assert len(bodies(shell.fake)) == 1
+
+
+def test_where_validate_said_nothing_there_is_nothing_to_annotate(shell: Shell) -> None:
+    code, out, err = shell.run("annotate", "--problems", shell.write("problems.json", ""))
+    assert (code, out) == (0, "")
+    assert "validate found no problem of a spec" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

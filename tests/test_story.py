@@ -123,13 +123,13 @@ class Story:
 
     def apply(self) -> Done:
         """The step of apply.yml that writes."""
-        Path(self.file("report.md")).unlink(missing_ok=True)
         arguments = ("apply", self.file("plan.json"), "--yes", "--report", self.file("report.md"))
         return self.paygift("--no-color", "--sandbox", *arguments)
 
     def report(self, commit: str = MERGE) -> Done:
         """The last step of apply.yml."""
-        return self.step("github", "comment", "--report", self.file("report.md"), **self._pushed(commit))
+        command = ("github", "comment", "--report", self.file("report.md"), "--if-exists")
+        return self.step(*command, **self._pushed(commit))
 
     def drift(self) -> tuple[int, Done]:
         """drift.yml: the exit code of `drift`, and what it told GitHub."""
@@ -317,6 +317,10 @@ def test_another_merge_that_was_not_applied_is_not_applied_along_with_ours(story
     assert "appeared" in applied.err
     assert "Nothing was written." in applied.err
     assert story.effects() == []
+    assert story.report().code == 0
+    (report,) = story.bodies("report")
+    assert "**Not applied: stale, exit 6. Nothing was written.**" in report
+    assert "- `! summer: create liangpin_summer_g1_" in report
 
 
 def test_another_merge_that_changes_our_spec_makes_our_plan_stale(story: Story) -> None:
@@ -393,6 +397,7 @@ def stopped(story: Story, reason: str) -> None:
         assert (refused.code, refused.out) == (6, "")
         assert reason in refused.err
     assert not Path(story.file("plan.json")).exists()
+    assert story.bodies("report") == []
     assert story.apply().code != 0
     assert story.effects() == []
 

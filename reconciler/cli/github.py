@@ -32,10 +32,15 @@ def github() -> None:
 @click.option("--plan", "plan_file", type=PathOption, help="A plan file: keep the one comment that shows it.")
 @click.option("--report", "report_file", type=PathOption, help="A report as Markdown: add a comment.")
 @click.option(
+    "--if-exists", is_flag=True, help="Without the report's file, say so and do nothing: there is no news."
+)
+@click.option(
     "--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit."
 )
 @click.option("--head", metavar="SHA", help="The commit that the plan was made for. Default: the event's.")
-def comment(plan_file: Path | None, report_file: Path | None, pr: int | None, head: str | None) -> None:
+def comment(
+    plan_file: Path | None, report_file: Path | None, if_exists: bool, pr: int | None, head: str | None
+) -> None:
     """Write a plan or a report on its pull request.
 
     The comment of a plan is updated in place: one per namespace and account, and only the one that the token's own
@@ -58,6 +63,9 @@ def comment(plan_file: Path | None, report_file: Path | None, pr: int | None, he
             )
     else:
         assert report_file is not None  # noqa: S101 - one of the two is given
+        if if_exists and not report_file.exists():
+            click.echo(f"There is no {report_file}: no report was made.", err=True)
+            return
         markdown = _text(report_file)
         with _connected() as connected:
             written = keep_report_comment(connected, pr or _pull_of_run(connected), markdown)
@@ -132,9 +140,15 @@ def drift_issue(drift_file: Path) -> None:
 )
 @pass_context
 def annotate(context: Context, problems_file: Path) -> None:
-    """Print problems as workflow commands, so that GitHub shows them at their lines. Needs no token."""
+    """Print problems as workflow commands, so that GitHub shows them at their lines. Needs no token.
+
+    Nothing is there to be shown if validate itself failed and left the file empty.
+    """
     from reconciler.github import annotate as annotated
 
+    if not _text(problems_file).strip():
+        click.echo(f"{problems_file} is empty: validate found no problem of a spec.", err=True)
+        return
     for line in annotated(_data(problems_file), folder=_folder(context)):
         click.echo(line)
 
