@@ -458,6 +458,22 @@ def instant_from(text: str) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
+class Whose:
+    """The account that a command is for, but asks nothing: its merchant number if known, and the moment there."""
+
+    mchid: str
+    now: datetime
+
+
+def whose(environ: Mapping[str, str], *, sandbox_folder: Path | None) -> Whose:
+    """The account that the environment names, by the system's clock; or the sandbox in a folder, by its own."""
+    if sandbox_folder is None:
+        return Whose(environ.get("PAYGIFT_MCHID", ""), system_clock())
+    with sandbox(sandbox_folder) as local:
+        return Whose(local.control.mchid, local.clock())
+
+
+@dataclass(frozen=True, slots=True)
 class LocalRemote:
     """A sandbox that runs: how to reach it as a client, its clock, and its controls."""
 

@@ -11,8 +11,8 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -54,20 +54,14 @@ class Story:
     folder: Path
     github: FakeGitHub
     capfd: pytest.CaptureFixture[str]
-    ahead: timedelta = field(default_factory=timedelta)
     attempt: int = 1
 
     # --- what happens outside of workflows ---
 
     def clock(self, text: str) -> None:
-        """It is ``text`` everywhere: at WeChat Pay, at GitHub and in our processes."""
-        moment = datetime.fromisoformat(text).astimezone(UTC)
-        self.ahead = moment - datetime.now(UTC)
-        self.github.now = moment
+        """It is ``text`` at WeChat Pay and at GitHub. Our processes go by the clock of WeChat Pay, not by their own."""
+        self.github.now = datetime.fromisoformat(text).astimezone(UTC)
         assert self.paygift("sandbox", "clock", text).code == 0
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
 
     def checkout(self, *specs: tuple[str, str]) -> None:
         """What a workflow checks out has these specs and no others."""
@@ -89,7 +83,7 @@ class Story:
 
     def validate(self, number: int = PULL) -> list[str]:
         """The job `validate` of plan.yml; what it shows at lines of the pull request."""
-        checked = self.paygift("validate", "--json")
+        checked = self.paygift("--sandbox", "validate", "--json")
         if checked.code == 0:
             return []
         assert checked.code == 3
@@ -115,11 +109,12 @@ class Story:
     def reviewed(self, commit: str = MERGE) -> Done:
         """The first step of apply.yml."""
         Path(self.file("plan.json")).unlink(missing_ok=True)
-        return self.step("github", "reviewed-plan", "--out", self.file("plan.json"), **self._pushed(commit))
+        command = ("--sandbox", "github", "reviewed-plan", "--out", self.file("plan.json"))
+        return self.step(*command, **self._pushed(commit))
 
     def digest(self, commit: str = MERGE) -> Done:
         """What it does instead for `apply --expect`."""
-        return self.step("github", "reviewed-digest", **self._pushed(commit))
+        return self.step("--sandbox", "github", "reviewed-digest", **self._pushed(commit))
 
     def apply(self) -> Done:
         """The step of apply.yml that writes."""
@@ -188,7 +183,6 @@ class Story:
                 "GITHUB_API_URL": f"{self.github.url}/api/v3",
                 "GITHUB_WORKSPACE": str(self.root),
                 "GITHUB_RUN_ATTEMPT": str(self.attempt),
-                "PAYGIFT_MCHID": keys().mchid,
             }
             for name, value in (given | environment).items():
                 patch.setenv(name, value)
@@ -226,7 +220,6 @@ def story(
     (made.root / "paygift.yaml").write_text("namespace: liangpin\n")
     (made.root / "images/logo.png").write_bytes(png())
     keys().write(made.root / SANDBOX_FOLDER / "keys")
-    monkeypatch.setattr("reconciler.reconcile.system_clock", made.now)
     # As many looks as in earnest, without the pauses between them.
     monkeypatch.setattr("reconciler.apply.run.Patience", partial(Patience, first_pause_seconds=0))
     made.clock(OPENED)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
     from reconciler.journal.place import Place
-    from reconciler.reconcile import Session
+    from reconciler.reconcile import Session, Whose
 
 PATIENCE_SECONDS: Final = 1.0
 """A bar appears only for what takes longer."""
@@ -57,6 +57,12 @@ class Context:
         from reconciler.journal.place import journal_place
 
         return journal_place(self.root(), self.journal_url, use_sandbox=self.sandbox)
+
+    def whose(self) -> Whose:
+        """The account that the command is for, without asking it anything."""
+        from reconciler.reconcile import whose
+
+        return whose(os.environ, sandbox_folder=self.sandbox_folder() if self.sandbox else None)
 
     def sandbox_folder(self) -> Path:
         """Where the sandbox of this project lives; without a project, in the folder we are in."""

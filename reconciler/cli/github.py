@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.context import Context, pass_context
+from reconciler.cli.context import Context, pass_context, sandbox_option
 
 if TYPE_CHECKING:
     from reconciler.change import Plan
@@ -75,7 +75,8 @@ def comment(
 def merged_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which merge, and whose plan."""
     for option in (
-        click.option("--mchid", envvar="PAYGIFT_MCHID", help="The account. Default: PAYGIFT_MCHID."),
+        sandbox_option,
+        click.option("--mchid", help="The account. Default: PAYGIFT_MCHID, or that of the sandbox."),
         click.option("--namespace", help="Default: that of paygift.yaml."),
         click.option(
             "--commit", metavar="SHA", help="The commit that a merge ended in. Default: GITHUB_SHA."
@@ -158,14 +159,15 @@ def _reviewed(
 ) -> tuple[Merged, str]:
     from reconciler.github import Owner, pull_of_commit
     from reconciler.github import reviewed_digest as reviewed
-    from reconciler.reconcile import load, system_clock
+    from reconciler.reconcile import load
 
+    whose = context.whose()
+    mchid = whose.mchid if mchid is None else mchid
     if not mchid:
         raise click.UsageError("Set PAYGIFT_MCHID, or give --mchid.")
-    now = system_clock()
-    owner = Owner(namespace or load(context.root(), now=now).namespace, mchid)
+    owner = Owner(namespace or load(context.root(), now=whose.now).namespace, mchid)
     pull = pull_of_commit(connected, commit or connected.run.sha)
-    digest = reviewed(connected, owner, pull, now=now)
+    digest = reviewed(connected, owner, pull, now=whose.now)
     click.echo(f"Reviewed on pull request #{pull.number}: {digest}", err=True)
     return pull, digest
 

@@ -51,13 +51,9 @@ def validate(context: Context, as_json: bool) -> int:
     """
     from reconciler.errors import ProjectError
     from reconciler.load import load_project
-    from reconciler.reconcile import SANDBOX_FOLDER, sandbox, system_clock
 
     root = context.root()
-    now = system_clock()
-    if context.sandbox:
-        with sandbox(root / SANDBOX_FOLDER) as local:
-            now = local.clock()
+    now = context.whose().now
     problems: tuple[Problem, ...] = ()
     count = 0
     try:
