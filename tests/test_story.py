@@ -109,7 +109,8 @@ class Story:
     def reviewed(self, commit: str = MERGE) -> Done:
         """The first step of apply.yml."""
         Path(self.file("plan.json")).unlink(missing_ok=True)
-        command = ("--sandbox", "github", "reviewed-plan", "--out", self.file("plan.json"))
+        files = ("--out", self.file("plan.json"), "--report", self.file("report.md"))
+        command = ("--sandbox", "github", "reviewed-plan", *files)
         return self.step(*command, **self._pushed(commit))
 
     def digest(self, commit: str = MERGE) -> Done:
@@ -390,7 +391,11 @@ def stopped(story: Story, reason: str) -> None:
         assert (refused.code, refused.out) == (6, "")
         assert reason in refused.err
     assert not Path(story.file("plan.json")).exists()
-    assert story.bodies("report") == []
+    assert story.report().code == 0
+    reports = story.bodies("report")
+    assert len(reports) == ("No pull request" not in reason)  # where there is one, it is told
+    for report in reports:
+        assert "**Not applied: stale, exit 6. Nothing was written.**" in report
     assert story.apply().code != 0
     assert story.effects() == []
 
@@ -434,6 +439,32 @@ def test_a_merge_before_the_newest_plan_stops_everything(story: Story) -> None:
 def test_a_push_without_pull_request_stops_everything(story: Story) -> None:
     story.plan()
     stopped(story, f"No pull request was merged as {MERGE[:12]}")
+
+
+def test_an_approval_that_is_older_than_the_plan_stops_everything(story: Story) -> None:
+    story.plan()
+    story.github.review(PULL)
+    story.checkout(TWO_MERCHANTS)  # the branch is the same, and what it is planned against is not
+    story.plan()
+    story.merge()
+    stopped(story, "approved by nobody since: the last approval, by alice, is of 2026-11-25T02:02:00Z")
+    story.github.review(PULL)
+    told = story.reviewed()
+    assert told.code == 0
+    assert f"Reviewed on pull request #{PULL}, approved by alice: " in told.err
+    assert story.apply().code == 0
+    assert story.effects() == ["created"]
+
+
+def test_a_merge_that_nobody_approved_is_applied_with_a_word_on_it(story: Story) -> None:
+    story.plan()
+    story.merge()
+    assert "approved by nobody: " in story.reviewed().err
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAYGIFT_GITHUB_REVIEWED_PLAN_REQUIRE_APPROVAL", "1")
+        refused = story.reviewed()
+    assert refused.code == 6
+    assert f"Nobody has approved pull request #{PULL}." in refused.err
 
 
 # --- the plan expired ---------------------------------------------------------------------------------------

@@ -6,16 +6,19 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.cli import exit_code
 from reconciler.cli.context import Context, pass_context, sandbox_option
 
 if TYPE_CHECKING:
     from reconciler.change import Plan
-    from reconciler.github import GitHub, Merged
+    from reconciler.github import GitHub, Merged, Owner
 
 PathOption = click.Path(path_type=Path)
 
@@ -76,6 +79,7 @@ def merged_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which merge, and whose plan."""
     for option in (
         sandbox_option,
+        click.option("--require-approval", is_flag=True, help="Exit 6 if nobody has approved the plan."),
         click.option("--mchid", help="The account. Default: PAYGIFT_MCHID, or that of the sandbox."),
         click.option("--namespace", help="Default: that of paygift.yaml."),
         click.option(
@@ -89,36 +93,40 @@ def merged_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @github.command("reviewed-digest")
 @merged_options
 @pass_context
-def reviewed_digest(context: Context, commit: str | None, namespace: str | None, mchid: str | None) -> None:
+def reviewed_digest(context: Context, /, **options: Any) -> None:
     """Print the digest of the plan that was reviewed before a merge, for `apply --expect`.
 
-    It is taken from the comment on the merged pull request, if nobody but the workflow has had its hands on it. Else
-    exits 6 with the reason, and prints nothing.
+    It is taken from the comment on the merged pull request, if nobody but the workflow has had its hands on it. Where
+    the pull request was approved, somebody must have approved that plan. Else exits 6 with the reason, and prints
+    nothing.
     """
     with _connected() as connected:
-        _, digest = _reviewed(context, connected, commit, namespace, mchid)
-    click.echo(digest)
+        click.echo(_digest(connected, _merge(context, connected, **options)))
 
 
 @github.command("reviewed-plan")
 @merged_options
 @click.option("--out", type=PathOption, required=True, help="Where to write the plan file.")
+@click.option(
+    "--report", type=PathOption, help="If there is no such plan, a report that says why: .md, .html or .json."
+)
 @pass_context
-def reviewed_plan(
-    context: Context, commit: str | None, namespace: str | None, mchid: str | None, out: Path
-) -> None:
+def reviewed_plan(context: Context, /, out: Path, report: Path | None, **options: Any) -> None:
     """Fetch the plan file that was reviewed before a merge, for `apply FILE`.
 
     The plan's workflow keeps it as an artefact. It is taken only if it has the digest that reviewed-digest finds.
     Unlike the digest alone it also lets `apply` go on with what is left after a part was done.
     """
+    from reconciler.attempt import attempted
     from reconciler.github import kept_plan
     from reconciler.reconcile import save_plan
 
     with _connected() as connected:
-        pull, digest = _reviewed(context, connected, commit, namespace, mchid)
-        plan = kept_plan(connected, pull, digest)
-    save_plan(plan, out)
+        merge = _merge(context, connected, **options)
+        with attempted(report, exit_code) as attempt:
+            attempt.namespace, attempt.mchid = merge.owner.namespace, merge.owner.mchid
+            attempt.expected = _digest(connected, merge)
+            save_plan(kept_plan(connected, merge.pull, attempt.expected), out)
 
 
 @github.command("drift-issue")
@@ -154,11 +162,26 @@ def annotate(context: Context, problems_file: Path) -> None:
         click.echo(line)
 
 
-def _reviewed(
-    context: Context, connected: GitHub, commit: str | None, namespace: str | None, mchid: str | None
-) -> tuple[Merged, str]:
+@dataclass(frozen=True, slots=True)
+class _Merge:
+    """A merge, and whose plan was reviewed for it."""
+
+    pull: Merged
+    owner: Owner
+    now: datetime
+    require_approval: bool
+
+
+def _merge(
+    context: Context,
+    connected: GitHub,
+    *,
+    commit: str | None,
+    namespace: str | None,
+    mchid: str | None,
+    require_approval: bool,
+) -> _Merge:
     from reconciler.github import Owner, pull_of_commit
-    from reconciler.github import reviewed_digest as reviewed
     from reconciler.reconcile import load
 
     whose = context.whose()
@@ -167,9 +190,18 @@ def _reviewed(
         raise click.UsageError("Set PAYGIFT_MCHID, or give --mchid.")
     owner = Owner(namespace or load(context.root(), now=whose.now).namespace, mchid)
     pull = pull_of_commit(connected, commit or connected.run.sha)
-    digest = reviewed(connected, owner, pull, now=whose.now)
-    click.echo(f"Reviewed on pull request #{pull.number}: {digest}", err=True)
-    return pull, digest
+    return _Merge(pull, owner, whose.now, require_approval)
+
+
+def _digest(connected: GitHub, merge: _Merge) -> str:
+    from reconciler.github import reviewed_digest as reviewed
+
+    found = reviewed(
+        connected, merge.owner, merge.pull, now=merge.now, require_approval=merge.require_approval
+    )
+    by = f"approved by {', '.join(found.approved_by)}" if found.approved_by else "approved by nobody"
+    click.echo(f"Reviewed on pull request #{merge.pull.number}, {by}: {found.digest}", err=True)
+    return found.digest
 
 
 @contextmanager
