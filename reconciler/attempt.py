@@ -5,28 +5,39 @@ An apply that stops before its first write leaves a report too: why, and that no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.change import Plan, Report, Stopped
 from reconciler.errors import PaygiftError, ProjectError, StaleError
+from reconciler.notify import Message, post
+from reconciler.origin import job_url
 from reconciler.plan import plan_digest
 from reconciler.reconcile import Clock, Session, check_report_file, save_report, system_clock
+from reconciler.render.notice import events, summary_json, wecom_json
+from reconciler.spec import Notify
+
+Warn = Callable[[str], None]
 
 
 @dataclass(slots=True)
 class Attempt:
     """What is known so far. ``expected`` is the digest of the plan that may be applied, if only one may.
 
-    ``writing`` is set before the first write: from then on nobody may say that nothing was written.
+    ``writing`` is set before the first write: from then on nobody may say that nothing was written. ``warn`` is given a
+    line for each who could not be told.
     """
 
-    file: Path | None = None
+    file: Path | None
+    environ: Mapping[str, str] = field(repr=False)
+    warn: Warn
+    sandbox: bool = False
     clock: Clock = system_clock
     namespace: str = ""
     mchid: str = ""
+    notify: tuple[Notify, ...] = ()
     expected: str = ""
     plan: Plan | None = None
     writing: bool = False
@@ -35,11 +46,20 @@ class Attempt:
         self.clock = session.clock
         self.namespace = session.project.namespace
         self.mchid = session.remote.credentials.mchid
+        self.notify = session.project.notify
 
     def leave(self, happened: Report | Stopped) -> None:
-        """Write the report, if one is wanted. Raises UsageError if it cannot be written."""
-        if self.file is not None:
-            save_report(happened, self.file)
+        """Write the report, if one is wanted, and tell whom `notify` names.
+
+        Raises UsageError if it cannot be written.
+        """
+        try:
+            if self.file is not None:
+                save_report(happened, self.file)
+        finally:
+            if self.notify:
+                for failure in tell(self.notify, happened, self.environ, sandbox=self.sandbox):
+                    self.warn(f"Warning: nobody was told by {failure}")
 
     def stopped(self, error: PaygiftError, exit_code: int) -> Stopped:
         message, remedy = _said(error)
@@ -58,20 +78,51 @@ class Attempt:
 
 
 @contextmanager
-def attempted(file: Path | None, exit_code: Callable[[PaygiftError], int]) -> Iterator[Attempt]:
+def attempted(
+    file: Path | None,
+    exit_code: Callable[[PaygiftError], int],
+    *,
+    environ: Mapping[str, str],
+    warn: Warn,
+    sandbox: bool = False,
+) -> Iterator[Attempt]:
     """An attempt whose report goes to ``file``. An error on the way is reported there, and goes on.
 
     ``exit_code`` tells how the command will end for an error. Raises UsageError for a file that cannot be a report.
     """
     if file is not None:
         check_report_file(file)
-    attempt = Attempt(file)
+    attempt = Attempt(file, environ, warn, sandbox)
     try:
         yield attempt
     except PaygiftError as error:
         with suppress(PaygiftError):  # what stopped the apply matters more
             attempt.leave(attempt.stopped(error, exit_code(error)))
         raise
+
+
+def tell(
+    targets: Iterable[Notify], happened: Report | Stopped, environ: Mapping[str, str], *, sandbox: bool
+) -> list[str]:
+    """Post what ``happened`` to those of ``targets`` who want to know. Returns a sentence for each who was not told.
+
+    That a plan was refused or stale is told from CI only: elsewhere somebody has just read it.
+    """
+    about = events(happened)
+    if isinstance(happened, Stopped) and not happened.writing and not environ.get("CI"):
+        return []
+    messages, failures = [], []
+    for target in targets:
+        if not about & frozenset(target.on or about):
+            continue
+        url = environ.get(target.url_from, "").strip()
+        if not url:
+            failures.append(f"{target.url_from} ({target.kind}): it is not set.")
+            continue
+        dress = wecom_json if target.kind == "wecom" else summary_json
+        body = dress(happened, url=job_url(environ), sandbox=sandbox)
+        messages.append(Message(target.kind, target.url_from, url, body))
+    return [*failures, *post(messages)] if messages else failures
 
 
 def _said(error: PaygiftError) -> tuple[str, str]:

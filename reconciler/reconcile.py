@@ -165,12 +165,14 @@ REPORT_KINDS = (".md", ".html", ".json")
 
 
 def check_report_file(file: Path) -> None:
-    """Raises UsageError, before anything is done, for a name that says no known format.
+    """Raises UsageError, before anything is done, for a name that says no known format or where nothing can be.
 
     What an earlier run has left there is removed: it must not pass for this one's.
     """
     if file.suffix not in REPORT_KINDS:
         raise UsageError(f"{file}: a report ends in {', '.join(REPORT_KINDS)}.", remedy="Name it so.")
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"{file}: its folder does not exist.", remedy="Make it, or name another file.")
     try:
         file.unlink(missing_ok=True)
     except OSError as error:

@@ -190,6 +190,10 @@ def test_a_report_that_cannot_be_written_stops_before_anything_is_done(project: 
     code, out, err = project.run("--sandbox", "apply", "--yes", "--report", str(folder))
     assert (code, out) == (1, "")
     assert "cannot be written" in err
+    nowhere = project.root / "nowhere/report.md"
+    code, out, err = project.run("--sandbox", "apply", "--yes", "--report", str(nowhere))
+    assert (code, out) == (1, "")
+    assert "its folder does not exist" in err
     assert project.run("--sandbox", "plan", "--detailed-exitcode")[0] == 2
 
 
@@ -197,7 +201,7 @@ def test_a_report_that_cannot_be_written_stops_before_anything_is_done(project: 
 
 
 def said_of(error: PaygiftError, file: Path) -> Iterator[str]:
-    with pytest.raises(type(error)), attempted(file, exit_code):
+    with pytest.raises(type(error)), attempted(file, exit_code, environ={}, warn=pytest.fail):
         raise error
     yield from file.read_text(encoding="utf-8").splitlines()
 
@@ -228,7 +232,7 @@ def test_a_report_that_cannot_be_left_does_not_hide_what_happened(tmp_path: Path
     folder.mkdir()
 
     def stop() -> None:
-        with attempted(folder / "report.md", exit_code):
+        with attempted(folder / "report.md", exit_code, environ={}, warn=pytest.fail):
             folder.rmdir()
             raise StaleError("Another plan.")
 

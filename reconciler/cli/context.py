@@ -6,8 +6,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -17,6 +18,7 @@ import click
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
+    from reconciler.attempt import Attempt
     from reconciler.journal.place import Place
     from reconciler.reconcile import Session, Whose
 
@@ -51,6 +53,14 @@ class Context:
             self.root(), os.environ, use_sandbox=self.sandbox, at=moment, journal_url=self.journal_url
         ) as session:
             yield replace(session, remote=session.remote.paced(rate=self.rate, concurrency=self.concurrency))
+
+    def attempt(self, report: Path | None) -> AbstractContextManager[Attempt]:
+        """An apply that leaves a report and tells whom `notify` names, however it ends."""
+        from reconciler.attempt import attempted
+        from reconciler.cli import exit_code
+
+        warn = partial(click.echo, err=True)
+        return attempted(report, exit_code, environ=os.environ, warn=warn, sandbox=self.sandbox)
 
     def journal(self) -> Place:
         """Where the journal of this project is. Raises UsageError without a project."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli import exit_code
 from reconciler.cli.context import Context, pass_context, sandbox_option
 
 if TYPE_CHECKING:
@@ -117,13 +116,12 @@ def reviewed_plan(context: Context, /, out: Path, report: Path | None, **options
     The plan's workflow keeps it as an artefact. It is taken only if it has the digest that reviewed-digest finds.
     Unlike the digest alone it also lets `apply` go on with what is left after a part was done.
     """
-    from reconciler.attempt import attempted
     from reconciler.github import kept_plan
     from reconciler.reconcile import save_plan
 
     with _connected() as connected:
         merge = _merge(context, connected, **options)
-        with attempted(report, exit_code) as attempt:
+        with context.attempt(report) as attempt:
             attempt.namespace, attempt.mchid = merge.owner.namespace, merge.owner.mchid
             attempt.expected = _digest(connected, merge)
             save_plan(kept_plan(connected, merge.pull, attempt.expected), out)

@@ -17,7 +17,6 @@ from reconciler.cli import (
     EXIT_PARTIAL,
     EXIT_PENDING,
     EXIT_REFUSED,
-    exit_code,
 )
 from reconciler.cli.context import Bar, Context, pass_context, sandbox_option
 
@@ -157,10 +156,9 @@ def apply(
     and exits 130; twice, it stops at once, and the next apply finds out what has happened.
     """
     from reconciler import reconcile
-    from reconciler.attempt import attempted
 
     wanted = _Wanted(file, expect, allow)
-    with attempted(report, exit_code) as attempt, context.session() as session:
+    with context.attempt(report) as attempt, context.session() as session:
         attempt.knows(session)
         applying = _Applying(
             context, session, wanted, attempt, as_json=as_json, yes=yes, lock_timeout=lock_timeout
