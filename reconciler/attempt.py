@@ -9,16 +9,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from reconciler.change import Plan, Report, Stopped
-from reconciler.errors import PaygiftError, ProjectError, StaleError
+from reconciler.errors import PaygiftError, ProjectError, StaleError, UsageError
 from reconciler.notify import Message, post
 from reconciler.origin import job_url
 from reconciler.plan import plan_digest
-from reconciler.reconcile import Clock, Session, check_report_file, save_report, system_clock
+from reconciler.reconcile import Clock, Session, save_text, system_clock
+from reconciler.render.html import report_html
+from reconciler.render.json_ import dumps, report_json
+from reconciler.render.markdown import report_markdown
 from reconciler.render.notice import events, summary_json, wecom_json
+from reconciler.render.stopped import COMMENT_CHARS, stopped_as
 from reconciler.spec import Notify
 
+REPORT_KINDS: Final = (".md", ".html", ".json")
 Warn = Callable[[str], None]
 
 
@@ -55,7 +61,7 @@ class Attempt:
         """
         try:
             if self.file is not None:
-                save_report(happened, self.file)
+                save_text(_as(self.file.suffix, happened), self.file)
         finally:
             if self.notify:
                 for failure in tell(self.notify, happened, self.environ, sandbox=self.sandbox):
@@ -99,6 +105,32 @@ def attempted(
         with suppress(PaygiftError):  # what stopped the apply matters more
             attempt.leave(attempt.stopped(error, exit_code(error)))
         raise
+
+
+def check_report_file(file: Path) -> None:
+    """Raises UsageError, before anything is done, for a name that says no known format or where nothing can be.
+
+    What an earlier run has left there is removed: it must not pass for this one's.
+    """
+    if file.suffix not in REPORT_KINDS:
+        raise UsageError(f"{file}: a report ends in {', '.join(REPORT_KINDS)}.", remedy="Name it so.")
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"{file}: its folder does not exist.", remedy="Make it, or name another file.")
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be written: {error.strerror}.", remedy="Name another file."
+        ) from error
+
+
+def _as(suffix: str, happened: Report | Stopped) -> str:
+    """``happened`` in the format of a file's name."""
+    if isinstance(happened, Stopped):
+        return stopped_as(suffix, happened)
+    if suffix == ".md":
+        return report_markdown(happened, max_chars=COMMENT_CHARS)
+    return report_html(happened) if suffix == ".html" else dumps(report_json(happened))
 
 
 def tell(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from reconciler.apply import Patience, UploadedImages
-    from reconciler.change import Plan, Report, Stopped
+    from reconciler.change import Plan, Report
     from reconciler.images import ImageCache
     from reconciler.journal.book import Run
     from reconciler.journal.place import Place
@@ -161,38 +161,6 @@ def saved_plan(file: Path) -> Plan:
     return read_plan(data)
 
 
-REPORT_KINDS = (".md", ".html", ".json")
-
-
-def check_report_file(file: Path) -> None:
-    """Raises UsageError, before anything is done, for a name that says no known format or where nothing can be.
-
-    What an earlier run has left there is removed: it must not pass for this one's.
-    """
-    if file.suffix not in REPORT_KINDS:
-        raise UsageError(f"{file}: a report ends in {', '.join(REPORT_KINDS)}.", remedy="Name it so.")
-    if not file.absolute().parent.is_dir():
-        raise UsageError(f"{file}: its folder does not exist.", remedy="Make it, or name another file.")
-    try:
-        file.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"{file} cannot be written: {error.strerror}.", remedy="Name another file."
-        ) from error
-
-
-def save_report(happened: Report | Stopped, file: Path) -> None:
-    """Write the report in the format that the file's name says. Raises UsageError if it cannot be written."""
-    from reconciler.change import Stopped
-
-    if isinstance(happened, Stopped):
-        from reconciler.render.stopped import stopped_as
-
-        save_text(stopped_as(file.suffix, happened), file)
-    else:
-        save_text(_report_as(happened, file.suffix), file)
-
-
 def save_rejected(happened: Report, file: Path) -> None:
     """Write the rejected merchants as CSV, only its head if there are none. Raises UsageError if it cannot be written.
 
@@ -201,21 +169,6 @@ def save_rejected(happened: Report, file: Path) -> None:
     from reconciler.render.rejected import rejected_csv
 
     save_text("\ufeff" + rejected_csv(happened), file)
-
-
-def _report_as(happened: Report, suffix: str) -> str:
-    if suffix == ".md":
-        from reconciler.render.markdown import report_markdown
-        from reconciler.render.stopped import COMMENT_CHARS
-
-        return report_markdown(happened, max_chars=COMMENT_CHARS)
-    if suffix == ".html":
-        from reconciler.render.html import report_html
-
-        return report_html(happened)
-    from reconciler.render.json_ import dumps, report_json
-
-    return dumps(report_json(happened))
 
 
 def save_text(text: str, file: Path) -> None:
