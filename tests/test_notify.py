@@ -48,6 +48,7 @@ class Robot:
     falters: int = 0
     """So many times it answers HTTP 503 before."""
     hangs: threading.Event | None = None
+    breaks_off: bool = False
     told: list[dict[str, Any]] = field(default_factory=list)
 
     def contents(self) -> list[str]:
@@ -64,6 +65,8 @@ def robot() -> Iterator[Robot]:
             made.told.append(json.loads(body))
             if made.hangs is not None:
                 made.hangs.wait(20)
+            if made.breaks_off:
+                return
             status = 503 if made.falters else made.status
             made.falters = max(0, made.falters - 1)
             self.send_response(status)
@@ -271,6 +274,12 @@ def test_whoever_hangs_is_not_waited_for(robot: Robot, monkeypatch: pytest.Monke
     monkeypatch.setattr(notify, "SECONDS", 0.3)
     robot.hangs = threading.Event()
     assert post([wecom(robot.url)] * 2) == ["PAYGIFT_WECOM_URL (wecom): no answer within 0.3 s."] * 2
+
+
+def test_whoever_breaks_off_may_have_heard_and_is_not_told_twice(robot: Robot) -> None:
+    robot.breaks_off = True
+    assert post([wecom(robot.url)]) == ["PAYGIFT_WECOM_URL (wecom): it failed with RemoteProtocolError."]
+    assert len(robot.told) == 1
 
 
 def test_who_is_not_there_is_said_to_be_not_there() -> None:
