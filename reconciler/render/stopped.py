@@ -19,6 +19,7 @@ from reconciler.render.tags import Html, tag, together
 from reconciler.render.values import beijing
 from reconciler.render.view import FindingView, plan_view
 
+_CODE: Final = re.compile("`([^`]+)`")
 NOTHING_WRITTEN: Final = "Nothing was written."
 PERHAPS_WRITTEN: Final = "Something may have been written: run `paygift plan` to see what is left."
 KINDS: Final[dict[int, str]] = {
@@ -178,7 +179,10 @@ def _refusal(each: FindingView) -> Html:
     return tag(
         "article",
         tag("h3", tag("code", each.code), " ", each.key),
-        tag("p", each.text),
+        tag(
+            "p",
+            *(tag("code", part) if index % 2 else part for index, part in enumerate(_CODE.split(each.text))),
+        ),
         tag("p", each.waiver, class_="waive"),
         class_="card refusal",
     )
