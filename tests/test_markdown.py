@@ -289,6 +289,7 @@ OURS = {
         "Warnings",
     ),
     *("Replacements", "New", "Merchants", "Terminations, in full", "Pictures", "Notes", "Left to do", "Done"),
+    *("Refused", "What differs"),
 }
 HARMLESS = {
     *(

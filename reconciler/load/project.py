@@ -45,7 +45,16 @@ from reconciler.load.merchants import line_of, parse_group
 from reconciler.load.positions import Positions, dotted, in_defaults, reach
 from reconciler.load.wording import faults_of, salvage
 from reconciler.load.yaml_ import Document, Issue, parse
-from reconciler.spec import ActivitySpec, Fault, GroupLine, OtherSpec, PolicySection, ProjectFile, shown
+from reconciler.spec import (
+    ActivitySpec,
+    Fault,
+    GroupLine,
+    Notify,
+    OtherSpec,
+    PolicySection,
+    ProjectFile,
+    shown,
+)
 from reconciler.spec import Path as FieldPath
 
 PROJECT_FILE: Final = "paygift.yaml"
@@ -66,6 +75,7 @@ class Project:
     activities: tuple[DesiredActivity, ...]
     policy: PolicySection
     brands: Mapping[str, tuple[str, ...]]
+    notify: tuple[Notify, ...] = ()
 
 
 def find_root(start: Path) -> Path:
@@ -181,7 +191,7 @@ class _Loading:
         if self.problems or zone is None:
             raise ProjectError(sorted(set(self.problems)))
         activities = tuple(sorted(self.activities, key=lambda activity: activity.key))
-        return Project(self.root, project.namespace, zone, activities, project.policy, brands)
+        return Project(self.root, project.namespace, zone, activities, project.policy, brands, project.notify)
 
     # --- the project file ---
 
