@@ -342,6 +342,6 @@ def test_commands_tell_nothing_secret(told: Told, tmp_path: Path, monkeypatch: p
 
 
 def test_an_error_of_the_remote_is_a_sentence_without_its_request() -> None:
-    """``RemoteError`` names method, path and Request-ID; there is no room for more."""
+    """``RemoteError`` names method, path and Request-ID, and counts tries; there is no room for more."""
     error = RemoteError("x", method="GET", path="/v3/x", request_id="08F")
-    assert set(vars(error)) == {"message", "remedy", "method", "path", "request_id"}
+    assert set(vars(error)) == {"message", "remedy", "method", "path", "request_id", "tries"}
