@@ -139,7 +139,7 @@ def save_plan(made: Plan, file: Path) -> None:
     """Write ``made`` to ``file``, whole or not at all. Raises UsageError if it cannot be written."""
     from reconciler.render.json_ import dumps, plan_json
 
-    _save(file, dumps(plan_json(made)))
+    save(file, dumps(plan_json(made)))
 
 
 def saved_plan(file: Path) -> Plan:
@@ -168,7 +168,7 @@ def check_report_file(file: Path) -> None:
 
 def save_report(happened: Report, file: Path) -> None:
     """Write the report in the format that the file's name says. Raises UsageError if it cannot be written."""
-    _save(file, _report_as(happened, file.suffix))
+    save(file, _report_as(happened, file.suffix))
 
 
 def _report_as(happened: Report, suffix: str) -> str:
@@ -185,7 +185,7 @@ def _report_as(happened: Report, suffix: str) -> str:
     return dumps(report_json(happened))
 
 
-def _save(file: Path, text: str) -> None:
+def save(file: Path, text: str) -> None:
     """The whole text, or the file as it was."""
     draft = file.with_name(f"{file.name}.new")
     try:

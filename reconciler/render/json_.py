@@ -33,7 +33,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "digest": plan_digest(plan),
         "allow": list(plan.allow),
         "findings": [_finding(finding) for finding in plan.findings],
-        "uploads": [operation_data(upload) for upload in plan.uploads],
+        "uploads": [_operation(upload) for upload in plan.uploads],
         "changes": [
             {
                 "key": change.key,
