@@ -168,13 +168,36 @@ class Clock:
     activity_id: str = ""
 
 
+CoveredSet = Literal["both", "old", "new"]
+
+
+@dataclass(frozen=True, slots=True)
+class MerchantCoverage:
+    """What a replacement means to the payers of a set of merchants: those of both activities, of the old one only, or
+    of the new one only.
+
+    ``gap_seconds`` is how long these merchants would have given coupons and no longer do: until the new activity
+    begins, or, for those of the old one only, until it would have ended. ``merchants`` names those of one side only.
+    """
+
+    set: CoveredSet
+    count: int
+    gap_seconds: int
+    merchants: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """What a replacement means to customers: the seconds in which the old activity would have given coupons and
-    neither the old nor the new one does. With ``create_first`` both run for the moments between the two calls.
+    neither the old nor the new one does.
+
+    The old activity ends with the plan, so the two can overlap for one moment only: ``moment`` tells what happens
+    between the two calls where one runs and the other starts at once. ``sets`` says the same by merchants.
     """
 
     gap_seconds: int
+    moment: Literal["", "gap", "overlap"] = ""
+    sets: tuple[MerchantCoverage, ...] = ()
 
 
 class ChangeKind(StrEnum):

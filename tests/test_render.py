@@ -66,7 +66,12 @@ def everything() -> Plan:
         desired("merchants", merchants=mchids(5, start=1600000003)),
         desired("paused", merchants=mchids(2)),
         desired("replaced", transaction_amount_minimum=200, goods_tags=("tea",)),
-        desired("gap", replace="terminate_first", begin_time=NOW + timedelta(minutes=30)),
+        desired(
+            "gap",
+            merchants=mchids(3, start=1600000002),
+            replace="terminate_first",
+            begin_time=NOW + timedelta(minutes=30),
+        ),
         desired("protected", protect=True, state="terminated"),
         desired("used"),
     ]
@@ -74,7 +79,7 @@ def everything() -> Plan:
         live(desired("merchants", merchants=mchids(4)), "1"),
         live(desired("paused"), "2", status=PAUSED),
         live(desired("replaced", goods_tags=("nuts",)), "3"),
-        live(desired("gap", **RUNNING), "4", status=ONGOING),
+        live(desired("gap", merchants=mchids(3), **RUNNING), "4", status=ONGOING),
         live(desired("protected"), "5"),
         live(desired("used"), "6", status=TERMINATED),
         live(desired("gone", activity_name="离场"), "7"),

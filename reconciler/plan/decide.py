@@ -268,7 +268,7 @@ def _replace(context: _Context, desired: DesiredActivity, running: list[LiveActi
             source=desired.source,
             differences=differences(desired.terms, closest),
             clocks=(clock_of_new(desired.terms, context.now), *_clocks_of(running, context.now)),
-            coverage=coverage(running, desired.terms, context.now),
+            coverage=coverage(running, desired, context.now),
             merchants_before=len(closest.merchants or ()),
             merchants_after=len(desired.merchants),
         ),

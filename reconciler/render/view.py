@@ -20,6 +20,7 @@ from reconciler.change import (
     CreateActivity,
     DeleteMerchants,
     Finding,
+    MerchantCoverage,
     Operation,
     Outcome,
     OutcomeStatus,
@@ -206,7 +207,9 @@ def _headline(change: ActivityChange, now: datetime) -> str:
         facts = {"before": f"{change.merchants_before:,}", "after": f"{change.merchants_after:,}"}
         parts.append(wording.HEADLINE_MERCHANTS.format(**facts))
     elif change.coverage is not None:
-        parts.append(_coverage_text(change, change.coverage))
+        parts.append(_coverage_text(change.coverage, change.coverage.gap_seconds))
+        leaving = (each for each in change.coverage.sets if each.set == "old")
+        parts.extend(wording.HEADLINE_LEFT.format(merchants=merchants(each.count)) for each in leaving)
     elif change.kind is ChangeKind.CREATE:
         parts.extend(_clock_text(clock, now) for clock in change.clocks)
     return "; ".join(parts)
@@ -280,7 +283,7 @@ def _time_lines(change: ActivityChange, now: datetime) -> Iterator[Line]:
     for clock in change.clocks:
         yield Line("", "", _clock_text(clock, now))
     if change.coverage is not None:
-        yield Line("!" if change.coverage.gap_seconds else "", "", _coverage_text(change, change.coverage))
+        yield from _coverage_lines(change.coverage, change.clocks)
 
 
 def _clock_text(clock: Clock, now: datetime) -> str:
@@ -289,11 +292,33 @@ def _clock_text(clock: Clock, now: datetime) -> str:
     return wording.CLOCKS[clock.code].format(**facts)
 
 
-def _coverage_text(change: ActivityChange, covered: Coverage) -> str:
-    if covered.gap_seconds:
-        return wording.COVERAGE_GAP.format(span=span(covered.gap_seconds))
-    create_first = isinstance(change.operations[0], CreateActivity)
-    return wording.COVERAGE_NONE["create_first" if create_first else "terminate_first"]
+def _coverage_lines(covered: Coverage, clocks: Iterable[Clock]) -> Iterator[Line]:
+    """A line for each set of merchants. A plan file of an older version holds no sets."""
+    if not covered.sets:
+        yield Line("!" if covered.gap_seconds else "", "", _coverage_text(covered, covered.gap_seconds))
+    begun = any(clock.code == "begun" for clock in clocks)
+    for each in covered.sets:
+        told = _coverage_of(each, covered, begun=begun)
+        yield Line("!" if each.gap_seconds else "", "", told, items=each.merchants)
+
+
+def _coverage_of(each: MerchantCoverage, covered: Coverage, *, begun: bool) -> str:
+    facts = {"merchants": merchants(each.count), "sample": sample(each.merchants)}
+    match each.set:
+        case "both":
+            whose = wording.COVERAGE_WHOSE.format(**facts)
+            return _coverage_text(covered, each.gap_seconds, whose)
+        case "old":
+            return wording.COVERAGE_LEFT.format(span=span(each.gap_seconds), **facts)
+        case "new":
+            begin = wording.COVERAGE_BEGUN if begun else wording.COVERAGE_BEGINS
+            return wording.COVERAGE_JOINED.format(begin=begin, **facts)
+
+
+def _coverage_text(covered: Coverage, gap_seconds: int, whose: str = "") -> str:
+    if gap_seconds:
+        return wording.COVERAGE_GAP.format(span=span(gap_seconds), whose=whose)
+    return wording.COVERAGE_NONE[covered.moment].format(whose=whose)
 
 
 def _summary(plan: Plan) -> str:

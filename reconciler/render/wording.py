@@ -135,11 +135,22 @@ CLOCKS: Final[dict[str, str]] = {
 
 IRREVERSIBLE: Final = "a termination cannot be undone"
 
-COVERAGE_GAP: Final = "gap: nothing is given for {span}, between the termination and the new begin_time"
+COVERAGE_GAP: Final = (
+    "gap{whose}: nothing is given for {span}, between the termination and the new begin_time"
+)
 COVERAGE_NONE: Final[dict[str, str]] = {
-    "create_first": "no gap: the old activity ends once the new one is seen; both run for that moment",
-    "terminate_first": "no gap but the moment between the two calls",
+    "overlap": "no gap{whose}: the old activity ends once the new one is seen; both run for that moment",
+    "gap": "no gap{whose} but the moment between the two calls",
+    "": "no gap{whose}: nothing that runs is cut short",
 }
+COVERAGE_WHOSE: Final = " for {merchants}"
+COVERAGE_LEFT: Final = (
+    "{merchants} no longer ({sample}): nothing for {span}, in which the old activity would have run"
+)
+COVERAGE_JOINED: Final = "{merchants} newly ({sample}): {begin}"
+COVERAGE_BEGINS: Final = "from the new begin_time on"
+COVERAGE_BEGUN: Final = "at once"
 
 HEADLINE_ENDS: Final = "ends {activity_ids} for ever"
+HEADLINE_LEFT: Final = "{merchants} no longer"
 HEADLINE_MERCHANTS: Final = "merchants {before} → {after}"
