@@ -571,6 +571,21 @@ def test_every_change_says_how_it_stands_to_time() -> None:
     assert cancelled.changes[0].clocks == (Clock("cancelled", terms().begin_time, "10028001"),)
 
 
+def test_a_new_activity_whose_begin_has_passed_is_warned_of() -> None:
+    late = desired(begin_time=NOW - timedelta(seconds=1))
+    (finding,) = plan([late]).findings
+    assert (finding.code, finding.severity) == ("BEGINS_IN_PAST", Severity.WARNING)
+    assert finding.facts == {"begin_time": late.terms.begin_time}
+    assert codes(plan([desired(begin_time=NOW)])) == []
+
+
+def test_a_replacement_whose_begin_has_passed_is_warned_of_unless_the_old_one_runs() -> None:
+    late = desired(begin_time=NOW - timedelta(days=1))
+    assert codes(plan([late], [live(desired())])) == ["BEGINS_IN_PAST"]
+    running = live(desired(begin_time=NOW - timedelta(days=2)), status=ONGOING)
+    assert codes(plan([late], [running])) == ["REPLACES_RUNNING"]
+
+
 def test_a_plan_is_valid_until_an_operation_would_mean_something_else() -> None:
     assert plan([desired()]).valid_until == terms().begin_time
     assert plan([desired()], [live(desired())]).valid_until is None

@@ -173,6 +173,8 @@ def test_every_finding_makes_a_sentence_from_its_facts(code: str) -> None:
         "activity_ids": ["1", "2"],
         "activity_status": "S",
         "activity_type": "T",
+        "begin_time": NOW,
+        "doubts": "coupon 1 ends at the same second as the activity",
         "end_time": NOW,
         "former": "old",
         "generation": 1,

@@ -242,8 +242,17 @@ def _create(context: _Context, desired: DesiredActivity) -> _Decision:
             clocks=(clock_of_new(desired.terms, context.now),),
             merchants_after=len(desired.merchants),
         ),
+        findings=_begins_in_past(context, desired),
         touched=(desired.terms,),
     )
+
+
+def _begins_in_past(context: _Context, desired: DesiredActivity) -> tuple[Finding, ...]:
+    """A date that has passed is a slip, or customers have gone without since."""
+    if desired.terms.begin_time >= context.now:
+        return ()
+    facts = {"begin_time": desired.terms.begin_time}
+    return (Finding("BEGINS_IN_PAST", Severity.WARNING, desired.key, facts, desired.source),)
 
 
 def _replace(context: _Context, desired: DesiredActivity, running: list[LiveActivity]) -> _Decision:
@@ -274,7 +283,8 @@ def _replace(context: _Context, desired: DesiredActivity, running: list[LiveActi
         ),
         findings=(
             *_protected(desired.key, running, desired),
-            *((irreversible,) if began else ()),
+            # What replaces a running activity began when that one did, and nobody need wonder.
+            *((irreversible,) if began else _begins_in_past(context, desired)),
             *_oddities(desired.key, running),
         ),
         touched=(desired.terms, *_terms_of(running)),

@@ -21,6 +21,10 @@ FINDINGS: Final[dict[str, str]] = {
         "activity {activity_id}, which this spec adopts, is a {activity_type}; "
         "only FULL_SEND_ACT_TYPE can be managed. Remove `adopt`."
     ),
+    "BEGINS_IN_PAST": (
+        "it should have begun on {begin_time} Beijing time; it will begin the moment it is created. "
+        "If that date is a slip, correct it before anything is applied: terms cannot be edited afterwards."
+    ),
     "CREATION_FAILED": (
         "WeChat Pay failed to create activity {activity_id}, and its request number is spent. "
         "Find out why on the merchant platform, then set `generation: {next_generation}` to try again."
@@ -34,6 +38,10 @@ FINDINGS: Final[dict[str, str]] = {
     ),
     "COUPON_UNUSABLE": (
         "WeChat Pay would refuse it: {problems}. Mend the coupon on the merchant platform, or the spec."
+    ),
+    "COUPON_TIME_EQUAL": (
+        "{doubts}. WeChat Pay asks for coupons that begin before the activity and end after it, "
+        "and may refuse this one. Give the coupon or the activity other times."
     ),
     "ENDS_SOON": (
         "it ends on {end_time} Beijing time, and no other spec with any of its merchants takes over by then. "
