@@ -229,6 +229,34 @@ class ActivityChange:
     merchants_after: int = 0
 
 
+TimelineState = Literal["planned", "live", "terminating", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """One activity in time. ``key`` is empty for one that is not ours, ``activity_id`` for one that does not live yet.
+    A time is ``None`` where it is not known.
+    """
+
+    key: str
+    activity_id: str
+    name: str
+    begin: datetime | None
+    end: datetime | None
+    state: TimelineState
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The campaigns of the account when the plan was made, as far as there is room: ``left_out`` counts the others.
+
+    It is for people. No operation depends on it, so that the digest does not cover it.
+    """
+
+    rows: tuple[TimelineRow, ...] = ()
+    left_out: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What apply would do, and what people must know before it does. Times are UTC instants.
@@ -250,6 +278,7 @@ class Plan:
     managed: int = 0
     unchanged: int = 0
     unmanaged: int = 0
+    timeline: Timeline = Timeline()
 
     @property
     def operations(self) -> tuple[Operation, ...]:

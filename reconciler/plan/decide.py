@@ -37,6 +37,7 @@ from reconciler.plan import steps
 from reconciler.plan.clock import clock_of_live, clock_of_new, coverage, next_boundary
 from reconciler.plan.compare import contradicts_number, differences, same_number, same_terms
 from reconciler.plan.limits import ending_soon, over_the_limits
+from reconciler.plan.timeline import timeline
 from reconciler.policy import Policy
 
 KNOWN_STATUSES: Final = frozenset({"CREATE_ACT_STATUS", "ONGOING_ACT_STATUS", PAUSED})
@@ -60,7 +61,8 @@ def make_plan(
     """
     context = _Context(namespace, now, policy or Policy())
     wanted = {activity.key: activity for activity in desired}
-    mine, unmanaged = _by_key(live, Ownership.of(namespace, desired))
+    live, ownership = tuple(live), Ownership.of(namespace, desired)
+    mine, unmanaged = _by_key(live, ownership)
     decisions = [
         _decide(context, key, wanted.get(key), mine.get(key, ())) for key in sorted({*wanted, *mine})
     ]
@@ -87,6 +89,7 @@ def make_plan(
         managed=len(running),
         unchanged=len(running) - len(_touched_ids(changes)),
         unmanaged=unmanaged,
+        timeline=timeline(live, _touched_ids(changes), ownership, now),
     )
 
 

@@ -50,6 +50,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
             for change in plan.changes
         ],
         "counts": _counts(plan),
+        "timeline": plan_data(plan.timeline),
     }
     return {**data, "checksum": checksum(data)}
 

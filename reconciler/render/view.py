@@ -139,7 +139,7 @@ def plan_view(plan: Plan) -> PlanView:
         summary=_summary(plan),
         valid_until=beijing(plan.valid_until) if plan.valid_until else "",
         endings=tuple(ending for change in plan.changes for ending in _endings(change, plan.made_at)),
-        made_at=beijing(plan.made_at),
+        made_at=beijing(plan.made_at.replace(microsecond=0)),
     )
 
 

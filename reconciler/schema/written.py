@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from reconciler.activity import Image
-from reconciler.change import ActivityChange, Finding, Operation, Outcome, UploadImage
+from reconciler.change import ActivityChange, Finding, Operation, Outcome, Timeline, UploadImage
 from reconciler.plan import FORMAT_VERSION, Undo
 
 Schema = dict[str, Any]
@@ -49,6 +49,7 @@ class PlanFile:
     uploads: tuple[UploadImage, ...]
     changes: tuple[ActivityChange, ...]
     counts: Counts
+    timeline: Timeline
     checksum: Sha256
 
 
