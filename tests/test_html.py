@@ -26,7 +26,8 @@ from reconciler.change import (
     TimelineRow,
     TimelineState,
 )
-from reconciler.plan import make_plan
+from reconciler.plan import make_plan, undos_of
+from reconciler.render import wording
 from reconciler.render.html import plan_html, report_html
 from reconciler.render.page import POLICY, SCRIPT, STYLE
 from reconciler.render.tags import Html, tag
@@ -130,6 +131,13 @@ def test_an_empty_plan_is_a_page_too() -> None:
 
 def test_whole_lists_of_merchants_can_be_searched() -> None:
     assert "1600001200" in Page(plan_html(everything())).texts
+
+
+def test_every_change_says_what_would_take_it_back() -> None:
+    texts = Page(plan_html(everything())).texts
+    expected = [code for change in everything().changes for code in undos_of(change)]
+    assert texts.count("↶") == len(expected)
+    assert texts.count(wording.UNDO["delete_merchants"]) == expected.count("delete_merchants") == 2
 
 
 def test_a_long_plan_starts_folded() -> None:

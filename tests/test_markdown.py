@@ -31,7 +31,8 @@ from reconciler.change import (
     Report,
     Severity,
 )
-from reconciler.plan import make_plan, plan_digest
+from reconciler.plan import make_plan, plan_digest, undos_of
+from reconciler.render import wording
 from reconciler.render.escape import code, code_block, prose, prose_in_tags, visible
 from reconciler.render.fit import MIN_CHARS
 from reconciler.render.markdown import MAX_CHARS, Marker, plan_markdown, read_marker, report_markdown
@@ -124,6 +125,16 @@ def test_what_is_refused_or_ends_stands_before_everything_else() -> None:
     )
     positions = [text.index(f"\n#### {title}") for title in order]
     assert positions == sorted(positions)
+
+
+def test_every_fold_says_what_would_take_its_change_back() -> None:
+    folds = re.findall(
+        r"<details><summary><b>\S+ (\S+)</b>.*?</details>", plan_markdown(everything()), re.DOTALL
+    )
+    assert sorted(folds) == sorted(change.key for change in everything().changes)
+    for change in everything().changes:
+        fold = plan_markdown(everything()).partition(f" {change.key}</b>")[2].partition("</details>")[0]
+        assert all(wording.UNDO[code] in fold for code in undos_of(change)), change.key
 
 
 # -- the marker --------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from reconciler.activity import Award, DayWindow, Image, Window
 from reconciler.change import Finding, Outcome, OutcomeStatus, Plan, Rejection, Report, Severity
-from reconciler.plan import make_plan, plan_digest
+from reconciler.plan import make_plan, plan_digest, undos_of
 from reconciler.policy import Policy
 from reconciler.render import wording
 from reconciler.render.json_ import plan_json, report_json
@@ -120,6 +120,15 @@ def compare(name: str, text: str) -> None:
 def test_a_plan_reads_as_it_always_did() -> None:
     plan = everything()
     compare("plan.txt", plan_text(plan_view(plan), digest=plan_digest(plan), notes=True))
+
+
+def test_what_would_take_changes_back_is_said_when_it_is_asked_for() -> None:
+    view = plan_view(everything())
+    plain, told = (plan_text(view, digest="d", undo=undo).splitlines() for undo in (False, True))
+    assert [line.strip() for line in told if line not in plain] == [
+        wording.UNDO[code] for change in everything().changes for code in undos_of(change)
+    ]
+    assert [line for line in told if line in plain] == plain
 
 
 def test_a_report_reads_as_it_always_did() -> None:

@@ -338,7 +338,7 @@ def _change(block: Block, *, opened: bool) -> Html:
                 tag("span", block.source, class_="quiet small mono"),
                 tag("span", block.headline, class_="headline small"),
             ),
-            tag("ul", *map(_line, block.lines), class_="lines"),
+            tag("ul", *map(_line, block.lines), *map(_undo, block.undo), class_="lines"),
             open=opened,
         ),
         class_="change",
@@ -357,6 +357,10 @@ def _line(line: Line) -> Html:
         tag("div", f"{line.label}: " if line.label else None, *change, _items(line)),
         class_=f"{_LINE_CLASSES.get(line.symbol, 'time')}{ends}",
     )
+
+
+def _undo(line: Line) -> Html:
+    return tag("li", tag("b", "↶", aria_hidden="true"), tag("div", _prose(line.text)), class_="time")
 
 
 def _items(line: Line) -> Html | None:

@@ -30,6 +30,7 @@ from reconciler.change import (
     TerminateActivity,
     UploadImage,
 )
+from reconciler.plan import undos_of
 from reconciler.render import wording
 from reconciler.render.values import beijing, counted, merchants, sample, span, value
 
@@ -88,6 +89,11 @@ class Block:
             *(line for step in self.change.operations for line in _operation_lines(step, self.change)),
             *_time_lines(self.change, self.now),
         )
+
+    @cached_property
+    def undo(self) -> tuple[Line, ...]:
+        """What would take it back, or what comes nearest to that; for renderings that have room for it."""
+        return tuple(Line("", "", wording.UNDO[code]) for code in undos_of(self.change))
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,11 +127,11 @@ TERMINATE_REASONS: Final[dict[str, str]] = {
 }
 
 UNDO: Final[dict[str, str]] = {
-    "delete_merchants": "can be undone: delete the same merchants",
-    "add_merchants": "can be undone: add the same merchants",
-    "terminate": "cannot be undone, only ended: what customers got until then stays theirs",
-    "run_again": "cannot be undone; nearest: the same terms as a new activity, with `generation` raised",
-    "nothing": "needs no undoing: a picture harms nobody",
+    "delete_merchants": "the added merchants can be deleted again",
+    "add_merchants": "the deleted merchants can be added again",
+    "terminate": "the new activity can be ended, and not undone: what customers got until then stays theirs",
+    "run_again": "the termination cannot be undone; nearest: a new activity, by the old terms with `generation` raised",
+    "nothing": "a picture needs no undoing: it harms nobody",
 }
 
 CLOCKS: Final[dict[str, str]] = {
