@@ -22,7 +22,13 @@ FORMATS = ("text", "json", "markdown", "html")
     help="Markdown is for comments and job summaries, HTML a page of its own.",
 )
 @undo_option
-@click.option("--max-chars", default=65_536, show_default=True, help="The most that Markdown may have.")
+@click.option(
+    "--max-chars",
+    type=click.IntRange(min=2_000),
+    default=65_536,
+    show_default=True,
+    help="The most that Markdown may have.",
+)
 @pass_context
 def show_plan(context: Context, file: Path, form: str, max_chars: int, undo: bool) -> None:
     """Show a plan file, made with `plan --out`; needs no credentials.
