@@ -39,8 +39,8 @@ from reconciler.render.timeline import (
     spans,
     timeline_rows,
 )
-from tests.samples import NAMESPACE, NOW, ONGOING, desired, live, terms
-from tests.test_markdown import HOSTILE, RUNNING, hostile_plan, large
+from tests.samples import NAMESPACE, NOW, ONGOING, desired, large, live, terms
+from tests.test_markdown import HOSTILE, RUNNING, hostile_plan
 from tests.test_render import compare, everything, everything_happened
 
 DAY = timedelta(days=1)
