@@ -286,16 +286,17 @@ def _terms_lines(terms: Terms) -> Iterator[Line]:
 
 
 def _time_lines(change: ActivityChange, now: datetime) -> Iterator[Line]:
+    ending = {step.activity_id for step in change.operations if isinstance(step, TerminateActivity)}
     for clock in change.clocks:
-        yield Line("", "", _clock_text(clock, now))
+        yield Line("", "", _clock_text(clock, now, kept=clock.activity_id not in {"", *ending}))
     if change.coverage is not None:
         yield from _coverage_lines(change.coverage, change.clocks)
 
 
-def _clock_text(clock: Clock, now: datetime) -> str:
+def _clock_text(clock: Clock, now: datetime, *, kept: bool = False) -> str:
     seconds = abs((clock.at - now).total_seconds())
     facts = {"span": span(seconds), "at": beijing(clock.at), "activity_id": clock.activity_id}
-    return wording.CLOCKS[clock.code].format(**facts)
+    return (wording.CLOCKS_KEPT if kept else wording.CLOCKS)[clock.code].format(**facts)
 
 
 def _coverage_lines(covered: Coverage, clocks: Iterable[Clock]) -> Iterator[Line]:
@@ -335,7 +336,9 @@ def _summary(plan: Plan) -> str:
         return f"{refused}No changes. {rest[0].upper()}{rest[1:]}."
     counts = Counter(change.kind for change in plan.changes)
     parts = [f"{counts[kind]:,} {words}" for kind, words in COUNTED.items() if counts[kind]]
-    return f"{refused}Plan: {', '.join(parts)}; {rest}."
+    ends = sum(isinstance(step, TerminateActivity) for step in plan.operations)
+    told = wording.SUMMARY_ENDS.format(count=ends, verb="ends" if ends == 1 else "end") if ends else ""
+    return f"{refused}Plan: {', '.join(parts)}{told}; {rest}."
 
 
 @dataclass(frozen=True, slots=True)

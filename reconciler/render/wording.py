@@ -141,6 +141,13 @@ CLOCKS: Final[dict[str, str]] = {
     "cancelled": "activity {activity_id} has not begun; it would begin in {span} ({at})",
 }
 
+CLOCKS_KEPT: Final[dict[str, str]] = {
+    **CLOCKS,
+    "ends": "activity {activity_id} goes on, only its merchants change; it ends by itself in {span} ({at})",
+    "cancelled": "activity {activity_id} stays, only its merchants change; it begins in {span} ({at})",
+}
+"""The same of an activity that the change does not end."""
+
 IRREVERSIBLE: Final = "a termination cannot be undone"
 
 COVERAGE_GAP: Final = (
@@ -158,6 +165,8 @@ COVERAGE_LEFT: Final = (
 COVERAGE_JOINED: Final = "{merchants} newly ({sample}): {begin}"
 COVERAGE_BEGINS: Final = "from the new begin_time on"
 COVERAGE_BEGUN: Final = "at once"
+
+SUMMARY_ENDS: Final = ", so {count:,} {verb} for ever"
 
 HEADLINE_ENDS: Final = "ends {activity_ids} for ever"
 HEADLINE_LEFT: Final = "{merchants} no longer"
