@@ -316,7 +316,12 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one operation. ``reason`` is one sentence for people, possibly quoting the server."""
+    """What came of one operation. ``reason`` is one sentence for people, possibly quoting the server.
+
+    ``http_status`` and ``request_id`` are those of the last answer to a write, 0 and empty if none came. ``tries``
+    counts the times that a write was sent, retries included. ``started_at`` and ``finished_at`` are UTC instants,
+    ``None`` for what was not started.
+    """
 
     operation: Operation
     status: OutcomeStatus
@@ -324,6 +329,17 @@ class Outcome:
     reason: str = ""
     request_id: str = ""
     rejections: tuple[Rejection, ...] = ()
+    http_status: int = 0
+    tries: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, verification included."""
+        if self.started_at is None or self.finished_at is None:
+            return 0.0
+        return (self.finished_at - self.started_at).total_seconds()
 
     @property
     def settled(self) -> bool:
@@ -333,12 +349,20 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of a plan: one outcome for every operation, in the plan's order."""
+    """What came of a plan: one outcome for every operation, in the plan's order.
+
+    ``interrupted`` tells that somebody asked it to stop. ``run`` names it in the journal, whose last entry has the hash
+    ``journal_head``; both are empty without a journal. ``remarks`` are sentences about the run as a whole.
+    """
 
     plan: Plan
     outcomes: tuple[Outcome, ...]
     started_at: datetime
     finished_at: datetime
+    interrupted: bool = False
+    run: str = ""
+    journal_head: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

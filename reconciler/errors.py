@@ -6,6 +6,9 @@
     ├── CredentialsError         a credential is missing, unreadable, or rejected by WeChat Pay
     ├── RefusedError             the plan holds refusals that nobody waived
     ├── StaleError               a plan is not, or is no longer, the one that was reviewed
+    ├── InterruptedRunError      a run was stopped at once, with something in flight
+    ├── JournalError             the journal cannot be read or written, so nothing may be sent
+    │   └── LockedError          another apply holds the lock
     ├── GitHubError              GitHub cannot be reached, or does not do what it is asked
     ├── SandboxError             the embedded WeChat Pay cannot start or cannot be reached
     └── RemoteError              anything that went wrong between us and WeChat Pay
@@ -95,6 +98,25 @@ class StaleError(PaygiftError):
         self.details = tuple(details)
 
 
+class InterruptedRunError(PaygiftError):
+    """A run was stopped at once, with something in flight. The next one finds out what became of it."""
+
+
+class JournalError(PaygiftError):
+    """The journal cannot be read or written. Nothing is sent that could not be written down before.
+
+    ``damaged`` tells that the file is no longer a database that can be read.
+    """
+
+    def __init__(self, message: str, *, damaged: bool = False, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.damaged = damaged
+
+
+class LockedError(JournalError):
+    """Another apply holds the lock of the account and namespace, and did not let go in time."""
+
+
 class GitHubError(PaygiftError):
     """GitHub cannot be reached, or does not do what it is asked. ``status`` is 0 when no answer came.
 
@@ -128,7 +150,7 @@ class RemoteError(PaygiftError):
     """Anything that went wrong between us and WeChat Pay.
 
     ``method`` and ``path`` name the request; ``request_id`` is the service's ``Request-ID`` (API §5.1), empty
-    when no answer came.
+    when no answer came. ``tries`` counts how often the request was sent, or tried to be.
     """
 
     def __init__(
@@ -138,6 +160,7 @@ class RemoteError(PaygiftError):
         self.method = method
         self.path = path
         self.request_id = request_id
+        self.tries = 0
 
     def __str__(self) -> str:
         where = f"{self.method} {self.path}: " if self.method else ""

@@ -18,9 +18,13 @@ from reconciler.errors import StaleError, UsageError
 from reconciler.identity import Ownership
 
 if TYPE_CHECKING:
+    import asyncio
+
     from reconciler.apply import Patience, UploadedImages
     from reconciler.change import Plan, Report
     from reconciler.images import ImageCache
+    from reconciler.journal.book import Run
+    from reconciler.journal.place import Place
     from reconciler.load import Project
     from reconciler.policy import Policy
     from reconciler.sandbox.server import Control
@@ -139,7 +143,7 @@ def save_plan(made: Plan, file: Path) -> None:
     """Write ``made`` to ``file``, whole or not at all. Raises UsageError if it cannot be written."""
     from reconciler.render.json_ import dumps, plan_json
 
-    save(file, dumps(plan_json(made)))
+    save_text(dumps(plan_json(made)), file)
 
 
 def saved_plan(file: Path) -> Plan:
@@ -168,7 +172,17 @@ def check_report_file(file: Path) -> None:
 
 def save_report(happened: Report, file: Path) -> None:
     """Write the report in the format that the file's name says. Raises UsageError if it cannot be written."""
-    save(file, _report_as(happened, file.suffix))
+    save_text(_report_as(happened, file.suffix), file)
+
+
+def save_rejected(happened: Report, file: Path) -> None:
+    """Write the rejected merchants as CSV, only its head if there are none. Raises UsageError if it cannot be written.
+
+    It begins with a byte order mark: without one, spreadsheets take Chinese for something else.
+    """
+    from reconciler.render.rejected import rejected_csv
+
+    save_text("\ufeff" + rejected_csv(happened), file)
 
 
 def _report_as(happened: Report, suffix: str) -> str:
@@ -185,11 +199,11 @@ def _report_as(happened: Report, suffix: str) -> str:
     return dumps(report_json(happened))
 
 
-def save(file: Path, text: str) -> None:
-    """The whole text, or the file as it was."""
+def save_text(text: str, file: Path) -> None:
+    """The whole text, or the file as it was. Raises UsageError if it cannot be written."""
     draft = file.with_name(f"{file.name}.new")
     try:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", newline="")
         draft.replace(file)
     except OSError as error:
         raise UsageError(
@@ -203,25 +217,45 @@ async def apply(
     made: Plan,
     *,
     uploaded: UploadedImages | None = None,
+    run: Run | None = None,
+    stop: asyncio.Event | None = None,
     patience: Patience | None = None,
     on_progress: Progress = _no_progress,
 ) -> Report:
     """Do what ``made`` says; ``uploaded`` remembers pictures from one run to the next.
 
-    Raises RefusedError before anything is written if ``made`` holds open refusals.
+    With a ``run`` (see ``journaling.exclusive_run``) every request is written down before it leaves, and every outcome
+    after it. Once ``stop`` is set, what is in flight is finished and nothing more is begun.
+    Raises RefusedError before anything is written if ``made`` holds open refusals, JournalError before anything is sent
+    if the run cannot be written down.
     """
-    from reconciler.apply import apply_plan
+    from reconciler.apply import apply_plan, refuse
+    from reconciler.journaling import begun, ended
     from reconciler.load import read_image
 
-    return await apply_plan(
+    refuse(made)
+    if run is not None and not made.empty:
+        run.begin(begun(project.root, made))
+    happened = await apply_plan(
         account.api,
         made,
         read_image=lambda image: read_image(project.root, image),
         clock=account.clock,
         uploaded=uploaded,
+        record=run,
+        stop=stop,
         patience=patience,
         on_progress=on_progress,
     )
+    return happened if run is None or made.empty else ended(run, happened)
+
+
+def lines_in(file: Path) -> list[str]:
+    """The lines of an audit file. Raises UsageError if it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}.", remedy="Name an audit file.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,24 +378,34 @@ def _check_waivers(policy: Policy) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a command works with: the project, the account it is for, and the pictures that were uploaded there."""
+    """What a command works with: the project, the account it is for, the pictures that were uploaded there, and where
+    its journal is.
+    """
 
     project: Project
     remote: Remote
     clock: Clock
     images: ImageCache
+    journal: Place
 
 
 @contextmanager
 def open_session(
-    root: Path, environ: Mapping[str, str], *, use_sandbox: bool, at: datetime | None = None
+    root: Path,
+    environ: Mapping[str, str],
+    *,
+    use_sandbox: bool,
+    at: datetime | None = None,
+    journal_url: str = "",
 ) -> Iterator[Session]:
     """The project in ``root``, with the account that the environment names, or with the sandbox beside it.
 
-    ``at`` stops the clock at an instant, to see what a plan would be then.
+    ``at`` stops the clock at an instant, to see what a plan would be then. ``journal_url`` is where a team keeps the
+    journal of the real account; without it, and for the sandbox, the journal is a file.
     Raises ProjectError and CredentialsError before anything is sent.
     """
     from reconciler.images import ImageCache
+    from reconciler.journal.place import journal_place
     from reconciler.settings import remote_from
 
     if not use_sandbox:
@@ -369,13 +413,14 @@ def open_session(
         project = load(root, now=clock())
         remote = remote_from(environ)
         images = ImageCache.open(root / IMAGES_FILE, remote.credentials.mchid)
-        yield Session(project, remote, clock, images)
+        yield Session(project, remote, clock, images, journal_place(root, journal_url))
         return
     with sandbox(root / SANDBOX_FOLDER) as local:
         clock = _stopped(at) or local.clock
         project = load(root, now=clock())
         seed(local, project)
-        yield Session(project, local.remote, clock, _sandbox_images(root / SANDBOX_FOLDER, local))
+        images = _sandbox_images(root / SANDBOX_FOLDER, local)
+        yield Session(project, local.remote, clock, images, journal_place(root, use_sandbox=True))
 
 
 def _stopped(at: datetime | None) -> Clock | None:
@@ -442,9 +487,12 @@ def _sandbox_images(folder: Path, local: LocalRemote) -> ImageCache:
 
 
 def reset(local: LocalRemote, folder: Path) -> None:
-    """Empty the sandbox of ``folder``, and forget the pictures that were uploaded to it."""
+    """Empty the sandbox of ``folder``; forget the pictures that were uploaded to it, and what was applied to it."""
+    from reconciler.journal.place import FILE as JOURNAL_FILE
+
     local.control.reset()
-    (folder / IMAGES_FILE.name).unlink(missing_ok=True)
+    for name in (IMAGES_FILE.name, *(f"{JOURNAL_FILE.name}{part}" for part in ("", "-wal", "-shm"))):
+        (folder / name).unlink(missing_ok=True)
 
 
 def seed(local: LocalRemote, project: Project) -> int:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import stamina
 from hypothesis import settings
+
+from tests import postgres
 
 # Properties are tried with the same examples in every run, so that no change is stopped by another one's bad luck.
 # To look for new ones: PAYGIFT_EXPLORE=1 pytest
@@ -21,3 +25,21 @@ def _no_pauses_between_tries() -> Iterator[None]:
     """As many tries as in earnest, without the pauses."""
     with stamina.set_testing(True, attempts=100, cap=True):
         yield
+
+
+@pytest.fixture
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is such a place: SQLite waits for the disk at every write."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir():
+        yield tmp_path
+        return
+    with TemporaryDirectory(dir=memory) as made:
+        yield Path(made)
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server; ``tests.postgres.fresh_database`` makes a database there."""
+    with postgres.server(tmp_path_factory.mktemp("postgresql")) as url:
+        yield url

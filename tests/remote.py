@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import httpx
 
 from reconciler.activity import DesiredActivity, LiveActivity
-from reconciler.apply import Patience, apply_plan
+from reconciler.apply import Patience, Recorder, apply_plan
 from reconciler.change import Outcome, Plan, Report
 from reconciler.live import read_live
 from reconciler.plan import make_plan
@@ -57,6 +57,7 @@ class Remote:
         self.world.set_clock(NOW.isoformat())
         self.network = Network(self.world)
         self.pauses: list[float] = []
+        self.stop: asyncio.Event | None = None
         self._reads = reads
 
     def copy(self) -> Remote:
@@ -101,11 +102,11 @@ class Remote:
     def plan(self, desired: Sequence[DesiredActivity], *, allow: Iterable[str] = ()) -> Plan:
         return self._planned(desired, self.live(desired), allow)
 
-    def apply(self, plan: Plan, *, fault: Fault | None = None) -> Report:
+    def apply(self, plan: Plan, *, fault: Fault | None = None, record: Recorder | None = None) -> Report:
         """Apply without ever sleeping; ``fault`` is the network's behaviour while it lasts."""
         self.network.fault = fault
         try:
-            return self.call(lambda api: self._apply(api, plan))
+            return self.call(lambda api: self._apply(api, plan, record))
         finally:
             self.network.fault = None
 
@@ -122,12 +123,25 @@ class Remote:
         policy = Policy(allow=frozenset(allow))
         return make_plan(desired, live, namespace=NAMESPACE, now=self.now, policy=policy)
 
-    async def _apply(self, api: PayGiftApi, plan: Plan) -> Report:
+    async def _apply(self, api: PayGiftApi, plan: Plan, record: Recorder | None = None) -> Report:
+        return await apply_plan(
+            api,
+            plan,
+            read_image=read_image,
+            clock=lambda: self.now,
+            patience=self.patience,
+            record=record,
+            stop=self.stop,
+        )
+
+    @property
+    def patience(self) -> Patience:
+        """Looks a few times without sleeping; the pauses are written down."""
+
         async def note(seconds: float) -> None:
             self.pauses.append(seconds)
 
-        patience = Patience(reads=self._reads, sleep=note)
-        return await apply_plan(api, plan, read_image=read_image, clock=lambda: self.now, patience=patience)
+        return Patience(reads=self._reads, sleep=note)
 
     def converge(self, desired: Sequence[DesiredActivity], *, allow: Iterable[str] = ()) -> Report:
         self.seed(desired)

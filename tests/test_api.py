@@ -186,7 +186,13 @@ async def test_terminate_sends_no_body_and_no_content_type() -> None:
 async def test_add_merchants_tells_which_were_rejected() -> None:
     rejected = {"mchid": "1900000002", "invalid_reason": "商户与活动创建方不具备父子关系"}
     remote = answering(**{f"POST {ACTIVITY}/merchants/add": {"invalid_merchant_id_list": [rejected]}})
-    reply = await call(remote, lambda api: api.add_merchants("20406354", ("1900000001", "1900000002"), "n-1"))
+    reply = await call(
+        remote,
+        lambda api: api.add_merchants(
+            "20406354",
+            wire.AddMerchantsRequest(merchant_id_list=["1900000001", "1900000002"], add_request_no="n-1"),
+        ),
+    )
     assert reply.value.invalid_merchant_id_list == [wire.InvalidMerchant.model_validate(rejected)]
     assert json.loads(last(remote).content) == {
         "merchant_id_list": ["1900000001", "1900000002"],
@@ -196,7 +202,12 @@ async def test_add_merchants_tells_which_were_rejected() -> None:
 
 async def test_delete_merchants_sends_its_number() -> None:
     remote = answering(**{f"POST {ACTIVITY}/merchants/delete": {"activity_id": "20406354"}})
-    reply = await call(remote, lambda api: api.delete_merchants("20406354", ["1900000001"], "n-2"))
+    reply = await call(
+        remote,
+        lambda api: api.delete_merchants(
+            "20406354", wire.DeleteMerchantsRequest(merchant_id_list=["1900000001"], delete_request_no="n-2")
+        ),
+    )
     assert reply.value.activity_id == "20406354"
     assert json.loads(last(remote).content) == {
         "merchant_id_list": ["1900000001"],
@@ -262,7 +273,7 @@ async def test_an_upload_signs_exactly_the_meta_part() -> None:
     ).encode()
     remote = answering(**{f"POST {wire.IMAGE_UPLOAD_PATH}": {"media_url": "https://wxpaylogo.qpic.cn/x/0"}})
     remote.signed_bodies[wire.IMAGE_UPLOAD_PATH] = meta
-    reply = await call(remote, lambda api: api.upload_image("images/logo.png", PNG))
+    reply = await call(remote, lambda api: api.upload_image(image_upload("images/logo.png", PNG)))
     assert reply == Reply(wire.ImageUploaded(media_url="https://wxpaylogo.qpic.cn/x/0"), "08F78B")
 
     boundary = last(remote).headers["Content-Type"].removeprefix("multipart/form-data; boundary=")

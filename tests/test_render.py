@@ -104,10 +104,23 @@ def everything_happened() -> Report:
             rejections=(Rejection("1600000009", "商户与活动创建方不具备父子关系"),)
             if status is OutcomeStatus.PARTIAL
             else (),
+            http_status=200,
+            tries=3 if status is OutcomeStatus.PARTIAL else 1,
+            started_at=None if status is OutcomeStatus.NOT_STARTED else NOW,
+            finished_at=None if status is OutcomeStatus.NOT_STARTED else NOW + timedelta(seconds=1.25),
         )
         for operation, status in zip(plan.operations, statuses, strict=False)
     ]
-    return Report(plan, tuple(outcomes), NOW, NOW + timedelta(seconds=9))
+    return Report(
+        plan,
+        tuple(outcomes),
+        NOW,
+        NOW + timedelta(seconds=9),
+        interrupted=True,
+        run="6949f3a3",
+        journal_head="3f9a1c20b7d4" * 5 + "3f9a",
+        remarks=("磁盘满了。",),
+    )
 
 
 def compare(name: str, text: str) -> None:

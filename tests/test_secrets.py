@@ -22,8 +22,9 @@ from reconciler.errors import CredentialsError, PaygiftError, RemoteError
 from reconciler.reconcile import SANDBOX_FOLDER
 from reconciler.settings import remote_from
 from reconciler.wechatpay import signing, wire
-from reconciler.wechatpay.api import PayGiftApi
+from reconciler.wechatpay.api import PayGiftApi, image_upload
 from reconciler.wechatpay.client import Client
+from reconciler.wechatpay.wire import AddMerchantsRequest, DeleteMerchantsRequest
 from tests import signed
 from tests.pictures import png
 from tests.test_api import ACTIVITY, CREATE
@@ -156,9 +157,13 @@ OPERATIONS: list[Callable[[PayGiftApi], Awaitable[object]]] = [
     lambda api: api.merchant_ids("20406354"),
     lambda api: api.create(CREATE),
     lambda api: api.terminate("20406354"),
-    lambda api: api.add_merchants("20406354", ["1900000001"], "a1"),
-    lambda api: api.delete_merchants("20406354", ["1900000001"], "d1"),
-    lambda api: api.upload_image("logo.png", png()),
+    lambda api: api.add_merchants(
+        "20406354", AddMerchantsRequest(merchant_id_list=["1900000001"], add_request_no="a1")
+    ),
+    lambda api: api.delete_merchants(
+        "20406354", DeleteMerchantsRequest(merchant_id_list=["1900000001"], delete_request_no="d1")
+    ),
+    lambda api: api.upload_image(image_upload("logo.png", png())),
 ]
 
 

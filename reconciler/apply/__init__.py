@@ -1,9 +1,12 @@
 """Plan → Report: check preconditions, write, verify by reading back, record.
 
-``run`` is the story of a whole plan, ``writes`` does one operation.
+``run`` is the story of a whole plan, ``writes`` does one operation, ``send`` one request. ``resume`` asks what
+became of the requests of a run that died.
 """
 
+from reconciler.apply.resume import resume
 from reconciler.apply.run import UploadedImages, apply_plan, refuse
-from reconciler.apply.writes import Patience
+from reconciler.apply.send import Recorder
+from reconciler.apply.writes import Patience, Writer
 
-__all__ = ["Patience", "UploadedImages", "apply_plan", "refuse"]
+__all__ = ["Patience", "Recorder", "UploadedImages", "Writer", "apply_plan", "refuse", "resume"]

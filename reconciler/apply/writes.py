@@ -1,8 +1,7 @@
 """One operation at a time: check its precondition, send it, verify it by reading back (design §8).
 
 Nothing that the server answers to a write is taken on trust: an add answers 200 when half of it failed, a delete
-reports nothing (API §1.6), and after a lost answer only a read can tell. A write is repeated at most once, with the
-identical body and number, and only after a read has shown that it did not happen.
+reports nothing (API §1.6), and after a lost answer only a read can tell.
 """
 
 from __future__ import annotations
@@ -10,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
 
 from reconciler.activity import CREATE_FAILED, LiveActivity
+from reconciler.apply.send import Recorder, Sender, Trace, is_lost
 from reconciler.change import (
     ActivityChange,
     ActivityOperation,
@@ -28,18 +28,12 @@ from reconciler.change import (
     TerminateActivity,
     in_calls,
 )
-from reconciler.errors import (
-    ApiError,
-    OutcomeUnknownError,
-    ProtocolError,
-    RemoteError,
-    TransportError,
-    UnverifiedError,
-)
+from reconciler.errors import ApiError, RemoteError
 from reconciler.identity import add_request_no, delete_request_no, merchants_digest, terms_digest
+from reconciler.journal.entry import Intent
 from reconciler.translate import create_request, live_activity
-from reconciler.wechatpay.api import PayGiftApi, Reply
-from reconciler.wechatpay.wire import ImageUploaded
+from reconciler.wechatpay.api import PayGiftApi, Reply, image_upload
+from reconciler.wechatpay.wire import AddMerchantsRequest, DeleteMerchantsRequest, ImageUploaded
 
 NUMBER_USED_TEXT: Final = "创建请求重入但与上次请求信息不一致"
 """What a create answers when its number was used with another body (API §1.10)."""
@@ -72,13 +66,18 @@ class KeyRun:
 
     ``urls`` gives the uploaded URL of each picture by its SHA-256. ``created_id`` is the activity that this key's
     create made or found. ``merchants`` are those last read of the activity whose merchants are being changed, or
-    ``None`` before the first such operation.
+    ``None`` before the first such operation. ``trace`` is what the present operation has sent.
     """
 
     change: ActivityChange
     urls: Mapping[str, str]
     created_id: str = ""
     merchants: frozenset[str] | None = None
+    trace: Trace = field(default_factory=Trace)
+
+    @property
+    def key(self) -> str:
+        return self.change.key
 
     def activity_id_of(self, operation: ActivityOperation) -> str:
         named = "" if isinstance(operation, CreateActivity) else operation.activity_id
@@ -102,11 +101,15 @@ class _Changed:
 class Writer:
     """Does single operations through ``api``. ``clock`` gives aware instants."""
 
-    def __init__(self, api: PayGiftApi, *, clock: Callable[[], datetime], patience: Patience) -> None:
+    def __init__(
+        self, api: PayGiftApi, *, clock: Callable[[], datetime], patience: Patience, record: Recorder
+    ) -> None:
         self.api = api
         self._clock = clock
         self._started = clock()
         self._patience = patience
+        self._record = record
+        self._sender = Sender(record, lambda look: patience.until(look, bool))
 
     async def write(self, operation: ActivityOperation, run: KeyRun) -> Outcome:
         """The outcome of ``operation``. Raises RemoteError where the remote failed and nothing was done."""
@@ -118,23 +121,33 @@ class Writer:
             case TerminateActivity():
                 return await self._terminate(operation, run)
 
-    async def upload(self, filename: str, content: bytes) -> Reply[ImageUploaded]:
+    async def upload(self, filename: str, content: bytes, trace: Trace) -> Reply[ImageUploaded]:
         """Upload a picture. After a lost answer it is simply uploaded again: a second copy does no harm (API §4)."""
+        upload = image_upload(filename, content)
+        intent = Intent("upload_image", "", "", "", upload.signed_body.decode())
+        trace.intents.append(self._record.intend(intent))
         try:
-            return await self.api.upload_image(filename, content)
+            return trace.answered(await self.api.upload_image(upload))
         except RemoteError as error:
-            if not _is_lost(error):
+            trace.failed(error)
+            if not is_lost(error):
                 raise
-        return await self.api.upload_image(filename, content)
+        try:
+            return trace.answered(await self.api.upload_image(upload))
+        except RemoteError as error:
+            trace.failed(error)
+            raise
 
     async def _create(self, operation: CreateActivity, run: KeyRun) -> Outcome:
         """The same number never makes a second activity (API §1.10). So the same request may follow a lost answer, and
         if the number was used with another body, the activity exists and is looked for."""
         body = create_request(operation.out_request_no, operation.terms, operation.merchants, run.urls)
+        number = operation.out_request_no
+        intent = Intent("create", operation.key, "", number, body.json_bytes().decode())
         status, request_id = OutcomeStatus.DONE, ""
         try:
-            reply = await self._send(
-                lambda: self.api.create(body), lambda: self._is_listed(operation.out_request_no)
+            reply = await self._sender.send(
+                intent, lambda: self.api.create(body), lambda: self._is_listed(number), run.trace
             )
         except ApiError as error:
             if NUMBER_USED_TEXT not in error.text and error.code != "RESOURCE_ALREADY_EXISTS":
@@ -143,8 +156,7 @@ class Writer:
         if reply is not None:
             run.created_id, request_id = reply.value.activity_id, reply.request_id
         else:
-            found = await self._patience.until(lambda: self._listed(operation.out_request_no), _is_something)
-            run.created_id = found.activity_id if found else ""
+            run.created_id = await self.created_under(number)
         live = await self._shown(run.created_id) if run.created_id else None
         if live is None:
             reason = (
@@ -165,11 +177,11 @@ class Writer:
         present = await self._merchants_once(activity_id, first.issubset)
         rejections: list[Rejection] = []
         for chunk in in_calls(first - present):
-            changed = await self._add(activity_id, chunk, present)
+            changed = await self._add(run, activity_id, chunk, present)
             present = changed.merchants
             rejections += changed.rejections
         for chunk in in_calls(present - run.wanted_merchants(operation)):
-            present = (await self._delete(activity_id, chunk, present)).merchants
+            present = (await self._delete(run, activity_id, chunk, present)).merchants
         run.merchants = present
         return _Changed(present, tuple(rejections))
 
@@ -188,31 +200,43 @@ class Writer:
         if not needed:
             return Outcome(operation, OutcomeStatus.ALREADY_DONE, activity_id)
         change = self._add if adding else self._delete
-        changed = await change(activity_id, sorted(needed), before)
+        changed = await change(run, activity_id, sorted(needed), before)
         run.merchants = changed.merchants
         return _outcome(operation, OutcomeStatus.DONE, activity_id, changed, changed.request_id)
 
-    async def _add(self, activity_id: str, mchids: Sequence[str], before: frozenset[str]) -> _Changed:
+    async def _add(
+        self, run: KeyRun, activity_id: str, mchids: Sequence[str], before: frozenset[str]
+    ) -> _Changed:
         number = add_request_no(activity_id, mchids, before, self._started)
+        request = AddMerchantsRequest(merchant_id_list=list(mchids), add_request_no=number)
+        intent = Intent("add_merchants", run.key, activity_id, number, request.json_bytes().decode())
 
         async def happened() -> bool:
             return set(mchids) <= set(await self.api.merchant_ids(activity_id))
 
-        reply = await self._send(lambda: self.api.add_merchants(activity_id, mchids, number), happened)
+        reply = await self._sender.send(
+            intent, lambda: self.api.add_merchants(activity_id, request), happened, run.trace
+        )
         invalid = (reply.value.invalid_merchant_id_list if reply else None) or ()
         rejections = tuple(Rejection(item.mchid, item.invalid_reason or "") for item in invalid)
         expected = set(mchids) - {rejection.mchid for rejection in rejections}
         present = await self._merchants_once(activity_id, lambda merchants: expected <= merchants)
         return _Changed(present, rejections, reply.request_id if reply else "")
 
-    async def _delete(self, activity_id: str, mchids: Sequence[str], before: frozenset[str]) -> _Changed:
+    async def _delete(
+        self, run: KeyRun, activity_id: str, mchids: Sequence[str], before: frozenset[str]
+    ) -> _Changed:
         number = delete_request_no(activity_id, mchids, before, self._started)
+        request = DeleteMerchantsRequest(merchant_id_list=list(mchids), delete_request_no=number)
+        intent = Intent("delete_merchants", run.key, activity_id, number, request.json_bytes().decode())
         gone = frozenset(mchids).isdisjoint
 
         async def happened() -> bool:
             return gone(await self.api.merchant_ids(activity_id))
 
-        reply = await self._send(lambda: self.api.delete_merchants(activity_id, mchids, number), happened)
+        reply = await self._sender.send(
+            intent, lambda: self.api.delete_merchants(activity_id, request), happened, run.trace
+        )
         present = await self._merchants_once(activity_id, gone)
         return _Changed(present, request_id=reply.request_id if reply else "")
 
@@ -230,55 +254,22 @@ class Writer:
             )
             return Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason)
         try:
-            reply = await self._send(
-                lambda: self.api.terminate(activity_id), lambda: self._has_ended(activity_id)
+            reply = await self._sender.send(
+                Intent("terminate", run.key, activity_id, "", ""),
+                lambda: self.api.terminate(activity_id),
+                lambda: self.has_ended(activity_id),
+                run.trace,
             )
         except ApiError as error:
             # Ending what has ended is undocumented (API §1.5): if it is over, that is what was wanted.
-            if error.status not in (400, 404) or not await self._has_ended(activity_id):
+            if error.status not in (400, 404) or not await self.has_ended(activity_id):
                 raise
             return Outcome(operation, OutcomeStatus.ALREADY_DONE, activity_id, request_id=error.request_id)
         request_id = reply.request_id if reply else ""
-        if not await self._patience.until(lambda: self._has_ended(activity_id), bool):
+        if not await self._patience.until(lambda: self.has_ended(activity_id), bool):
             reason = "WeChat Pay has accepted the termination, but still shows the activity as running."
             return Outcome(operation, OutcomeStatus.UNKNOWN, activity_id, reason, request_id)
         return Outcome(operation, OutcomeStatus.DONE, activity_id, request_id=request_id)
-
-    async def _send(
-        self, send: Callable[[], Awaitable[Reply[T]]], happened: Callable[[], Awaitable[bool]]
-    ) -> Reply[T] | None:
-        """The answer to a write, or ``None`` if the answer was lost and a read shows that it happened.
-
-        When a read shows that it did not, the identical write is sent once more. Raises OutcomeUnknownError when the
-        reads fail too.
-        """
-        try:
-            return await send()
-        except RemoteError as error:
-            if not _is_lost(error):
-                raise
-            if await self._resolve(error, lambda: self._patience.until(happened, bool)):
-                return None
-        try:
-            return await send()
-        except RemoteError as error:
-            if not _is_lost(error):
-                raise
-            if await self._resolve(error, happened):
-                return None
-            raise
-
-    async def _resolve(self, error: RemoteError, look: Callable[[], Awaitable[bool]]) -> bool:
-        try:
-            return await look()
-        except RemoteError as blind:
-            raise OutcomeUnknownError(
-                f"{error.message} Whether it happened could not be read either: {blind.message}",
-                method=error.method,
-                path=error.path,
-                request_id=error.request_id,
-                remedy="Run apply again: it looks first, and repeats nothing that has happened.",
-            ) from error
 
     async def _merchants_once(
         self, activity_id: str, settled: Callable[[frozenset[str]], bool]
@@ -303,6 +294,11 @@ class Writer:
 
         return await self._patience.until(look, _is_something)
 
+    async def created_under(self, out_request_no: str) -> str:
+        """The activity_id that a create under this number made, or nothing; looks patiently (API §9 2)."""
+        found = await self._patience.until(lambda: self._listed(out_request_no), _is_something)
+        return found.activity_id if found else ""
+
     async def _listed(self, out_request_no: str) -> LiveActivity | None:
         """The activity with this number, if the list shows it: there is no look-up by number (API §1.7)."""
         async with aclosing(self.api.activities()) as items:
@@ -318,20 +314,9 @@ class Writer:
         numbers = [step.out_request_no for step in run.change.operations if isinstance(step, CreateActivity)]
         return await self._patience.until(lambda: self._is_listed(numbers[0]), bool)
 
-    async def _has_ended(self, activity_id: str) -> bool:
+    async def has_ended(self, activity_id: str) -> bool:
+        """Whether the remote shows it as over. Raises RemoteError, a 404 included."""
         return live_activity(await self.api.detail(activity_id)).ended(self._clock())
-
-
-def _is_lost(error: RemoteError) -> bool:
-    """Whether a write that raised this may have happened all the same (API §5.7)."""
-    match error:
-        case ApiError():
-            return error.status >= 500
-        case TransportError():
-            return error.sent
-        case UnverifiedError() | ProtocolError():
-            return True
-    return False
 
 
 def _is_something(value: object) -> bool:

@@ -18,6 +18,7 @@ from reconciler import __version__
 from reconciler.errors import (
     ApiError,
     CredentialsError,
+    InterruptedRunError,
     PaygiftError,
     ProjectError,
     RefusedError,
@@ -42,6 +43,8 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "schema": ("reconciler.cli.schema", "Print the JSON Schema of a spec, paygift.yaml, a plan or a report."),
     "status": ("reconciler.cli.project", "List live activities and how they stand to the specs."),
     "show": ("reconciler.cli.project", "Show one activity: spec, live, merchants, goods."),
+    "history": ("reconciler.cli.history", "Tell what applies have done; needs no credentials."),
+    "unlock": ("reconciler.cli.history", "Take the lock from an apply that is dead."),
     "doctor": ("reconciler.cli.doctor", "Check credentials, clock, network and permissions."),
     "sandbox": ("reconciler.cli.sandbox", "WeChat Pay on this machine: serve, clock, seed, reset, log."),
     "github": ("reconciler.cli.github", "Comments, issues and annotations on GitHub, for workflows."),
@@ -87,6 +90,12 @@ class Commands(click.Group):
     "--concurrency", type=click.IntRange(min=1), help="Connections to WeChat Pay at most. Default: 8."
 )
 @click.option(
+    "--journal-url",
+    default="",
+    metavar="URL",
+    help="A PostgreSQL database for the journal and the lock of a team. Default: the file .paygift/journal.db.",
+)
+@click.option(
     "--color/--no-color", default=None, help="Colour, or none. Default: NO_COLOR, FORCE_COLOR, terminal."
 )
 @click.version_option(__version__, "-V", "--version", prog_name="paygift")
@@ -97,6 +106,7 @@ def paygift(
     sandbox: bool,
     rate: float | None,
     concurrency: int | None,
+    journal_url: str,
     color: bool | None,
 ) -> None:
     """WeChat Pay 支付有礼 (pay-gift) activities as code.
@@ -106,7 +116,14 @@ def paygift(
     """
     from reconciler.cli.context import Context
 
-    ctx.obj = Context(project=project, sandbox=sandbox, colour=color, rate=rate, concurrency=concurrency)
+    ctx.obj = Context(
+        project=project,
+        sandbox=sandbox,
+        colour=color,
+        rate=rate,
+        concurrency=concurrency,
+        journal_url=journal_url,
+    )
 
 
 def main() -> NoReturn:
@@ -175,6 +192,8 @@ def exit_code(error: PaygiftError) -> int:
         return EXIT_REFUSED
     if isinstance(error, StaleError):
         return EXIT_STALE
+    if isinstance(error, InterruptedRunError):
+        return EXIT_INTERRUPTED
     if isinstance(error, ApiError) and (error.status == 401 or error.code in ("NO_AUTH", "NOAUTH")):
         return EXIT_CREDENTIALS
     return EXIT_ERROR

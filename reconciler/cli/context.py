@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -17,6 +17,7 @@ import click
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
+    from reconciler.journal.place import Place
     from reconciler.reconcile import Session
 
 PATIENCE_SECONDS: Final = 1.0
@@ -32,6 +33,7 @@ class Context:
     colour: bool | None = None
     rate: float | None = None
     concurrency: int | None = None
+    journal_url: str = field(default="", repr=False)
 
     def root(self) -> Path:
         """The folder of paygift.yaml. Raises UsageError if there is none."""
@@ -45,8 +47,16 @@ class Context:
         from reconciler.reconcile import instant_from, open_session
 
         moment = None if at is None else instant_from(at)
-        with open_session(self.root(), os.environ, use_sandbox=self.sandbox, at=moment) as session:
+        with open_session(
+            self.root(), os.environ, use_sandbox=self.sandbox, at=moment, journal_url=self.journal_url
+        ) as session:
             yield replace(session, remote=session.remote.paced(rate=self.rate, concurrency=self.concurrency))
+
+    def journal(self) -> Place:
+        """Where the journal of this project is. Raises UsageError without a project."""
+        from reconciler.journal.place import journal_place
+
+        return journal_place(self.root(), self.journal_url, use_sandbox=self.sandbox)
 
     def sandbox_folder(self) -> Path:
         """Where the sandbox of this project lives; without a project, in the folder we are in."""

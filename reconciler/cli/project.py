@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli import EXIT_INVALID, EXIT_PARTIAL, EXIT_PENDING, EXIT_REFUSED
+from reconciler.cli import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_PARTIAL, EXIT_PENDING, EXIT_REFUSED
 from reconciler.cli.context import Bar, Context, pass_context, sandbox_option, undo_option
 
 if TYPE_CHECKING:
     from reconciler.change import Plan, Report
     from reconciler.errors import Problem
+    from reconciler.journal.book import Run
+    from reconciler.journal.entry import Concluded
+    from reconciler.journal.lock import Holder
     from reconciler.reconcile import Account, Session, Shown, Status
 
 allow_option = click.option(
@@ -112,6 +115,18 @@ def plan(
 @click.option(
     "--report", type=click.Path(path_type=Path), help="Write the report to a file too: .md, .html or .json."
 )
+@click.option(
+    "--rejected",
+    type=click.Path(path_type=Path),
+    help="Write the merchants that WeChat Pay rejected to a CSV file, with its reasons.",
+)
+@click.option(
+    "--lock-timeout",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="Seconds to wait for another apply on the same account and namespace.",
+)
 @click.option("--expect", metavar="DIGEST", help="Go on only if the plan has this digest (64 hex digits).")
 @allow_option
 @sandbox_option
@@ -122,6 +137,8 @@ def apply(
     as_json: bool,
     yes: bool,
     report: Path | None,
+    rejected: Path | None,
+    lock_timeout: float,
     expect: str | None,
     allow: tuple[str, ...],
 ) -> int:
@@ -131,6 +148,9 @@ def apply(
 
     With PLANFILE (from `plan --out`) or --expect it goes on only if the new plan is the one that was reviewed; with
     PLANFILE also if it is what is left of it after part of it was done. Otherwise it exits 6 and writes nothing.
+
+    Only one apply runs at a time on an account and namespace. Interrupted once, it finishes what is in flight, reports,
+    and exits 130; twice, it stops at once, and the next apply finds out what has happened.
     """
     from reconciler import reconcile
 
@@ -138,11 +158,14 @@ def apply(
     if report is not None:
         reconcile.check_report_file(report)
     with context.session() as session:
-        happened = _run(_apply(context, session, wanted, as_json=as_json, yes=yes))
+        applying = _Applying(context, session, wanted, as_json=as_json, yes=yes, lock_timeout=lock_timeout)
+        happened = _run(applying.run())
     if happened is None:
         return 0
     if report is not None:
         reconcile.save_report(happened, report)
+    if rejected is not None:
+        reconcile.save_rejected(happened, rejected)
     if as_json:
         from reconciler.render.json_ import dumps, report_json
 
@@ -154,6 +177,8 @@ def apply(
         click.echo(
             report_text(report_view(happened), colour=context.colours()), nl=False, color=context.colours()
         )
+    if happened.interrupted:
+        return EXIT_INTERRUPTED
     return 0 if happened.complete else EXIT_PARTIAL
 
 
@@ -274,25 +299,84 @@ class _Wanted:
         return await reconcile.plan(account, project, allow=self.allow, on_progress=bar)
 
 
-async def _apply(
-    context: Context, session: Session, wanted: _Wanted, *, as_json: bool, yes: bool
-) -> Report | None:
-    """``None`` when the person at the terminal said no."""
-    from reconciler import reconcile
-    from reconciler.apply import refuse
+@dataclass(frozen=True, slots=True)
+class _Applying:
+    """One run of apply on a terminal or in CI: the lock, the plan, the question, the writes."""
 
-    async with reconcile.connect(session.remote, session.clock) as account:
+    context: Context
+    session: Session
+    wanted: _Wanted
+    as_json: bool
+    yes: bool
+    lock_timeout: float
+
+    async def run(self) -> Report | None:
+        """``None`` when the person at the terminal said no."""
+        from reconciler import journaling, reconcile
+
+        session = self.session
+        async with (
+            reconcile.connect(session.remote, session.clock) as account,
+            journaling.exclusive_run(
+                session.journal,
+                root=session.project.root,
+                mchid=account.mchid,
+                namespace=session.project.namespace,
+                clock=session.clock,
+                lock_timeout=self.lock_timeout,
+                on_wait=_tell_wait,
+                on_damage=_tell_damage,
+            ) as run,
+        ):
+            if run.displaced is not None:
+                click.echo(f"The lock was taken over from {run.displaced}: that process has ended.", err=True)
+            _tell_resumed(await journaling.resume(account.api, run, clock=account.clock))
+            return await self._plan_and_apply(account, run)
+
+    async def _plan_and_apply(self, account: Account, run: Run) -> Report | None:
+        from reconciler import reconcile
+        from reconciler.apply import refuse
+        from reconciler.cli.interrupts import interruptible
+
         with Bar("Reading activities") as bar:
-            made = await wanted.plan(account, session, bar)
-        _print_plan(context, made, as_json=False, notes=False, to_stderr=as_json)
+            made = await self.wanted.plan(account, self.session, bar)
+        _print_plan(self.context, made, as_json=False, notes=False, to_stderr=self.as_json)
         refuse(made)
-        if not made.empty and not yes and not _agreed():
+        if not made.empty and not self.yes and not _agreed():
             click.echo("Nothing was written.", err=True)
             return None
-        with Bar("Applying") as bar:
+        with Bar("Applying") as bar, interruptible() as stop:
             return await reconcile.apply(
-                account, session.project, made, uploaded=session.images, on_progress=bar
+                account,
+                self.session.project,
+                made,
+                uploaded=self.session.images,
+                run=run,
+                stop=stop,
+                on_progress=bar,
             )
+
+
+def _tell_wait(holder: Holder) -> None:
+    click.echo(f"Waiting for another apply: {holder}.", err=True)
+
+
+def _tell_damage(moved_to: Path) -> None:
+    click.echo(
+        f"The journal was damaged. It was moved to {moved_to}, and a new one begun. What was done can no longer be "
+        "looked up there; nothing else depends on it.",
+        err=True,
+    )
+
+
+def _tell_resumed(found: Sequence[Concluded]) -> None:
+    from reconciler.render.text import safe
+
+    if found:
+        click.echo("An earlier run ended before it knew what became of:", err=True)
+    for each in found:
+        about = " ".join(part for part in (each.key, each.operation, each.activity_id) if part)
+        click.echo(f"  {safe(about)} — {each.status.value}", err=True)
 
 
 def _agreed() -> bool:

@@ -8,6 +8,6 @@ positions  where a value stands
 project    the story: paygift.yaml, groups, specs, and what is wrong between them
 """
 
-from reconciler.load.project import PROJECT_FILE, Project, find_root, load_project, read_image
+from reconciler.load.project import PROJECT_FILE, Project, find_root, load_project, read_image, read_namespace
 
-__all__ = ["PROJECT_FILE", "Project", "find_root", "load_project", "read_image"]
+__all__ = ["PROJECT_FILE", "Project", "find_root", "load_project", "read_image", "read_namespace"]

@@ -9,7 +9,7 @@ import gc
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -92,6 +92,18 @@ def load_project(root: Path, *, now: datetime) -> Project:
     """Everything under ``root``; ``now`` is aware. Raises ProjectError with all problems of all files, sorted."""
     with _no_garbage_collection():
         return _Loading(root.resolve(), now).run()
+
+
+def read_namespace(root: Path) -> str:
+    """The namespace of the project in ``root``, whatever is wrong with the rest of it.
+
+    Raises ProjectError if paygift.yaml does not say it.
+    """
+    sheet = _Loading(root.resolve(), datetime.now(UTC))._read_sheet()
+    namespace = sheet.data.get("namespace")
+    if not isinstance(namespace, str):
+        raise ProjectError([Problem(PROJECT_FILE, 1, 1, "namespace", "is missing", "missing")])
+    return namespace
 
 
 def read_image(project_root: Path, image: Image) -> bytes:

@@ -386,13 +386,14 @@ def report_html(report: Report, *, title: str = "") -> str:
             "header",
             tag("h1", heading),
             tag("p", view.summary, class_="summary"),
-            tag("p", _prose(view.advice)) if view.advice else None,
+            *(tag("p", _prose(said)) for said in (view.advice, *view.remarks) if said),
             _facts(
                 ("namespace", report.plan.namespace),
                 ("account", report.plan.mchid),
                 ("started", f"{beijing(report.started_at)} Beijing time"),
                 ("finished", f"{beijing(report.finished_at)} Beijing time"),
                 ("digest of the plan", plan_digest(report.plan)),
+                *((("journal", f"run {report.run}, ends in {report.journal_head}"),) if view.record else ()),
             ),
         ),
         tag(
@@ -407,7 +408,16 @@ def _settled(outcome: OutcomeView) -> bool:
     return outcome.status in (OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE)
 
 
+def _rejected(rejections: tuple[tuple[str, str], ...]) -> Html:
+    """A table, so that it can be copied into a spreadsheet."""
+    head = tag("tr", tag("th", "mchid"), tag("th", "invalid_reason"))
+    rows = (tag("tr", tag("td", tag("code", mchid)), tag("td", reason)) for mchid, reason in rejections)
+    return tag("table", head, *rows, class_="rejected")
+
+
 def _outcome(outcome: OutcomeView) -> Html:
+    request_id = f"Request-ID {outcome.request_id}" if outcome.request_id else ""
+    trace = ", ".join(part for part in (outcome.effort, request_id) if part)
     return tag(
         "article",
         tag(
@@ -418,14 +428,7 @@ def _outcome(outcome: OutcomeView) -> Html:
             outcome.text,
         ),
         tag("p", outcome.reason) if outcome.reason else None,
-        tag(
-            "ul",
-            *(tag("li", tag("code", mchid), f": {reason}") for mchid, reason in outcome.rejections),
-        )
-        if outcome.rejections
-        else None,
-        tag("p", f"Request-ID {outcome.request_id}", class_="where quiet mono")
-        if outcome.request_id
-        else None,
+        _rejected(outcome.rejections) if outcome.rejections else None,
+        tag("p", trace, class_="where quiet mono") if trace else None,
         class_="card",
     )

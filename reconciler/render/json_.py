@@ -63,6 +63,10 @@ def report_json(report: Report) -> dict[str, object]:
         "started_at": plan_data(report.started_at),
         "finished_at": plan_data(report.finished_at),
         "complete": report.complete,
+        "interrupted": report.interrupted,
+        "run": report.run,
+        "journal_head": report.journal_head,
+        "remarks": list(report.remarks),
         "outcomes": [_outcome(outcome) for outcome in report.outcomes],
     }
 
@@ -129,6 +133,10 @@ def _outcome(outcome: Outcome) -> dict[str, object]:
         "activity_id": outcome.activity_id,
         "reason": outcome.reason,
         "request_id": outcome.request_id,
+        "http_status": outcome.http_status,
+        "tries": outcome.tries,
+        "started_at": plan_data(outcome.started_at),
+        "finished_at": plan_data(outcome.finished_at),
         "rejections": plan_data(outcome.rejections),
     }
 

@@ -108,7 +108,11 @@ def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = 
     return Document(
         marker=_marker("report", digest, report.plan),
         title=prose(title[:_TITLE_CHARS]) or "paygift apply",
-        summary="\n\n".join(part for part in (f"**{prose(view.summary)}**", prose(view.advice)) if part),
+        summary="\n\n".join(
+            part
+            for part in (f"**{prose(view.summary)}**", prose(view.advice), *map(prose, view.remarks))
+            if part
+        ),
         essential=(partial(_left, left, rejections=True), partial(_left, left, rejections=False)),
         names=tuple(
             Names(
@@ -122,7 +126,7 @@ def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = 
                 "Done", "finished operations", [Item(partial(_outcome_line, outcome)) for outcome in done]
             ),
         ),
-        foot=f"Plan `{digest[:12]}`.",
+        foot=" ".join(part for part in (f"Plan `{digest[:12]}`.", prose(view.record)) if part),
     ).fitted(max_chars)
 
 
@@ -335,7 +339,9 @@ def _left_lines(outcome: OutcomeView, *, rejections: bool) -> Iterator[str]:
 def _outcome_line(outcome: OutcomeView) -> str:
     key = f"{code(outcome.key)}: " if outcome.key else ""
     status = "" if outcome.status is OutcomeStatus.DONE else f" — **{outcome.status}**"
-    trace = f" (Request-ID {code(outcome.request_id)})" if outcome.request_id and status else ""
+    request_id = f"Request-ID {code(outcome.request_id)}" if outcome.request_id else ""
+    traces = ", ".join(part for part in (outcome.effort, request_id) if part)
+    trace = f" ({traces})" if traces else ""
     return f"- {_STATUS_SYMBOLS[outcome.status]} {key}{prose(outcome.text)}{status}{trace}"
 
 

@@ -53,6 +53,11 @@ code, .mono { font-family: var(--mono); font-size: .875em; }
 .small { font-size: .875rem; }
 .summary { margin: .5rem 0 0; font-size: 1.0625rem; font-weight: 600; }
 
+.rejected { border-collapse: collapse; margin: .375rem 0; font-size: .875rem; }
+.rejected th, .rejected td { padding: .125rem .75rem .125rem 0; text-align: left; }
+.rejected tr { border-bottom: 1px solid var(--line); }
+.rejected th { color: var(--quiet); font-weight: 400; }
+
 .facts { display: flex; flex-wrap: wrap; gap: .125rem 1.5rem; margin: .5rem 0 0; font-size: .875rem; }
 .facts div { display: flex; gap: .375rem; min-width: 0; }
 .facts dt { flex: none; color: var(--quiet); }

@@ -136,8 +136,9 @@ def report_text(view: ReportView, *, colour: bool = False) -> str:
     pen = Pen(colour=colour)
     lines = [line for outcome in view.outcomes for line in _outcome_lines(outcome, pen)]
     lines.append(pen(view.summary, "bold"))
-    if view.advice:
-        lines.append(view.advice)
+    lines.extend(part for part in (view.advice, *map(safe, view.remarks)) if part)
+    if view.record:
+        lines.append(pen(view.record, "dim"))
     return "\n".join(lines) + "\n"
 
 
@@ -145,7 +146,9 @@ def _outcome_lines(outcome: OutcomeView, pen: Pen) -> Iterator[str]:
     symbol, style = _OUTCOME_SYMBOLS[outcome.status]
     key = f"{safe(outcome.key)}: " if outcome.key else ""
     status = "" if outcome.status is OutcomeStatus.DONE else f" — {outcome.status.value}"
-    trace = f" (Request-ID {safe(outcome.request_id)})" if outcome.request_id and status else ""
+    request_id = f"Request-ID {safe(outcome.request_id)}" if outcome.request_id else ""
+    traces = ", ".join(part for part in (outcome.effort, request_id) if part)
+    trace = pen(f" ({traces})", "dim") if traces else ""
     yield f"{pen(symbol, style)} {key}{safe(outcome.text)}{status}{trace}"
     if outcome.reason:
         yield f"    {safe(outcome.reason)}"

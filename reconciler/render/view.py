@@ -343,30 +343,41 @@ def _summary(plan: Plan) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeView:
-    """One operation and what came of it. ``rejections`` are (mchid, the server's reason)."""
+    """One operation and what came of it. ``rejections`` are (mchid, the server's reason).
+
+    ``effort`` is how often it was sent, if more than once, and how long it took: ``3 tries, 1.2 s``.
+    """
 
     status: OutcomeStatus
     key: str
     text: str
     reason: str
+    effort: str
     request_id: str
     rejections: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ReportView:
+    """``remarks`` are about the run as a whole; ``record`` says where it stands in the journal, if it does."""
+
     outcomes: tuple[OutcomeView, ...]
     summary: str
     advice: str
+    remarks: tuple[str, ...] = ()
+    record: str = ""
 
 
 def report_view(report: Report) -> ReportView:
     counts = Counter(outcome.status for outcome in report.outcomes)
     parts = [f"{counts[status]:,} {status.value}" for status in OutcomeStatus if counts[status]]
+    applied = f"Applied: {', '.join(parts)}." if parts else "Nothing to apply."
     return ReportView(
         outcomes=tuple(_outcome_view(outcome) for outcome in report.outcomes),
-        summary=f"Applied: {', '.join(parts)}." if parts else "Nothing to apply.",
-        advice="" if report.complete else _advice(report.left()),
+        summary=f"Interrupted. {applied}" if report.interrupted else applied,
+        advice="" if report.complete else _advice(report),
+        remarks=report.remarks,
+        record=f"Journal: run {report.run}, ends in {report.journal_head}." if report.journal_head else "",
     )
 
 
@@ -376,9 +387,16 @@ def _outcome_view(outcome: Outcome) -> OutcomeView:
         key=getattr(outcome.operation, "key", ""),
         text=_operation_words(outcome.operation, outcome.activity_id),
         reason=outcome.reason,
+        effort=_effort(outcome),
         request_id=outcome.request_id,
         rejections=tuple((each.mchid, each.invalid_reason) for each in outcome.rejections),
     )
+
+
+def _effort(outcome: Outcome) -> str:
+    tries = f"{outcome.tries} tries" if outcome.tries > 1 else ""
+    took = f"{outcome.seconds:.1f} s" if outcome.started_at is not None else ""
+    return ", ".join(part for part in (tries, took) if part)
 
 
 def _operation_words(operation: Operation, activity_id: str) -> str:
@@ -395,11 +413,18 @@ def _operation_words(operation: Operation, activity_id: str) -> str:
             return f"terminate {operation.activity_id}"
 
 
-def _advice(left: Iterable[Outcome]) -> str:
-    rejected = any(outcome.rejections for outcome in left)
-    if rejected:
+def _advice(report: Report) -> str:
+    left = list(report.left())
+    if any(outcome.rejections for outcome in left):
         return (
             "Something is left. Take the rejected merchants out of the spec, or have them allowed on the merchant "
             "platform, and run `paygift apply` again."
         )
+    if any(outcome.status is OutcomeStatus.UNKNOWN for outcome in left):
+        return (
+            "Something is left. Run `paygift apply` again: it first finds out what became of the unknown ones, and "
+            "does nothing twice."
+        )
+    if report.interrupted:
+        return "Something is left. Run `paygift apply` again: it goes on where this run stopped."
     return "Something is left. Run `paygift plan` to see what, and `paygift apply` to go on."

@@ -63,6 +63,10 @@ class ReportFile:
     started_at: datetime
     finished_at: datetime
     complete: bool
+    interrupted: bool
+    run: str
+    journal_head: str
+    remarks: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
 
 

@@ -32,10 +32,15 @@ Shape = TypeVar("Shape", bound=wire.Wire)
 
 @dataclass(frozen=True, slots=True)
 class Reply(Generic[Value]):
-    """What a write brought, and the ``Request-ID`` under which WeChat Pay can find it again."""
+    """What a write brought, and the ``Request-ID`` under which WeChat Pay can find it again.
+
+    ``http_status`` is the answer's, ``tries`` how often the request was sent.
+    """
 
     value: Value
     request_id: str
+    http_status: int = 200
+    tries: int = 1
 
 
 class PayGiftApi:
@@ -124,24 +129,18 @@ class PayGiftApi:
         return await self._post(wire.TerminateResponse, path, activity_id=activity_id)
 
     async def add_merchants(
-        self, activity_id: str, merchant_id_list: Sequence[str], add_request_no: str
+        self, activity_id: str, request: wire.AddMerchantsRequest
     ) -> Reply[wire.AddMerchantsResponse]:
         """Add up to 500 merchants. The reply may list some that were rejected: look, then read back (API §1.6)."""
-        request = wire.AddMerchantsRequest(
-            merchant_id_list=list(merchant_id_list), add_request_no=add_request_no
-        )
         path = f"{_activity_path(activity_id)}/merchants/add"
         return await self._post(
             wire.AddMerchantsResponse, path, request.json_bytes(), activity_id=activity_id
         )
 
     async def delete_merchants(
-        self, activity_id: str, merchant_id_list: Sequence[str], delete_request_no: str
+        self, activity_id: str, request: wire.DeleteMerchantsRequest
     ) -> Reply[wire.DeleteMerchantsResponse]:
         """Delete up to 500 merchants. The reply never says which were not there: read back (API §1.6)."""
-        request = wire.DeleteMerchantsRequest(
-            merchant_id_list=list(merchant_id_list), delete_request_no=delete_request_no
-        )
         path = f"{_activity_path(activity_id)}/merchants/delete"
         return await self._post(
             wire.DeleteMerchantsResponse, path, request.json_bytes(), activity_id=activity_id
@@ -153,12 +152,8 @@ class PayGiftApi:
             wire.StockCreated, wire.STOCKS_PATH, json.dumps(body, ensure_ascii=False).encode()
         )
 
-    async def upload_image(self, filename: str, content: bytes) -> Reply[wire.ImageUploaded]:
-        """Upload a JPG, PNG or BMP of at most 2 MB (API §4). The same image always makes the same request body.
-
-        Only the name's last part is sent. Raises UsageError for another kind of file.
-        """
-        upload = image_upload(filename, content)
+    async def upload_image(self, upload: ImageUpload) -> Reply[wire.ImageUploaded]:
+        """Upload a picture made ready by ``image_upload`` (API §4)."""
         answer = await self._client.request(
             "POST",
             wire.IMAGE_UPLOAD_PATH,
@@ -166,8 +161,7 @@ class PayGiftApi:
             content_type=upload.content_type,
             signed_body=upload.signed_body,
         )
-        value = _decode(wire.ImageUploaded, answer, "POST", wire.IMAGE_UPLOAD_PATH)
-        return Reply(value, answer.request_id)
+        return _reply(_decode(wire.ImageUploaded, answer, "POST", wire.IMAGE_UPLOAD_PATH), answer)
 
     # --- shared --------------------------------------------------------------------------------------------------
 
@@ -179,7 +173,7 @@ class PayGiftApi:
 
     async def _post(self, shape: type[Shape], path: str, body: bytes = b"", **asked: str) -> Reply[Shape]:
         answer = await self._client.request("POST", path, body=body)
-        return Reply(_decode(shape, answer, "POST", path, **asked), answer.request_id)
+        return _reply(_decode(shape, answer, "POST", path, **asked), answer)
 
     def _pages(
         self, shape: type[Shape], path: str, filters: Sequence[tuple[str, str]] = (), **asked: str
@@ -189,6 +183,10 @@ class PayGiftApi:
             return await self._get(shape, path, query, **asked)
 
         return fetch
+
+
+def _reply(value: Value, answer: Answer) -> Reply[Value]:
+    return Reply(value, answer.request_id, answer.status, answer.tries)
 
 
 def _activity_path(activity_id: str) -> str:
@@ -240,7 +238,11 @@ class ImageUpload:
 
 
 def image_upload(filename: str, content: bytes) -> ImageUpload:
-    """Build the upload by hand: the meta part must not have a filename, and must be byte for byte what is signed."""
+    """A JPG, PNG or BMP of at most 2 MB, ready to be sent (API §4). The same image always makes the same bytes.
+
+    Only the name's last part is sent. Raises UsageError for another kind of file. Built by hand: the meta part must
+    not have a filename, and must be byte for byte what is signed.
+    """
     digest = hashlib.sha256(content).hexdigest()
     name, media_type = _image_name(filename)
     meta = wire.ImageMeta(filename=name, sha256=digest).json_bytes()

@@ -14,7 +14,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import quote
@@ -70,11 +70,12 @@ _SECRET_HEADER: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A proven success: ``body`` is exactly what WeChat Pay signed."""
+    """A proven success: ``body`` is exactly what WeChat Pay signed. ``tries`` counts how often we had to ask."""
 
     status: int
     body: bytes
     request_id: str
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,22 @@ class Client:
             # Before anything is sent: credentials that cannot verify an answer must not cause a write.
             if not self._keyring:
                 await self._refresh(self._keyring)
-            return await self._retry.run(lambda: self._once(call), write=call.is_write)
+            return await self._counted(call)
+
+    async def _counted(self, call: _Call) -> Answer:
+        tries = 0
+
+        async def once() -> Answer:
+            nonlocal tries
+            tries += 1
+            return await self._once(call)
+
+        try:
+            answer = await self._retry.run(once, write=call.is_write)
+        except RemoteError as error:
+            error.tries = tries
+            raise
+        return answer if tries == 1 else replace(answer, tries=tries)
 
     async def certificates(self) -> tuple[Certificate, ...]:
         """Fetch the platform certificates anew. Raises as ``request`` does, CredentialsError without an APIv3 key."""

@@ -1,0 +1,86 @@
+"""What became of requests that a run sent, or was about to send, when it died: asked of the remote, and written down.
+
+An intent without outcome says only that a request may have left. Whether it took effect is read; nothing is repeated
+here, since the plan that follows does what is left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from reconciler.apply.writes import Writer
+from reconciler.change import OutcomeStatus
+from reconciler.errors import ApiError
+from reconciler.journal.entry import Concluded, Entry, Intent
+
+
+async def resume(writer: Writer, interrupted: Iterable[Entry]) -> list[Concluded]:
+    """The outcome of each intent in ``interrupted``, as far as reading can tell. Raises RemoteError if it fails."""
+    return [
+        await _ask(writer, entry.seq, entry.what) for entry in interrupted if isinstance(entry.what, Intent)
+    ]
+
+
+async def _ask(writer: Writer, seq: int, intent: Intent) -> Concluded:
+    activity_id, reason = intent.activity_id, ""
+    match intent.operation:
+        case "create":
+            activity_id = await writer.created_under(intent.request_no)
+            status = OutcomeStatus.DONE if activity_id else OutcomeStatus.NOT_STARTED
+        case "add_merchants" | "delete_merchants":
+            status = await _merchants(writer, intent)
+        case "terminate":
+            status = await _termination(writer, activity_id)
+        case _:
+            status = OutcomeStatus.UNKNOWN
+            reason = "A picture cannot be looked up. If it is still needed, it is uploaded again, which does no harm."
+    return Concluded(
+        intent.operation,
+        intent.key,
+        status,
+        activity_id,
+        intent.request_no,
+        intents=(seq,),
+        reason=reason or _REASONS[status],
+        resumed=True,
+    )
+
+
+_REASONS = {
+    OutcomeStatus.DONE: "The run ended before it knew; WeChat Pay shows that it has happened.",
+    OutcomeStatus.PARTIAL: "The run ended before it knew; WeChat Pay shows that a part of it has happened.",
+    OutcomeStatus.NOT_STARTED: "The run ended before it knew; WeChat Pay shows that it has not happened.",
+    OutcomeStatus.UNKNOWN: "The run ended before it knew, and WeChat Pay no longer shows the activity.",
+}
+
+
+async def _termination(writer: Writer, activity_id: str) -> OutcomeStatus:
+    try:
+        return OutcomeStatus.DONE if await writer.has_ended(activity_id) else OutcomeStatus.NOT_STARTED
+    except ApiError as error:
+        return _vanished(error)
+
+
+def _vanished(error: ApiError) -> OutcomeStatus:
+    """Of an activity that is proven to be no longer there nothing can be known. Anything else is raised."""
+    if error.status != 404 or not error.verified:
+        raise error
+    return OutcomeStatus.UNKNOWN
+
+
+async def _merchants(writer: Writer, intent: Intent) -> OutcomeStatus:
+    asked = set(_merchant_ids(intent.body))
+    try:
+        present = asked.intersection(await writer.api.merchant_ids(intent.activity_id))
+    except ApiError as error:
+        return _vanished(error)
+    done = present if intent.operation == "add_merchants" else asked - present
+    if done == asked:
+        return OutcomeStatus.DONE
+    return OutcomeStatus.PARTIAL if done else OutcomeStatus.NOT_STARTED
+
+
+def _merchant_ids(body: str) -> Sequence[str]:
+    merchant_ids: list[str] = json.loads(body)["merchant_id_list"]
+    return merchant_ids

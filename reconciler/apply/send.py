@@ -1,0 +1,124 @@
+"""Sending one write so that its outcome is known: written down before it leaves, and looked for if its answer is lost.
+
+A write is repeated at most once, with the identical body and number, and only after a read has shown that it did not
+happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from reconciler.errors import (
+    ApiError,
+    OutcomeUnknownError,
+    ProtocolError,
+    RemoteError,
+    TransportError,
+    UnverifiedError,
+)
+from reconciler.journal.entry import Concluded, Intent
+from reconciler.wechatpay.api import Reply
+
+T = TypeVar("T")
+Send = Callable[[], Awaitable[Reply[T]]]
+Look = Callable[[], Awaitable[bool]]
+
+
+class Recorder(Protocol):
+    """Where intents and outcomes are written down, durably. Both raise JournalError when they could not be."""
+
+    def intend(self, what: Intent) -> int:
+        """Write down what is about to be sent; its number is for ``Concluded.intents``."""
+
+    def conclude(self, what: Concluded) -> None:
+        """Write down what an operation came to."""
+
+
+class Unrecorded:
+    """Where nobody keeps a journal: live truth alone tells the next run what has happened."""
+
+    def intend(self, what: Intent) -> int:
+        return 0
+
+    def conclude(self, what: Concluded) -> None:
+        """Nothing is kept."""
+
+
+@dataclass(slots=True)
+class Trace:
+    """What one operation has sent: the journal's numbers of its intents, and how the last request fared."""
+
+    intents: list[int] = field(default_factory=list)
+    tries: int = 0
+    http_status: int = 0
+    request_id: str = ""
+
+    def answered(self, reply: Reply[T]) -> Reply[T]:
+        self.tries += reply.tries
+        self.http_status, self.request_id = reply.http_status, reply.request_id
+        return reply
+
+    def failed(self, error: RemoteError) -> None:
+        self.tries += error.tries
+        self.request_id = error.request_id
+        self.http_status = error.status if isinstance(error, ApiError) else 0
+
+
+class Sender:
+    """Sends writes, and keeps ``record`` of them. ``again`` looks patiently, since reads may lag behind writes."""
+
+    def __init__(self, record: Recorder, patiently: Callable[[Look], Awaitable[bool]]) -> None:
+        self._record = record
+        self._patiently = patiently
+
+    async def send(self, intent: Intent, send: Send[T], happened: Look, trace: Trace) -> Reply[T] | None:
+        """The answer to a write, or ``None`` if the answer was lost and a read shows that it happened.
+
+        When a read shows that it did not, the identical write is sent once more. Raises JournalError, and sends
+        nothing, if the intent could not be written down; OutcomeUnknownError when the reads fail too.
+        """
+        trace.intents.append(self._record.intend(intent))
+        try:
+            return trace.answered(await send())
+        except RemoteError as error:
+            trace.failed(error)
+            if not is_lost(error):
+                raise
+            if await _resolve(error, lambda: self._patiently(happened)):
+                return None
+        try:
+            return trace.answered(await send())
+        except RemoteError as error:
+            trace.failed(error)
+            if not is_lost(error):
+                raise
+            if await _resolve(error, happened):
+                return None
+            raise
+
+
+async def _resolve(error: RemoteError, look: Look) -> bool:
+    try:
+        return await look()
+    except RemoteError as blind:
+        raise OutcomeUnknownError(
+            f"{error.message} Whether it happened could not be read either: {blind.message}",
+            method=error.method,
+            path=error.path,
+            request_id=error.request_id,
+            remedy="Run apply again: it looks first, and repeats nothing that has happened.",
+        ) from error
+
+
+def is_lost(error: RemoteError) -> bool:
+    """Whether a write that raised this may have happened all the same (API §5.7)."""
+    match error:
+        case ApiError():
+            return error.status >= 500
+        case TransportError():
+            return error.sent
+        case UnverifiedError() | ProtocolError():
+            return True
+    return False

@@ -1,0 +1,137 @@
+"""The commands for the journal: history, and unlock. They need no credentials."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from reconciler.cli import EXIT_ERROR
+from reconciler.cli.context import Context, pass_context, sandbox_option
+
+OUTCOMES = ("done", "already done", "partial", "failed", "unknown", "not started", "open")
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--json", "as_json", is_flag=True, help="JSON on stdout instead of a table; with request bodies."
+)
+@click.option("--key", default="", help="Only this key.")
+@click.option("--activity-id", default="", help="Only this activity.")
+@click.option(
+    "--outcome",
+    "outcomes",
+    type=click.Choice(OUTCOMES),
+    multiple=True,
+    help="Only these; may be given several times. open: a request whose run died before it knew.",
+)
+@click.option("--since", metavar="TIME", help="From this time on, such as 2026-12-24T00:00:00+08:00.")
+@click.option("--until", metavar="TIME", help="Before this time.")
+@sandbox_option
+@click.pass_context
+def history(
+    click_context: click.Context,
+    as_json: bool,
+    key: str,
+    activity_id: str,
+    outcomes: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+) -> None:
+    """Tell what applies have done: who, when, what, and how it ended. Needs no credentials.
+
+    Read from the journal: .paygift/journal.db, or the PostgreSQL database of PAYGIFT_JOURNAL_URL.
+    """
+    if click_context.invoked_subcommand is not None:
+        return
+    from reconciler.journal.history import Wanted
+    from reconciler.journaling import history_of
+    from reconciler.reconcile import instant_from
+    from reconciler.render.history import history_json, history_text
+    from reconciler.render.json_ import dumps
+
+    context = click_context.find_object(Context)
+    assert context is not None  # noqa: S101 - made by the command above this one
+    wanted = Wanted(
+        key,
+        activity_id,
+        frozenset(outcomes),
+        instant_from(since) if since else None,
+        instant_from(until) if until else None,
+    )
+    rows = history_of(context.root(), context.journal(), wanted)
+    click.echo(dumps(history_json(rows)) if as_json else history_text(rows), nl=False)
+
+
+@history.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@pass_context
+def export(context: Context, file: Path | None) -> None:
+    """Write the journal as an audit file: JSON lines that chain by hash. On stdout without FILE."""
+    from reconciler.journaling import audit_lines
+    from reconciler.reconcile import save_text
+
+    text = "".join(f"{line}\n" for line in audit_lines(context.root(), context.journal()))
+    if file is None:
+        click.echo(text, nl=False)
+    else:
+        save_text(text, file)
+        click.echo(f"{text.count(chr(10))} entries in {file}.", err=True)
+
+
+@history.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--head", default="", metavar="HASH", help="The hash of the last entry, as a report shows it.")
+@pass_context
+def verify(context: Context, file: Path | None, head: str) -> int:
+    """Check that no entry was removed or altered: of an audit FILE, or without one of the journal itself.
+
+    Exits 1 and names each line that does not fit. Entries cut off at the end show only if --head says how it ended.
+    """
+    from reconciler.journal.entry import verify as breaks_in
+    from reconciler.journaling import audit_lines
+    from reconciler.reconcile import lines_in
+
+    lines = list(lines_in(file) if file is not None else audit_lines(context.root(), context.journal()))
+    breaks = list(breaks_in(lines, head=head))
+    for each in breaks:
+        click.echo(f"line {each.line}: {each.problem}" if each.line else each.problem)
+    if breaks:
+        click.echo(f"Not as it was written: {len(breaks)} of {len(lines)} entries do not fit.", err=True)
+        return EXIT_ERROR
+    click.echo(f"{len(lines)} entries, each as it was written.")
+    return 0
+
+
+@click.command()
+@click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
+@sandbox_option
+@pass_context
+def unlock(context: Context, yes: bool) -> int:
+    """Take the lock from an apply that is dead, and say whose it was.
+
+    If it lives after all, it can send nothing more: it notices before its next request.
+    """
+    from reconciler.journaling import break_lock, locks_of
+    from reconciler.reconcile import system_clock
+
+    root, place = context.root(), context.journal()
+    held = locks_of(root, place)
+    if not held:
+        click.echo("Nobody holds the lock.")
+        return 0
+    for mchid, holder in held:
+        click.echo(f"Account {mchid}: {holder}.")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("There is no terminal to ask on. Give --yes to unlock without asking.")
+        answer: str = click.prompt("Take the lock away? Only 'yes' is taken for it", default="no", err=True)
+        if answer.strip() != "yes":
+            click.echo("Nothing was changed.", err=True)
+            return 0
+    for mchid, _ in held:
+        displaced = break_lock(root, place, os.environ, mchid=mchid, clock=system_clock)
+        click.echo(f"The lock was taken from {displaced}." if displaced else "The lock has been given back.")
+    return 0

@@ -1,0 +1,11 @@
+"""The append-only record of what was sent and what came of it, and the lock that keeps applies apart.
+
+entry     what is written, how it chains by hash, and how a chain is verified          pure
+history   entries → what happened, one row for each operation                          pure
+database  SQLite or PostgreSQL: opened, brought up to date, errors made ours
+process   which process this is, and whether another is gone
+lock      who may write: a lease on SQLite, an advisory lock on PostgreSQL
+book      appending and reading under the lock
+
+Only ``entry`` and ``history`` may be imported where no journal is used: the others import SQLAlchemy.
+"""

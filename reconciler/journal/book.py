@@ -1,0 +1,208 @@
+"""The journal of one account and namespace: append, read, and hold the lock."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, select
+
+from reconciler.errors import LockedError
+from reconciler.journal.database import Database, entries, open_intents
+from reconciler.journal.entry import (
+    NO_HASH,
+    Begun,
+    Concluded,
+    Displaced,
+    Ended,
+    Entry,
+    Intent,
+    audit_line,
+    read_entry,
+    sealed,
+)
+from reconciler.journal.lock import SILENCE_SECONDS, Holder, Lock, Seen, Taken
+
+_FIRST_PAUSE_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 1.0
+
+
+class Book:
+    """Appends to, and reads, the journal of ``mchid`` and ``namespace``. ``clock`` gives aware instants."""
+
+    def __init__(
+        self, database: Database, *, mchid: str, namespace: str, clock: Callable[[], datetime]
+    ) -> None:
+        self._database = database
+        self._mchid = mchid
+        self._namespace = namespace
+        self._clock = clock
+        self.lock = Lock(database, mchid, namespace)
+
+    @property
+    def where(self) -> str:
+        return self._database.where
+
+    def append(
+        self, what: Begun | Intent | Concluded | Ended | Displaced, *, run: str, token: str | None
+    ) -> Entry:
+        """Write one entry; it is durable when this returns. ``token`` is the one that the lock was taken with, or
+        ``None`` for an entry about the lock itself. Raises JournalError, and then nothing was written.
+        """
+        with self._database.transaction() as connection:
+            if token is not None:
+                self.lock.require(connection, token)
+            seq, previous = self._head(connection)
+            draft = Entry(self._mchid, self._namespace, seq + 1, self._now(), run, what, previous)
+            line, hash_ = sealed(draft)
+            connection.execute(insert(entries).values(**self._at(draft.seq), record=line, hash=hash_))
+            if isinstance(what, Intent):
+                connection.execute(insert(open_intents).values(**self._at(draft.seq)))
+            elif isinstance(what, Concluded) and what.intents:
+                ours = self._ours(open_intents) & open_intents.c.seq.in_(what.intents)
+                connection.execute(delete(open_intents).where(ours))
+        return replace(draft, hash=hash_)
+
+    def head(self) -> tuple[int, str]:
+        """The last entry's number and hash; 0 and ``NO_HASH`` for an empty journal."""
+        with self._database.transaction() as connection:
+            return self._head(connection)
+
+    def open_intents(self) -> list[Entry]:
+        """The intents without an outcome, oldest first."""
+        both = and_(*(entries.c[name] == open_intents.c[name] for name in ("mchid", "namespace", "seq")))
+        query = (
+            select(entries.c.record, entries.c.hash).join(open_intents, both).where(self._ours(open_intents))
+        )
+        with self._database.transaction() as connection:
+            rows = connection.execute(query.order_by(entries.c.seq)).all()
+        return [replace(read_entry(row.record), hash=row.hash) for row in rows]
+
+    def _now(self) -> datetime:
+        """Whole milliseconds, as lines have them."""
+        now = self._clock()
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+    def _head(self, connection: Connection) -> tuple[int, str]:
+        query = select(entries.c.seq, entries.c.hash).where(self._ours(entries))
+        row = connection.execute(query.order_by(entries.c.seq.desc()).limit(1)).first()
+        return (0, NO_HASH) if row is None else (row.seq, row.hash)
+
+    def _at(self, seq: int) -> dict[str, object]:
+        return {"mchid": self._mchid, "namespace": self._namespace, "seq": seq}
+
+    def _ours(self, table: Table) -> ColumnElement[bool]:
+        return (table.c.mchid == self._mchid) & (table.c.namespace == self._namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of apply, which holds the lock and writes under it. ``displaced`` is the dead holder it took over from.
+
+    Every method raises JournalError where nothing could be written, a lock that was taken away included.
+    """
+
+    book: Book
+    holder: Holder
+    run: str
+    displaced: Holder | None = None
+
+    def begin(self, what: Begun) -> None:
+        self._append(what)
+
+    def intend(self, what: Intent) -> int:
+        """Write down what is about to be sent. Returns the entry's number, for ``Concluded.intents``."""
+        return self._append(what).seq
+
+    def conclude(self, what: Concluded) -> None:
+        self._append(what)
+
+    def end(self, what: Ended) -> str:
+        """Write down that the run is over. Returns the hash of this entry, which stands for all before it."""
+        return self._append(what).hash
+
+    def _append(self, what: Begun | Intent | Concluded | Ended | Displaced) -> Entry:
+        return self.book.append(what, run=self.run, token=self.holder.token)
+
+
+def _nobody_waits(holder: Holder) -> None:
+    """Nobody is told."""
+
+
+@asynccontextmanager
+async def locked(
+    book: Book,
+    me: Holder,
+    *,
+    timeout_seconds: float,
+    on_wait: Callable[[Holder], None] = _nobody_waits,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator[Run]:
+    """A run under the lock of ``book``; waits for it up to ``timeout_seconds``, telling once for whom.
+
+    A holder that is dead is displaced: at once where its process is known to have ended, else after its heartbeat
+    stood still for ``SILENCE_SECONDS``. Raises LockedError when the time is over.
+    """
+    taken = await _wait(book.lock, me, timeout_seconds, on_wait, monotonic, sleep)
+    run = Run(book, me, secrets.token_hex(4), taken.displaced)
+    try:
+        if taken.displaced is not None:
+            run._append(Displaced(str(taken.displaced), "its process had ended"))
+        yield run
+    finally:
+        book.lock.release(me)
+
+
+async def _wait(
+    lock: Lock,
+    me: Holder,
+    timeout_seconds: float,
+    on_wait: Callable[[Holder], None],
+    monotonic: Callable[[], float],
+    sleep: Callable[[float], Awaitable[None]],
+) -> Taken:
+    started = changed_at = monotonic()
+    seen: Seen | None = None
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        now = monotonic()
+        found = lock.try_take(me, silent=seen if now - changed_at >= SILENCE_SECONDS else None)
+        if isinstance(found, Taken):
+            return found
+        if now - started >= timeout_seconds:
+            raise LockedError(
+                f"another apply holds the lock of this account and namespace: {found.holder}.",
+                remedy="Wait for it, or give it up to `--lock-timeout` seconds. If it is dead, run `paygift unlock`.",
+            )
+        if seen is None:
+            on_wait(found.holder)
+        if found != seen:
+            seen, changed_at = found, now
+        await sleep(pause)
+        pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.5)
+
+
+def all_entries(database: Database, namespace: str) -> Iterator[Entry]:
+    """Every entry of the accounts of ``namespace``, in the order of accounts and then of writing."""
+    for record, hash_ in _records(database, namespace):
+        yield replace(read_entry(record), hash=hash_)
+
+
+def audit_lines(database: Database, namespace: str) -> Iterator[str]:
+    """The same as the lines of an audit file; damaged ones too, since it is for ``verify`` to tell."""
+    for record, hash_ in _records(database, namespace):
+        yield audit_line(record, hash_)
+
+
+def _records(database: Database, namespace: str) -> list[tuple[str, str]]:
+    query = select(entries.c.record, entries.c.hash).where(entries.c.namespace == namespace)
+    with database.transaction() as connection:
+        rows = connection.execute(query.order_by(entries.c.mchid, entries.c.seq)).all()
+    return [(row.record, row.hash) for row in rows]

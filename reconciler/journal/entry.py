@@ -1,0 +1,229 @@
+"""What a journal holds: entries that chain by hash, as data and as lines of text. Pure.
+
+An ``Intent`` is written before a request leaves, an ``Outcome`` after it was verified; an intent that no outcome names
+is a question to the remote. Each entry carries the hash of the one before it, so that a line which was removed or
+altered shows (``verify``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from functools import cache
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from reconciler.change import OutcomeStatus, Rejection
+from reconciler.errors import JournalError
+from reconciler.identity import canonical_json, instant
+
+NO_HASH: Final = "0" * 64
+"""What the first entry carries as the hash of the one before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run of apply that has something to write. ``who`` is CI's actor or the operating system's user."""
+
+    plan_digest: str
+    operations: int
+    who: str = ""
+    host: str = ""
+    pid: int = 0
+    commit: str = ""
+    job_url: str = ""
+    version: str = ""
+    entry: Literal["begun"] = "begun"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One write request that is about to leave. ``body`` is what is sent, to the byte; for an upload it is the meta
+    JSON, which names the picture's hash. ``request_no`` is empty where the API takes none.
+    """
+
+    operation: str
+    key: str
+    activity_id: str
+    request_no: str
+    body: str
+    entry: Literal["intent"] = "intent"
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """What one operation came to. ``intents`` are the entries of the requests that it sent, none if it sent nothing.
+
+    ``resumed`` tells that a later run found this out by reading. ``seconds`` is how long the operation took, and
+    ``path`` the picture of an upload.
+    """
+
+    operation: str
+    key: str
+    status: OutcomeStatus
+    activity_id: str = ""
+    request_no: str = ""
+    intents: tuple[int, ...] = ()
+    reason: str = ""
+    http_status: int = 0
+    request_id: str = ""
+    tries: int = 0
+    seconds: float = 0.0
+    rejections: tuple[Rejection, ...] = ()
+    path: str = ""
+    resumed: bool = False
+    entry: Literal["outcome"] = "outcome"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run came to its end; ``counts`` tells how many operations came to each status."""
+
+    counts: Mapping[str, int]
+    interrupted: bool = False
+    entry: Literal["ended"] = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Displaced:
+    """The lock was taken from ``holder``, who was found dead or was put out by ``who``."""
+
+    holder: str
+    reason: str
+    who: str = ""
+    entry: Literal["displaced"] = "displaced"
+
+
+What = Annotated[Begun | Intent | Concluded | Ended | Displaced, Field(discriminator="entry")]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal of one account and namespace. ``seq`` counts from 1, ``at`` is a UTC instant."""
+
+    mchid: str
+    namespace: str
+    seq: int
+    at: datetime
+    run: str
+    what: Begun | Intent | Concluded | Ended | Displaced
+    previous: str = NO_HASH
+    hash: str = field(default="", compare=False)
+
+
+def sealed(entry: Entry) -> tuple[str, str]:
+    """The entry as one line of canonical JSON without its hash, and its hash: SHA-256 over that line."""
+    line = canonical_json(_data(entry))
+    return line, _hash(line)
+
+
+def audit_line(sealed_line: str, hash_: str) -> str:
+    """One line of an audit file: what was sealed, whatever it holds by now, and the hash that it had then."""
+    return canonical_json({**json.loads(sealed_line), "hash": hash_})
+
+
+def read_entry(line: str) -> Entry:
+    """The entry in one line, of the journal or of an audit file. Raises JournalError saying what is wrong with it."""
+    try:
+        data = json.loads(line)
+        what = _adapter().validate_python({name: data[name] for name in data if name not in _ENVELOPE})
+        return Entry(
+            mchid=str(data["mchid"]),
+            namespace=str(data["namespace"]),
+            seq=int(data["seq"]),
+            at=datetime.fromisoformat(data["at"]),
+            run=str(data["run"]),
+            what=what,
+            previous=str(data["previous"]),
+            hash=str(data.get("hash", "")),
+        )
+    except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise JournalError(f"this is no entry of a journal: {_brief(error)}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Where a chain does not hold: the line, counted from 1, and what is wrong there."""
+
+    line: int
+    problem: str
+
+
+def verify(lines: Iterable[str], *, head: str = "") -> Iterator[Break]:
+    """Every place where ``lines`` of audit files are not what was written; ``head`` is the last hash, if it is known.
+
+    Journals of several accounts may follow one another. What was cut off at the end shows only by ``head``: every
+    report of an apply has it.
+    """
+    expected: dict[tuple[str, str], tuple[int, str]] = {}
+    last = ""
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = read_entry(line)
+        except JournalError as error:
+            yield Break(number, error.message)
+            continue
+        chain = (entry.mchid, entry.namespace)
+        seq, previous = expected.get(chain, (1, NO_HASH))
+        unsealed = {name: value for name, value in json.loads(line).items() if name != "hash"}
+        if _hash(canonical_json(unsealed)) != entry.hash:
+            yield Break(number, f"entry {entry.seq} was altered: its hash does not fit what it says")
+        elif entry.seq != seq:
+            yield Break(number, f"entry {entry.seq} follows where entry {seq} was to come")
+        elif entry.previous != previous:
+            yield Break(
+                number, f"entry {entry.seq} does not continue entry {seq - 1}: one of both was replaced"
+            )
+        expected[chain] = (entry.seq + 1, entry.hash)
+        last = entry.hash
+    if head and last != head:
+        yield Break(0, f"the last entry is not the one whose hash is {head}: entries are missing at the end")
+
+
+_ENVELOPE: Final = frozenset({"mchid", "namespace", "seq", "at", "run", "previous", "hash"})
+
+
+def _data(entry: Entry) -> dict[str, object]:
+    return {
+        "mchid": entry.mchid,
+        "namespace": entry.namespace,
+        "seq": entry.seq,
+        "at": instant(entry.at),
+        "run": entry.run,
+        **{each.name: _plain(getattr(entry.what, each.name)) for each in fields(entry.what)},
+        "previous": entry.previous,
+    }
+
+
+def _plain(value: object) -> object:
+    match value:
+        case OutcomeStatus():
+            return value.value
+        case Rejection():
+            return asdict(value)
+        case tuple():
+            return [_plain(item) for item in value]
+        case Mapping():
+            return dict(value)
+    return value
+
+
+def _hash(line: str) -> str:
+    return hashlib.sha256(line.encode()).hexdigest()
+
+
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    """Made when the first entry is read: it takes a moment."""
+    return TypeAdapter(What)
+
+
+def _brief(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,141 @@
+"""Entries of a journal → what happened: one row for each operation, with who and when. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from reconciler.change import Rejection
+from reconciler.journal.entry import Begun, Concluded, Entry, Intent
+
+OPEN: Final = "open"
+"""The status of a request whose outcome nobody has written down: its run died, or is still at it."""
+
+
+_UNKNOWN_RUN: Final = Begun("", 0)
+"""What is known of a run that only found out what became of another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One operation of one run, or what a later run found out about one.
+
+    ``status`` is an outcome's, or ``open``. ``bodies`` are the requests that were sent for it. Times are UTC instants:
+    ``at`` is when its outcome was known, or when the request of an open one was about to leave.
+    """
+
+    at: datetime
+    run: str
+    mchid: str
+    namespace: str
+    key: str
+    operation: str
+    status: str
+    activity_id: str = ""
+    request_no: str = ""
+    reason: str = ""
+    http_status: int = 0
+    request_id: str = ""
+    tries: int = 0
+    seconds: float = 0.0
+    rejections: tuple[Rejection, ...] = ()
+    path: str = ""
+    resumed: bool = False
+    bodies: tuple[str, ...] = ()
+    who: str = ""
+    commit: str = ""
+    plan_digest: str = ""
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows; whatever is empty does not narrow anything. ``since`` is included, ``until`` is not."""
+
+    key: str = ""
+    activity_id: str = ""
+    outcomes: frozenset[str] = field(default_factory=frozenset)
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def takes(self, row: Row) -> bool:
+        return (
+            self.key in ("", row.key)
+            and self.activity_id in ("", row.activity_id)
+            and (not self.outcomes or row.status in self.outcomes)
+            and (self.since is None or row.at >= self.since)
+            and (self.until is None or row.at < self.until)
+        )
+
+
+def history(entries: Iterable[Entry], wanted: Wanted = Wanted()) -> list[Row]:
+    """The rows that are ``wanted``, in the order in which they came to be known; open ones stand where they began."""
+    rows = sorted(_rows(entries), key=lambda row: (row.mchid, row.namespace, row.seq))
+    return [row for row in rows if wanted.takes(row)]
+
+
+def _rows(entries: Iterable[Entry]) -> Iterator[Row]:
+    runs: dict[str, Begun] = {}
+    open_: dict[tuple[str, str, int], tuple[Entry, Intent]] = {}
+    for entry in entries:
+        match entry.what:
+            case Begun():
+                runs[entry.run] = entry.what
+            case Intent():
+                open_[entry.mchid, entry.namespace, entry.seq] = (entry, entry.what)
+            case Concluded():
+                asked = [
+                    open_.pop((entry.mchid, entry.namespace, number), None) for number in entry.what.intents
+                ]
+                bodies = tuple(each[1].body for each in asked if each is not None)
+                yield _concluded(entry, entry.what, bodies, runs.get(entry.run, _UNKNOWN_RUN))
+    for entry, intent in open_.values():
+        yield _open(entry, intent, runs.get(entry.run, _UNKNOWN_RUN))
+
+
+def _concluded(entry: Entry, what: Concluded, bodies: tuple[str, ...], run: Begun) -> Row:
+    return Row(
+        entry.at,
+        entry.run,
+        entry.mchid,
+        entry.namespace,
+        what.key,
+        what.operation,
+        what.status.value,
+        activity_id=what.activity_id,
+        request_no=what.request_no,
+        reason=what.reason,
+        http_status=what.http_status,
+        request_id=what.request_id,
+        tries=what.tries,
+        seconds=what.seconds,
+        rejections=what.rejections,
+        path=what.path,
+        resumed=what.resumed,
+        bodies=bodies,
+        seq=entry.seq,
+        who=run.who,
+        commit=run.commit,
+        plan_digest=run.plan_digest,
+    )
+
+
+def _open(entry: Entry, intent: Intent, run: Begun) -> Row:
+    return Row(
+        entry.at,
+        entry.run,
+        entry.mchid,
+        entry.namespace,
+        intent.key,
+        intent.operation,
+        OPEN,
+        activity_id=intent.activity_id,
+        request_no=intent.request_no,
+        bodies=(intent.body,),
+        seq=entry.seq,
+        who=run.who,
+        commit=run.commit,
+        plan_digest=run.plan_digest,
+    )

@@ -1,0 +1,69 @@
+"""Where a journal is kept: a file beside the project, or a database that a team shares.
+
+Known to every command that has a project, and opened by few: SQLAlchemy is imported when it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from reconciler.errors import JournalError
+
+if TYPE_CHECKING:
+    from reconciler.journal.database import Database
+
+
+FILE: Final = Path(".paygift") / "journal.db"
+SANDBOX_FILE: Final = Path(".paygift") / "sandbox" / "journal.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """``url`` names a PostgreSQL database, and may hold its password; empty, the journal is in ``file``."""
+
+    file: Path
+    url: str = field(default="", repr=False)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there may be a journal to read."""
+        return bool(self.url) or self.file.exists()
+
+    def open(self) -> Database:
+        """Raises JournalError, UsageError for a URL that cannot be meant."""
+        from reconciler.journal.database import open_postgresql, open_sqlite
+
+        return open_postgresql(self.url) if self.url else open_sqlite(self.file)
+
+    def open_to_write(self, on_damage: Callable[[Path], None]) -> Database:
+        """As ``open``, but a damaged file is moved out of the way, and told of, rather than in the way of an apply.
+
+        Nothing depends on what it held: the account itself says what has happened (design §5).
+        """
+        from reconciler.journal.database import set_aside
+
+        inode = _inode(self.file)
+        try:
+            return self.open()
+        except JournalError as error:
+            # Not the new one that another process has just put there.
+            if not error.damaged or _inode(self.file) != inode:
+                raise
+        on_damage(set_aside(self.file, f"damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"))
+        return self.open()
+
+
+def _inode(file: Path) -> int:
+    try:
+        return file.stat().st_ino
+    except OSError:
+        return 0
+
+
+def journal_place(root: Path, url: str = "", *, use_sandbox: bool = False) -> Place:
+    """Where the journal of the project in ``root`` is. The sandbox's is kept away from that of the real account."""
+    return Place(root / SANDBOX_FILE) if use_sandbox else Place(root / FILE, url)

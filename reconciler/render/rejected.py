@@ -1,0 +1,34 @@
+"""Merchants that WeChat Pay rejected, as CSV for the people who must talk to them. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import Final
+
+from reconciler.change import Report
+from reconciler.render.escape import visible
+
+HEAD: Final = ("key", "activity_id", "mchid", "invalid_reason", "request_id")
+_FORMULA: Final = re.compile(r"[=+\-@\t]")
+
+
+def rejected_csv(report: Report) -> str:
+    """One line for each rejected merchant below a head, in the order of the report; CRLF, as spreadsheets like it."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(HEAD)
+    for outcome in report.outcomes:
+        for each in outcome.rejections:
+            key = getattr(outcome.operation, "key", "")
+            writer.writerow(
+                map(_cell, (key, outcome.activity_id, each.mchid, each.invalid_reason, outcome.request_id))
+            )
+    return text.getvalue()
+
+
+def _cell(value: str) -> str:
+    """A spreadsheet would compute what begins like a formula, and the server's words are not ours."""
+    text = visible(value)
+    return f"'{text}" if _FORMULA.match(text) else text
