@@ -178,7 +178,7 @@ def _described(name: str, schema: Schema) -> Schema:
 
 def _plain(schema: Schema) -> Schema:
     without = {name: found for name, found in schema.items() if name != "title"}
-    if not without.get("default") or isinstance(without["default"], dict):
+    if without.get("default") in (None, "", [], ()) or isinstance(without["default"], dict):
         without.pop("default", None)
     return without
 
