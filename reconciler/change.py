@@ -295,6 +295,27 @@ class Plan:
         return tuple(finding for finding in self.findings if finding.stops)
 
 
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """An apply without a report: it ended before its first write, or, if ``writing``, nobody knows how far it came.
+
+    ``exit_code`` is that of the command. ``message``, ``remedy`` and ``details`` (lines: what differs, or every mistake
+    of the files) are the error's. ``plan_digest``, ``namespace`` and ``mchid`` are empty where it ended before they
+    were known; ``plan`` is the new plan, if there was one to refuse.
+    """
+
+    exit_code: int
+    message: str
+    at: datetime
+    remedy: str = ""
+    details: tuple[str, ...] = ()
+    namespace: str = ""
+    mchid: str = ""
+    plan_digest: str = ""
+    plan: Plan | None = None
+    writing: bool = False
+
+
 class OutcomeStatus(StrEnum):
     """What one operation came to. ``unknown`` means that the remote could not be asked what became of it."""
 

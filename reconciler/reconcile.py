@@ -161,20 +161,6 @@ def saved_plan(file: Path) -> Plan:
     return read_plan(data)
 
 
-REPORT_KINDS = (".md", ".html", ".json")
-
-
-def check_report_file(file: Path) -> None:
-    """Raises UsageError, before anything is done, for a name that says no known format."""
-    if file.suffix not in REPORT_KINDS:
-        raise UsageError(f"{file}: a report ends in {', '.join(REPORT_KINDS)}.", remedy="Name it so.")
-
-
-def save_report(happened: Report, file: Path) -> None:
-    """Write the report in the format that the file's name says. Raises UsageError if it cannot be written."""
-    save_text(_report_as(happened, file.suffix), file)
-
-
 def save_rejected(happened: Report, file: Path) -> None:
     """Write the rejected merchants as CSV, only its head if there are none. Raises UsageError if it cannot be written.
 
@@ -183,20 +169,6 @@ def save_rejected(happened: Report, file: Path) -> None:
     from reconciler.render.rejected import rejected_csv
 
     save_text("\ufeff" + rejected_csv(happened), file)
-
-
-def _report_as(happened: Report, suffix: str) -> str:
-    if suffix == ".md":
-        from reconciler.render.markdown import report_markdown
-
-        return report_markdown(happened)
-    if suffix == ".html":
-        from reconciler.render.html import report_html
-
-        return report_html(happened)
-    from reconciler.render.json_ import dumps, report_json
-
-    return dumps(report_json(happened))
 
 
 def save_text(text: str, file: Path) -> None:
@@ -438,6 +410,22 @@ def instant_from(text: str) -> datetime:
             f"{text!r} is no time.", remedy="Write for example 2026-12-24T00:00:00+08:00."
         ) from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)).astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """The account that a command is for, but asks nothing: its merchant number if known, and the moment there."""
+
+    mchid: str
+    now: datetime
+
+
+def whose(environ: Mapping[str, str], *, sandbox_folder: Path | None) -> Whose:
+    """The account that the environment names, by the system's clock; or the sandbox in a folder, by its own."""
+    if sandbox_folder is None:
+        return Whose(environ.get("PAYGIFT_MCHID", ""), system_clock())
+    with sandbox(sandbox_folder) as local:
+        return Whose(local.control.mchid, local.clock())
 
 
 @dataclass(frozen=True, slots=True)

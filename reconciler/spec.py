@@ -456,6 +456,30 @@ class PolicySection(SpecObject):
     warn_before_end: Annotated[int, BeforeValidator(read_count)] = 3
 
 
+VARIABLE_PATTERN: Final = r"^[A-Z_][A-Z0-9_]*$"
+
+
+def check_variable(value: str) -> str:
+    """The value is not quoted: it may be the secret, written where the name of its variable belongs."""
+    if not re.fullmatch(VARIABLE_PATTERN, value):
+        raise _wrong(
+            "not_a_variable",
+            "not the name of an environment variable (A-Z, 0-9 and _), such as PAYGIFT_WECOM_URL",
+        )
+    return value
+
+
+class Notify(SpecObject):
+    """Who is told what came of an apply. Its address is a secret, so that only the name of a variable stands here.
+
+    ``on`` is what to tell of; nothing written means all of it.
+    """
+
+    kind: Literal["wecom", "webhook"]
+    url_from: Annotated[str, AfterValidator(check_variable)]
+    on: tuple[Literal["done", "partial", "failed", "unknown", "not_started", "refused", "stale"], ...] = ()
+
+
 class ProjectFile(SpecObject):
     """paygift.yaml."""
 
@@ -466,3 +490,4 @@ class ProjectFile(SpecObject):
     merchant_groups: dict[str, RelativePath] = {}
     brands: dict[str, Brand] = {}
     policy: PolicySection = PolicySection()
+    notify: tuple[Notify, ...] = ()

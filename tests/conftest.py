@@ -43,3 +43,11 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL server; ``tests.postgres.fresh_database`` makes a database there."""
     with postgres.server(tmp_path_factory.mktemp("postgresql")) as url:
         yield url
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at how many moments processes were killed: a test that looks for moments must not find none."""
+    passed = terminalreporter.stats.get("passed", [])
+    kills = sum(value for report in passed for name, value in report.user_properties if name == "kills")
+    if kills:
+        terminalreporter.write_line(f"Killed at {kills} moments; converged after each.")

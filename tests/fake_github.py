@@ -3,7 +3,7 @@
 It keeps one repository: pull requests, comments with their authors and editors, issues, artefacts. It checks the token,
 pages lists with ``Link`` headers, gives logins as REST and GraphQL do (an app is ``name[bot]`` to itself and to REST,
 and ``name`` to GraphQL), and refuses bodies that are too long. It does not imitate: permissions, conditional requests,
-most fields, and any GraphQL but the two questions that are asked; those it tells apart by their first words.
+most fields, and any GraphQL but the three questions that are asked; those it tells apart by their words.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class FakeGitHub:
     commits: dict[str, list[int]] = field(default_factory=dict)
     """Which pull requests GitHub names for a commit."""
     comments: list[dict[str, Any]] = field(default_factory=list)
+    reviews: list[dict[str, Any]] = field(default_factory=list)
     issues: dict[int, dict[str, Any]] = field(default_factory=dict)
     artefacts: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     """Name and ZIP archive; an empty archive has expired."""
@@ -105,6 +106,28 @@ class FakeGitHub:
     def edit(self, comment: dict[str, Any], body: str, editor: str) -> None:
         self._tick()
         comment.update({"body": body, "editor": editor, "edited_at": _text(self.now)})
+
+    def review(
+        self,
+        number: int,
+        state: str = "APPROVED",
+        *,
+        login: str | None = "alice",
+        commit: str = "",
+        may_write: bool = True,
+    ) -> dict[str, Any]:
+        """A review of the newest commit, unless somebody had an older page before their eyes."""
+        self._tick()
+        review = {
+            "issue": number,
+            "state": state,
+            "submittedAt": None if state == "PENDING" else _text(self.now),
+            "authorCanPushToRepository": may_write,
+            "author": _actor(login),
+            "commit": {"oid": commit or self.pulls[number]["head"]["sha"]},
+        }
+        self.reviews.append(review)
+        return review
 
     def writes(self) -> list[tuple[str, str]]:
         return [each for each in self.asked if each[0] != "GET" and not each[1].endswith("/graphql")]
@@ -188,8 +211,24 @@ class FakeGitHub:
     def _question(self, data: dict[str, Any]) -> dict[str, Any]:
         if data["query"].split()[:2] == ["query", "{"]:
             return {"viewer": {"login": self.login}}
+        if "reviews(" in data["query"]:
+            return {"repository": {"pullRequest": {"reviews": self._reviews(data["variables"])}}}
         nodes = [self._find(int(node.removeprefix("IC_"))) for node in data["variables"]["ids"]]
         return {"nodes": [each and self._marks(each) for each in nodes]}
+
+    def _reviews(self, asked: dict[str, Any]) -> dict[str, Any]:
+        assert f"{asked['owner']}/{asked['name']}" == REPOSITORY
+        found = [
+            {name: fact for name, fact in each.items() if name != "issue"}
+            for each in self.reviews
+            if each["issue"] == asked["number"]
+        ]
+        start = int(asked["after"] or 0)
+        more = start + 100 < len(found)
+        return {
+            "nodes": found[start : start + 100],
+            "pageInfo": {"hasNextPage": more, "endCursor": str(start + 100) if more else None},
+        }
 
     def _marks(self, comment: dict[str, Any]) -> dict[str, Any]:
         return {

@@ -106,13 +106,16 @@ class Remote:
         """Apply without ever sleeping; ``fault`` is the network's behaviour while it lasts."""
         self.network.fault = fault
         try:
-            return self.call(lambda api: self._apply(api, plan, record))
+            return self.call(lambda api: self.apply_of(api, plan, record))
         finally:
             self.network.fault = None
 
     async def plan_and_apply(self, api: PayGiftApi, desired: Sequence[DesiredActivity]) -> Report:
         """One run of both through a client that is open already."""
-        return await self._apply(api, self._planned(desired, await self._live(api, desired), ()))
+        return await self.apply_of(api, await self.plan_of(api, desired))
+
+    async def plan_of(self, api: PayGiftApi, desired: Sequence[DesiredActivity]) -> Plan:
+        return self._planned(desired, await self._live(api, desired), ())
 
     async def _live(self, api: PayGiftApi, desired: Sequence[DesiredActivity]) -> tuple[LiveActivity, ...]:
         return await read_live(api, namespace=NAMESPACE, desired=desired, now=self.now)
@@ -123,7 +126,7 @@ class Remote:
         policy = Policy(allow=frozenset(allow))
         return make_plan(desired, live, namespace=NAMESPACE, now=self.now, policy=policy)
 
-    async def _apply(self, api: PayGiftApi, plan: Plan, record: Recorder | None = None) -> Report:
+    async def apply_of(self, api: PayGiftApi, plan: Plan, record: Recorder | None = None) -> Report:
         return await apply_plan(
             api,
             plan,

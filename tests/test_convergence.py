@@ -148,15 +148,15 @@ def test_apply_converges_from_any_history(
     assert again.operations == ()
     refused = [finding for finding in again.findings if finding.severity is Severity.REFUSAL]
     assert {finding.code for finding in refused} <= SPENT
-    _live_equals_the_files(remote, wanted, {finding.key for finding in refused})
-    _nothing_happened_twice(remote)
+    live_equals_the_files(remote, wanted, {finding.key for finding in refused})
+    nothing_happened_twice(remote)
     _nothing_ended_was_created_again(remote, before, effects_before)
     after = history.truth()
     for activity_id, untouched in history.elsewhere.items():
-        assert _lasting(after[activity_id]) == _lasting(untouched)
+        assert lasting(after[activity_id]) == lasting(untouched)
 
 
-def _live_equals_the_files(remote: Remote, wanted: Sequence[DesiredActivity], refused: set[str]) -> None:
+def live_equals_the_files(remote: Remote, wanted: Sequence[DesiredActivity], refused: set[str]) -> None:
     ours: dict[str, list[Any]] = {}
     for each in remote.live(wanted):
         number = parse_number(each.out_request_no)
@@ -174,7 +174,7 @@ def _live_equals_the_files(remote: Remote, wanted: Sequence[DesiredActivity], re
     assert ours == {}
 
 
-def _nothing_happened_twice(remote: Remote) -> None:
+def nothing_happened_twice(remote: Remote) -> None:
     created = Counter(each["request_no"] for each in remote.world.history() if each["effect"] == "created")
     assert all(times == 1 for times in created.values())
     assert all(each["terminations"] <= 1 for each in remote.world.activities())
@@ -192,7 +192,7 @@ def _nothing_ended_was_created_again(remote: Remote, before: dict[str, Any], eff
     assert not ended & {number.slot for number in numbers if number is not None}
 
 
-def _lasting(activity: dict[str, Any]) -> dict[str, Any]:
+def lasting(activity: dict[str, Any]) -> dict[str, Any]:
     """What time alone does not change. ``item`` holds the status too."""
     return {
         name: value

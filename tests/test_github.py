@@ -7,7 +7,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,11 @@ from reconciler.github.client import TRIES, pause_asked
 from reconciler.github.drift import issue_body
 from reconciler.github.marker import read_marker, second_line, with_second_line
 from reconciler.plan import plan_digest
+from reconciler.reconcile import SANDBOX_FOLDER
 from reconciler.render import markdown
 from reconciler.render.json_ import dumps, plan_json
 from tests.fake_github import BOT, MOST_CHARACTERS, REPOSITORY, START, TOKEN, FakeGitHub, Fault, served
+from tests.signed import keys
 from tests.test_stale import LIVES, WANTED, plan
 
 PLAN = replace(plan(WANTED, LIVES), valid_until=None)
@@ -249,7 +251,7 @@ def test_a_report_that_github_would_refuse_is_not_sent(fake: FakeGitHub, github:
 
 
 def reviewed(github: GitHub, *, now: datetime = START, commit: str = MERGE) -> str:
-    return reviewed_digest(github, OWNER, pull_of_commit(github, commit), now=now)
+    return reviewed_digest(github, OWNER, pull_of_commit(github, commit), now=now).digest
 
 
 def test_the_digest_is_that_of_the_comment_on_the_merged_pull_request(
@@ -924,6 +926,36 @@ def test_what_was_not_reviewed_exits_6_and_prints_nothing(shell: Shell) -> None:
     assert "No pull request was merged as cccccccccccc" in err
     assert shell.run("reviewed-plan", "--commit", MERGE, "--out", str(shell.folder / "x"))[0] == 6
     assert not (shell.folder / "x").exists()
+
+
+def test_a_plan_for_the_sandbox_expires_by_the_clock_of_the_sandbox(shell: Shell, github: GitHub) -> None:
+    keys().write(shell.folder / SANDBOX_FOLDER / "keys")
+    sandboxed = replace(PLAN, mchid=keys().mchid, valid_until=datetime(2090, 1, 1, tzinfo=UTC))
+    keep_plan_comment(github, PULL, sandboxed, render=render)
+    shell.fake.merge(PULL, MERGE)
+    command = ("reviewed-digest", "--commit", MERGE, "--sandbox")
+    assert shell.run(*command)[:2] == (0, f"{plan_digest(sandboxed)}\n")
+    assert run(["-C", str(shell.folder), "sandbox", "clock", "2090-01-01T08:00:00+08:00"]) == 0
+    shell.capfd.readouterr()
+    code, out, err = shell.run(*command)
+    assert (code, out) == (6, "")
+    assert "was valid until 2090-01-01T00:00:00Z" in err
+
+
+def test_without_a_report_there_is_nothing_to_say(shell: Shell) -> None:
+    missing = str(shell.folder / "report.md")
+    code, out, err = shell.run("comment", "--report", missing, "--if-exists")
+    assert (code, out, err) == (0, "", f"There is no {missing}: no report was made.\n")
+    assert shell.fake.asked == []
+    report = shell.write("report.md", f"{marker(PLAN, 'report')}\nDone.")
+    assert shell.run("comment", "--report", report, "--if-exists", "--pr", str(PULL))[0] == 0
+    assert len(bodies(shell.fake)) == 1
+
+
+def test_where_validate_said_nothing_there_is_nothing_to_annotate(shell: Shell) -> None:
+    code, out, err = shell.run("annotate", "--problems", shell.write("problems.json", ""))
+    assert (code, out) == (0, "")
+    assert "validate found no problem of a spec" in err
 
 
 @pytest.mark.parametrize(

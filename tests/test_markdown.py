@@ -263,6 +263,7 @@ OURS = {
         "Warnings",
     ),
     *("Replacements", "New", "Merchants", "Terminations, in full", "Pictures", "Notes", "Left to do", "Done"),
+    *("Refused", "What differs"),
 }
 HARMLESS = {
     *(

@@ -129,6 +129,8 @@ PROJECT_MISTAKES: Final[list[dict[str, Any]]] = [
     {"namespace": "a", "activities": "../elsewhere"},
     {"namespace": "a", "brands": {"b": {"merchants": ["19"]}}},
     {"namespace": "a", "timezone": None},
+    {"namespace": "a", "notify": [{"kind": "wecom", "url_from": "https://qyapi.weixin.qq.com/x"}]},
+    {"namespace": "a", "notify": [{"kind": "pigeon", "url_from": "PIGEON"}]},
 ]
 
 
@@ -162,7 +164,9 @@ def scalar_fields() -> Iterator[Any]:
 
 
 def schema_of_field(model: str, name: str) -> Any:
-    whole = schema_of("project" if model in ("ProjectFile", "Brand", "Freeze", "PolicySection") else "spec")
+    whole = schema_of(
+        "project" if model in ("ProjectFile", "Brand", "Freeze", "Notify", "PolicySection") else "spec"
+    )
     root = "ProjectFile" if whole["title"] == "paygift.yaml" else "ActivitySpec"
     definitions: Any = whole["$defs"]
     properties: Any = whole["properties"] if model == root else definitions[model]["properties"]

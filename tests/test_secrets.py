@@ -314,7 +314,12 @@ def test_credentials_that_are_wrong_are_not_quoted(told: Told) -> None:
 def test_commands_tell_nothing_secret(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PAYGIFT_RATE", "PAYGIFT_CONCURRENCY"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "paygift.yaml").write_text("namespace: liangpin\n")
+    told.secrets.add("693a91f6-7xxx-4bc4-97a0")
+    monkeypatch.setenv(
+        "ROBOT_URL", "http://127.0.0.1:9/send?key=693a91f6-7xxx-4bc4-97a0"
+    )  # nobody listens there
+    notify = "notify: [{kind: wecom, url_from: ROBOT_URL}]"
+    (tmp_path / "paygift.yaml").write_text(f"namespace: liangpin\n{notify}\n")
     for folder in ("activities", "images", SANDBOX_FOLDER):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "images/logo.png").write_bytes(png())
@@ -332,6 +337,7 @@ def test_commands_tell_nothing_secret(told: Told, tmp_path: Path, monkeypatch: p
     assert paygift("sandbox", "log") == 0
     text = told.everything()
     assert "liangpin_spring" in text
+    assert "nobody was told by ROBOT_URL (wecom): it cannot be reached." in text
     assert_nothing_secret(told, text)
 
 

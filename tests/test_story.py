@@ -11,8 +11,8 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -54,20 +54,14 @@ class Story:
     folder: Path
     github: FakeGitHub
     capfd: pytest.CaptureFixture[str]
-    ahead: timedelta = field(default_factory=timedelta)
     attempt: int = 1
 
     # --- what happens outside of workflows ---
 
     def clock(self, text: str) -> None:
-        """It is ``text`` everywhere: at WeChat Pay, at GitHub and in our processes."""
-        moment = datetime.fromisoformat(text).astimezone(UTC)
-        self.ahead = moment - datetime.now(UTC)
-        self.github.now = moment
+        """It is ``text`` at WeChat Pay and at GitHub. Our processes go by the clock of WeChat Pay, not by their own."""
+        self.github.now = datetime.fromisoformat(text).astimezone(UTC)
         assert self.paygift("sandbox", "clock", text).code == 0
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
 
     def checkout(self, *specs: tuple[str, str]) -> None:
         """What a workflow checks out has these specs and no others."""
@@ -89,7 +83,7 @@ class Story:
 
     def validate(self, number: int = PULL) -> list[str]:
         """The job `validate` of plan.yml; what it shows at lines of the pull request."""
-        checked = self.paygift("validate", "--json")
+        checked = self.paygift("--sandbox", "validate", "--json")
         if checked.code == 0:
             return []
         assert checked.code == 3
@@ -115,21 +109,23 @@ class Story:
     def reviewed(self, commit: str = MERGE) -> Done:
         """The first step of apply.yml."""
         Path(self.file("plan.json")).unlink(missing_ok=True)
-        return self.step("github", "reviewed-plan", "--out", self.file("plan.json"), **self._pushed(commit))
+        files = ("--out", self.file("plan.json"), "--report", self.file("report.md"))
+        command = ("--sandbox", "github", "reviewed-plan", *files)
+        return self.step(*command, **self._pushed(commit))
 
     def digest(self, commit: str = MERGE) -> Done:
         """What it does instead for `apply --expect`."""
-        return self.step("github", "reviewed-digest", **self._pushed(commit))
+        return self.step("--sandbox", "github", "reviewed-digest", **self._pushed(commit))
 
     def apply(self) -> Done:
         """The step of apply.yml that writes."""
-        Path(self.file("report.md")).unlink(missing_ok=True)
         arguments = ("apply", self.file("plan.json"), "--yes", "--report", self.file("report.md"))
         return self.paygift("--no-color", "--sandbox", *arguments)
 
     def report(self, commit: str = MERGE) -> Done:
         """The last step of apply.yml."""
-        return self.step("github", "comment", "--report", self.file("report.md"), **self._pushed(commit))
+        command = ("github", "comment", "--report", self.file("report.md"), "--if-exists")
+        return self.step(*command, **self._pushed(commit))
 
     def drift(self) -> tuple[int, Done]:
         """drift.yml: the exit code of `drift`, and what it told GitHub."""
@@ -188,7 +184,6 @@ class Story:
                 "GITHUB_API_URL": f"{self.github.url}/api/v3",
                 "GITHUB_WORKSPACE": str(self.root),
                 "GITHUB_RUN_ATTEMPT": str(self.attempt),
-                "PAYGIFT_MCHID": keys().mchid,
             }
             for name, value in (given | environment).items():
                 patch.setenv(name, value)
@@ -226,7 +221,6 @@ def story(
     (made.root / "paygift.yaml").write_text("namespace: liangpin\n")
     (made.root / "images/logo.png").write_bytes(png())
     keys().write(made.root / SANDBOX_FOLDER / "keys")
-    monkeypatch.setattr("reconciler.reconcile.system_clock", made.now)
     # As many looks as in earnest, without the pauses between them.
     monkeypatch.setattr("reconciler.apply.run.Patience", partial(Patience, first_pause_seconds=0))
     made.clock(OPENED)
@@ -317,6 +311,10 @@ def test_another_merge_that_was_not_applied_is_not_applied_along_with_ours(story
     assert "appeared" in applied.err
     assert "Nothing was written." in applied.err
     assert story.effects() == []
+    assert story.report().code == 0
+    (report,) = story.bodies("report")
+    assert "**Not applied: stale, exit 6. Nothing was written.**" in report
+    assert "- `! summer: create liangpin_summer_g1_" in report
 
 
 def test_another_merge_that_changes_our_spec_makes_our_plan_stale(story: Story) -> None:
@@ -393,6 +391,11 @@ def stopped(story: Story, reason: str) -> None:
         assert (refused.code, refused.out) == (6, "")
         assert reason in refused.err
     assert not Path(story.file("plan.json")).exists()
+    assert story.report().code == 0
+    reports = story.bodies("report")
+    assert len(reports) == ("No pull request" not in reason)  # where there is one, it is told
+    for report in reports:
+        assert "**Not applied: stale, exit 6. Nothing was written.**" in report
     assert story.apply().code != 0
     assert story.effects() == []
 
@@ -436,6 +439,32 @@ def test_a_merge_before_the_newest_plan_stops_everything(story: Story) -> None:
 def test_a_push_without_pull_request_stops_everything(story: Story) -> None:
     story.plan()
     stopped(story, f"No pull request was merged as {MERGE[:12]}")
+
+
+def test_an_approval_that_is_older_than_the_plan_stops_everything(story: Story) -> None:
+    story.plan()
+    story.github.review(PULL)
+    story.checkout(TWO_MERCHANTS)  # the branch is the same, and what it is planned against is not
+    story.plan()
+    story.merge()
+    stopped(story, "approved by nobody since: the last approval, by alice, is of 2026-11-25T02:02:00Z")
+    story.github.review(PULL)
+    told = story.reviewed()
+    assert told.code == 0
+    assert f"Reviewed on pull request #{PULL}, approved by alice: " in told.err
+    assert story.apply().code == 0
+    assert story.effects() == ["created"]
+
+
+def test_a_merge_that_nobody_approved_is_applied_with_a_word_on_it(story: Story) -> None:
+    story.plan()
+    story.merge()
+    assert "approved by nobody: " in story.reviewed().err
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAYGIFT_GITHUB_REVIEWED_PLAN_REQUIRE_APPROVAL", "1")
+        refused = story.reviewed()
+    assert refused.code == 6
+    assert f"Nobody has approved pull request #{PULL}." in refused.err
 
 
 # --- the plan expired ---------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -17,8 +18,9 @@ import click
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
+    from reconciler.attempt import Attempt
     from reconciler.journal.place import Place
-    from reconciler.reconcile import Session
+    from reconciler.reconcile import Session, Whose
 
 PATIENCE_SECONDS: Final = 1.0
 """A bar appears only for what takes longer."""
@@ -52,11 +54,25 @@ class Context:
         ) as session:
             yield replace(session, remote=session.remote.paced(rate=self.rate, concurrency=self.concurrency))
 
+    def attempt(self, report: Path | None) -> AbstractContextManager[Attempt]:
+        """An apply that leaves a report and tells whom `notify` names, however it ends."""
+        from reconciler.attempt import attempted
+        from reconciler.cli import exit_code
+
+        warn = partial(click.echo, err=True)
+        return attempted(report, exit_code, environ=os.environ, warn=warn, sandbox=self.sandbox)
+
     def journal(self) -> Place:
         """Where the journal of this project is. Raises UsageError without a project."""
         from reconciler.journal.place import journal_place
 
         return journal_place(self.root(), self.journal_url, use_sandbox=self.sandbox)
+
+    def whose(self) -> Whose:
+        """The account that the command is for, without asking it anything."""
+        from reconciler.reconcile import whose
+
+        return whose(os.environ, sandbox_folder=self.sandbox_folder() if self.sandbox else None)
 
     def sandbox_folder(self) -> Path:
         """Where the sandbox of this project lives; without a project, in the folder we are in."""

@@ -6,16 +6,18 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.context import Context, pass_context
+from reconciler.cli.context import Context, pass_context, sandbox_option
 
 if TYPE_CHECKING:
     from reconciler.change import Plan
-    from reconciler.github import GitHub, Merged
+    from reconciler.github import GitHub, Merged, Owner
 
 PathOption = click.Path(path_type=Path)
 
@@ -32,10 +34,15 @@ def github() -> None:
 @click.option("--plan", "plan_file", type=PathOption, help="A plan file: keep the one comment that shows it.")
 @click.option("--report", "report_file", type=PathOption, help="A report as Markdown: add a comment.")
 @click.option(
+    "--if-exists", is_flag=True, help="Without the report's file, say so and do nothing: there is no news."
+)
+@click.option(
     "--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit."
 )
 @click.option("--head", metavar="SHA", help="The commit that the plan was made for. Default: the event's.")
-def comment(plan_file: Path | None, report_file: Path | None, pr: int | None, head: str | None) -> None:
+def comment(
+    plan_file: Path | None, report_file: Path | None, if_exists: bool, pr: int | None, head: str | None
+) -> None:
     """Write a plan or a report on its pull request.
 
     The comment of a plan is updated in place: one per namespace and account, and only the one that the token's own
@@ -58,6 +65,9 @@ def comment(plan_file: Path | None, report_file: Path | None, pr: int | None, he
             )
     else:
         assert report_file is not None  # noqa: S101 - one of the two is given
+        if if_exists and not report_file.exists():
+            click.echo(f"There is no {report_file}: no report was made.", err=True)
+            return
         markdown = _text(report_file)
         with _connected() as connected:
             written = keep_report_comment(connected, pr or _pull_of_run(connected), markdown)
@@ -67,7 +77,9 @@ def comment(plan_file: Path | None, report_file: Path | None, pr: int | None, he
 def merged_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which merge, and whose plan."""
     for option in (
-        click.option("--mchid", envvar="PAYGIFT_MCHID", help="The account. Default: PAYGIFT_MCHID."),
+        sandbox_option,
+        click.option("--require-approval", is_flag=True, help="Exit 6 if nobody has approved the plan."),
+        click.option("--mchid", help="The account. Default: PAYGIFT_MCHID, or that of the sandbox."),
         click.option("--namespace", help="Default: that of paygift.yaml."),
         click.option(
             "--commit", metavar="SHA", help="The commit that a merge ended in. Default: GITHUB_SHA."
@@ -80,24 +92,25 @@ def merged_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @github.command("reviewed-digest")
 @merged_options
 @pass_context
-def reviewed_digest(context: Context, commit: str | None, namespace: str | None, mchid: str | None) -> None:
+def reviewed_digest(context: Context, /, **options: Any) -> None:
     """Print the digest of the plan that was reviewed before a merge, for `apply --expect`.
 
-    It is taken from the comment on the merged pull request, if nobody but the workflow has had its hands on it. Else
-    exits 6 with the reason, and prints nothing.
+    It is taken from the comment on the merged pull request, if nobody but the workflow has had its hands on it. Where
+    the pull request was approved, somebody must have approved that plan. Else exits 6 with the reason, and prints
+    nothing.
     """
     with _connected() as connected:
-        _, digest = _reviewed(context, connected, commit, namespace, mchid)
-    click.echo(digest)
+        click.echo(_digest(connected, _merge(context, connected, **options)))
 
 
 @github.command("reviewed-plan")
 @merged_options
 @click.option("--out", type=PathOption, required=True, help="Where to write the plan file.")
+@click.option(
+    "--report", type=PathOption, help="If there is no such plan, a report that says why: .md, .html or .json."
+)
 @pass_context
-def reviewed_plan(
-    context: Context, commit: str | None, namespace: str | None, mchid: str | None, out: Path
-) -> None:
+def reviewed_plan(context: Context, /, out: Path, report: Path | None, **options: Any) -> None:
     """Fetch the plan file that was reviewed before a merge, for `apply FILE`.
 
     The plan's workflow keeps it as an artefact. It is taken only if it has the digest that reviewed-digest finds.
@@ -107,9 +120,11 @@ def reviewed_plan(
     from reconciler.reconcile import save_plan
 
     with _connected() as connected:
-        pull, digest = _reviewed(context, connected, commit, namespace, mchid)
-        plan = kept_plan(connected, pull, digest)
-    save_plan(plan, out)
+        merge = _merge(context, connected, **options)
+        with context.attempt(report) as attempt:
+            attempt.namespace, attempt.mchid = merge.owner.namespace, merge.owner.mchid
+            attempt.expected = _digest(connected, merge)
+            save_plan(kept_plan(connected, merge.pull, attempt.expected), out)
 
 
 @github.command("drift-issue")
@@ -132,28 +147,59 @@ def drift_issue(drift_file: Path) -> None:
 )
 @pass_context
 def annotate(context: Context, problems_file: Path) -> None:
-    """Print problems as workflow commands, so that GitHub shows them at their lines. Needs no token."""
+    """Print problems as workflow commands, so that GitHub shows them at their lines. Needs no token.
+
+    Nothing is there to be shown if validate itself failed and left the file empty.
+    """
     from reconciler.github import annotate as annotated
 
+    if not _text(problems_file).strip():
+        click.echo(f"{problems_file} is empty: validate found no problem of a spec.", err=True)
+        return
     for line in annotated(_data(problems_file), folder=_folder(context)):
         click.echo(line)
 
 
-def _reviewed(
-    context: Context, connected: GitHub, commit: str | None, namespace: str | None, mchid: str | None
-) -> tuple[Merged, str]:
-    from reconciler.github import Owner, pull_of_commit
-    from reconciler.github import reviewed_digest as reviewed
-    from reconciler.reconcile import load, system_clock
+@dataclass(frozen=True, slots=True)
+class _Merge:
+    """A merge, and whose plan was reviewed for it."""
 
+    pull: Merged
+    owner: Owner
+    now: datetime
+    require_approval: bool
+
+
+def _merge(
+    context: Context,
+    connected: GitHub,
+    *,
+    commit: str | None,
+    namespace: str | None,
+    mchid: str | None,
+    require_approval: bool,
+) -> _Merge:
+    from reconciler.github import Owner, pull_of_commit
+    from reconciler.reconcile import load
+
+    whose = context.whose()
+    mchid = whose.mchid if mchid is None else mchid
     if not mchid:
         raise click.UsageError("Set PAYGIFT_MCHID, or give --mchid.")
-    now = system_clock()
-    owner = Owner(namespace or load(context.root(), now=now).namespace, mchid)
+    owner = Owner(namespace or load(context.root(), now=whose.now).namespace, mchid)
     pull = pull_of_commit(connected, commit or connected.run.sha)
-    digest = reviewed(connected, owner, pull, now=now)
-    click.echo(f"Reviewed on pull request #{pull.number}: {digest}", err=True)
-    return pull, digest
+    return _Merge(pull, owner, whose.now, require_approval)
+
+
+def _digest(connected: GitHub, merge: _Merge) -> str:
+    from reconciler.github import reviewed_digest as reviewed
+
+    found = reviewed(
+        connected, merge.owner, merge.pull, now=merge.now, require_approval=merge.require_approval
+    )
+    by = f"approved by {', '.join(found.approved_by)}" if found.approved_by else "approved by nobody"
+    click.echo(f"Reviewed on pull request #{merge.pull.number}, {by}: {found.digest}", err=True)
+    return found.digest
 
 
 @contextmanager

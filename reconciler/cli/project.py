@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_PARTIAL, EXIT_PENDING, EXIT_REFUSED
+from reconciler.cli import (
+    EXIT_INTERRUPTED,
+    EXIT_INVALID,
+    EXIT_PARTIAL,
+    EXIT_PENDING,
+    EXIT_REFUSED,
+)
 from reconciler.cli.context import Bar, Context, pass_context, sandbox_option, undo_option
 
 if TYPE_CHECKING:
+    from reconciler.attempt import Attempt
     from reconciler.change import Plan, Report
     from reconciler.errors import Problem
     from reconciler.journal.book import Run
     from reconciler.journal.entry import Concluded
+    from reconciler.journal.history import Row
     from reconciler.journal.lock import Holder
     from reconciler.reconcile import Account, Session, Shown, Status
 
@@ -42,13 +50,9 @@ def validate(context: Context, as_json: bool) -> int:
     """
     from reconciler.errors import ProjectError
     from reconciler.load import load_project
-    from reconciler.reconcile import SANDBOX_FOLDER, sandbox, system_clock
 
     root = context.root()
-    now = system_clock()
-    if context.sandbox:
-        with sandbox(root / SANDBOX_FOLDER) as local:
-            now = local.clock()
+    now = context.whose().now
     problems: tuple[Problem, ...] = ()
     count = 0
     try:
@@ -144,7 +148,8 @@ def apply(
 ) -> int:
     """Make the live account match the specs.
 
-    Plans again, shows the plan, asks, writes, and reads back every write. Exits 7 if something is left to do.
+    Plans again, shows the plan, asks, writes, and reads back every write. Exits 7 if something is left to do. The
+    report tells it; if nothing was written, it tells why.
 
     With PLANFILE (from `plan --out`) or --expect it goes on only if the new plan is the one that was reviewed; with
     PLANFILE also if it is what is left of it after part of it was done. Otherwise it exits 6 and writes nothing.
@@ -155,15 +160,15 @@ def apply(
     from reconciler import reconcile
 
     wanted = _Wanted(file, expect, allow)
-    if report is not None:
-        reconcile.check_report_file(report)
-    with context.session() as session:
-        applying = _Applying(context, session, wanted, as_json=as_json, yes=yes, lock_timeout=lock_timeout)
+    with context.attempt(report) as attempt, context.session() as session:
+        attempt.knows(session)
+        applying = _Applying(
+            context, session, wanted, attempt, as_json=as_json, yes=yes, lock_timeout=lock_timeout
+        )
         happened = _run(applying.run())
     if happened is None:
         return 0
-    if report is not None:
-        reconcile.save_report(happened, report)
+    attempt.leave(happened)
     if rejected is not None:
         reconcile.save_rejected(happened, rejected)
     if as_json:
@@ -234,7 +239,7 @@ def drift(context: Context, as_json: bool) -> int:
 @sandbox_option
 @pass_context
 def show(context: Context, name: str, as_json: bool) -> int:
-    """Show one activity: spec, live, merchants, goods.
+    """Show one activity: spec, live, merchants, goods, and what applies have done to it.
 
     KEY is a spec's key or an activity_id.
     """
@@ -243,10 +248,11 @@ def show(context: Context, name: str, as_json: bool) -> int:
 
     with context.session() as session:
         shown = _run(_show(session, name))
+        done = _done_to(session, name)
     if as_json:
-        click.echo(dumps(show_json(shown.desired, shown.live, shown.goods)), nl=False)
+        click.echo(dumps(show_json(shown.desired, shown.live, shown.goods, done)), nl=False)
     else:
-        click.echo(show_text(shown.desired, shown.live, shown.goods, now=shown.now), nl=False)
+        click.echo(show_text(shown.desired, shown.live, shown.goods, done, now=shown.now), nl=False)
     return 0
 
 
@@ -285,14 +291,17 @@ class _Wanted:
         if self.expect is not None and not re.fullmatch(r"[0-9a-f]{64}", self.expect):
             raise click.UsageError(f"--expect takes a digest of 64 hex digits, not {self.expect!r}.")
 
-    async def plan(self, account: Account, session: Session, bar: Bar) -> Plan:
+    async def plan(self, account: Account, session: Session, attempt: Attempt, bar: Bar) -> Plan:
         from reconciler import reconcile
+        from reconciler.plan import plan_digest
 
         project = session.project
         if self.file is not None:
             reviewed = reconcile.saved_plan(self.file)
+            attempt.expected = plan_digest(reviewed)
             return await reconcile.plan_as_reviewed(account, project, reviewed, on_progress=bar)
         if self.expect is not None:
+            attempt.expected = self.expect
             return await reconcile.plan_as_expected(
                 account, project, self.expect, allow=self.allow, on_progress=bar
             )
@@ -306,6 +315,7 @@ class _Applying:
     context: Context
     session: Session
     wanted: _Wanted
+    attempt: Attempt
     as_json: bool
     yes: bool
     lock_timeout: float
@@ -338,13 +348,15 @@ class _Applying:
         from reconciler.apply import refuse
         from reconciler.cli.interrupts import interruptible
 
+        attempt = self.attempt
         with Bar("Reading activities") as bar:
-            made = await self.wanted.plan(account, self.session, bar)
+            attempt.plan = made = await self.wanted.plan(account, self.session, attempt, bar)
         _print_plan(self.context, made, as_json=False, notes=False, to_stderr=self.as_json)
         refuse(made)
         if not made.empty and not self.yes and not _agreed():
             click.echo("Nothing was written.", err=True)
             return None
+        attempt.writing = True
         with Bar("Applying") as bar, interruptible() as stop:
             return await reconcile.apply(
                 account,
@@ -381,8 +393,10 @@ def _tell_resumed(found: Sequence[Concluded]) -> None:
 
 def _agreed() -> bool:
     """Whether a person says yes. Never asks where there is no terminal (design §11)."""
+    from reconciler.errors import UsageError
+
     if not sys.stdin.isatty():
-        raise click.UsageError("There is no terminal to ask on. Give --yes to apply without asking.")
+        raise UsageError("There is no terminal to ask on.", remedy="Give --yes to apply without asking.")
     click.echo(err=True)
     answer: str = click.prompt("Apply this plan? Only 'yes' is taken for it", default="no", err=True)
     return answer.strip() == "yes"
@@ -401,6 +415,17 @@ async def _show(session: Session, name: str) -> Shown:
 
     async with reconcile.connect(session.remote, session.clock) as account:
         return await reconcile.show(account, session.project, name)
+
+
+def _done_to(session: Session, name: str) -> list[Row]:
+    """What the journal tells of a key or an activity_id; nothing where there is no journal."""
+    if not session.journal.exists:
+        return []
+    from reconciler.journal.history import Wanted
+    from reconciler.journaling import history_of
+
+    rows = history_of(session.project.root, session.journal, Wanted())
+    return [row for row in rows if name in (row.key, row.activity_id)]
 
 
 def _print_plan(

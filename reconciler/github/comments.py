@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
 
 from reconciler.change import Plan
@@ -17,6 +18,20 @@ MOST_CHARACTERS: Final = 65_536
 """GitHub refuses a longer body. It counts characters, not bytes."""
 RESERVED: Final = 160
 """Kept free for what is added to a text: the second hidden line, or a word on what was left out."""
+
+_MARKS: Final = """
+query($ids: [ID!]!) {
+  nodes(ids: $ids) {
+    ... on IssueComment {
+      body
+      createdAt
+      lastEditedAt
+      author { __typename login }
+      editor { __typename login }
+    }
+  }
+}
+"""
 
 Action = Literal["created", "updated", "unchanged", "closed", "none"]
 Render = Callable[[Plan, int], str]
@@ -64,11 +79,45 @@ def marked_comments(github: GitHub, pull: int) -> Iterator[Comment]:
             yield _comment(data, body)
 
 
+def marks_of(github: GitHub, comment: Comment) -> Json | None:
+    """The comment's text with who wrote it and who changed it last, in one answer so that they belong together.
+
+    ``None`` if the comment has been deleted.
+    """
+    nodes = github.ask(_MARKS, {"ids": [comment.node_id]}).get("nodes")
+    if not isinstance(nodes, list) or len(nodes) != 1 or not isinstance(nodes[0], dict) or not nodes[0]:
+        return None
+    marks: Json = nodes[0]
+    return marks
+
+
+def is_actor(actor: Any, login: str) -> bool:
+    """Whether ``actor`` is whom ``login`` names. An app's login ends in ``[bot]`` for itself, and not for others."""
+    if not isinstance(actor, dict):
+        return False
+    bot = login.endswith("[bot]")
+    return actor.get("login") == login.removesuffix("[bot]") and (actor.get("__typename") == "Bot") == bot
+
+
+def moment(text: Any) -> datetime:
+    """A time as GitHub gives it. Raises GitHubError."""
+    try:
+        found = datetime.fromisoformat(text)
+    except (TypeError, ValueError) as error:
+        raise GitHubError(f"GitHub gives {text!r} where a time should be.") from error
+    if found.tzinfo is None:
+        raise GitHubError(f"GitHub gives {text!r} where a time with its offset should be.")
+    return found
+
+
 def keep_plan_comment(github: GitHub, pull: int, plan: Plan, *, render: Render, head: str = "") -> Written:
     """Make the one comment of the plan's namespace and account on ``pull`` say what ``plan`` says.
 
     ``head`` is the commit that the plan was made for, by default the last one of the branch. Raises StaleError if the
     pull request has moved on or is closed: a late run must not overwrite what was reviewed.
+
+    A plan that would do the same, for the same commit and as long, keeps the moment since when it is shown: approvals
+    of it stand, however often it is planned and worded anew.
     """
     pull_data = github.get(f"pulls/{pull}")
     newest = head_sha(pull_data)
@@ -85,10 +134,21 @@ def keep_plan_comment(github: GitHub, pull: int, plan: Plan, *, render: Render, 
     markdown = render(plan, MOST_CHARACTERS - RESERVED)
     owner = Owner(plan.namespace, plan.mchid)
     marker = read_marker(markdown)
-    if marker is None or (marker.kind, marker.owner, marker.digest) != ("plan", owner, plan_digest(plan)):
+    digest = plan_digest(plan)
+    if marker is None or (marker.kind, marker.owner, marker.digest) != ("plan", owner, digest):
         raise GitHubError("The comment was not made for this plan: its first line is not the plan's marker.")
     until = instant(plan.valid_until) if plan.valid_until else ""
-    body = with_second_line(markdown, {"head": head, "valid_until": until})
+    facts = {"head": head, "valid_until": until}
+
+    def body(kept: Comment | None, login: str) -> str:
+        if kept is None:
+            return with_second_line(markdown, facts)
+        as_it_is = with_second_line(markdown, facts | {"since": second_line(kept.body).get("since", "")})
+        if kept.body == as_it_is:
+            return as_it_is
+        since = _shown_since(github, kept, digest, facts, login)
+        return with_second_line(markdown, facts | {"since": since})
+
     return _keep(github, pull, body, lambda each: _is(each, "plan", owner))
 
 
@@ -108,7 +168,7 @@ def keep_report_comment(github: GitHub, pull: int, markdown: str) -> Written:
     return _keep(
         github,
         pull,
-        body,
+        lambda kept, login: body,
         lambda each: _is(each, "report", owner) and second_line(each.body).get("run") == run,
     )
 
@@ -128,15 +188,41 @@ def look_again(write: Callable[[], Result]) -> Result:
         return write()
 
 
-def _keep(github: GitHub, pull: int, body: str, ours: Callable[[Comment], bool]) -> Written:
+def _shown_since(github: GitHub, kept: Comment, digest: str, facts: Mapping[str, str], login: str) -> str:
+    """Since when ``kept`` shows the plan with ``digest`` and ``facts``; empty if it does not.
+
+    Nothing is taken over from a text that somebody else had their hands on.
+    """
+    marks = marks_of(github, kept)
+    if marks is None or not is_actor(marks.get("author"), login):
+        return ""
+    if marks.get("lastEditedAt") and not is_actor(marks.get("editor"), login):
+        return ""
+    body = str(marks.get("body") or "")
+    marker, shown = read_marker(body), second_line(body)
+    if marker is None or marker.digest != digest:
+        return ""
+    if any(shown.get(name, "") != fact for name, fact in facts.items()):
+        return ""
+    return shown.get("since") or str(marks.get("lastEditedAt") or marks.get("createdAt") or "")
+
+
+def _keep(
+    github: GitHub,
+    pull: int,
+    make_body: Callable[[Comment | None, str], str],
+    ours: Callable[[Comment], bool],
+) -> Written:
+    """``make_body`` is given the comment that will be changed, if there is one, and our login."""
     login = viewer(github)
 
     def write() -> Written:
         found = [each for each in marked_comments(github, pull) if each.login == login and ours(each)]
         if not found:
-            data = github.create(f"issues/{pull}/comments", {"body": body})
+            data = github.create(f"issues/{pull}/comments", {"body": make_body(None, login)})
             return Written("created", _url(data))
         kept, *others = found
+        body = make_body(kept, login)
         for other in others:  # a lost answer, and a list that did not show the comment yet
             github.delete(f"issues/comments/{other.id}")
         if kept.body == body:

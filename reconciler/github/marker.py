@@ -3,10 +3,11 @@
 The first line is the renderer's, the second ours:
 
     <!-- paygift plan digest=<64 hex> namespace=<ns> mchid=<mchid> format=1.0 -->
-    <!-- paygift head=<40 hex> valid_until=<RFC 3339, UTC> -->
+    <!-- paygift head=<40 hex> valid_until=<RFC 3339, UTC> since=<RFC 3339, UTC> -->
 
-``valid_until`` is missing where the plan has none. A report's second line names the run that wrote it. Only these two
-lines count. What looks like them further down is text that somebody wrote.
+``valid_until`` is missing where the plan has none; ``since`` is there once the same plan has been written again, and
+says since when it is shown. A report's second line names the run that wrote it. Only these two lines count. What looks
+like them further down is text that somebody wrote.
 """
 
 from __future__ import annotations

@@ -1,36 +1,39 @@
 """The digest that was reviewed: from the comment that the plan's workflow wrote on the pull request of a merge.
 
 Fails closed: one pull request, one comment, by us, untouched by others, for the commit that was merged, written before
-the merge, still valid. Anything else is a StaleError with the reason (docs/github.md says what each check is worth).
+the merge, still valid, and shown before an approval if there are any. Anything else is a StaleError with the reason
+(docs/github.md says what each check is worth).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from reconciler.errors import GitHubError, StaleError, UsageError
+from reconciler.errors import StaleError, UsageError
+from reconciler.github.approvals import Approval, approvals
 from reconciler.github.client import GitHub, Json
-from reconciler.github.comments import Comment, head_sha, marked_comments, viewer
+from reconciler.github.comments import (
+    Comment,
+    head_sha,
+    is_actor,
+    marked_comments,
+    marks_of,
+    moment,
+    viewer,
+)
 from reconciler.github.marker import COMMIT, DIGEST, FORMAT, Marker, Owner, read_marker, second_line
+from reconciler.identity import instant
 
 REMEDY: Final = (
     "Nothing was applied. Open a new pull request (an empty commit will do), and have its plan reviewed."
 )
-_MARKS: Final = """
-query($ids: [ID!]!) {
-  nodes(ids: $ids) {
-    ... on IssueComment {
-      body
-      createdAt
-      lastEditedAt
-      author { __typename login }
-      editor { __typename login }
-    }
-  }
-}
-"""
+APPROVE_AGAIN: Final = (
+    "Nothing was applied. Look at that plan. If it is right, approve the pull request and run this job again; "
+    "or open a new one."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +67,40 @@ def pull_of_commit(github: GitHub, commit: str) -> Merged:
             f"{commit[:12]} is the merge of several pull requests, {numbers}: which was meant?", remedy=REMEDY
         )
     (pull,) = found
-    return Merged(int(pull["number"]), head_sha(pull), _moment(pull["merged_at"]))
+    return Merged(int(pull["number"]), head_sha(pull), moment(pull["merged_at"]))
 
 
-def reviewed_digest(github: GitHub, owner: Owner, pull: Merged, *, now: datetime) -> str:
-    """64 hex digits: the digest of the plan that was shown on ``pull``. Raises StaleError with the reason."""
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """``digest`` has 64 hex digits. ``approved_by`` are the logins of those who approved that plan, perhaps none."""
+
+    digest: str
+    approved_by: tuple[str, ...] = ()
+
+
+def reviewed_digest(
+    github: GitHub, owner: Owner, pull: Merged, *, now: datetime, require_approval: bool = False
+) -> Reviewed:
+    """The digest of the plan that was shown on ``pull``. Raises StaleError with the reason.
+
+    Where there are approvals, one of them at least must be of this plan. Whether there must be any is for the rules of
+    the repository to say, or for ``require_approval``.
+    """
     login = viewer(github)
     comment = _one_comment(github, owner, pull.number, login)
-    marks = _marks(github, comment)
+    marks = marks_of(github, comment)
+    if marks is None:
+        raise StaleError("The comment with the plan has been deleted.", remedy=REMEDY)
     _check_hands(marks, login, pull.number)
     body = str(marks.get("body") or "")
     marker = _readable(read_marker(body), owner, pull.number)
-    _check_moment(marks, second_line(body), pull, now)
-    return marker.digest
+    facts = second_line(body)
+    _check_moment(marks, facts, pull, now)
+    given = approvals(github, pull.number, besides=login)
+    if require_approval and not given:
+        raise StaleError(f"Nobody has approved pull request #{pull.number}.", remedy=APPROVE_AGAIN)
+    since = moment(facts.get("since") or marks.get("lastEditedAt") or marks.get("createdAt"))
+    return Reviewed(marker.digest, _approvers(given, pull, since))
 
 
 def _one_comment(github: GitHub, owner: Owner, pull: int, login: str) -> Comment:
@@ -108,31 +132,14 @@ def _may_be(comment: Comment, owner: Owner) -> bool:
     return comment.marker.kind == "plan" and comment.marker.owner == owner
 
 
-def _marks(github: GitHub, comment: Comment) -> Json:
-    """The comment's text with who wrote it and who changed it last, in one answer so that they belong together."""
-    nodes = github.ask(_MARKS, {"ids": [comment.node_id]}).get("nodes")
-    if not isinstance(nodes, list) or len(nodes) != 1 or not isinstance(nodes[0], dict) or not nodes[0]:
-        raise StaleError("The comment with the plan has been deleted.", remedy=REMEDY)
-    marks: Json = nodes[0]
-    return marks
-
-
 def _check_hands(marks: Json, login: str, pull: int) -> None:
     """Whoever may write to a repository may edit anybody's comment, and the author stays the same."""
-    if not _is(marks.get("author"), login):
+    if not is_actor(marks.get("author"), login):
         raise StaleError(f"The plan on pull request #{pull} was not written by {login}.", remedy=REMEDY)
-    if marks.get("lastEditedAt") and not _is(marks.get("editor"), login):
+    if marks.get("lastEditedAt") and not is_actor(marks.get("editor"), login):
         editor = marks.get("editor")
         who = editor.get("login") if isinstance(editor, dict) else "somebody who is gone"
         raise StaleError(f"The plan on pull request #{pull} was edited by {who}.", remedy=REMEDY)
-
-
-def _is(actor: Any, login: str) -> bool:
-    """Whether ``actor`` is whom ``login`` names. An app's login ends in ``[bot]`` for itself, and not for others."""
-    if not isinstance(actor, dict):
-        return False
-    bot = login.endswith("[bot]")
-    return actor.get("login") == login.removesuffix("[bot]") and (actor.get("__typename") == "Bot") == bot
 
 
 def _readable(marker: Marker | None, owner: Owner, pull: int) -> Marker:
@@ -153,11 +160,24 @@ def _check_moment(marks: Json, facts: Any, pull: Merged, now: datetime) -> None:
     if facts.get("head") != pull.head:
         made_for = str(facts.get("head", ""))[:12] or "no commit"
         raise StaleError(f"{where} was made for {made_for}; merged was {pull.head[:12]}.", remedy=REMEDY)
-    if _moment(marks.get("lastEditedAt") or marks.get("createdAt")) > pull.merged_at:
+    if moment(marks.get("lastEditedAt") or marks.get("createdAt")) > pull.merged_at:
         raise StaleError(f"{where} was written after the merge.", remedy=REMEDY)
     until = facts.get("valid_until")
-    if until and now >= _moment(until):
+    if until and now >= moment(until):
         raise StaleError(f"{where} was valid until {until}.", remedy=REMEDY)
+
+
+def _approvers(given: Sequence[Approval], pull: Merged, since: datetime) -> tuple[str, ...]:
+    """Who approved what has been shown since ``since``. Raises StaleError if all of them approved something else."""
+    approved = tuple(each.login for each in given if each.at >= since and each.commit == pull.head)
+    if given and not approved:
+        last = given[-1]
+        raise StaleError(
+            f"The plan on pull request #{pull.number} was written at {instant(since)}, and approved by nobody since: "
+            f"the last approval, by {last.login}, is of {instant(last.at)} and for {last.commit[:12] or 'no commit'}.",
+            remedy=APPROVE_AGAIN,
+        )
+    return approved
 
 
 def _into(github: GitHub, pull: Json) -> bool:
@@ -165,16 +185,6 @@ def _into(github: GitHub, pull: Json) -> bool:
     base = pull.get("base")
     ref = base.get("ref") if isinstance(base, dict) else None
     return not github.run.ref_name or ref == github.run.ref_name
-
-
-def _moment(text: Any) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError) as error:
-        raise GitHubError(f"GitHub gives {text!r} where a time should be.") from error
-    if moment.tzinfo is None:
-        raise GitHubError(f"GitHub gives {text!r} where a time with its offset should be.")
-    return moment
 
 
 def _name(owner: Owner) -> str:

@@ -50,6 +50,7 @@ from reconciler.spec import (
     ActivitySpec,
     Fault,
     GroupLine,
+    Notify,
     OtherSpec,
     PolicySection,
     ProjectFile,
@@ -74,6 +75,7 @@ class Project:
     activities: tuple[DesiredActivity, ...]
     policy: PolicySection
     brands: Mapping[str, tuple[str, ...]]
+    notify: tuple[Notify, ...] = ()
 
 
 def find_root(start: Path) -> Path:
@@ -189,7 +191,7 @@ class _Loading:
         if self.problems or zone is None:
             raise ProjectError(sorted(set(self.problems)))
         activities = tuple(sorted(self.activities, key=lambda activity: activity.key))
-        return Project(self.root, project.namespace, zone, activities, project.policy, brands)
+        return Project(self.root, project.namespace, zone, activities, project.policy, brands, project.notify)
 
     # --- the project file ---
 

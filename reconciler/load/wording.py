@@ -28,6 +28,10 @@ from reconciler.spec import (
 )
 
 EMPTY: Final = "empty: write a value, or remove the line"
+ADDRESS_WRITTEN: Final = (
+    "an address stands here, and it is a secret: whoever has it can write to your group. Put it into an environment "
+    "variable, in CI from a secret, write `url_from: THE_VARIABLE`, and have this address changed"
+)
 _MAX_SUGGESTIONS: Final = 50
 """Looking for similar names is slow, and a file with more unknown keys than this is no spec."""
 
@@ -88,6 +92,8 @@ def _fault(model: type[BaseModel], detail: ErrorDetails, suggestions: Iterator[i
     path: Path = tuple(detail["loc"])
     kind = detail["type"]
     value = detail["input"]
+    if path[:1] == ("notify",) and isinstance(value, str) and "://" in value:
+        return Fault(path, "address_written", ADDRESS_WRITTEN)  # before any sentence that would quote it
     context = detail.get("ctx", {})
     if kind == "missing":
         return Fault(path, "missing", "required, and missing")

@@ -7,7 +7,9 @@ from dataclasses import fields
 from datetime import datetime
 
 from reconciler.activity import FIELD_PATHS, DesiredActivity, LiveActivity, Terms
+from reconciler.journal.history import Row
 from reconciler.plan import FORMAT_VERSION, plan_data
+from reconciler.render.history import history_text
 from reconciler.render.text import safe
 from reconciler.render.values import beijing, value
 
@@ -18,10 +20,11 @@ def show_text(
     desired: DesiredActivity | None,
     live: Sequence[LiveActivity],
     goods: Mapping[str, Sequence[str]],
+    done: Sequence[Row] = (),
     *,
     now: datetime,
 ) -> str:
-    """The spec, then each live activity of the key, the ended ones too."""
+    """The spec, then each live activity of the key, the ended ones too, then what was ``done`` to them."""
     parts = []
     if desired is not None:
         parts.append(
@@ -30,6 +33,8 @@ def show_text(
     parts.extend(_live(each, goods.get(each.activity_id, ()), now) for each in live)
     if not live:
         parts.append("no live activity")
+    if done:
+        parts.append(f"history\n{history_text(done).rstrip()}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -62,9 +67,14 @@ def _ids(label: str, ids: Sequence[str]) -> str:
 
 
 def show_json(
-    desired: DesiredActivity | None, live: Sequence[LiveActivity], goods: Mapping[str, Sequence[str]]
+    desired: DesiredActivity | None,
+    live: Sequence[LiveActivity],
+    goods: Mapping[str, Sequence[str]],
+    done: Sequence[Row] = (),
 ) -> dict[str, object]:
-    """``wire`` is each activity as WeChat Pay sends it, fields that we do not know included."""
+    """``wire`` is each activity as WeChat Pay sends it, fields that we do not know included. ``history`` is as in
+    `history --json`.
+    """
     return {
         "format_version": FORMAT_VERSION,
         "kind": "activity",
@@ -78,4 +88,5 @@ def show_json(
             }
             for each in live
         ],
+        "history": plan_data(tuple(done)),
     }

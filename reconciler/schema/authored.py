@@ -120,6 +120,7 @@ _SAYS: Final[dict[Any, Callable[[Schema], Schema]]] = {
     spec.check_path: _path,
     spec.check_logo: _image(spec.LOGO_KINDS),
     spec.check_picture: _image(spec.AWARD_KINDS),
+    spec.check_variable: lambda schema: {**schema, "pattern": spec.VARIABLE_PATTERN},
     spec.check_time_of_day: lambda _: {
         "anyOf": [
             {"type": "string", "pattern": _lasting(spec.TIME_OF_DAY.pattern)},

@@ -68,6 +68,12 @@ AUTHORED: Final[dict[str, dict[str, str]]] = {
         "merchant_groups": "Lists of merchants in text files: one number a line.",
         "brands": "Which merchants belong together: those of an activity must be of one brand.",
         "policy": "What a plan may do without asking.",
+        "notify": "Who is told what came of an apply.",
+    },
+    "Notify": {
+        "kind": "A group robot of WeCom (企业微信), or any webhook.",
+        "url_from": "The environment variable that holds the address. The address itself is a secret.",
+        "on": "What to tell of. Default: all of it.",
     },
     "Brand": {"merchants": "Merchants of the brand.", "merchant_groups": "Groups of the brand."},
     "PolicySection": {

@@ -5,6 +5,7 @@ and screen size. Nothing is installed for it: what is found on the machine is us
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import socket
 import subprocess
@@ -16,7 +17,9 @@ from typing import Any, Final
 
 import httpx
 
-BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+DEBIAN: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+GITHUB: Final = ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser")
+"""GitHub's runners have a Chromium too, but their driver is Chrome's. They name its folder in CHROMEWEBDRIVER."""
 INSTALL: Final = "no Chromium with chromedriver on PATH; on Debian: apt-get install chromium chromium-driver"
 _FLAGS: Final = (
     "--headless",
@@ -36,8 +39,11 @@ _ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"
 
 def installed() -> tuple[str, str] | None:
     """The browser and its driver, where there are both."""
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    driver = shutil.which("chromedriver")
+    folder = os.environ.get("CHROMEWEBDRIVER", "")
+    driver = shutil.which("chromedriver", path=folder) if folder else None
+    names = GITHUB if driver else DEBIAN
+    browser = next((found for name in names if (found := shutil.which(name))), None)
+    driver = driver or shutil.which("chromedriver")
     return (browser, driver) if browser and driver else None
 
 

@@ -105,7 +105,7 @@ def _fill_disk(pages: int) -> None:
 
     def limit(connection: Any, _record: object) -> None:
         (used,) = connection.execute("PRAGMA page_count").fetchone()
-        connection.execute(f"PRAGMA max_page_count = {used + pages}")
+        connection.execute(f"PRAGMA max_page_count = {max(1, used + pages)}")
 
     event.listen(Engine, "connect", limit)
 
@@ -157,18 +157,24 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         settings.load_private_key = _private_key  # type: ignore[attr-defined]
-        settings.remote_from(job["environ"])
+        settings.remote_from(job["environ"])  # loads the key
         gc.freeze()  # or the children's collector would copy every page that it looks at
-        pid = os.fork()
-        if pid == 0:
-            try:
-                _child(job)
-            finally:
-                os._exit(70)
-        _, status = os.waitpid(pid, 0)
-        _import_what_it_did(Path(job["modules"]))
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        children = [_fork(part) for part in job.pop("together", [job])]
+        statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+        if "modules" in job:
+            _import_what_it_did(Path(job["modules"]))
+        sys.stdout.write(f"{json.dumps(statuses)}\n")
         sys.stdout.flush()
+
+
+def _fork(job: dict[str, Any]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _child(job)
+        finally:
+            os._exit(70)
+    return pid
 
 
 if __name__ == "__main__":

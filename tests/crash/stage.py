@@ -1,4 +1,4 @@
-"""A project, a WeChat Pay that can kill whoever asks it, and a way to run the real command between them."""
+"""A project, a WeChat Pay that can signal whoever asks it, and a way to run the real command between them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import uvicorn
 
@@ -36,6 +36,9 @@ ROOT: Final = Path(__file__).parent.parent.parent
 BEGIN: Final = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
 STOCK: Final = "98065001"
 When = Literal["arrival", "answer"]
+Strike = tuple[int, When, int]
+"""At which request, counted from 1, to send a signal: when it has arrived, or when its effect is there and its answer
+is about to leave."""
 
 
 def spec(merchants: Sequence[str], *, amount: int = 1000, picture: int = 0, **own: str) -> str:
@@ -71,45 +74,45 @@ def write_project(root: Path, specs: Mapping[str, str], paygift: str = "namespac
 
 
 class Service:
-    """WeChat Pay on loopback, for one world after another. It can kill the process ``victim`` at a request."""
+    """WeChat Pay on loopback, for one world after another. It can send signals to the process that asks it."""
 
     def __init__(self) -> None:
         self.world = World(keys())
-        self.requests = 0
         self._app = app(self.world)
-        self._kill: tuple[int, When] | None = None
+        self.asked: list[str] = []
+        self._strikes: Sequence[Strike] = ()
         self._victim = Path()
         self._listener = _listen("127.0.0.1", 0)
         self.base_url = _url(self._listener)
 
-    def begin(self, world: World, kill: tuple[int, When] | None = None, victim: Path = Path()) -> None:
-        """Answer from ``world`` now; kill at the ``kill[0]``-th request, once it has arrived or is answered."""
+    def begin(self, world: World, strikes: Sequence[Strike] = (), victim: Path = Path()) -> None:
+        """Answer from ``world`` now, and strike the process whose number is in the file ``victim``."""
         self.world, self._app = world, app(world)
-        self.requests, self._kill, self._victim = 0, kill, victim
+        self.asked, self._strikes, self._victim = [], strikes, victim
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.requests += 1
-        due = self._kill[1] if self._kill is not None and self._kill[0] == self.requests else None
+        self.asked.append(f"{scope['method']} {scope['path']}")
+        number = len(self.asked)
         events = [await receive()]
         while events[-1].get("more_body"):
             events.append(await receive())
-        if due == "arrival":
-            self._strike()
+        self._strike(number, "arrival")
         replay = iter(events)
 
         async def received() -> Any:
             return next(replay)
 
         async def answered(message: Any) -> None:
-            if due != "answer":
-                await send(message)
-            elif message["type"] == "http.response.start":
-                self._strike()
+            if message["type"] == "http.response.start":
+                self._strike(number, "answer")
+            await send(message)
 
         await self._app(scope, received, answered)
 
-    def _strike(self) -> None:
-        os.kill(int(self._victim.read_text()), signal.SIGKILL)
+    def _strike(self, number: int, when: When) -> None:
+        for at, moment, kind in self._strikes:
+            if (at, moment) == (number, when):
+                os.kill(int(self._victim.read_text()), kind)
 
     @contextmanager
     def serving(self) -> Iterator[Service]:
@@ -134,7 +137,7 @@ class Ran:
     codes: tuple[int, ...]
     output: str
     moments: int
-    requests: int
+    asked: tuple[str, ...]
 
     @property
     def killed(self) -> bool:
@@ -156,37 +159,63 @@ class Commands:
         )
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(10)
+        self._process.communicate()
 
     @property
     def pid_file(self) -> Path:
         return self._folder / "pid"
 
     def run(self, service: Service, *commands: list[str], environ: Mapping[str, str], **job: Any) -> Ran:
-        files = {name: self._folder / name for name in ("output", "pid", "moments", "codes", "modules")}
+        files = self._files("")
+        line = {**job, "commands": commands, "environ": dict(environ), **_named(files)}
+        (ended,) = self._ask(line)
+        return _read(files, ended, tuple(service.asked))
+
+    def run_together(self, *commands: list[str], environ: Mapping[str, str]) -> list[Ran]:
+        """Each command in a process of its own, all begun at once."""
+        parts = [self._files(str(number)) for number, _ in enumerate(commands)]
+        jobs = [
+            {"commands": [command], "environ": dict(environ), **_named(files)}
+            for command, files in zip(commands, parts, strict=True)
+        ]
+        ended = self._ask({"environ": dict(environ), "together": jobs})
+        return [_read(files, each, ()) for files, each in zip(parts, ended, strict=True)]
+
+    def _files(self, suffix: str) -> dict[str, Path]:
+        names = ("output", "pid", "moments", "codes", "modules")
+        files = {name: self._folder / f"{name}{suffix}" for name in names}
         for file in files.values():
             file.unlink(missing_ok=True)
-        line = {**job, **{name: str(file) for name, file in files.items()}}
-        line |= {"commands": commands, "environ": dict(environ)}
+        return files
+
+    def _ask(self, job: Mapping[str, Any]) -> list[int]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(line) + "\n")
+        self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        ended = int(self._process.stdout.readline())
-        output = files["output"].read_text(encoding="utf-8", errors="replace")
-        assert ended in (0, -signal.SIGKILL), output
-        codes = tuple(json.loads(files["codes"].read_text())) if ended == 0 else ()
-        moments = int(files["moments"].read_text()) if ended == 0 else 0
-        return Ran(codes, output, moments, service.requests)
+        statuses: list[int] = json.loads(self._process.stdout.readline())
+        return statuses
+
+
+def _named(files: Mapping[str, Path]) -> dict[str, str]:
+    return {name: str(file) for name, file in files.items()}
+
+
+def _read(files: Mapping[str, Path], ended: int, asked: tuple[str, ...]) -> Ran:
+    output = files["output"].read_text(encoding="utf-8", errors="replace")
+    assert ended in (0, -signal.SIGKILL), output
+    if ended:
+        return Ran((), output, 0, asked)
+    codes = tuple(json.loads(files["codes"].read_text()))
+    return Ran(codes, output, int(files["moments"].read_text()), asked)
 
 
 @dataclass(slots=True)
 class Stage:
     """A project before a change, and what the change is; each ``take`` begins from there.
 
-    ``journal_url`` is the database of the journal, if it is not the file.
+    ``journal_url`` is the database of the journal, if it is not the file. ``clocks_are_ahead`` is by how much all
+    clocks are, the service's and the commands'.
     """
 
     service: Service
@@ -197,12 +226,13 @@ class Stage:
     journal_url: str = ""
     entities: tuple[Any, ...] = ()
     takes: int = 0
+    clocks_are_ahead: timedelta = timedelta(0)
     root: Path = field(default=Path(), init=False)
 
     def __post_init__(self) -> None:
         write_project(self.folder / "before", self.before)
         self.root = self.folder / "before"
-        self._begin(World(keys()))
+        self._begin(self._world())
         self.service.world.seed([_stock()])
         if self.before:
             done = self.run(["apply", "--yes"])
@@ -226,21 +256,31 @@ class Stage:
         self.root = self.folder / f"take-{self.takes}"
         shutil.copytree(self.folder / "before", self.root)
         write_project(self.root, self.after)
-        world = World(keys())
+        world = self._world()
         world.commit(Step(None, self.entities))
         self._begin(world)
 
-    def _begin(self, world: World, kill: tuple[int, When] | None = None) -> None:
-        self.service.begin(world, kill, self.commands.pid_file)
+    def _world(self) -> World:
+        return World(keys(), real=lambda: datetime.now(UTC) + self.clocks_are_ahead)
 
-    def run(self, *commands: list[str], server_kill: tuple[int, When] | None = None, **job: Any) -> Ran:
+    def _begin(self, world: World, strikes: Sequence[Strike] = ()) -> None:
+        self.service.begin(world, strikes, self.commands.pid_file)
+
+    def run(self, *commands: list[str], strikes: Sequence[Strike] = (), **job: Any) -> Ran:
         """Run commands in the project, one after another in one process."""
-        self._begin(self.service.world, server_kill)
+        self._begin(self.service.world, strikes)
+        job["clock_is_off"] = self.clocks_are_ahead.total_seconds()
         full = [["-C", str(self.root), *command] for command in commands]
         return self.commands.run(self.service, *full, environ=self.environ, **job)
 
-    def apply(self, **job: Any) -> Ran:
-        return self.run(["apply", "--yes"], **job)
+    def apply_together(self, many: int) -> list[Ran]:
+        """So many applies at once, each in a process of its own."""
+        self._begin(self.service.world)
+        apply = ["-C", str(self.root), "apply", "--yes"]
+        return self.commands.run_together(*[apply] * many, environ=self.environ)
+
+    def apply(self, *options: str, **job: Any) -> Ran:
+        return self.run(["apply", "--yes", *options], **job)
 
     @property
     def place(self) -> Place:
@@ -287,3 +327,9 @@ def _merchants(text: str) -> list[str]:
 def _stock() -> dict[str, object]:
     long = desired(begin_time=BEGIN - timedelta(days=9), end_time=BEGIN + timedelta(days=60))
     return stocks_for([long], keys().mchid)[0]
+
+
+class Setting(Protocol):
+    """Sets the stage for the scenario of that name, with its journal at a URL or in its file."""
+
+    def __call__(self, scenario: str, journal_url: str = "") -> Stage: ...

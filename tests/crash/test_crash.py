@@ -7,50 +7,20 @@ is known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Final
+import signal
+from collections.abc import Callable
 
 import pytest
 
-from tests.crash.stage import Commands, Service, Stage, spec
-from tests.samples import mchids
-
-BEFORE: Final = spec(mchids(2))
-SCENARIOS: Final[Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]] = {
-    "upload and create": ({}, {"spring": spec(mchids(2))}),
-    "add and delete": ({"spring": BEFORE}, {"spring": spec(mchids(2, start=1600000002))}),
-    "terminate": ({"spring": BEFORE}, {"spring": spec(mchids(2), state="terminated")}),
-    "replace, create first": ({"spring": BEFORE}, {"spring": spec(mchids(2), amount=2000)}),
-    "replace, terminate first": (
-        {"spring": BEFORE},
-        {"spring": spec(mchids(2), amount=2000, replace="terminate_first")},
-    ),
-}
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with Service().serving() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    running = Commands(tmp_path_factory.mktemp("commands"))
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def stage(service: Service, commands: Commands, memory_path: Path) -> Callable[[str], Stage]:
-    return lambda scenario: Stage(service, commands, memory_path, *SCENARIOS[scenario])
+from tests.crash.scenarios import SCENARIOS
+from tests.crash.stage import Setting, When
+from tests.postgres import fresh_database
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_after_a_kill_at_any_moment_one_more_apply_converges(
-    scenario: str, stage: Callable[[str], Stage], record_property: Callable[[str, object], None]
+    scenario: str, stage: Setting, record_property: Callable[[str, object], None]
 ) -> None:
     play = stage(scenario)
     play.take()
@@ -61,9 +31,42 @@ def test_after_a_kill_at_any_moment_one_more_apply_converges(
         play.take()
         assert play.apply(kill=moment).killed
         play.converges()
-    for number in range(1, whole.requests + 1):
-        for when in ("arrival", "answer"):
+    moments: list[When] = ["arrival", "answer"]
+    for number, _ in enumerate(whole.asked, start=1):
+        for when in moments:
             play.take()
-            assert play.apply(server_kill=(number, when)).killed
+            assert play.apply(strikes=[(number, when, signal.SIGKILL)]).killed
             play.converges()
-    record_property("kills", whole.moments + 2 * whole.requests)
+    record_property("kills", whole.moments + 2 * len(whole.asked))
+
+
+@pytest.mark.heavy
+def test_after_a_kill_a_journal_in_postgresql_is_as_good(
+    stage: Setting, postgresql: str, record_property: Callable[[str, object], None]
+) -> None:
+    """Every third moment: what differs from SQLite is the journal alone."""
+    play = stage("replace, create first", fresh_database(postgresql))
+    play.take()
+    whole = play.apply()
+    assert whole.codes == (0,), whole.output
+    kills = range(1, whole.moments + 1, 3)
+    for moment in kills:
+        play.journal_url = fresh_database(postgresql)
+        play.take()
+        assert play.apply(kill=moment).killed
+        play.converges()
+    record_property("kills", len(kills))
+
+
+@pytest.mark.parametrize("many", [2, 8])
+@pytest.mark.parametrize("where", ["sqlite", "postgresql"])
+def test_processes_that_apply_at_once_do_it_once(
+    stage: Setting, where: str, many: int, request: pytest.FixtureRequest
+) -> None:
+    url = fresh_database(request.getfixturevalue("postgresql")) if where == "postgresql" else ""
+    play = stage("replace, create first", url)
+    play.take()
+    ran = play.apply_together(many)
+    assert [each.codes for each in ran] == [(0,)] * many, [each.output for each in ran]
+    play.sound()
+    assert sum("Applied:" in each.output for each in ran) == 1, "the others found nothing left to do"

@@ -1,0 +1,174 @@
+"""One apply as those see it who are told of it: from what it knows of itself to the report that it leaves.
+
+An apply that stops before its first write leaves a report too: why, and that nothing was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from reconciler.change import Plan, Report, Stopped
+from reconciler.errors import PaygiftError, ProjectError, StaleError, UsageError
+from reconciler.notify import Message, post
+from reconciler.origin import job_url
+from reconciler.plan import plan_digest
+from reconciler.reconcile import Clock, Session, save_text, system_clock
+from reconciler.render.html import report_html
+from reconciler.render.json_ import dumps, report_json
+from reconciler.render.markdown import report_markdown
+from reconciler.render.notice import events, summary_json, wecom_json
+from reconciler.render.stopped import COMMENT_CHARS, stopped_as
+from reconciler.spec import Notify
+
+REPORT_KINDS: Final = (".md", ".html", ".json")
+Warn = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What is known so far. ``expected`` is the digest of the plan that may be applied, if only one may.
+
+    ``writing`` is set before the first write: from then on nobody may say that nothing was written. ``warn`` is given a
+    line for each who could not be told.
+    """
+
+    file: Path | None
+    environ: Mapping[str, str] = field(repr=False)
+    warn: Warn
+    sandbox: bool = False
+    clock: Clock = system_clock
+    namespace: str = ""
+    mchid: str = ""
+    notify: tuple[Notify, ...] = ()
+    expected: str = ""
+    plan: Plan | None = None
+    writing: bool = False
+
+    def knows(self, session: Session) -> None:
+        self.clock = session.clock
+        self.namespace = session.project.namespace
+        self.mchid = session.remote.credentials.mchid
+        self.notify = session.project.notify
+
+    def leave(self, happened: Report | Stopped) -> None:
+        """Write the report, if one is wanted, and tell whom `notify` names.
+
+        Raises UsageError if it cannot be written.
+        """
+        try:
+            if self.file is not None:
+                save_text(_as(self.file.suffix, happened), self.file)
+        finally:
+            if self.notify:
+                for failure in tell(self.notify, happened, self.environ, sandbox=self.sandbox):
+                    self.warn(f"Warning: nobody was told by {failure}")
+
+    def stopped(self, error: PaygiftError, exit_code: int) -> Stopped:
+        message, remedy = _said(error)
+        return Stopped(
+            exit_code,
+            message,
+            at=self.clock(),
+            remedy=remedy,
+            details=_details(error),
+            namespace=self.namespace,
+            mchid=self.mchid,
+            plan_digest=plan_digest(self.plan) if self.plan is not None else self.expected,
+            plan=self.plan,
+            writing=self.writing,
+        )
+
+
+@contextmanager
+def attempted(
+    file: Path | None,
+    exit_code: Callable[[PaygiftError], int],
+    *,
+    environ: Mapping[str, str],
+    warn: Warn,
+    sandbox: bool = False,
+) -> Iterator[Attempt]:
+    """An attempt whose report goes to ``file``. An error on the way is reported there, and goes on.
+
+    ``exit_code`` tells how the command will end for an error. Raises UsageError for a file that cannot be a report.
+    """
+    if file is not None:
+        check_report_file(file)
+    attempt = Attempt(file, environ, warn, sandbox)
+    try:
+        yield attempt
+    except PaygiftError as error:
+        with suppress(PaygiftError):  # what stopped the apply matters more
+            attempt.leave(attempt.stopped(error, exit_code(error)))
+        raise
+
+
+def check_report_file(file: Path) -> None:
+    """Raises UsageError, before anything is done, for a name that says no known format or where nothing can be.
+
+    What an earlier run has left there is removed: it must not pass for this one's.
+    """
+    if file.suffix not in REPORT_KINDS:
+        raise UsageError(f"{file}: a report ends in {', '.join(REPORT_KINDS)}.", remedy="Name it so.")
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"{file}: its folder does not exist.", remedy="Make it, or name another file.")
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be written: {error.strerror}.", remedy="Name another file."
+        ) from error
+
+
+def _as(suffix: str, happened: Report | Stopped) -> str:
+    """``happened`` in the format of a file's name."""
+    if isinstance(happened, Stopped):
+        return stopped_as(suffix, happened)
+    if suffix == ".md":
+        return report_markdown(happened, max_chars=COMMENT_CHARS)
+    return report_html(happened) if suffix == ".html" else dumps(report_json(happened))
+
+
+def tell(
+    targets: Iterable[Notify], happened: Report | Stopped, environ: Mapping[str, str], *, sandbox: bool
+) -> list[str]:
+    """Post what ``happened`` to those of ``targets`` who want to know. Returns a sentence for each who was not told.
+
+    That a plan was refused or stale is told from CI only: elsewhere somebody has just read it.
+    """
+    about = events(happened)
+    if isinstance(happened, Stopped) and not happened.writing and not environ.get("CI"):
+        return []
+    messages, failures = [], []
+    for target in targets:
+        if not about & frozenset(target.on or about):
+            continue
+        url = environ.get(target.url_from, "").strip()
+        if not url:
+            failures.append(f"{target.url_from} ({target.kind}): it is not set.")
+            continue
+        dress = wecom_json if target.kind == "wecom" else summary_json
+        body = dress(happened, url=job_url(environ), sandbox=sandbox)
+        messages.append(Message(target.kind, target.url_from, url, body))
+    return [*failures, *post(messages)] if messages else failures
+
+
+def _said(error: PaygiftError) -> tuple[str, str]:
+    """What happened, without what ``_details`` lists; and the remedy, where it is a sentence of its own."""
+    if isinstance(error, ProjectError):
+        files = {problem.file for problem in error.problems}
+        return f"Mistakes in {', '.join(sorted(files))}.", error.remedy
+    said = str(error)
+    if not error.remedy or not said.endswith(error.remedy):
+        return said, ""
+    return said.removesuffix(error.remedy).rstrip(), error.remedy
+
+
+def _details(error: PaygiftError) -> tuple[str, ...]:
+    if isinstance(error, ProjectError):
+        return tuple(str(problem) for problem in error.problems)
+    return error.details if isinstance(error, StaleError) else ()

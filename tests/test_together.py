@@ -1,0 +1,91 @@
+"""Applies that are started together: of the same plan or of different ones, nothing is done twice and nobody hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from reconciler.activity import DesiredActivity
+from reconciler.journal.book import Book, audit_lines, locked
+from reconciler.journal.database import Database
+from reconciler.journal.entry import Begun, verify
+from reconciler.journal.lock import Holder
+from reconciler.journal.place import Place
+from reconciler.journal.process import Process
+from reconciler.journaling import resume
+from reconciler.plan import plan_digest
+from reconciler.wechatpay.api import PayGiftApi
+from tests.remote import Remote
+from tests.samples import NAMESPACE, NOW, mchids
+from tests.signed import keys
+from tests.test_apply import spec
+from tests.test_convergence import nothing_happened_twice
+from tests.test_journal import place  # noqa: F401 - a fixture
+
+ROUNDS = 50
+TOO_LONG_SECONDS = 60.0
+
+
+@pytest.mark.heavy
+def test_fifty_rounds_of_applies_together(place: Place) -> None:  # noqa: F811
+    """Two at once and eight at once, taking turns; every other time all want the same."""
+    lots = random.Random(7)
+    remote = Remote(reads=2)
+    remote.seed([spec()])
+
+    async def all_rounds(api: PayGiftApi) -> None:
+        for number in range(ROUNDS):
+            many = 8 if number % 2 else 2
+            same = edit(lots, number)
+            wanted = [same if number % 4 < 2 else edit(lots, number) for _ in range(many)]
+            await one_round(api, wanted)
+
+    async def one_round(api: PayGiftApi, wanted: Sequence[list[DesiredActivity]]) -> None:
+        databases = [place.open() for _ in wanted]
+        try:
+            async with asyncio.timeout(TOO_LONG_SECONDS), asyncio.TaskGroup() as together:
+                for who, (database, specs) in enumerate(zip(databases, wanted, strict=True)):
+                    together.create_task(apply(api, database, f"worker {who}", specs))
+        finally:
+            sound(databases[0])
+            for database in databases:
+                database.close()
+        nothing_happened_twice(remote)
+        lives = [each for each in remote.world.activities() if each["activity_status"] == "CREATE_ACT_STATUS"]
+        assert len(lives) == 1, "whoever came last has replaced what the others made"
+        assert lives[0]["merchants"] in [list(specs[0].merchants) for specs in wanted]
+        remote.wait(timedelta(seconds=1))
+
+    async def apply(api: PayGiftApi, database: Database, who: str, specs: list[DesiredActivity]) -> None:
+        book = Book(database, mchid=keys().mchid, namespace=NAMESPACE, clock=lambda: remote.now)
+        me = Holder(who, Process.this(), "now")
+        async with locked(book, me, timeout_seconds=TOO_LONG_SECONDS, sleep=briefly) as run:
+            assert await resume(api, run, clock=lambda: remote.now, patience=remote.patience) == []
+            plan = await remote.plan_of(api, specs)
+            if plan.empty:
+                return
+            run.begin(Begun(plan_digest(plan), len(plan.operations), who))
+            report = await remote.apply_of(api, plan, run)
+            assert report.complete, list(report.left())
+
+    remote.call(all_rounds)
+
+
+async def briefly(_seconds: float) -> None:
+    await asyncio.sleep(0.02)
+
+
+def edit(lots: random.Random, number: int) -> list[DesiredActivity]:
+    """The one activity of this account, edited: other terms in every tenth round, other merchants each time."""
+    merchants = lots.sample(mchids(8), lots.randint(1, 6))
+    return [spec(transaction_amount_minimum=1 + number // 10, merchants=merchants)]
+
+
+def sound(database: Database) -> None:
+    book = Book(database, mchid=keys().mchid, namespace=NAMESPACE, clock=lambda: NOW)
+    assert book.open_intents() == []
+    assert list(verify(audit_lines(database, NAMESPACE))) == []
