@@ -5,14 +5,14 @@ docs/benchmarks.md says what the columns mean.
 
 import argparse
 
-from benchmarks import startup, transports
+from benchmarks import renderings, startup, transports
 from benchmarks.transports import Options
 
 
 def main() -> None:
     defaults = Options()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed.")
-    parser.add_argument("--only", choices=("startup", "transports"), help="run one part")
+    parser.add_argument("--only", choices=("startup", "renderings", "transports"), help="run one part")
     parser.add_argument("--transport", nargs="+", choices=transports.CONTESTANTS, metavar="NAME")
     parser.add_argument("--connections", nargs="+", type=int, metavar="N")
     parser.add_argument("--latency", nargs="+", type=int, metavar="MS")
@@ -22,9 +22,11 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=defaults.rounds, help="the best of them counts")
     given = parser.parse_args()
-    if given.only != "transports":
+    if given.only in (None, "startup"):
         startup.report()
-    if given.only != "startup":
+    if given.only in (None, "renderings"):
+        renderings.report()
+    if given.only in (None, "transports"):
         transports.report(
             Options(
                 contestants=given.transport or defaults.contestants,

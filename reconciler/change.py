@@ -168,13 +168,36 @@ class Clock:
     activity_id: str = ""
 
 
+CoveredSet = Literal["both", "old", "new"]
+
+
+@dataclass(frozen=True, slots=True)
+class MerchantCoverage:
+    """What a replacement means to the payers of a set of merchants: those of both activities, of the old one only, or
+    of the new one only.
+
+    ``gap_seconds`` is how long these merchants would have given coupons and no longer do: until the new activity
+    begins, or, for those of the old one only, until it would have ended. ``merchants`` names those of one side only.
+    """
+
+    set: CoveredSet
+    count: int
+    gap_seconds: int
+    merchants: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """What a replacement means to customers: the seconds in which the old activity would have given coupons and
-    neither the old nor the new one does. With ``create_first`` both run for the moments between the two calls.
+    neither the old nor the new one does.
+
+    The old activity ends with the plan, so the two can overlap for one moment only: ``moment`` tells what happens
+    between the two calls where one runs and the other starts at once. ``sets`` says the same by merchants.
     """
 
     gap_seconds: int
+    moment: Literal["", "gap", "overlap"] = ""
+    sets: tuple[MerchantCoverage, ...] = ()
 
 
 class ChangeKind(StrEnum):
@@ -206,6 +229,34 @@ class ActivityChange:
     merchants_after: int = 0
 
 
+TimelineState = Literal["planned", "live", "terminating", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """One activity in time. ``key`` is empty for one that is not ours, ``activity_id`` for one that does not live yet.
+    A time is ``None`` where it is not known.
+    """
+
+    key: str
+    activity_id: str
+    name: str
+    begin: datetime | None
+    end: datetime | None
+    state: TimelineState
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The campaigns of the account when the plan was made, as far as there is room: ``left_out`` counts the others.
+
+    It is for people. No operation depends on it, so that the digest does not cover it.
+    """
+
+    rows: tuple[TimelineRow, ...] = ()
+    left_out: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What apply would do, and what people must know before it does. Times are UTC instants.
@@ -227,6 +278,7 @@ class Plan:
     managed: int = 0
     unchanged: int = 0
     unmanaged: int = 0
+    timeline: Timeline = Timeline()
 
     @property
     def operations(self) -> tuple[Operation, ...]:

@@ -3,6 +3,7 @@
 The API's objects keep their names and nesting (API §1.1); beside them stand our own keys (design §4). Values arrive as
 YAML wrote them, every scalar a text, and are read by the type of their field, so that nothing is guessed from how a
 value looks. Rules that need two fields, the clock, a time zone, a merchant group or a picture are in ``desired``.
+``schema`` says the same to editors, as far as a JSON Schema can: a ``read_`` or ``check_`` function has its line there.
 
 ``Fault`` is a mistake before anybody has looked up where it stands; ``load`` turns faults into located problems.
 """
@@ -10,7 +11,7 @@ value looks. Rules that need two fields, the clock, a time zone, a merchant grou
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -82,14 +83,14 @@ def _wrong(code: str, template: str, **facts: object) -> PydanticCustomError:
 
 # --- texts ---------------------------------------------------------------------------------------------------------
 
-_FORBIDDEN: Final = re.compile(
+FORBIDDEN: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U00010000-\U0010ffff]"
 )
 
 
-def _text(value: str) -> str:
+def check_text(value: str) -> str:
     """Only what the API stores and a reviewer can see: characters of the BMP, none invisible (API §5.1)."""
-    if found := _FORBIDDEN.search(value):
+    if found := FORBIDDEN.search(value):
         raise _bad_character(value, found.start())
     if value[:1].isspace() or value[-1:].isspace():
         raise _wrong("untrimmed", "{text} begins or ends with a space: remove it", text=shown(value))
@@ -112,7 +113,7 @@ def _bad_character(value: str, index: int) -> PydanticCustomError:
     )
 
 
-Text = AfterValidator(_text)
+Text = AfterValidator(check_text)
 
 Mchid = Annotated[str, Field(pattern=MCHID_PATTERN)]
 Appid = Annotated[str, Field(min_length=1, max_length=32, pattern=OPAQUE_PATTERN)]
@@ -122,7 +123,7 @@ StockId = Annotated[str, Field(min_length=1, max_length=20, pattern=OPAQUE_PATTE
 Name = Annotated[str, Field(min_length=1), Text]
 
 
-def _color(value: object) -> object:
+def read_color(value: object) -> object:
     """The API prints colours in any case; we spell them ``ColorNNN`` (API §1.9)."""
     return value.capitalize() if isinstance(value, str) else value
 
@@ -132,14 +133,14 @@ Color = Annotated[
         "Color010", "Color020", "Color030", "Color040", "Color050",
         "Color060", "Color070", "Color080", "Color090", "Color100",
     ],
-    BeforeValidator(_color),
+    BeforeValidator(read_color),
 ]  # fmt: skip
 
 
 # --- paths and pictures --------------------------------------------------------------------------------------------
 
 
-def _relative(value: str) -> str:
+def check_path(value: str) -> str:
     """A path that stays inside the project, written with ``/``. Links are looked at when it is opened."""
     if "\\" in value:
         raise _wrong("path_separator", "{text}: write paths with / and not with \\", text=shown(value))
@@ -154,7 +155,7 @@ def _relative(value: str) -> str:
     return value
 
 
-RelativePath = Annotated[str, Field(min_length=1), Text, AfterValidator(_relative)]
+RelativePath = Annotated[str, Field(min_length=1), Text, AfterValidator(check_path)]
 
 MAX_URL: Final = 128
 _ASCII: Final = re.compile(OPAQUE_PATTERN)
@@ -168,17 +169,22 @@ def is_url(image: str) -> bool:
     return image.startswith("https://")
 
 
-def _image(kinds: tuple[str, ...]) -> Callable[[str], str]:
-    def check(value: str) -> str:
-        if is_url(value):
-            return _url(value)
-        _text(value)
-        if "://" in value:
-            template = "{text} is not an https:// URL; a file is named by its path in the project"
-            raise _wrong("not_https", template, text=shown(value))
-        return _picture_path(value, kinds)
+def check_logo(value: str) -> str:
+    return _image(value, LOGO_KINDS)
 
-    return check
+
+def check_picture(value: str) -> str:
+    return _image(value, AWARD_KINDS)
+
+
+def _image(value: str, kinds: tuple[str, ...]) -> str:
+    if is_url(value):
+        return _url(value)
+    check_text(value)
+    if "://" in value:
+        template = "{text} is not an https:// URL; a file is named by its path in the project"
+        raise _wrong("not_https", template, text=shown(value))
+    return _picture_path(value, kinds)
 
 
 def _url(value: str) -> str:
@@ -192,7 +198,7 @@ def _url(value: str) -> str:
 
 
 def _picture_path(value: str, kinds: tuple[str, ...]) -> str:
-    _relative(value)
+    check_path(value)
     name = value.rpartition("/")[2]
     if len(name) > MAX_FILE_NAME:
         template = "a file name of {length} characters, at most {limit} are allowed: {text}"
@@ -204,23 +210,23 @@ def _picture_path(value: str, kinds: tuple[str, ...]) -> str:
     return value
 
 
-Logo = Annotated[str, Field(min_length=1), AfterValidator(_image(LOGO_KINDS))]
-Picture = Annotated[str, Field(min_length=1), AfterValidator(_image(AWARD_KINDS))]
+Logo = Annotated[str, Field(min_length=1), AfterValidator(check_logo)]
+Picture = Annotated[str, Field(min_length=1), AfterValidator(check_picture)]
 
 
 # --- times ---------------------------------------------------------------------------------------------------------
 
-_MOMENT: Final = re.compile(
+MOMENT: Final = re.compile(
     r"20\d\d-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.(?P<fraction>\d+))?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
 _DATE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}", re.ASCII)
 
 
-def _moment(value: object) -> object:
+def read_moment(value: object) -> object:
     """An RFC 3339 time, naive where no offset is written: the project's time zone is not known here."""
     if not isinstance(value, str):
         return value
-    found = _MOMENT.fullmatch(value)
+    found = MOMENT.fullmatch(value)
     if found is None:
         if _DATE.fullmatch(value):
             template = "{text} has no time of day: write for example {text_plain}T00:00:00"
@@ -237,24 +243,22 @@ def _moment(value: object) -> object:
         raise _wrong("no_such_time", "{text} does not exist in the calendar", text=shown(value)) from None
 
 
-Moment = Annotated[datetime, BeforeValidator(_moment)]
+Moment = Annotated[datetime, BeforeValidator(read_moment)]
 
-_TIME_OF_DAY: Final = re.compile(r"([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]")
+TIME_OF_DAY: Final = re.compile(r"([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]")
 
 
-def _time_of_day(value: str) -> str:
-    if _TIME_OF_DAY.fullmatch(value):
+def check_time_of_day(value: str) -> str:
+    if TIME_OF_DAY.fullmatch(value):
         return value
     digits = value.replace(":", "")
     meant = digits.zfill(len(digits) + len(digits) % 2).ljust(6, "0")
-    hint = f": did you mean {meant}?" if digits and _TIME_OF_DAY.fullmatch(meant) else ""
+    hint = f": did you mean {meant}?" if digits and TIME_OF_DAY.fullmatch(meant) else ""
     template = "{text} is not a time of day as six digits HHMMSS, 000000 to 235959{hint}"
     raise _wrong("time_of_day", template, text=shown(value), hint=hint)
 
 
-TimeOfDay = Annotated[
-    str, AfterValidator(_time_of_day), Field(json_schema_extra={"pattern": f"^{_TIME_OF_DAY.pattern}$"})
-]
+TimeOfDay = Annotated[str, AfterValidator(check_time_of_day)]
 
 
 # --- numbers and switches ------------------------------------------------------------------------------------------
@@ -262,7 +266,7 @@ TimeOfDay = Annotated[
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
-def _fen(value: object) -> object:
+def read_fen(value: object) -> object:
     """A positive whole number of fen. Whether the API takes 0 is unknown (API §9 9), so we do not."""
     if not isinstance(value, str):
         return value
@@ -280,10 +284,10 @@ def _fen(value: object) -> object:
     return amount
 
 
-Fen = Annotated[int, Field(ge=1, le=MAX_FEN), BeforeValidator(_fen)]
+Fen = Annotated[int, Field(ge=1, le=MAX_FEN), BeforeValidator(read_fen)]
 
 
-def _generation(value: object) -> object:
+def read_generation(value: object) -> object:
     if not isinstance(value, str):
         return value
     if _WHOLE.fullmatch(value) and 1 <= int(value) <= MAX_GENERATION:
@@ -292,7 +296,7 @@ def _generation(value: object) -> object:
     raise _wrong("generation", template, text=shown(value), limit=str(MAX_GENERATION))
 
 
-def _count(value: object) -> object:
+def read_count(value: object) -> object:
     """A whole number from 0, for limits that may be none at all."""
     if not isinstance(value, str):
         return value
@@ -301,7 +305,7 @@ def _count(value: object) -> object:
     raise _wrong("not_count", "{text} is not a whole number from 0", text=shown(value))
 
 
-def _percent(value: object) -> object:
+def read_percent(value: object) -> object:
     """``30`` or ``30%``."""
     if not isinstance(value, str):
         return value
@@ -311,7 +315,7 @@ def _percent(value: object) -> object:
     raise _wrong("not_percent", "{text} is not a percentage from 0% to 100%", text=shown(value))
 
 
-def _switch(value: object) -> object:
+def read_switch(value: object) -> object:
     """YAML 1.1 knows 22 ways to write a boolean; two are enough."""
     if not isinstance(value, str):
         return value
@@ -325,10 +329,13 @@ def _switch(value: object) -> object:
 
 def _at_most(count: int, least: int = 0) -> Any:
     """A limit for the published schema; ``desired`` checks it, after every entry has been looked at."""
-    extra: dict[str, Any] = {"maxItems": count}
+    extra: dict[str, Any] = {"maxItems": count, "uniqueItems": True}
     if least:
         extra["minItems"] = least
     return Field(json_schema_extra=extra)
+
+
+_DISTINCT: Final = Field(json_schema_extra={"uniqueItems": True})
 
 
 class SpecObject(BaseModel):
@@ -389,8 +396,8 @@ class AwardSendRule(SpecObject):
     award_type: Literal["BUSIFAVOR"] = "BUSIFAVOR"
     award_list: Annotated[tuple[AwardItem, ...], _at_most(MAX_AWARDS, 1)]
     merchant_option: Literal["MANUAL_INPUT_MERCHANT"] = "MANUAL_INPUT_MERCHANT"
-    merchant_groups: tuple[str, ...] = ()
-    merchant_id_list: tuple[Mchid, ...] = ()
+    merchant_groups: Annotated[tuple[str, ...], _DISTINCT] = ()
+    merchant_id_list: Annotated[tuple[Mchid, ...], _DISTINCT] = ()
 
 
 class AdvancedSetting(SpecObject):
@@ -405,8 +412,8 @@ class ActivitySpec(SpecObject):
     """One activity as its author wrote it, the project's ``defaults`` merged in."""
 
     key: ActivityKey = ""
-    generation: Annotated[int, Field(ge=1, le=MAX_GENERATION), BeforeValidator(_generation)] = 1
-    protect: Annotated[bool, BeforeValidator(_switch)] = False
+    generation: Annotated[int, Field(ge=1, le=MAX_GENERATION), BeforeValidator(read_generation)] = 1
+    protect: Annotated[bool, BeforeValidator(read_switch)] = False
     state: State = "running"
     renamed_from: tuple[ActivityKey, ...] = ()
     adopt: Annotated[str, Field(pattern=ADOPT_PATTERN)] = ""
@@ -414,6 +421,10 @@ class ActivitySpec(SpecObject):
     activity_base_info: ActivityBaseInfo
     award_send_rule: AwardSendRule
     advanced_setting: AdvancedSetting = AdvancedSetting()
+
+
+NO_DEFAULTS: Final = ("key", "renamed_from", "adopt")
+"""What ``defaults`` may not hold, since it belongs to one activity."""
 
 
 # --- the project file ----------------------------------------------------------------------------------------------
@@ -438,17 +449,17 @@ class PolicySection(SpecObject):
     """What a plan may do without asking (design §7)."""
 
     on_removed: Literal["terminate", "refuse", "ignore"] = "terminate"
-    max_terminations: Annotated[int | None, BeforeValidator(_count)] = None
-    max_merchant_deletions: Annotated[int, BeforeValidator(_percent)] = 30
-    allow_replace_running: Annotated[bool, BeforeValidator(_switch)] = True
+    max_terminations: Annotated[int | None, BeforeValidator(read_count)] = None
+    max_merchant_deletions: Annotated[int, BeforeValidator(read_percent)] = 30
+    allow_replace_running: Annotated[bool, BeforeValidator(read_switch)] = True
     freeze: tuple[Freeze, ...] = ()
-    warn_before_end: Annotated[int, BeforeValidator(_count)] = 3
+    warn_before_end: Annotated[int, BeforeValidator(read_count)] = 3
 
 
 VARIABLE_PATTERN: Final = r"^[A-Z_][A-Z0-9_]*$"
 
 
-def _variable(value: str) -> str:
+def check_variable(value: str) -> str:
     """The value is not quoted: it may be the secret, written where the name of its variable belongs."""
     if not re.fullmatch(VARIABLE_PATTERN, value):
         raise _wrong(
@@ -465,9 +476,7 @@ class Notify(SpecObject):
     """
 
     kind: Literal["wecom", "webhook"]
-    url_from: Annotated[
-        str, AfterValidator(_variable), Field(json_schema_extra={"pattern": VARIABLE_PATTERN})
-    ]
+    url_from: Annotated[str, AfterValidator(check_variable)]
     on: tuple[Literal["done", "partial", "failed", "unknown", "not_started", "refused", "stale"], ...] = ()
 
 

@@ -10,7 +10,9 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from reconciler.activity import Award, DayWindow, DesiredActivity, Image, LiveActivity, Source, Terms, Window
+from reconciler.change import Plan
 from reconciler.identity import number_of
+from reconciler.plan import make_plan
 
 NAMESPACE: Final = "liangpin"
 NOW: Final = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
@@ -80,6 +82,47 @@ def live(
 
 def mchids(count: int, start: int = 1600000001) -> tuple[str, ...]:
     return tuple(str(start + index) for index in range(count))
+
+
+def large(operations: int) -> Plan:
+    """A plan of so many operations. A fifth each is creates, terminations and merchant changes, and two fifths
+    replacements; half of the terminations is refused."""
+    fifth, begun = operations // 5, NOW - timedelta(days=3)
+    wanted = [
+        *(desired(f"new-campaign-{number:04d}", goods_tags=(str(number),)) for number in range(fifth)),
+        *(
+            desired(f"dearer-campaign-{number:04d}", transaction_amount_minimum=200)
+            for number in range(fifth)
+        ),
+        *(desired(f"grown-campaign-{number:04d}", merchants=("1", "2")) for number in range(fifth)),
+        *(
+            desired(f"kept-campaign-{number:04d}", protect=True, state="terminated")
+            for number in range(fifth // 2)
+        ),
+    ]
+    lives = [
+        *(
+            live(
+                desired(f"dearer-campaign-{number:04d}", begin_time=begun),
+                f"203{number:05d}",
+                status=ONGOING,
+            )
+            for number in range(fifth)
+        ),
+        *(
+            live(desired(f"grown-campaign-{number:04d}", merchants=("1",)), f"204{number:05d}")
+            for number in range(fifth)
+        ),
+        *(
+            live(desired(f"kept-campaign-{number:04d}", protect=True), f"205{number:05d}")
+            for number in range(fifth // 2)
+        ),
+        *(
+            live(desired(f"gone-campaign-{number:04d}"), f"206{number:05d}")
+            for number in range(fifth - fifth // 2)
+        ),
+    ]
+    return make_plan(wanted, lives, namespace=NAMESPACE, mchid="1900000001", now=NOW)
 
 
 _TEXT = st.text(

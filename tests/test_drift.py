@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from reconciler.activity import DesiredActivity, LiveActivity
-from reconciler.plan import Undo, drifts, make_plan, undo_of
+from reconciler.plan import Undo, drifts, make_plan, undo_of, undos_of
 from reconciler.render.drift import SENTENCES, drift_json, drift_text
 from tests.samples import NAMESPACE, NOW, ONGOING, PAUSED, TERMINATED, desired, live, mchids
 from tests.test_render import everything
@@ -86,3 +86,12 @@ def test_every_operation_says_what_would_take_it_back() -> None:
     assert undone["add_merchants"].code == "delete_merchants"
     assert undone["delete_merchants"].merchants
     assert undone["upload_image"].code == "nothing"
+
+
+def test_a_change_is_taken_back_by_each_kind_of_step_once() -> None:
+    found = {change.key: undos_of(change) for change in everything().changes}
+    assert found["create"] == ("terminate",)  # in one go, although it takes three calls to make it
+    assert found["gap"] == ("run_again", "terminate")
+    assert found["replaced"] == ("terminate", "run_again")
+    assert found["merchants"] == ("delete_merchants", "add_merchants")
+    assert found["gone"] == ("run_again",)

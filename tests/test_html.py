@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -15,23 +16,31 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given, settings
 
-from reconciler.change import Outcome, OutcomeStatus, Plan, Rejection, Report
-from reconciler.plan import make_plan
+from reconciler.change import (
+    Outcome,
+    OutcomeStatus,
+    Plan,
+    Rejection,
+    Report,
+    Timeline,
+    TimelineRow,
+    TimelineState,
+)
+from reconciler.plan import make_plan, undos_of
+from reconciler.render import wording
 from reconciler.render.html import plan_html, report_html
 from reconciler.render.page import POLICY, SCRIPT, STYLE
 from reconciler.render.tags import Html, tag
 from reconciler.render.timeline import (
     Scale,
     Span,
-    TimelineRow,
-    TimelineState,
     running_at_once,
     scale_of,
     spans,
     timeline_rows,
 )
-from tests.samples import NAMESPACE, NOW, ONGOING, desired, live, terms
-from tests.test_markdown import HOSTILE, RUNNING, hostile_plan, large
+from tests.samples import NAMESPACE, NOW, ONGOING, desired, large, live, terms
+from tests.test_markdown import HOSTILE, RUNNING, hostile_plan
 from tests.test_render import compare, everything, everything_happened
 
 DAY = timedelta(days=1)
@@ -66,6 +75,16 @@ def account() -> list[TimelineRow]:
     ]
 
 
+def around(plan: Plan, rows: Iterable[TimelineRow]) -> Plan:
+    """``plan`` with these activities on its account."""
+    return replace(plan, timeline=Timeline(tuple(rows)))
+
+
+def placed() -> Plan:
+    """The plan with everything in it, among the activities of ``account()``."""
+    return around(everything(), account())
+
+
 class Page(HTMLParser):
     """The tags of a page, their attributes, and its text."""
 
@@ -96,7 +115,7 @@ def body(html: str) -> str:
 
 
 def test_a_plan_looks_as_it_always_did() -> None:
-    compare("plan.html", re.sub(r"sha256-[\w+/=]+", "sha256-…", body(plan_html(everything(), account()))))
+    compare("plan.html", re.sub(r"sha256-[\w+/=]+", "sha256-…", body(plan_html(placed()))))
 
 
 def test_a_report_looks_as_it_always_did() -> None:
@@ -112,6 +131,13 @@ def test_an_empty_plan_is_a_page_too() -> None:
 
 def test_whole_lists_of_merchants_can_be_searched() -> None:
     assert "1600001200" in Page(plan_html(everything())).texts
+
+
+def test_every_change_says_what_would_take_it_back() -> None:
+    texts = Page(plan_html(everything())).texts
+    expected = [code for change in everything().changes for code in undos_of(change)]
+    assert texts.count("↶") == len(expected)
+    assert texts.count(wording.UNDO["delete_merchants"]) == expected.count("delete_merchants") == 2
 
 
 def test_a_long_plan_starts_folded() -> None:
@@ -133,7 +159,7 @@ def test_the_policy_names_what_the_page_holds() -> None:
     assert ("content", POLICY) in Page(html).attributes
 
 
-@pytest.mark.parametrize("html", [plan_html(everything(), account()), report_html(everything_happened())])
+@pytest.mark.parametrize("html", [plan_html(placed()), report_html(everything_happened())])
 def test_the_page_refers_to_nothing_but_itself(html: str) -> None:
     page = Page(html)
     names = {name for name, _ in page.attributes}
@@ -146,20 +172,20 @@ def test_the_page_refers_to_nothing_but_itself(html: str) -> None:
 
 
 def test_every_link_leads_to_a_change() -> None:
-    page = Page(plan_html(everything(), account()))
+    page = Page(plan_html(placed()))
     ids = [value for name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
     assert {(value or "")[1:] for name, value in page.attributes if name == "href"} <= set(ids)
 
 
-ALLOWED = set(Page(plan_html(everything(), account()) + report_html(everything_happened())).tags)
+ALLOWED = set(Page(plan_html(placed()) + report_html(everything_happened())).tags)
 
 
 @given(HOSTILE)
 @settings(max_examples=40, deadline=None)
 def test_nothing_in_a_plan_becomes_more_than_text(text: str) -> None:
     rows = [TimelineRow(text, text, text, NOW, None, "live"), TimelineRow(text, "", text, None, NOW, "ended")]
-    assert_harmless(plan_html(hostile_plan(text), rows, title=text))
+    assert_harmless(plan_html(around(hostile_plan(text), rows), title=text))
 
 
 @given(HOSTILE)
@@ -197,7 +223,8 @@ def test_a_tag_escapes_text_and_keeps_html() -> None:
 # -- colours -----------------------------------------------------------------------------------------------------------
 
 PALETTES = [
-    dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block)) for block in STYLE.split("@media (prefers")[:2]
+    dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block))
+    for block in STYLE.split("@media screen and (prefers")[:2]
 ]
 ON = [
     *((colour, f"{colour}-ground") for colour in ("red", "amber", "green", "blue", "violet")),
@@ -227,7 +254,7 @@ def test_text_can_be_read_on_its_ground(palette: dict[str, str], text: str, grou
 
 
 def test_the_rows_are_what_the_plan_touches_and_what_it_leaves_alone() -> None:
-    rows = timeline_rows(everything(), account())
+    rows = timeline_rows(placed())
     assert [(each.key, each.activity_id, each.state) for each in rows] == [
         ("begun", "", "planned"),
         ("gap", "4", "terminating"),
@@ -246,17 +273,10 @@ def test_the_rows_are_what_the_plan_touches_and_what_it_leaves_alone() -> None:
 
 
 def test_without_the_account_the_plan_knows_one_time_of_what_lives() -> None:
-    by_id = {each.activity_id: each for each in timeline_rows(everything())}
+    by_id = {each.activity_id: each for each in timeline_rows(around(everything(), ()))}
     running, waiting = by_id["4"], by_id["7"]
     assert (running.begin, running.end) == (None, TERMS.end_time)
     assert (waiting.begin, waiting.end) == (TERMS.begin_time, None)
-
-
-def test_a_planned_activity_is_not_shown_twice() -> None:
-    planned = TimelineRow("create", "", "x", TERMS.begin_time, TERMS.end_time, "planned")
-    refused = TimelineRow("used", "", "x", TERMS.begin_time, TERMS.end_time, "planned")
-    rows = timeline_rows(everything(), [planned, refused])
-    assert [each.key for each in rows if each.key in ("create", "used")] == ["create", "used"]
 
 
 def test_a_gap_is_what_lies_between_an_end_and_the_next_begin() -> None:
@@ -276,9 +296,9 @@ def test_an_overlap_is_when_two_of_a_key_run() -> None:
 
 
 def test_gaps_of_the_timeline_are_those_of_the_plan() -> None:
-    plan = everything()
+    plan = placed()
     told = {change.key: change.coverage.gap_seconds for change in plan.changes if change.coverage}
-    marked = spans(timeline_rows(plan, account()), NOW)
+    marked = spans(timeline_rows(plan), NOW)
     drawn = {
         each.key: sum((span.end - span.begin).total_seconds() for span in found if span.code == "gap")
         for each, found in marked.items()
@@ -319,18 +339,26 @@ def test_ticks_are_round_and_few(days: float, labels: list[str]) -> None:
 
 
 def test_the_scale_reaches_from_the_first_begin_to_the_last_end_with_now_in_it() -> None:
-    scale = scale_of([row("a", "1", "live", 1, 11), row("b", "2", "ended", -400, -300)], NOW)
+    scale = scale_of([row("a", "1", "live", 1, 11), row("b", "2", "live", -9, 2)], NOW)
+    assert scale.start < NOW - 9 * DAY < NOW + 11 * DAY < scale.end
+    scale = scale_of([row("a", "1", "live", 1, 11)], NOW)
     assert scale.start < NOW < NOW + 11 * DAY < scale.end
     assert scale.at(NOW - 300 * DAY) == 0
     assert scale.at(scale.start + (scale.end - scale.start) / 2) == 50
     assert scale_of([], NOW).at(NOW) == 50
 
 
+def test_what_has_ended_is_shown_from_its_last_days_on() -> None:
+    scale = scale_of([row("a", "1", "live", -2, 11), row("b", "2", "ended", -90, -1)], NOW)
+    assert scale.start < NOW - 9 * DAY
+    assert scale.at(NOW - 10 * DAY) == 0
+
+
 def test_a_bar_tells_its_exact_times() -> None:
     running = live(desired("tea", **RUNNING), "1", status=ONGOING)
     plan = make_plan([desired("tea", state="terminated", **RUNNING)], [running], namespace=NAMESPACE, now=NOW)
     known = TimelineRow("tea", "1", "茶", TERMS.begin_time, TERMS.end_time, "live")
-    html = plan_html(plan, [replace(known, begin=datetime(2026, 11, 22, 2, tzinfo=UTC))])
+    html = plan_html(around(plan, [replace(known, begin=datetime(2026, 11, 22, 2, tzinfo=UTC))]))
     assert (
         "<title>tea: to be terminated, 2026-11-22 10:00:00 – 2026-12-31 23:59:59; ends with this plan</title>"
         in html

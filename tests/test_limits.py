@@ -161,7 +161,7 @@ def test_a_policy_that_cannot_be_meant_is_told_with_its_place(tmp_path: Path, po
 
 # -- coupons -----------------------------------------------------------------------------------------------------------
 
-DAY = timedelta(days=1)
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 GOOD = Coupon(
     stock_id="98065001",
     begin_time=terms().begin_time - DAY,
@@ -177,8 +177,8 @@ GOOD = Coupon(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"begin_time": terms().begin_time}, "before the activity begins"),
-        ({"end_time": terms().end_time}, "until after it ends"),
+        ({"begin_time": terms().begin_time + SECOND}, "before the activity begins"),
+        ({"end_time": terms().end_time - SECOND}, "until after it ends"),
         ({"stock_state": "STOPED"}, "STOPED, not RUNNING"),
         ({"coupon_code_mode": "MERCHANT_API"}, "MERCHANT_API"),
         ({"coupon_code_mode": "MERCHANT_UPLOAD", "codes_left": 0}, "no uploaded codes"),
@@ -192,6 +192,20 @@ def test_a_coupon_that_wechat_pay_would_refuse_is_found_before_anything_is_writt
     (finding,) = coupon_findings(made, {"98065001": replace(GOOD, **changes)})
     assert finding.code == "COUPON_UNUSABLE"
     assert said in str(finding.facts["problems"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"begin_time": terms().begin_time}, ["begins at the same second as the activity"]),
+        ({"end_time": terms().end_time}, ["ends at the same second as the activity"]),
+        ({"begin_time": terms().begin_time - SECOND, "end_time": terms().end_time + SECOND}, []),
+    ],
+)
+def test_a_coupon_that_wechat_pay_may_refuse_is_a_warning(changes: dict[str, Any], said: list[str]) -> None:
+    found = list(coupon_findings(plan([desired()], []), {"98065001": replace(GOOD, **changes)}))
+    assert {(each.code, each.severity) for each in found} <= {("COUPON_TIME_EQUAL", Severity.WARNING)}
+    assert [str(each.facts["doubts"]) for each in found] == [f"coupon 98065001 {words}" for words in said]
 
 
 def test_a_coupon_that_is_not_there_is_named() -> None:

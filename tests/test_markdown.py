@@ -31,51 +31,15 @@ from reconciler.change import (
     Report,
     Severity,
 )
-from reconciler.plan import make_plan, plan_digest
+from reconciler.plan import plan_digest, undos_of
+from reconciler.render import wording
 from reconciler.render.escape import code, code_block, prose, prose_in_tags, visible
 from reconciler.render.fit import MIN_CHARS
 from reconciler.render.markdown import MAX_CHARS, Marker, plan_markdown, read_marker, report_markdown
-from tests.samples import NAMESPACE, NOW, ONGOING, desired, live
+from tests.samples import NAMESPACE, NOW, large
 from tests.test_render import compare, everything, everything_happened
 
 RUNNING: dict[str, Any] = {"begin_time": NOW - timedelta(days=3)}
-
-
-def large(operations: int) -> Plan:
-    """A fifth each is creates, terminations and merchant changes, and two fifths replacements; half of the rest is
-    refused."""
-    fifth = operations // 5
-    wanted = [
-        *(desired(f"new-campaign-{number:04d}", goods_tags=(str(number),)) for number in range(fifth)),
-        *(
-            desired(f"dearer-campaign-{number:04d}", transaction_amount_minimum=200)
-            for number in range(fifth)
-        ),
-        *(desired(f"grown-campaign-{number:04d}", merchants=("1", "2")) for number in range(fifth)),
-        *(
-            desired(f"kept-campaign-{number:04d}", protect=True, state="terminated")
-            for number in range(fifth // 2)
-        ),
-    ]
-    lives = [
-        *(
-            live(desired(f"dearer-campaign-{number:04d}", **RUNNING), f"203{number:05d}", status=ONGOING)
-            for number in range(fifth)
-        ),
-        *(
-            live(desired(f"grown-campaign-{number:04d}", merchants=("1",)), f"204{number:05d}")
-            for number in range(fifth)
-        ),
-        *(
-            live(desired(f"kept-campaign-{number:04d}", protect=True), f"205{number:05d}")
-            for number in range(fifth // 2)
-        ),
-        *(
-            live(desired(f"gone-campaign-{number:04d}"), f"206{number:05d}")
-            for number in range(fifth - fifth // 2)
-        ),
-    ]
-    return make_plan(wanted, lives, namespace=NAMESPACE, mchid="1900000001", now=NOW)
 
 
 def endings(plan: Plan) -> list[str]:
@@ -124,6 +88,16 @@ def test_what_is_refused_or_ends_stands_before_everything_else() -> None:
     )
     positions = [text.index(f"\n#### {title}") for title in order]
     assert positions == sorted(positions)
+
+
+def test_every_fold_says_what_would_take_its_change_back() -> None:
+    folds = re.findall(
+        r"<details><summary><b>\S+ (\S+)</b>.*?</details>", plan_markdown(everything()), re.DOTALL
+    )
+    assert sorted(folds) == sorted(change.key for change in everything().changes)
+    for change in everything().changes:
+        fold = plan_markdown(everything()).partition(f" {change.key}</b>")[2].partition("</details>")[0]
+        assert all(wording.UNDO[code] in fold for code in undos_of(change)), change.key
 
 
 # -- the marker --------------------------------------------------------------------------------------------------------

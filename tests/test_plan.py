@@ -24,9 +24,11 @@ from reconciler.change import (
     AddMerchants,
     ChangeKind,
     Clock,
+    Coverage,
     CreateActivity,
     DeleteMerchants,
     Difference,
+    MerchantCoverage,
     Operation,
     Plan,
     Severity,
@@ -569,6 +571,21 @@ def test_every_change_says_how_it_stands_to_time() -> None:
     assert cancelled.changes[0].clocks == (Clock("cancelled", terms().begin_time, "10028001"),)
 
 
+def test_a_new_activity_whose_begin_has_passed_is_warned_of() -> None:
+    late = desired(begin_time=NOW - timedelta(seconds=1))
+    (finding,) = plan([late]).findings
+    assert (finding.code, finding.severity) == ("BEGINS_IN_PAST", Severity.WARNING)
+    assert finding.facts == {"begin_time": late.terms.begin_time}
+    assert codes(plan([desired(begin_time=NOW)])) == []
+
+
+def test_a_replacement_whose_begin_has_passed_is_warned_of_unless_the_old_one_runs() -> None:
+    late = desired(begin_time=NOW - timedelta(days=1))
+    assert codes(plan([late], [live(desired())])) == ["BEGINS_IN_PAST"]
+    running = live(desired(begin_time=NOW - timedelta(days=2)), status=ONGOING)
+    assert codes(plan([late], [running])) == ["REPLACES_RUNNING"]
+
+
 def test_a_plan_is_valid_until_an_operation_would_mean_something_else() -> None:
     assert plan([desired()]).valid_until == terms().begin_time
     assert plan([desired()], [live(desired())]).valid_until is None
@@ -586,6 +603,74 @@ def test_a_replacement_says_how_long_nothing_is_given(begins_in: timedelta, gap:
     made = plan([new], [live(running, status=ONGOING)])
     assert made.changes[0].coverage is not None
     assert made.changes[0].coverage.gap_seconds == gap
+    assert made.changes[0].coverage.sets == (MerchantCoverage("both", 1, gap),)
+
+
+WINDOW: dict[str, Any] = {"begin_time": NOW - timedelta(days=5), "end_time": NOW + timedelta(days=5)}
+HALF_AN_HOUR, FIVE_DAYS = 30 * 60, 5 * 86_400
+
+
+def coverage_of(new: DesiredActivity, *old: LiveActivity) -> Coverage:
+    (change,) = plan([new], old).changes
+    assert change.coverage is not None
+    return change.coverage
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sets"),
+    [
+        ("ab", "ab", (MerchantCoverage("both", 2, HALF_AN_HOUR),)),
+        (
+            "ab",
+            "a",
+            (MerchantCoverage("both", 1, HALF_AN_HOUR), MerchantCoverage("old", 1, FIVE_DAYS, ("b",))),
+        ),
+        ("a", "ab", (MerchantCoverage("both", 1, HALF_AN_HOUR), MerchantCoverage("new", 1, 0, ("b",)))),
+        ("a", "b", (MerchantCoverage("old", 1, FIVE_DAYS, ("a",)), MerchantCoverage("new", 1, 0, ("b",)))),
+    ],
+)
+def test_who_stays_who_leaves_and_who_joins_is_covered_differently(
+    before: str, after: str, sets: tuple[MerchantCoverage, ...]
+) -> None:
+    new = desired(merchants=tuple(after), begin_time=NOW + timedelta(minutes=30))
+    assert coverage_of(new, live(desired(merchants=tuple(before), **WINDOW), status=ONGOING)).sets == sets
+
+
+def test_of_several_old_activities_those_that_a_merchant_was_in_count() -> None:
+    long = live(desired(merchants=("a",), **WINDOW), "1", status=ONGOING)
+    short = live(
+        desired(merchants=("b", "c"), **WINDOW | {"end_time": NOW + timedelta(minutes=10)}),
+        "2",
+        status=ONGOING,
+    )
+    new = desired(merchants=("b",), begin_time=NOW + timedelta(minutes=30))
+    assert coverage_of(new, long, short).sets == (
+        MerchantCoverage("both", 1, 600),
+        MerchantCoverage("old", 2, FIVE_DAYS, ("a", "c")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("order", "old_begins", "new_begins", "moment"),
+    [
+        ("create_first", -1, -1, "overlap"),
+        ("terminate_first", -1, -1, "gap"),
+        ("create_first", -1, 1, ""),
+        ("create_first", 1, -1, ""),
+    ],
+)
+def test_two_overlap_for_the_moment_between_two_calls_if_one_runs_and_the_other_starts_at_once(
+    order: Any, old_begins: int, new_begins: int, moment: str
+) -> None:
+    old = live(desired(begin_time=NOW + timedelta(days=old_begins)))
+    new = desired(replace=order, begin_time=NOW + timedelta(days=new_begins, hours=1))
+    assert coverage_of(new, old).moment == moment
+
+
+def test_what_a_replacement_covers_is_not_in_the_digest() -> None:
+    made = plan([desired(transaction_amount_minimum=7)], [live(desired())])
+    told = replace(made, changes=tuple(replace(each, coverage=None) for each in made.changes))
+    assert plan_digest(told) == plan_digest(made)
 
 
 # -- the plan as data --------------------------------------------------------------------------------------------------

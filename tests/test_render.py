@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from reconciler.activity import Award, DayWindow, Image, Window
 from reconciler.change import Finding, Outcome, OutcomeStatus, Plan, Rejection, Report, Severity
-from reconciler.plan import make_plan, plan_digest
+from reconciler.plan import make_plan, plan_digest, undos_of
 from reconciler.policy import Policy
 from reconciler.render import wording
 from reconciler.render.json_ import plan_json, report_json
@@ -66,7 +66,12 @@ def everything() -> Plan:
         desired("merchants", merchants=mchids(5, start=1600000003)),
         desired("paused", merchants=mchids(2)),
         desired("replaced", transaction_amount_minimum=200, goods_tags=("tea",)),
-        desired("gap", replace="terminate_first", begin_time=NOW + timedelta(minutes=30)),
+        desired(
+            "gap",
+            merchants=mchids(3, start=1600000002),
+            replace="terminate_first",
+            begin_time=NOW + timedelta(minutes=30),
+        ),
         desired("protected", protect=True, state="terminated"),
         desired("used"),
     ]
@@ -74,7 +79,7 @@ def everything() -> Plan:
         live(desired("merchants", merchants=mchids(4)), "1"),
         live(desired("paused"), "2", status=PAUSED),
         live(desired("replaced", goods_tags=("nuts",)), "3"),
-        live(desired("gap", **RUNNING), "4", status=ONGOING),
+        live(desired("gap", merchants=mchids(3), **RUNNING), "4", status=ONGOING),
         live(desired("protected"), "5"),
         live(desired("used"), "6", status=TERMINATED),
         live(desired("gone", activity_name="离场"), "7"),
@@ -130,6 +135,15 @@ def test_a_plan_reads_as_it_always_did() -> None:
     compare("plan.txt", plan_text(plan_view(plan), digest=plan_digest(plan), notes=True))
 
 
+def test_what_would_take_changes_back_is_said_when_it_is_asked_for() -> None:
+    view = plan_view(everything())
+    plain, told = (plan_text(view, digest="d", undo=undo).splitlines() for undo in (False, True))
+    assert [line.strip() for line in told if line not in plain] == [
+        wording.UNDO[code] for change in everything().changes for code in undos_of(change)
+    ]
+    assert [line for line in told if line in plain] == plain
+
+
 def test_a_report_reads_as_it_always_did() -> None:
     compare("report.txt", report_text(report_view(everything_happened())))
 
@@ -181,6 +195,8 @@ def test_every_finding_makes_a_sentence_from_its_facts(code: str) -> None:
         "activity_ids": ["1", "2"],
         "activity_status": "S",
         "activity_type": "T",
+        "begin_time": NOW,
+        "doubts": "coupon 1 ends at the same second as the activity",
         "end_time": NOW,
         "former": "old",
         "generation": 1,

@@ -19,7 +19,10 @@ from reconciler.plan import make_plan, plan_digest
 from reconciler.plan.saved import checksum, read_plan
 from reconciler.plan.stale import Stale, staleness
 from reconciler.policy import Policy
+from reconciler.render.html import plan_html
 from reconciler.render.json_ import plan_json
+from reconciler.render.text import plan_text
+from reconciler.render.view import plan_view
 from tests.samples import NAMESPACE, NOW, ONGOING, PAUSED, TERMINATED, desired, live, mchids
 from tests.test_render import everything
 
@@ -206,3 +209,16 @@ def test_a_file_that_lacks_something_says_what(missing: str) -> None:
     del data[missing]
     with pytest.raises(StaleError, match="cannot be read"):
         read_plan({**data, "checksum": checksum(data)})
+
+
+def test_a_file_from_before_coverage_and_timeline_is_read_and_shown() -> None:
+    data: Any = plan_json(everything())
+    del data["timeline"]
+    for change in data["changes"]:
+        if change["coverage"] is not None:
+            change["coverage"] = {"gap_seconds": change["coverage"]["gap_seconds"]}
+    made = read_plan({**data, "checksum": checksum(data)})
+    assert plan_digest(made) == plan_digest(everything())
+    assert "! gap: nothing is given for 30 min" in plan_text(plan_view(made), digest="d")
+    assert "Activities that this plan leaves alone" not in plan_html(made)
+    assert "Activities that this plan leaves alone" in plan_html(replace(made, unchanged=1))

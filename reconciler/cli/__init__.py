@@ -40,6 +40,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "apply": ("reconciler.cli.project", "Make the live account match the specs."),
     "drift": ("reconciler.cli.project", "Tell what on the account is not as specified; exits 2 if anything."),
     "show-plan": ("reconciler.cli.plans", "Show a plan file; needs no credentials."),
+    "schema": ("reconciler.cli.schema", "Print the JSON Schema of a spec, paygift.yaml, a plan or a report."),
     "status": ("reconciler.cli.project", "List live activities and how they stand to the specs."),
     "show": ("reconciler.cli.project", "Show one activity: spec, live, merchants, goods."),
     "history": ("reconciler.cli.history", "Tell what applies have done; needs no credentials."),

@@ -115,6 +115,11 @@ def sandbox_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+undo_option = click.option(
+    "--undo", is_flag=True, help="Show in text what would take each change back; Markdown and HTML always do."
+)
+
+
 class Bar:
     """A progress bar on stderr: only on a terminal, and only once something has taken over a second."""
 

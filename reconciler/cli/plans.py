@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.context import Context, pass_context
+from reconciler.cli.context import Context, pass_context, undo_option
 
 FORMATS = ("text", "json", "markdown", "html")
 
@@ -21,9 +21,16 @@ FORMATS = ("text", "json", "markdown", "html")
     show_default=True,
     help="Markdown is for comments and job summaries, HTML a page of its own.",
 )
-@click.option("--max-chars", default=65_536, show_default=True, help="The most that Markdown may have.")
+@undo_option
+@click.option(
+    "--max-chars",
+    type=click.IntRange(min=2_000),
+    default=65_536,
+    show_default=True,
+    help="The most that Markdown may have.",
+)
 @pass_context
-def show_plan(context: Context, file: Path, form: str, max_chars: int) -> None:
+def show_plan(context: Context, file: Path, form: str, max_chars: int, undo: bool) -> None:
     """Show a plan file, made with `plan --out`; needs no credentials.
 
     A file that was changed after it was made is refused.
@@ -49,5 +56,5 @@ def show_plan(context: Context, file: Path, form: str, max_chars: int) -> None:
         from reconciler.render.view import plan_view
 
         colour = context.colours()
-        text = plan_text(plan_view(plan), digest=plan_digest(plan), colour=colour, notes=True)
+        text = plan_text(plan_view(plan), digest=plan_digest(plan), colour=colour, notes=True, undo=undo)
         click.echo(text, nl=False, color=colour)

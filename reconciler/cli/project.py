@@ -18,7 +18,7 @@ from reconciler.cli import (
     EXIT_PENDING,
     EXIT_REFUSED,
 )
-from reconciler.cli.context import Bar, Context, pass_context, sandbox_option
+from reconciler.cli.context import Bar, Context, pass_context, sandbox_option, undo_option
 
 if TYPE_CHECKING:
     from reconciler.attempt import Attempt
@@ -78,6 +78,7 @@ def validate(context: Context, as_json: bool) -> int:
 @json_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending, 5 when refused.")
 @click.option("--notes", is_flag=True, help="Show notes too, such as specs that have ended.")
+@undo_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the plan to a file, for `apply FILE`.")
 @click.option("--at", metavar="TIME", help="The plan as it would be then, such as 2026-12-24T00:00:00+08:00.")
 @allow_option
@@ -88,6 +89,7 @@ def plan(
     as_json: bool,
     detailed_exitcode: bool,
     notes: bool,
+    undo: bool,
     out: Path | None,
     at: str | None,
     allow: tuple[str, ...],
@@ -104,7 +106,7 @@ def plan(
         made = _run(_plan(session, allow))
     if out is not None:
         reconcile.save_plan(made, out)
-    _print_plan(context, made, as_json=as_json, notes=notes)
+    _print_plan(context, made, as_json=as_json, notes=notes, undo=undo)
     if detailed_exitcode and made.refusals:
         return EXIT_REFUSED
     return EXIT_PENDING if detailed_exitcode and not made.empty else 0
@@ -426,7 +428,15 @@ def _done_to(session: Session, name: str) -> list[Row]:
     return [row for row in rows if name in (row.key, row.activity_id)]
 
 
-def _print_plan(context: Context, made: Plan, *, as_json: bool, notes: bool, to_stderr: bool = False) -> None:
+def _print_plan(
+    context: Context,
+    made: Plan,
+    *,
+    as_json: bool,
+    notes: bool = False,
+    undo: bool = False,
+    to_stderr: bool = False,
+) -> None:
     from reconciler.plan import plan_digest
     from reconciler.render.json_ import dumps, plan_json
     from reconciler.render.text import plan_text
@@ -436,5 +446,6 @@ def _print_plan(context: Context, made: Plan, *, as_json: bool, notes: bool, to_
         click.echo(dumps(plan_json(made)), nl=False)
         return
     colour = context.colours()
-    text = plan_text(plan_view(made), digest=plan_digest(made), colour=colour, notes=notes)
+    digest = plan_digest(made)
+    text = plan_text(plan_view(made), digest=digest, colour=colour, notes=notes, undo=undo)
     click.echo(text, nl=False, err=to_stderr, color=colour)

@@ -46,6 +46,7 @@ from reconciler.load.positions import Positions, dotted, in_defaults, reach
 from reconciler.load.wording import faults_of, salvage
 from reconciler.load.yaml_ import Document, Issue, parse
 from reconciler.spec import (
+    NO_DEFAULTS,
     ActivitySpec,
     Fault,
     GroupLine,
@@ -58,7 +59,6 @@ from reconciler.spec import (
 from reconciler.spec import Path as FieldPath
 
 PROJECT_FILE: Final = "paygift.yaml"
-_NO_DEFAULTS: Final = ("key", "renamed_from", "adopt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ class _Loading:
 
     def _defaults(self, project: Any, sheet: _Sheet) -> dict[str, Any]:
         defaults = dict(getattr(project, "defaults", None) or {})
-        for name in _NO_DEFAULTS:
+        for name in NO_DEFAULTS:
             if defaults.pop(name, None) is not None:
                 message = "belongs to one activity: it cannot be a default"
                 self._add(Fault(("defaults", name), "not_a_default", message), sheet)

@@ -11,7 +11,7 @@ from reconciler.plan.digest import operation_data, plan_data, plan_digest
 from reconciler.plan.drift import Drift, drifts
 from reconciler.plan.saved import FORMAT_VERSION, checksum, read_plan
 from reconciler.plan.stale import Stale, staleness
-from reconciler.plan.undo import Undo, undo_of
+from reconciler.plan.undo import Undo, undo_of, undos_of
 
 __all__ = [
     "FORMAT_VERSION",
@@ -30,5 +30,6 @@ __all__ = [
     "staleness",
     "stocks_named",
     "undo_of",
+    "undos_of",
     "with_findings",
 ]

@@ -41,14 +41,21 @@ def stocks_named(plan: Plan) -> list[str]:
 
 
 def coupon_findings(plan: Plan, coupons: Mapping[str, Coupon]) -> Iterator[Finding]:
-    """A refusal for each activity to be created whose coupons WeChat Pay would not take; those missing do not exist."""
+    """A refusal for each activity to be created whose coupons WeChat Pay would not take; those missing do not exist.
+
+    A warning for each that it may not take: whether it takes equal times is not known (API §2 F2).
+    """
     for change in plan.changes:
         for step in change.operations:
             if isinstance(step, CreateActivity):
-                problems = list(_problems(step.terms, coupons))
+                problems = "; ".join(_problems(step.terms, coupons))
+                doubts = "; ".join(_doubts(step.terms, coupons))
                 if problems:
-                    facts = {"problems": "; ".join(problems)}
+                    facts = {"problems": problems}
                     yield Finding("COUPON_UNUSABLE", Severity.REFUSAL, change.key, facts, change.source)
+                if doubts:
+                    facts = {"doubts": doubts}
+                    yield Finding("COUPON_TIME_EQUAL", Severity.WARNING, change.key, facts, change.source)
 
 
 def _problems(terms: Terms, coupons: Mapping[str, Coupon]) -> Iterator[str]:
@@ -76,5 +83,14 @@ def _problems_of(coupon: Coupon, terms: Terms) -> Iterator[str]:
         yield f"{name} has the code mode MERCHANT_API, which does not fit pay-gift"
     if coupon.codes_left == 0:
         yield f"{name} has no uploaded codes left"
-    if coupon.begin_time >= terms.begin_time or coupon.end_time <= terms.end_time:
+    if coupon.begin_time > terms.begin_time or coupon.end_time < terms.end_time:
         yield f"{name} must be valid from before the activity begins until after it ends"
+
+
+def _doubts(terms: Terms, coupons: Mapping[str, Coupon]) -> Iterator[str]:
+    for award in terms.award_list:
+        coupon = coupons.get(award.stock_id)
+        if coupon is not None and coupon.begin_time == terms.begin_time:
+            yield f"coupon {coupon.stock_id} begins at the same second as the activity"
+        if coupon is not None and coupon.end_time == terms.end_time:
+            yield f"coupon {coupon.stock_id} ends at the same second as the activity"

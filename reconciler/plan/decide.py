@@ -37,6 +37,7 @@ from reconciler.plan import steps
 from reconciler.plan.clock import clock_of_live, clock_of_new, coverage, next_boundary
 from reconciler.plan.compare import contradicts_number, differences, same_number, same_terms
 from reconciler.plan.limits import ending_soon, over_the_limits
+from reconciler.plan.timeline import timeline
 from reconciler.policy import Policy
 
 KNOWN_STATUSES: Final = frozenset({"CREATE_ACT_STATUS", "ONGOING_ACT_STATUS", PAUSED})
@@ -60,7 +61,8 @@ def make_plan(
     """
     context = _Context(namespace, now, policy or Policy())
     wanted = {activity.key: activity for activity in desired}
-    mine, unmanaged = _by_key(live, Ownership.of(namespace, desired))
+    live, ownership = tuple(live), Ownership.of(namespace, desired)
+    mine, unmanaged = _by_key(live, ownership)
     decisions = [
         _decide(context, key, wanted.get(key), mine.get(key, ())) for key in sorted({*wanted, *mine})
     ]
@@ -87,6 +89,7 @@ def make_plan(
         managed=len(running),
         unchanged=len(running) - len(_touched_ids(changes)),
         unmanaged=unmanaged,
+        timeline=timeline(live, _touched_ids(changes), ownership, now),
     )
 
 
@@ -242,8 +245,17 @@ def _create(context: _Context, desired: DesiredActivity) -> _Decision:
             clocks=(clock_of_new(desired.terms, context.now),),
             merchants_after=len(desired.merchants),
         ),
+        findings=_begins_in_past(context, desired),
         touched=(desired.terms,),
     )
+
+
+def _begins_in_past(context: _Context, desired: DesiredActivity) -> tuple[Finding, ...]:
+    """A date that has passed is a slip, or customers have gone without since."""
+    if desired.terms.begin_time >= context.now:
+        return ()
+    facts = {"begin_time": desired.terms.begin_time}
+    return (Finding("BEGINS_IN_PAST", Severity.WARNING, desired.key, facts, desired.source),)
 
 
 def _replace(context: _Context, desired: DesiredActivity, running: list[LiveActivity]) -> _Decision:
@@ -268,13 +280,14 @@ def _replace(context: _Context, desired: DesiredActivity, running: list[LiveActi
             source=desired.source,
             differences=differences(desired.terms, closest),
             clocks=(clock_of_new(desired.terms, context.now), *_clocks_of(running, context.now)),
-            coverage=coverage(running, desired.terms, context.now),
+            coverage=coverage(running, desired, context.now),
             merchants_before=len(closest.merchants or ()),
             merchants_after=len(desired.merchants),
         ),
         findings=(
             *_protected(desired.key, running, desired),
-            *((irreversible,) if began else ()),
+            # What replaces a running activity began when that one did, and nobody need wonder.
+            *((irreversible,) if began else _begins_in_past(context, desired)),
             *_oddities(desired.key, running),
         ),
         touched=(desired.terms, *_terms_of(running)),

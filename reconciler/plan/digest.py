@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Final
 
 from reconciler.activity import Image
 from reconciler.change import Operation, Plan
 from reconciler.identity import canonical_json, instant
+
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
 
 
 def plan_digest(plan: Plan) -> str:
@@ -44,6 +47,8 @@ def operation_data(operation: Operation) -> dict[str, object]:
 
 def plan_data(value: object) -> object:
     """Any value of a plan as JSON-ready data: dataclasses become mappings, instants RFC 3339 text in UTC."""
+    if type(value) in _PLAIN:  # most values are, and the questions below are slow
+        return value
     match value:
         case Image():
             return {"url": value.url} if value.url else {"sha256": value.sha256, "path": value.path}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reconciler.change import (
+    ActivityChange,
     AddMerchants,
     CreateActivity,
     DeleteMerchants,
@@ -40,3 +41,11 @@ def undo_of(operation: Operation) -> Undo:
             return Undo("run_again", possible=False)
         case UploadImage():
             return Undo("nothing", possible=True)
+
+
+def undos_of(change: ActivityChange) -> tuple[UndoCode, ...]:
+    """What would take all of ``change`` back, each kind once. Merchants that complete a new activity go with it."""
+    steps = (
+        step for step in change.operations if not isinstance(step, AddMerchants) or step.activity_id != ""
+    )
+    return tuple(dict.fromkeys(undo_of(step).code for step in steps))

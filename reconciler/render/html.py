@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from reconciler.change import ChangeKind, OutcomeStatus, Plan, Report, Severity
+from reconciler.change import ChangeKind, OutcomeStatus, Plan, Report, Severity, TimelineRow
 from reconciler.plan import plan_digest
 from reconciler.render import wording
 from reconciler.render.page import page
@@ -17,14 +17,13 @@ from reconciler.render.tags import Html, tag, together
 from reconciler.render.timeline import (
     STATES,
     Span,
-    TimelineRow,
     running_at_once,
     scale_of,
     spans,
     timeline_rows,
 )
 from reconciler.render.timeline_svg import PATTERNS, axis_svg, grid_svg, legend_svg, load_svg, row_svg, times
-from reconciler.render.values import SAMPLE, beijing
+from reconciler.render.values import SAMPLE, beijing, counted
 from reconciler.render.view import (
     COUNTED,
     Block,
@@ -46,10 +45,8 @@ _LINE_CLASSES: Final[dict[str, str]] = {"+": "add", "-": "drop", "~": "alter", "
 _CODE: Final = re.compile("`([^`]+)`")
 
 
-def plan_html(plan: Plan, activities: Sequence[TimelineRow] = (), *, title: str = "") -> str:
-    """``activities`` are those of the account: they give the timeline the times of live activities, and those that the
-    plan leaves alone. Without them it shows what the plan knows.
-    """
+def plan_html(plan: Plan, *, title: str = "") -> str:
+    """The plan as a page, with its timeline. ``title`` is the heading."""
     view = plan_view(plan)
     heading = title or "paygift plan"
     return page(
@@ -76,8 +73,8 @@ def plan_html(plan: Plan, activities: Sequence[TimelineRow] = (), *, title: str 
             _endings(view.endings),
             _findings("Waived by name", view, *_STOPPING, waived=True),
             _findings("Warnings", view, Severity.WARNING),
-            _tools(view, activities) if view.blocks or activities else None,
-            _timeline(plan, activities),
+            _tools(view, plan) if view.blocks or plan.timeline.rows else None,
+            _timeline(plan),
             _changes(view),
             _findings("Notes", view, Severity.NOTE),
         ),
@@ -189,11 +186,11 @@ def _kind_words(kind: ChangeKind) -> str:
 # -- filter and search -------------------------------------------------------------------------------------------------
 
 
-def _tools(view: PlanView, activities: Sequence[TimelineRow]) -> Html:
+def _tools(view: PlanView, plan: Plan) -> Html:
     """Hidden until the script can make it work."""
     kinds = [block.kind for block in view.blocks]
     choices = [("", "all"), *((kind.value, COUNTED[kind]) for kind in _ORDER if kind in kinds)]
-    if activities:
+    if plan.timeline.rows:
         choices.append((_UNCHANGED, _UNCHANGED))
     return tag(
         "form",
@@ -224,8 +221,8 @@ def _choice(value: str, words: str) -> Html:
 # -- the timeline ------------------------------------------------------------------------------------------------------
 
 
-def _timeline(plan: Plan, activities: Sequence[TimelineRow]) -> Html | None:
-    rows = timeline_rows(plan, activities)
+def _timeline(plan: Plan) -> Html | None:
+    rows = timeline_rows(plan)
     if not rows:
         return None
     now = plan.made_at
@@ -244,7 +241,7 @@ def _timeline(plan: Plan, activities: Sequence[TimelineRow]) -> Html | None:
                 "div",
                 grid_svg(scale, now),
                 head,
-                _all_together(plan, rows, now) if activities else None,
+                _all_together(plan, rows, now) if plan.timeline.rows else None,
                 tag(
                     "ol",
                     *(
@@ -254,24 +251,34 @@ def _timeline(plan: Plan, activities: Sequence[TimelineRow]) -> Html | None:
                 ),
                 class_="timeline",
             ),
-            tag("p", "Activities that this plan leaves alone are not shown here.", class_="quiet small")
-            if plan.unchanged and not activities
-            else together(),
+            _not_shown(plan),
         ),
         name="timeline",
     )
+
+
+def _not_shown(plan: Plan) -> Html:
+    if plan.timeline.left_out:
+        more = counted(plan.timeline.left_out, "more activity", "more activities")
+        words = f"{more} of the account, left alone by this plan, found no room here."
+    elif plan.unchanged and not plan.timeline.rows:
+        words = "Activities that this plan leaves alone are not shown here."
+    else:
+        return together()
+    return tag("p", words, class_="quiet small")
 
 
 def _all_together(plan: Plan, rows: Sequence[TimelineRow], now: datetime) -> Html:
     scale = scale_of(rows, now)
     steps = running_at_once(rows, scale, now)
     most = max((count for _, _, count in steps), default=0)
+    shown = " of those shown here" if plan.timeline.left_out else ""
     return tag(
         "div",
         tag(
             "div",
             tag("b", "All together"),
-            tag("div", f"at most {most:,} at once, if this plan is applied now", class_="when quiet"),
+            tag("div", f"at most {most:,} at once{shown}, if this plan is applied now", class_="when quiet"),
             class_="what",
         ),
         tag("div", load_svg(steps, scale), class_="track"),
@@ -331,7 +338,7 @@ def _change(block: Block, *, opened: bool) -> Html:
                 tag("span", block.source, class_="quiet small mono"),
                 tag("span", block.headline, class_="headline small"),
             ),
-            tag("ul", *map(_line, block.lines), class_="lines"),
+            tag("ul", *map(_line, block.lines), *map(_undo, block.undo), class_="lines"),
             open=opened,
         ),
         class_="change",
@@ -350,6 +357,10 @@ def _line(line: Line) -> Html:
         tag("div", f"{line.label}: " if line.label else None, *change, _items(line)),
         class_=f"{_LINE_CLASSES.get(line.symbol, 'time')}{ends}",
     )
+
+
+def _undo(line: Line) -> Html:
+    return tag("li", tag("b", "↶", aria_hidden="true"), tag("div", _prose(line.text)), class_="time")
 
 
 def _items(line: Line) -> Html | None:

@@ -33,7 +33,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "digest": plan_digest(plan),
         "allow": list(plan.allow),
         "findings": [_finding(finding) for finding in plan.findings],
-        "uploads": [operation_data(upload) for upload in plan.uploads],
+        "uploads": [_operation(upload) for upload in plan.uploads],
         "changes": [
             {
                 "key": change.key,
@@ -50,6 +50,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
             for change in plan.changes
         ],
         "counts": _counts(plan),
+        "timeline": plan_data(plan.timeline),
     }
     return {**data, "checksum": checksum(data)}
 

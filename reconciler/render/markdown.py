@@ -300,7 +300,7 @@ def _block_line(block: Block) -> str:
 
 def _block_fold(block: Block) -> str:
     head = f"<b>{block.symbol} {prose_in_tags(block.key)}</b> {prose_in_tags(_short(block.activity_name))}"
-    lines = (f"# {block.source}", *map(_line_text, block.lines))
+    lines = (f"# {block.source}", *map(_line_text, (*block.lines, *block.undo)))
     headline = prose_in_tags(block.headline)
     return f"<details><summary>{head} · {headline}</summary>\n\n{code_block(lines, 'diff')}\n\n</details>"
 

@@ -25,7 +25,7 @@ STYLE: Final = """
   --mono: ui-monospace, SFMono-Regular, "SF Mono", Menlo, Consolas, "Liberation Mono", "DejaVu Sans Mono",
     "PingFang SC", "Microsoft YaHei", "Noto Sans Mono CJK SC", "Noto Sans CJK SC", monospace;
 }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root {
     --ground: #0d1117; --raised: #161b22; --line: #30363d; --text: #e6edf3; --quiet: #9198a1; --link: #79c0ff;
     --red: #ff8e86; --red-ground: #3a1416; --amber: #e3b341; --amber-ground: #2e2412; --green: #56d364;
@@ -176,7 +176,7 @@ footer { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid var(--line
   .counts b { font-size: 1.25rem; }
 }
 @media print {
-  :root { --ground: #fff; --text: #000; }
+  :root { color-scheme: light; --text: #000; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   .tools { display: none; }
   .timeline .head { position: static; }

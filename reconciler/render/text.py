@@ -73,12 +73,17 @@ def safe(text: str) -> str:
     )
 
 
-def plan_text(view: PlanView, *, digest: str, colour: bool = False, notes: bool = False) -> str:
-    """The plan as reviewers read it: refusals first, then warnings, a block per activity, one summary line last."""
+def plan_text(
+    view: PlanView, *, digest: str, colour: bool = False, notes: bool = False, undo: bool = False
+) -> str:
+    """The plan as reviewers read it: refusals first, then warnings, a block per activity, one summary line last.
+
+    ``undo`` adds what would take each change back. That a termination cannot be undone is always said.
+    """
     pen = Pen(colour=colour)
     parts = [
         *(_finding(each, pen) for each in view.findings if notes or each.severity is not Severity.NOTE),
-        *(_block(block, pen) for block in view.blocks),
+        *(_block(block, pen, undo=undo) for block in view.blocks),
     ]
     if view.uploads:
         parts.append("\n".join(_line(line, pen, indent=0) for line in view.uploads))
@@ -110,10 +115,11 @@ def _finding(finding: FindingView, pen: Pen) -> str:
     return text
 
 
-def _block(block: Block, pen: Pen) -> str:
+def _block(block: Block, pen: Pen, *, undo: bool) -> str:
     head = f"{block.symbol} {safe(block.key)}  {safe(block.activity_name)}".rstrip()
     title = f"{pen(head, _SYMBOL_COLOURS[block.symbol])}  {pen(safe(block.source), 'dim')}"
-    return "\n".join((title, *(_line(line, pen) for line in block.lines)))
+    lines = (*block.lines, *(block.undo if undo else ()))
+    return "\n".join((title, *(_line(line, pen) for line in lines)))
 
 
 def _line(line: Line, pen: Pen, *, indent: int = 4) -> str:

@@ -17,13 +17,13 @@ from reconciler.change import (
     DeleteMerchants,
     Plan,
     TerminateActivity,
+    TimelineRow,
+    TimelineState,
 )
 from reconciler.render.values import span
 
 Step = tuple[datetime, datetime, int]
 """From, until, and how many."""
-
-TimelineState = Literal["planned", "live", "terminating", "ended"]
 
 STATES: Final[dict[TimelineState, str]] = {
     "planned": "planned",
@@ -33,21 +33,10 @@ STATES: Final[dict[TimelineState, str]] = {
 }
 _MAX_TICKS: Final = 10
 _MARGIN: Final = 0.02
+_ENDED_BEFORE: Final = timedelta(days=7)
 _STEPS: Final = tuple(timedelta(hours=hours) for hours in (1, 3, 6, 12, 24, 48, 7 * 24, 14 * 24))
 _MONTHS: Final = (1, 2, 3, 6, 12)
 _MONDAY: Final = datetime(2024, 1, 1, tzinfo=BEIJING)
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineRow:
-    """One activity. ``activity_id`` is empty where it does not live yet; a time is ``None`` where it is not known."""
-
-    key: str
-    activity_id: str
-    name: str
-    begin: datetime | None
-    end: datetime | None
-    state: TimelineState
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +55,16 @@ class Span:
 # -- rows --------------------------------------------------------------------------------------------------------------
 
 
-def timeline_rows(plan: Plan, activities: Sequence[TimelineRow] = ()) -> tuple[TimelineRow, ...]:
-    """What the plan makes, changes and ends, then ``activities`` that it leaves alone; each by its first time.
+def timeline_rows(plan: Plan) -> tuple[TimelineRow, ...]:
+    """What the plan makes, changes and ends, then what it leaves alone of the account; each by its first time.
 
-    Times of live activities come from ``activities``. For those that are not among them, the plan knows one time:
-    when they would end if they run, when they would begin if they do not.
+    Times of live activities come from the plan's timeline. Of those that are not in it, the plan knows one time: when
+    they would end if they run, when they would begin if they do not.
     """
-    known = {row.activity_id: row for row in activities if row.activity_id}
+    known = {row.activity_id: row for row in plan.timeline.rows}
     changed = [row for change in plan.changes for row in _rows_of(change, known)]
-    ids = {row.activity_id for row in changed if row.activity_id}
-    made = {row.key for row in changed if not row.activity_id}
-    alone = [
-        row for row in activities if (row.activity_id not in ids if row.activity_id else row.key not in made)
-    ]
+    ids = {row.activity_id for row in changed}
+    alone = [row for row in plan.timeline.rows if row.activity_id not in ids]
     return (*_by_time(changed), *_by_time(alone))
 
 
@@ -194,9 +180,17 @@ class Scale:
 
 
 def scale_of(rows: Sequence[TimelineRow], now: datetime) -> Scale:
-    """From the first begin to the last end of what has not ended, with now in it and a margin around it."""
-    lasting = [row for row in rows if row.state != "ended"] or rows
-    moments = [moment for row in lasting for moment in (row.begin, row.end) if moment is not None]
+    """From the first begin to the last end, with now in it and a margin around it. What has ended is shown from its
+    last days on, so that it makes no room for itself.
+    """
+    since = min((row.begin for row in rows if row.state != "ended" and row.begin), default=now)
+    earliest = min(since, now) - _ENDED_BEFORE
+    moments = [
+        max(moment, earliest) if row.state == "ended" else moment
+        for row in rows
+        for moment in (row.begin, row.end)
+        if moment is not None
+    ]
     start, end = min((*moments, now)), max((*moments, now))
     margin = max((end - start) * _MARGIN, timedelta(hours=1))
     return Scale(start - margin, end + margin)

@@ -36,9 +36,9 @@ def span(seconds: float) -> str:
     return " ".join(parts[:2]) or f"{secs} s"
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str = "") -> str:
     """``1 picture``, ``1,200 pictures``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def merchants(number: int) -> str:

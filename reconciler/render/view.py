@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cached_property
@@ -20,6 +20,7 @@ from reconciler.change import (
     CreateActivity,
     DeleteMerchants,
     Finding,
+    MerchantCoverage,
     Operation,
     Outcome,
     OutcomeStatus,
@@ -29,6 +30,7 @@ from reconciler.change import (
     TerminateActivity,
     UploadImage,
 )
+from reconciler.plan import undos_of
 from reconciler.render import wording
 from reconciler.render.values import beijing, counted, merchants, sample, span, value
 
@@ -88,6 +90,11 @@ class Block:
             *_time_lines(self.change, self.now),
         )
 
+    @cached_property
+    def undo(self) -> tuple[Line, ...]:
+        """What would take it back, or what comes nearest to that; for renderings that have room for it."""
+        return tuple(Line("", "", wording.UNDO[code]) for code in undos_of(self.change))
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -138,7 +145,7 @@ def plan_view(plan: Plan) -> PlanView:
         summary=_summary(plan),
         valid_until=beijing(plan.valid_until) if plan.valid_until else "",
         endings=tuple(ending for change in plan.changes for ending in _endings(change, plan.made_at)),
-        made_at=beijing(plan.made_at),
+        made_at=beijing(plan.made_at.replace(microsecond=0)),
     )
 
 
@@ -206,7 +213,9 @@ def _headline(change: ActivityChange, now: datetime) -> str:
         facts = {"before": f"{change.merchants_before:,}", "after": f"{change.merchants_after:,}"}
         parts.append(wording.HEADLINE_MERCHANTS.format(**facts))
     elif change.coverage is not None:
-        parts.append(_coverage_text(change, change.coverage))
+        parts.append(_coverage_text(change.coverage, change.coverage.gap_seconds))
+        leaving = (each for each in change.coverage.sets if each.set == "old")
+        parts.extend(wording.HEADLINE_LEFT.format(merchants=merchants(each.count)) for each in leaving)
     elif change.kind is ChangeKind.CREATE:
         parts.extend(_clock_text(clock, now) for clock in change.clocks)
     return "; ".join(parts)
@@ -277,23 +286,46 @@ def _terms_lines(terms: Terms) -> Iterator[Line]:
 
 
 def _time_lines(change: ActivityChange, now: datetime) -> Iterator[Line]:
+    ending = {step.activity_id for step in change.operations if isinstance(step, TerminateActivity)}
     for clock in change.clocks:
-        yield Line("", "", _clock_text(clock, now))
+        yield Line("", "", _clock_text(clock, now, kept=clock.activity_id not in {"", *ending}))
     if change.coverage is not None:
-        yield Line("!" if change.coverage.gap_seconds else "", "", _coverage_text(change, change.coverage))
+        yield from _coverage_lines(change.coverage, change.clocks)
 
 
-def _clock_text(clock: Clock, now: datetime) -> str:
+def _clock_text(clock: Clock, now: datetime, *, kept: bool = False) -> str:
     seconds = abs((clock.at - now).total_seconds())
     facts = {"span": span(seconds), "at": beijing(clock.at), "activity_id": clock.activity_id}
-    return wording.CLOCKS[clock.code].format(**facts)
+    return (wording.CLOCKS_KEPT if kept else wording.CLOCKS)[clock.code].format(**facts)
 
 
-def _coverage_text(change: ActivityChange, covered: Coverage) -> str:
-    if covered.gap_seconds:
-        return wording.COVERAGE_GAP.format(span=span(covered.gap_seconds))
-    create_first = isinstance(change.operations[0], CreateActivity)
-    return wording.COVERAGE_NONE["create_first" if create_first else "terminate_first"]
+def _coverage_lines(covered: Coverage, clocks: Iterable[Clock]) -> Iterator[Line]:
+    """A line for each set of merchants. A plan file of an older version holds no sets."""
+    if not covered.sets:
+        yield Line("!" if covered.gap_seconds else "", "", _coverage_text(covered, covered.gap_seconds))
+    begun = any(clock.code == "begun" for clock in clocks)
+    for each in covered.sets:
+        told = _coverage_of(each, covered, begun=begun)
+        yield Line("!" if each.gap_seconds else "", "", told, items=each.merchants)
+
+
+def _coverage_of(each: MerchantCoverage, covered: Coverage, *, begun: bool) -> str:
+    facts = {"merchants": merchants(each.count), "sample": sample(each.merchants)}
+    match each.set:
+        case "both":
+            whose = wording.COVERAGE_WHOSE.format(**facts)
+            return _coverage_text(covered, each.gap_seconds, whose)
+        case "old":
+            return wording.COVERAGE_LEFT.format(span=span(each.gap_seconds), **facts)
+        case "new":
+            begin = wording.COVERAGE_BEGUN if begun else wording.COVERAGE_BEGINS
+            return wording.COVERAGE_JOINED.format(begin=begin, **facts)
+
+
+def _coverage_text(covered: Coverage, gap_seconds: int, whose: str = "") -> str:
+    if gap_seconds:
+        return wording.COVERAGE_GAP.format(span=span(gap_seconds), whose=whose)
+    return wording.COVERAGE_NONE[covered.moment].format(whose=whose)
 
 
 def _summary(plan: Plan) -> str:
@@ -304,7 +336,9 @@ def _summary(plan: Plan) -> str:
         return f"{refused}No changes. {rest[0].upper()}{rest[1:]}."
     counts = Counter(change.kind for change in plan.changes)
     parts = [f"{counts[kind]:,} {words}" for kind, words in COUNTED.items() if counts[kind]]
-    return f"{refused}Plan: {', '.join(parts)}; {rest}."
+    ends = sum(isinstance(step, TerminateActivity) for step in plan.operations)
+    told = wording.SUMMARY_ENDS.format(count=ends, verb="ends" if ends == 1 else "end") if ends else ""
+    return f"{refused}Plan: {', '.join(parts)}{told}; {rest}."
 
 
 @dataclass(frozen=True, slots=True)

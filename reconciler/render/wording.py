@@ -21,6 +21,10 @@ FINDINGS: Final[dict[str, str]] = {
         "activity {activity_id}, which this spec adopts, is a {activity_type}; "
         "only FULL_SEND_ACT_TYPE can be managed. Remove `adopt`."
     ),
+    "BEGINS_IN_PAST": (
+        "it should have begun on {begin_time} Beijing time; it will begin the moment it is created. "
+        "If that date is a slip, correct it before anything is applied: terms cannot be edited afterwards."
+    ),
     "CREATION_FAILED": (
         "WeChat Pay failed to create activity {activity_id}, and its request number is spent. "
         "Find out why on the merchant platform, then set `generation: {next_generation}` to try again."
@@ -34,6 +38,10 @@ FINDINGS: Final[dict[str, str]] = {
     ),
     "COUPON_UNUSABLE": (
         "WeChat Pay would refuse it: {problems}. Mend the coupon on the merchant platform, or the spec."
+    ),
+    "COUPON_TIME_EQUAL": (
+        "{doubts}. WeChat Pay asks for coupons that begin before the activity and end after it, "
+        "and may refuse this one. Give the coupon or the activity other times."
     ),
     "ENDS_SOON": (
         "it ends on {end_time} Beijing time, and no other spec with any of its merchants takes over by then. "
@@ -119,11 +127,11 @@ TERMINATE_REASONS: Final[dict[str, str]] = {
 }
 
 UNDO: Final[dict[str, str]] = {
-    "delete_merchants": "can be undone: delete the same merchants",
-    "add_merchants": "can be undone: add the same merchants",
-    "terminate": "cannot be undone, only ended: what customers got until then stays theirs",
-    "run_again": "cannot be undone; nearest: the same terms as a new activity, with `generation` raised",
-    "nothing": "needs no undoing: a picture harms nobody",
+    "delete_merchants": "the added merchants can be deleted again",
+    "add_merchants": "the deleted merchants can be added again",
+    "terminate": "the new activity can be ended, and not undone: what customers got until then stays theirs",
+    "run_again": "the termination cannot be undone; nearest: a new activity, by the old terms with `generation` raised",
+    "nothing": "a picture needs no undoing: it harms nobody",
 }
 
 CLOCKS: Final[dict[str, str]] = {
@@ -133,13 +141,33 @@ CLOCKS: Final[dict[str, str]] = {
     "cancelled": "activity {activity_id} has not begun; it would begin in {span} ({at})",
 }
 
+CLOCKS_KEPT: Final[dict[str, str]] = {
+    **CLOCKS,
+    "ends": "activity {activity_id} goes on, only its merchants change; it ends by itself in {span} ({at})",
+    "cancelled": "activity {activity_id} stays, only its merchants change; it begins in {span} ({at})",
+}
+"""The same of an activity that the change does not end."""
+
 IRREVERSIBLE: Final = "a termination cannot be undone"
 
-COVERAGE_GAP: Final = "gap: nothing is given for {span}, between the termination and the new begin_time"
+COVERAGE_GAP: Final = (
+    "gap{whose}: nothing is given for {span}, between the termination and the new begin_time"
+)
 COVERAGE_NONE: Final[dict[str, str]] = {
-    "create_first": "no gap: the old activity ends once the new one is seen; both run for that moment",
-    "terminate_first": "no gap but the moment between the two calls",
+    "overlap": "no gap{whose}: the old activity ends once the new one is seen; both run for that moment",
+    "gap": "no gap{whose} but the moment between the two calls",
+    "": "no gap{whose}: nothing that runs is cut short",
 }
+COVERAGE_WHOSE: Final = " for {merchants}"
+COVERAGE_LEFT: Final = (
+    "{merchants} no longer ({sample}): nothing for {span}, in which the old activity would have run"
+)
+COVERAGE_JOINED: Final = "{merchants} newly ({sample}): {begin}"
+COVERAGE_BEGINS: Final = "from the new begin_time on"
+COVERAGE_BEGUN: Final = "at once"
+
+SUMMARY_ENDS: Final = ", so {count:,} {verb} for ever"
 
 HEADLINE_ENDS: Final = "ends {activity_ids} for ever"
+HEADLINE_LEFT: Final = "{merchants} no longer"
 HEADLINE_MERCHANTS: Final = "merchants {before} → {after}"

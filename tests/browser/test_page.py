@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Final
 
 import pytest
 
+from reconciler.plan import read_plan
 from reconciler.render.html import plan_html, report_html
+from reconciler.render.json_ import dumps, plan_json
 from tests.browser.webdriver import INSTALL, Browser, browse, installed
-from tests.test_html import account
+from tests.test_html import placed
 from tests.test_markdown import hostile_plan
-from tests.test_render import everything, everything_happened
+from tests.test_render import everything_happened
 
 pytestmark = [
     pytest.mark.skipif(installed() is None, reason=INSTALL),
@@ -40,7 +43,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture
 def plan(browser: Browser, tmp_path: Path) -> Browser:
     """A browser that shows the plan with everything in it."""
-    return show(browser, tmp_path, plan_html(everything(), account()))
+    return show(browser, tmp_path, plan_html(placed()))
 
 
 def show(browser: Browser, folder: Path, html: str, fragment: str = "") -> Browser:
@@ -103,7 +106,7 @@ def test_what_was_refused_or_ends_is_never_filtered_away(plan: Browser) -> None:
 
 
 def test_the_address_keeps_the_filter(browser: Browser, tmp_path: Path) -> None:
-    html = plan_html(everything(), account())
+    html = plan_html(placed())
     show(browser, tmp_path, html, "#kind=terminate&q=gone")
     assert changes(browser) == ["gone"]
     browser.click("label:has([value=''])")
@@ -139,6 +142,29 @@ def test_paper_shows_every_fold(plan: Browser) -> None:
     assert plan.run("return document.querySelectorAll('details[open]').length") == 0
 
 
+def test_paper_is_white_on_a_dark_screen(plan: Browser) -> None:
+    plan.show_as(width=WIDE, scheme="dark", media="print")
+    colours = plan.run("""
+      return [...document.querySelectorAll('body, .counts li, .card:not(.note), .head')]
+        .map((each) => getComputedStyle(each).backgroundColor.match(/\\d+/g).slice(0, 3))
+        .map((parts) => Math.min(...parts.map(Number)))
+    """)
+    assert len(colours) > 10
+    assert min(colours) > 190
+
+
+def test_the_timeline_of_a_plan_file_shows_the_account_around_it(browser: Browser, tmp_path: Path) -> None:
+    written = json.loads(dumps(plan_json(placed())))
+    show(browser, tmp_path, plan_html(read_plan(written)))
+    states = browser.run("""
+      return [...document.querySelectorAll('.timeline li .badge:first-child')].map((each) => each.textContent)
+    """)
+    assert set(states) == {"planned", "live", "to be terminated", "ended"}
+    drawn = "return [...document.querySelectorAll('.timeline li')].every((row) => row.querySelector('rect title'))"
+    assert browser.run(drawn) is True
+    assert browser.complaints() == []
+
+
 def test_no_script_of_anybody_else_runs(browser: Browser, tmp_path: Path) -> None:
     evil = "</title></script><script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
     show(browser, tmp_path, plan_html(hostile_plan(evil), title=evil))
@@ -159,7 +185,7 @@ def test_no_script_of_anybody_else_runs(browser: Browser, tmp_path: Path) -> Non
 def test_it_can_be_read_on_every_screen(
     browser: Browser, tmp_path: Path, name: str, width: int, scheme: str
 ) -> None:
-    html = plan_html(everything(), account()) if name == "plan" else report_html(everything_happened())
+    html = plan_html(placed()) if name == "plan" else report_html(everything_happened())
     show(browser, tmp_path, html).show_as(width=width, scheme=scheme)
     assert browser.run("return document.documentElement.scrollWidth") == width
     assert (

@@ -1,0 +1,36 @@
+"""The command ``schema``: JSON Schemas for editors and programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+KINDS: Final = ("spec", "project", "plan", "report")
+
+
+@click.command()
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    default=KINDS[0],
+    show_default=True,
+    help="A spec or paygift.yaml for editors; a plan or a report, as --json writes them, for programs.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Write it to a file instead of stdout.")
+def schema(kind: str, out: Path | None) -> None:
+    """Print the JSON Schema (draft 2020-12) of what you write or read.
+
+    A spec that begins with `# yaml-language-server: $schema=FILE` is completed and checked while it is written.
+    """
+    from reconciler.render.json_ import dumps
+    from reconciler.schema import schema_of
+
+    text = dumps(schema_of(kind))
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        from reconciler.reconcile import save_text
+
+        save_text(text, out)

@@ -1,0 +1,62 @@
+"""Which campaigns of the account stand around a plan: what it touches, what lives, and what has ended lately. Pure.
+
+A plan file is for one review, so what it carries for the sake of a picture is bounded, however large the account is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from datetime import datetime, timedelta
+from heapq import nsmallest
+from typing import Final
+
+from reconciler.activity import FINAL_STATUSES, LiveActivity
+from reconciler.change import Timeline, TimelineRow
+from reconciler.identity import Ownership
+
+MOST_ROWS: Final = 200
+"""So many activities that the plan does not touch are shown at most."""
+LATELY: Final = timedelta(days=30)
+"""What ended longer ago is left to the account's own records."""
+
+
+def timeline(
+    live: Iterable[LiveActivity], touched: Container[str], ownership: Ownership, now: datetime
+) -> Timeline:
+    """All activities with an id in ``touched``, then the others: ours first, and what is nearest to ``now``."""
+    rows = [row for each in live if (row := _row(each, ownership, now)) is not None]
+    around = [row for row in rows if row.activity_id not in touched]
+    shown = nsmallest(MOST_ROWS, around, key=lambda row: _distance(row, now))
+    return Timeline(
+        rows=(*(row for row in rows if row.activity_id in touched), *shown),
+        left_out=len(around) - len(shown),
+    )
+
+
+def _row(live: LiveActivity, ownership: Ownership, now: datetime) -> TimelineRow | None:
+    """``None`` for one that ended long ago or never ran, and for one whose times are not known."""
+    if live.terms is None:
+        return None
+    ended, begin, end = live.ended(now), live.terms.begin_time, _end(live, live.terms.end_time, now)
+    if ended and (end < now - LATELY or end <= begin):
+        return None
+    return TimelineRow(
+        key=ownership.key_of(live) or "",
+        activity_id=live.activity_id,
+        name=live.terms.activity_name,
+        begin=begin,
+        end=end,
+        state="ended" if ended else "live",
+    )
+
+
+def _end(live: LiveActivity, planned: datetime, now: datetime) -> datetime:
+    """What somebody ended was changed then for the last time, as far as the remote tells."""
+    return min(planned, live.update_time or now) if live.activity_status in FINAL_STATUSES else planned
+
+
+def _distance(row: TimelineRow, now: datetime) -> tuple[bool, bool, timedelta, str]:
+    assert row.begin is not None  # noqa: S101 - rows of live activities have both
+    assert row.end is not None  # noqa: S101
+    away = max(row.begin - now, now - row.end, timedelta())
+    return (row.state == "ended", not row.key, away, row.activity_id)
