@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
@@ -17,12 +18,15 @@ from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml.error import YAMLError
 
 from reconciler import spec
+from reconciler.change import Stopped
 from reconciler.cli.schema import KINDS
 from reconciler.plan import read_plan
 from reconciler.render.json_ import plan_json, report_json
+from reconciler.render.stopped import stopped_json
 from reconciler.schema import SCHEMAS, schema_of
 from tests.test_cli import SPEC, Project, project
 from tests.test_render import GOLDEN, everything, everything_happened
+from tests.test_stopped import REFUSED, STALE
 
 __all__ = ["project"]  # a fixture
 ROOT: Final = Path(__file__).parent.parent
@@ -283,6 +287,11 @@ def test_a_report_with_everything_in_it_is_described() -> None:
     assert_described("report", report_json(everything_happened()))
 
 
+@pytest.mark.parametrize("stopped", [REFUSED, STALE, replace(STALE, plan_digest="", writing=True)])
+def test_a_report_of_what_was_not_applied_is_described(stopped: Stopped) -> None:
+    assert_described("report", stopped_json(stopped))
+
+
 def test_readers_may_meet_keys_that_they_do_not_know() -> None:
     data = plan_json(everything())
     assert complaint("plan", {**data, "new_in_1_1": 1, "format_version": "1.1"}) == ""
@@ -304,9 +313,16 @@ def test_what_is_no_plan_is_no_plan_to_the_schema_either(change: dict[str, Any])
     assert complaint("plan", {**plan_json(everything()), **change})
 
 
-@pytest.mark.parametrize("kind", ["plan", "report"])
-def test_nothing_that_is_named_may_be_missing(kind: str) -> None:
-    data = plan_json(everything()) if kind == "plan" else report_json(everything_happened())
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("plan", plan_json(everything())),
+        ("report", report_json(everything_happened())),
+        ("report", stopped_json(REFUSED)),
+    ],
+    ids=["plan", "report", "stopped"],
+)
+def test_nothing_that_is_named_may_be_missing(kind: str, data: dict[str, Any]) -> None:
     for name in data:
         assert complaint(kind, {key: found for key, found in data.items() if key != name}), name
 

@@ -70,6 +70,46 @@ class ReportFile:
     outcomes: tuple[Outcome, ...]
 
 
+@dataclass(frozen=True)
+class StoppedError:
+    """`kind` is a word that stays the same, and stands for the exit code; the others are sentences."""
+
+    kind: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A refusal that nobody waived."""
+
+    code: str
+    key: str
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
+class StoppedFile:
+    """What `apply --report FILE.json` writes for an apply that ended before its first write, or in the middle.
+
+    `written` is false, or null where nobody knows.
+    """
+
+    format_version: Version
+    kind: Literal["stopped"]
+    namespace: str
+    mchid: str
+    plan_digest: Sha256 | Literal[""]
+    at: datetime
+    exit_code: int
+    error: StoppedError
+    refusals: tuple[Refused, ...]
+    details: tuple[str, ...]
+    written: Literal[False] | None
+    text: str
+
+
 _ALSO: Final[Mapping[Any, Mapping[str, Any]]] = {
     **{operation: {"undo": Undo} for operation in get_args(Operation)},
     Finding: {"text": str},
@@ -90,7 +130,8 @@ def plan_schema() -> Schema:
 
 
 def report_schema() -> Schema:
-    return {"title": "paygift: a report", **_derived(ReportFile)}
+    either = Annotated[ReportFile | StoppedFile, Field(discriminator="kind")]
+    return {"title": "paygift: a report", **_derived(either)}
 
 
 class _Written(GenerateJsonSchema):
@@ -112,7 +153,7 @@ class _Written(GenerateJsonSchema):
         return made
 
 
-def _derived(of: type) -> Schema:
+def _derived(of: Any) -> Schema:
     made: Schema = TypeAdapter(of).json_schema(mode="serialization", schema_generator=_Written)
     return dict(_without_titles(made))
 
