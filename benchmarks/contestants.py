@@ -8,7 +8,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from reconciler.wechatpay import signing
 from reconciler.wechatpay.client import Client
 from reconciler.wechatpay.keys import Credentials, load_public_key
-from reconciler.wechatpay.lanes import Lanes
 
 PATH: Final = "/v3/marketing/paygiftactivity/activities/20406354"
 IDLE_SECONDS: Final = 3
@@ -102,7 +101,7 @@ async def _client(job: Job, credentials: Credentials) -> AsyncIterator[list[Send
     client = Client(
         credentials,
         base_url=job.base_url,
-        transport=_TRANSPORTS[job.contestant](job.connections),
+        transport=None if job.contestant == "lanes" else _pool(job.connections),
         concurrency=job.connections,
     )
     query = [("ms", str(job.latency_ms))]
@@ -117,17 +116,6 @@ def _pool(connections: int) -> httpx.AsyncBaseTransport:
         keepalive_expiry=IDLE_SECONDS,
     )
     return httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
-
-
-def _lanes(connections: int) -> httpx.AsyncBaseTransport:
-    return Lanes(connections, idle_seconds=IDLE_SECONDS, trust_env=False)
-
-
-_TRANSPORTS: Final[Mapping[str, Callable[[int], httpx.AsyncBaseTransport]]] = {
-    "httpx": _pool,
-    "lanes": _lanes,
-    "httpx2": _pool,  # in a process where `import httpx` means httpx2
-}
 
 
 # --- nothing but sockets ----------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from reconciler.wechatpay import signing, wire
 from reconciler.wechatpay.api import PayGiftApi, image_upload
 from reconciler.wechatpay.client import Client
 from reconciler.wechatpay.wire import AddMerchantsRequest, DeleteMerchantsRequest
+from reconciler.wechatpay.lanes import Lanes
 from tests import signed
 from tests.pictures import png
 from tests.test_api import ACTIVITY, CREATE
@@ -116,7 +117,7 @@ def assert_nothing_secret(told: Told, text: str) -> None:
 
 @asynccontextmanager
 async def over_http(remote: Remote, told: Told) -> AsyncIterator[str]:
-    """``remote`` behind a socket, since that is where httpcore logs. One request per connection."""
+    """``remote`` behind a socket, since that is where httpcore logs; or as a proxy. One request per connection."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(ConnectionError):
@@ -125,6 +126,7 @@ async def over_http(remote: Remote, told: Told) -> AsyncIterator[str]:
             method, target, _ = line.split(" ")
             headers = httpx.Headers(dict(header.split(": ", 1) for header in rest))
             body = await reader.readexactly(int(headers.get("Content-Length", "0")))
+            target = httpx.URL(target).raw_path.decode("ascii")  # a proxy is asked for whole URLs
             request = httpx.Request(method, f"http://127.0.0.1{target}", headers=headers, content=body)
             answer = await remote(request)
             told.keep_secret(request, answer)
@@ -208,8 +210,11 @@ async def use(told: Told, base_url: str, **options: Any) -> None:
         told.add(client, vars(client), *vars(client).values(), client._keyring)
 
 
+@pytest.mark.parametrize("way", ["directly", "through a proxy"])
 @pytest.mark.parametrize("spoil", SPOILS)
-def test_nothing_secret_is_told_whatever_comes_back(told: Told, spoil: str) -> None:
+def test_nothing_secret_is_told_whatever_comes_back(
+    told: Told, spoil: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     remote = Remote(answers={**ANSWERS, f"GET {ACTIVITY}": (200, signed_json(REAL_ELEMENT))})
     remote.spoil = SPOILS[spoil]
     if spoil == "nothing":
@@ -217,15 +222,22 @@ def test_nothing_secret_is_told_whatever_comes_back(told: Told, spoil: str) -> N
 
     async def main() -> None:
         async with over_http(remote, told) as base_url:
-            await use(told, base_url)
+            if way == "directly":
+                await use(told, base_url)
+                return
+            monkeypatch.setenv("HTTP_PROXY", base_url)
+            monkeypatch.setenv("NO_PROXY", "")
+            await use(told, "http://127.0.0.1:1", transport=Lanes(8, idle_seconds=3))
 
     with stamina.set_testing(True, attempts=2):
         asyncio.run(main(), debug=spoil == "nothing")
     text = told.everything()
     assert_nothing_secret(told, text)
+    assert len(told.secrets) > 40
+    if way == "directly":
+        return  # httpcore has no part in it
     # The test can fail: these are the lines in which httpcore tells the headers of answers.
     assert "receive_response_headers.complete" in text
-    assert len(told.secrets) > 40
     if spoil != "no signature":
         assert "b'Wechatpay-Signature', b'[secure]')" in text
 

@@ -100,7 +100,6 @@ def _no_answer(error: Exception, host: str) -> TransportError:
         path=wire.CERTIFICATES_PATH,
         host=host,
         timeout_seconds=SECONDS,
-        response=None,
     )
 
 

@@ -13,6 +13,7 @@ import logging
 import re
 import secrets
 import time
+import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -32,6 +33,7 @@ from reconciler.errors import (
     UsageError,
 )
 from reconciler.wechatpay import failures, signing, wire
+from reconciler.wechatpay.carrier import Carrier, Incoming, Outgoing, OverHttpx
 from reconciler.wechatpay.keys import (
     PUBLIC_KEY_ID_PREFIX,
     Certificate,
@@ -98,6 +100,14 @@ class _Call:
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
+@dataclass(slots=True)
+class _Arrived:
+    """What has come of an answer so far: its headers, and so many bytes of its body, compressed as they came."""
+
+    headers: httpx.Headers
+    received: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Exchange:
     """What came back, proven or not. ``received_at`` is our clock, in Unix seconds."""
@@ -155,26 +165,29 @@ class Client:
         self._credentials = credentials
         origin = _origin(base_url, "PAYGIFT_BASE_URL")
         backup = _origin(backup_url, "PAYGIFT_BACKUP_URL") if backup_url else origin
-        self._hosts = _Hosts(origin, backup, clock)
+        main = _Host(origin, self._headers(origin))
+        self._hosts = _Hosts(main, main if backup == origin else _Host(backup, self._headers(backup)), clock)
         self._pace = Pace(rate, clock=clock, sleep=sleep)
         self._retry = retry
         self._timeout_seconds = timeout_seconds
+        self._seconds = dict.fromkeys(("connect", "write", "read"), timeout_seconds)
         self._wall_clock = wall_clock
         self._nonce = nonce
         self._keyring = Keyring(credentials.public_key_id, credentials.public_key)
         self._refreshing = asyncio.Lock()
         # httpx's own pool would count the wait for a free connection as a timeout, and it gets slow when it is long.
         self._turns = asyncio.Semaphore(concurrency)
-        # Not an httpx.AsyncClient: redirects, cookies and headers of its own are what must not be here, and going
-        # round it saves a tenth of what a request costs.
-        self._transport = transport or Lanes(
-            concurrency, idle_seconds=_IDLE_SECONDS, trust_env=not _is_loopback(origin.host)
+        # Not an httpx.AsyncClient: redirects, cookies and headers of its own are what must not be here, and making
+        # its requests and answers costs as much as sending and receiving them.
+        self._carrier: Carrier = (
+            Lanes(concurrency, idle_seconds=_IDLE_SECONDS, trust_env=not _is_loopback(origin.host))
+            if transport is None
+            else OverHttpx(transport)
         )
         for name in _HTTPCORE_LOGS:
             logging.getLogger(name).addFilter(_hide_secrets)  # the same one again changes nothing
 
     async def __aenter__(self) -> Self:
-        await self._transport.__aenter__()
         return self
 
     async def __aexit__(
@@ -183,7 +196,7 @@ class Client:
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        await self._transport.__aexit__(exc_type, exc_value, traceback)
+        await self._carrier.aclose()
 
     async def request(
         self,
@@ -245,91 +258,78 @@ class Client:
     async def _once(self, call: _Call) -> Answer:
         return await self._prove(call, await self._exchange(call))
 
+    def _headers(self, origin: httpx.URL) -> list[tuple[bytes, bytes]]:
+        headers = {
+            "Host": origin.netloc.decode("ascii"),
+            "Accept": JSON,
+            "Accept-Language": "zh-CN",
+            "Accept-Encoding": "gzip",
+            "User-Agent": _USER_AGENT,
+        }
+        if self._credentials.public_key_id:
+            headers["Wechatpay-Serial"] = self._credentials.public_key_id
+        return [(name.encode(), value.encode()) for name, value in headers.items()]
+
     # --- there ---------------------------------------------------------------------------------------------------
 
     async def _exchange(self, call: _Call) -> _Exchange:
         """Send once, to the first host that can be reached, and read the whole answer."""
         asked_at = await self._pace.turn()
         unreached: list[TransportError] = []
-        for origin in self._hosts.in_order():
+        for host in self._hosts.in_order():
             try:
-                exchange = await self._send(call, origin)
+                exchange = await self._send(call, host)
             except TransportError as error:
                 if error.sent:
                     raise
-                self._hosts.unreachable(origin)
+                self._hosts.unreachable(host)
                 unreached.append(error)
             else:
-                self._hosts.reached(origin)
+                self._hosts.reached(host)
                 self._pace.learn(exchange.status, asked_at)
                 return exchange
         raise failures.unreached(unreached)
 
-    async def _send(self, call: _Call, origin: httpx.URL) -> _Exchange:
-        response: httpx.Response | None = None
+    async def _send(self, call: _Call, host: _Host) -> _Exchange:
+        arrived: _Arrived | None = None
         try:
             async with asyncio.timeout(self._timeout_seconds * _PHASES):
-                response = await self._transport.handle_async_request(self._sign(call, origin))
+                answer = await self._carrier.send(self._sign(call, host))
                 try:
-                    body = await self._read_body(call, response)
+                    arrived = _Arrived(httpx.Headers(list(answer.headers)))
+                    body = await _read_body(call, answer, arrived)
                 finally:
-                    await response.aclose()
+                    await answer.aclose()
         except (httpx.RequestError, TimeoutError) as error:
             if isinstance(error, httpx.RequestError):
-                error.request = httpx.Request(call.method, origin)  # the one that it carries is signed
+                error.request = httpx.Request(call.method, host.origin)  # one that it carries is signed
             raise failures.transport_error(
                 error,
                 method=call.method,
                 path=call.path,
-                host=origin.netloc.decode("ascii"),
+                host=host.origin.netloc.decode("ascii"),
                 timeout_seconds=self._timeout_seconds * (_PHASES if isinstance(error, TimeoutError) else 1),
-                response=response,
+                arrived=arrived,
             ) from error
-        return _Exchange(response.status_code, response.headers, body, self._wall_clock())
+        return _Exchange(answer.status, arrived.headers, body, self._wall_clock())
 
-    def _sign(self, call: _Call, origin: httpx.URL) -> httpx.Request:
-        headers = {
-            "Accept": JSON,
-            "Accept-Language": "zh-CN",
-            "Accept-Encoding": "gzip",
-            "User-Agent": _USER_AGENT,
-        }
-        if call.content_type:
-            headers["Content-Type"] = call.content_type
-        if self._credentials.public_key_id:
-            headers["Wechatpay-Serial"] = self._credentials.public_key_id
-        request = httpx.Request(
-            call.method,
-            origin.copy_with(raw_path=call.target.encode("ascii")),
-            headers=headers,
-            content=call.body,
-            extensions={"timeout": httpx.Timeout(self._timeout_seconds, pool=None).as_dict()},
-        )
-        request.headers["Authorization"] = signing.authorize(
+    def _sign(self, call: _Call, host: _Host) -> Outgoing:
+        authorization = signing.authorize(
             self._credentials.private_key,
             mchid=self._credentials.mchid,
             serial_no=self._credentials.serial_no,
             method=call.method,
-            target=request.url.raw_path.decode("ascii"),  # what goes over the wire, whatever httpx made of it
+            target=call.target,
             timestamp=str(int(self._wall_clock())),
             nonce=self._nonce(),
             body=call.signed_body,
         )
-        return request
-
-    async def _read_body(self, call: _Call, response: httpx.Response) -> bytes:
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > LONGEST_ANSWER:
-                raise TransportError(
-                    f"the answer is longer than {LONGEST_ANSWER} bytes; reading it was stopped.",
-                    method=call.method,
-                    path=call.path,
-                    request_id=response.headers.get("Request-ID", ""),
-                    remedy="No answer of WeChat Pay is that long: check PAYGIFT_BASE_URL and proxies.",
-                )
-        return bytes(body)
+        headers = [*host.headers, (b"Authorization", authorization.encode("ascii"))]
+        if call.content_type:
+            headers.append((b"Content-Type", call.content_type.encode("ascii")))
+        if call.body or call.is_write:
+            headers.append((b"Content-Length", b"%d" % len(call.body)))
+        return Outgoing(host.origin, call.method, call.target, headers, call.body, self._seconds)
 
     # --- and back ------------------------------------------------------------------------------------------------
 
@@ -398,17 +398,26 @@ class Client:
         return keyring
 
 
-class _Hosts:
-    """The service's hosts, and which to try first. ``clock`` is monotonic, in seconds."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Host:
+    """A host of the service, and the headers that are the same for each request to it."""
 
-    def __init__(self, main: httpx.URL, backup: httpx.URL, clock: Callable[[], float]) -> None:
+    origin: httpx.URL
+    headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
+
+
+class _Hosts:
+    """The service's hosts, and which to try first. ``backup`` is ``main`` where there is no other; ``clock`` is
+    monotonic, in seconds."""
+
+    def __init__(self, main: _Host, backup: _Host, clock: Callable[[], float]) -> None:
         self._main = main
         self._backup = backup
         self._clock = clock
         self._main_again_at: float | None = None
 
-    def in_order(self) -> tuple[httpx.URL, ...]:
-        if self._backup == self._main:
+    def in_order(self) -> tuple[_Host, ...]:
+        if self._backup is self._main:
             return (self._main,)
         if self._main_again_at is None:
             return self._main, self._backup
@@ -419,12 +428,12 @@ class _Hosts:
         self._main_again_at = now + _MAIN_HOST_AGAIN_SECONDS
         return self._main, self._backup
 
-    def reached(self, host: httpx.URL) -> None:
-        if host == self._main:
+    def reached(self, host: _Host) -> None:
+        if host is self._main:
             self._main_again_at = None
 
-    def unreachable(self, host: httpx.URL) -> None:
-        if host == self._main:
+    def unreachable(self, host: _Host) -> None:
+        if host is self._main:
             self._main_again_at = self._clock() + _MAIN_HOST_AGAIN_SECONDS
 
 
@@ -455,6 +464,30 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+async def _read_body(call: _Call, answer: Incoming, arrived: _Arrived) -> bytes:
+    """The whole body, decompressed, while ``arrived`` counts. Raises TransportError when it is too long."""
+    unzip = None
+    if arrived.headers.get("Content-Encoding", "").strip().lower() == "gzip":
+        unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    body = bytearray()
+    while piece := await answer.read():
+        arrived.received += len(piece)
+        try:
+            # No more than shows that it is too long: a thousandfold of what was received may be in it.
+            body += unzip.decompress(piece, LONGEST_ANSWER + 1 - len(body)) if unzip else piece
+        except zlib.error as error:
+            raise httpx.DecodingError(str(error)) from error
+        if len(body) > LONGEST_ANSWER:
+            raise TransportError(
+                f"the answer is longer than {LONGEST_ANSWER} bytes; reading it was stopped.",
+                method=call.method,
+                path=call.path,
+                request_id=arrived.headers.get("Request-ID", ""),
+                remedy="No answer of WeChat Pay is that long: check PAYGIFT_BASE_URL and proxies.",
+            )
+    return bytes(body)
 
 
 def _proof(call: _Call, exchange: _Exchange) -> signing.Proof:

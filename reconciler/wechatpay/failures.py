@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, Protocol
 
 import httpx
 from pydantic import ValidationError
@@ -146,6 +146,16 @@ def clock_remedy(headers: Mapping[str, str], received_at: float) -> str:
     return f"This machine's clock is {abs(ahead):.0f} s {direction} the service's: set it first."
 
 
+class Arrived(Protocol):
+    """What has come of an answer: its headers (a mapping that ignores case), and so many bytes of its body."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def received(self) -> int: ...
+
+
 def transport_error(
     error: Exception,
     *,
@@ -153,14 +163,14 @@ def transport_error(
     path: str,
     host: str,
     timeout_seconds: float,
-    response: httpx.Response | None,
+    arrived: Arrived | None = None,
 ) -> TransportError:
-    """No complete answer came; ``response`` is what had begun to arrive, if anything had."""
-    if response is None:
+    """No complete answer came; ``arrived`` is what had begun to, if anything had."""
+    if arrived is None:
         message, remedy = _before_answer(error, host, timeout_seconds)
     else:
-        message, remedy = _within_answer(error, response, timeout_seconds), _NETWORK_REMEDY
-    request_id = "" if response is None else response.headers.get("Request-ID", "")
+        message, remedy = _within_answer(error, arrived, timeout_seconds), _NETWORK_REMEDY
+    request_id = "" if arrived is None else arrived.headers.get("Request-ID", "")
     return TransportError(
         message,
         method=method,
@@ -215,10 +225,9 @@ def _before_answer(error: Exception, host: str, timeout_seconds: float) -> tuple
     return f"the connection to {host} was broken off before any answer came.", _NETWORK_REMEDY
 
 
-def _within_answer(error: Exception, response: httpx.Response, timeout_seconds: float) -> str:
-    received = response.num_bytes_downloaded
-    announced = response.headers.get("Content-Length", "")
-    so_far = f"{received} of {announced} bytes" if announced else f"{received} bytes"
+def _within_answer(error: Exception, arrived: Arrived, timeout_seconds: float) -> str:
+    announced = arrived.headers.get("Content-Length", "")
+    so_far = f"{arrived.received} of {announced} bytes" if announced else f"{arrived.received} bytes"
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return f"the answer stalled after {so_far}; {timeout_seconds:g} s were not enough."
     if isinstance(error, httpx.DecodingError):

@@ -1,8 +1,8 @@
-"""A transport for many connections at once, whose cost per request does not grow with their number.
+"""Many connections at once, at a cost per request that does not grow with their number.
 
 httpx's pool walks through all its connections, several times for each request. Here nobody looks for a connection:
-each is a lane, free lanes lie on a stack, and a request takes the uppermost. Below it is the same httpcore connection
-that httpx uses. ``docs/decisions/lanes.md`` says why, with numbers.
+each is a lane, free lanes lie on a stack, and a request takes the uppermost. ``docs/decisions/lanes.md`` says why,
+with numbers.
 
 A lane serves one request at a time, until its answer is closed. It is used again only after an answer that was read
 to its end: whatever else happened on it, an error, a cancellation, half an answer, it is closed, and a later request
@@ -18,12 +18,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from typing import Final, cast
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore
 import httpx
+
+from reconciler.wechatpay.carrier import Outgoing
+from reconciler.wechatpay.connection import Connection, Head
 
 _ERRORS: Final = (
     httpcore.NetworkError,
@@ -42,7 +45,7 @@ class Lanes(httpx.AsyncBaseTransport):
     seconds that only grow, and is replaced in tests. With ``trust_env`` the environment names certificate files as
     it does for httpx, and proxies as it does for urllib, by scheme and host.
 
-    Raises what httpx's own transport raises.
+    The client uses ``send``; it is a transport of httpx too. Raises what httpx's own transport raises.
     """
 
     def __init__(
@@ -64,22 +67,36 @@ class Lanes(httpx.AsyncBaseTransport):
         self._idle: deque[_Lane] = deque()
         self._closed = False
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def send(self, request: Outgoing) -> LaneAnswer:
+        """Returns when the head of the answer has come. Its lane is free again when the answer is closed."""
         await self._turns.acquire()
         lane: _Lane | None = None
         try:
             await self._close_expired()
             lane = await self._take(request)
-            with _as_httpx():
-                response = await lane.connection.handle_async_request(_for_httpcore(request))
+            head = await lane.connection.send(request)
         except BaseException:
             await self._give_back(lane)
             raise
+        return LaneAnswer(head, lane, self._give_back)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        body = b"".join([chunk async for chunk in cast(httpx.AsyncByteStream, request.stream)])
+        answer = await self.send(
+            Outgoing(
+                request.url.copy_with(raw_path=b"/"),
+                request.method,
+                request.url.raw_path.decode("ascii"),
+                request.headers.raw,
+                body,
+                request.extensions.get("timeout", {}),
+            )
+        )
         return httpx.Response(
-            response.status,
-            headers=response.headers,
-            stream=_Body(response, partial(self._give_back, lane)),
-            extensions=response.extensions,
+            answer.status,
+            headers=list(answer.headers),
+            stream=_Body(answer),
+            extensions={"http_version": b"HTTP/1.1"},
         )
 
     async def aclose(self) -> None:
@@ -95,43 +112,44 @@ class Lanes(httpx.AsyncBaseTransport):
         while self._idle and self._idle[0].idle_since <= expired:
             await self._drop(self._idle.popleft())
 
-    async def _take(self, request: httpx.Request) -> _Lane:
+    async def _take(self, request: Outgoing) -> _Lane:
         """The lane that was used last, if it leads where the request goes and nobody has hung up; or a new one."""
         if self._closed:
             raise RuntimeError("a request was sent after its lanes were closed")
-        way = (request.url.scheme, request.url.host, request.url.port)
         if self._idle:
             lane = self._idle.pop()
-            if lane.way == way and not lane.connection.has_expired():
+            if _same(lane.origin, request.origin) and lane.connection.is_quiet():
                 return lane
             await self._drop(lane)
-        lane = _Lane(self._connect(request), way)
+        lane = _Lane(self._connect(request.origin), request.origin)
         self._lanes.add(lane)
         return lane
 
-    def _connect(self, request: httpx.Request) -> httpcore.AsyncConnectionInterface:
+    def _connect(self, origin: httpx.URL) -> Connection | _Proxied:
         """A connection that has yet to be opened, directly or through a proxy."""
-        url = request.url
         try:
-            connector = self._connector_for(url.scheme, self._proxy_for(url.scheme, url.host))
+            proxy = self._proxy_for(origin.scheme, origin.host)
+            if proxy is None:
+                return Connection(origin, self._tls if origin.scheme == "https" else None)
+            connector = self._connector_for(origin.scheme, proxy)
         except (RuntimeError, ValueError, httpx.InvalidURL) as error:
-            raise httpx.ProxyError(str(error), request=request) from error
-        return connector.create_connection(_url(url).origin)
+            raise httpx.ProxyError(str(error)) from error
+        return _Proxied(connector.create_connection(_url(origin).origin))
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         """One for all lanes, and none for plain http: reading the certificates takes longer than many requests."""
-        return httpx.create_ssl_context(trust_env=self._trust_env)
+        context = httpx.create_ssl_context(trust_env=self._trust_env)
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
-    def _connector(self, scheme: str, proxy: str | None) -> httpcore.AsyncConnectionPool:
-        """What makes connections. It is a pool by name only: it never holds one."""
+    def _connector(self, scheme: str, proxy: str) -> httpcore.AsyncConnectionPool:
+        """What makes connections through a proxy. It is a pool by name only: it never holds one."""
         tls = self._tls if scheme == "https" else None
-        if proxy is None:
-            return httpcore.AsyncConnectionPool(ssl_context=tls, keepalive_expiry=self._idle_seconds)
         way = httpx.Proxy(proxy)
         kind = httpcore.AsyncHTTPProxy if way.url.scheme in {"http", "https"} else httpcore.AsyncSOCKSProxy
         return kind(
-            _url(way.url),
+            _url(way.url, way.url.raw_path),
             proxy_auth=way.raw_auth,
             ssl_context=tls,
             keepalive_expiry=self._idle_seconds,
@@ -140,13 +158,21 @@ class Lanes(httpx.AsyncBaseTransport):
     async def _give_back(self, lane: _Lane | None) -> None:
         """End a turn. The connection knows whether both sides have said all that belonged to the last request."""
         try:
-            if lane is not None and not self._closed and lane.connection.is_available():
-                lane.idle_since = self._clock()
-                self._idle.append(lane)
-            elif lane is not None:
-                await self._drop(lane)
+            if lane is not None:
+                await self._put_away(lane)
         finally:
             self._turns.release()
+
+    async def _put_away(self, lane: _Lane) -> None:
+        reusable = False
+        try:
+            reusable = await lane.connection.end() and not self._closed
+        finally:
+            if reusable:
+                lane.idle_since = self._clock()
+                self._idle.append(lane)
+            else:
+                await self._drop(lane)
 
     async def _drop(self, lane: _Lane) -> None:
         self._lanes.discard(lane)
@@ -157,32 +183,85 @@ class Lanes(httpx.AsyncBaseTransport):
 class _Lane:
     """A connection, with the scheme, host and port that it leads to."""
 
-    connection: httpcore.AsyncConnectionInterface
-    way: tuple[str, str, int | None]
+    connection: Connection | _Proxied
+    origin: httpx.URL
     idle_since: float = 0.0
 
 
-class _Body(httpx.AsyncByteStream):
-    """The body of an answer. Closing it, once, gives its lane back."""
+class LaneAnswer:
+    """An answer whose head has come. Closing it, once, gives its lane back."""
 
-    def __init__(self, response: httpcore.Response, give_back: Callable[[], Awaitable[None]]) -> None:
-        self._response = response
+    def __init__(self, head: Head, lane: _Lane, give_back: Callable[[_Lane], Awaitable[None]]) -> None:
+        self.status, self.headers = head
+        self._lane = lane
         self._give_back = give_back
         self._closed = False
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _as_httpx():
-            async for chunk in self._response.aiter_stream():
-                yield chunk
+    async def read(self) -> bytes:
+        """The next piece of the body as it was sent; nothing at its end."""
+        return await self._lane.connection.read()
 
     async def aclose(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            await self._response.aclose()
-        finally:
-            await self._give_back()
+        if not self._closed:
+            self._closed = True
+            await self._give_back(self._lane)
+
+
+class _Body(httpx.AsyncByteStream):
+    """The same for httpx."""
+
+    def __init__(self, answer: LaneAnswer) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await self._answer.read():
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
+
+
+class _Proxied:
+    """A connection through a proxy. It is httpcore's, with the interface of ours."""
+
+    def __init__(self, connection: httpcore.AsyncConnectionInterface) -> None:
+        self._connection = connection
+        self._response: httpcore.Response | None = None
+        self._pieces: AsyncIterator[bytes] | None = None
+
+    async def send(self, request: Outgoing) -> Head:
+        carried = httpcore.Request(
+            request.method,
+            _url(request.origin, request.target.encode("ascii")),
+            headers=request.headers,
+            content=request.body,
+            extensions={"timeout": request.seconds},
+        )
+        with _as_httpx():
+            self._response = await self._connection.handle_async_request(carried)
+        self._pieces = self._response.aiter_stream()
+        return Head(self._response.status, self._response.headers)
+
+    async def read(self) -> bytes:
+        if self._pieces is None:
+            return b""
+        with _as_httpx():
+            async for piece in self._pieces:
+                if piece:
+                    return piece
+        return b""
+
+    async def end(self) -> bool:
+        response, self._response, self._pieces = self._response, None, None
+        if response is not None:
+            await response.aclose()
+        return self._connection.is_available()
+
+    def is_quiet(self) -> bool:
+        return not self._connection.has_expired()
+
+    async def aclose(self) -> None:
+        await self._connection.aclose()
 
 
 @contextmanager
@@ -194,18 +273,12 @@ def _as_httpx() -> Iterator[None]:
         raise getattr(httpx, type(error).__name__)(str(error)) from error
 
 
-def _for_httpcore(request: httpx.Request) -> httpcore.Request:
-    return httpcore.Request(
-        request.method,
-        _url(request.url),
-        headers=request.headers.raw,
-        content=cast(httpx.AsyncByteStream, request.stream),
-        extensions=request.extensions,
-    )
+def _same(one: httpx.URL, other: httpx.URL) -> bool:
+    return one is other or one == other  # the client always passes the same, and comparing takes a while
 
 
-def _url(url: httpx.URL) -> httpcore.URL:
-    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+def _url(url: httpx.URL, target: bytes = b"/") -> httpcore.URL:
+    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target)
 
 
 def _environment_proxy(scheme: str, host: str) -> str | None:

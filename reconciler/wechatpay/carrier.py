@@ -1,0 +1,93 @@
+"""What the client needs of whoever carries its requests: ``lanes`` does, and so can any transport of httpx.
+
+Requests are bytes already, since the client has signed them as they are. Answers come as they are read from the wire,
+piece by piece and still compressed. Errors and time limits are those of httpx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, cast
+
+import httpx
+
+
+class Outgoing(NamedTuple):
+    """A request. ``origin`` is scheme, host and port; ``target`` and ``headers`` go out as they are, Host included.
+
+    ``seconds`` bounds ``connect``, each ``write`` and each ``read``; what is missing or None is not bounded.
+    """
+
+    origin: httpx.URL
+    method: str
+    target: str
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+    seconds: Mapping[str, float | None]
+
+
+class Incoming(Protocol):
+    """An answer whose head has come. ``aclose`` must follow, whether it was read to its end or not."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]: ...
+
+    async def read(self) -> bytes:
+        """The next piece of the body as it was sent, compressed or not; nothing at its end."""
+
+    async def aclose(self) -> None: ...
+
+
+class Carrier(Protocol):
+    """Raises httpx.TransportError, and ConnectError, ConnectTimeout, PoolTimeout or ProxyError where nothing of the
+    request has been sent."""
+
+    async def send(self, request: Outgoing) -> Incoming: ...
+
+    async def aclose(self) -> None: ...
+
+
+class OverHttpx:
+    """A transport of httpx as a carrier."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def send(self, request: Outgoing) -> Incoming:
+        carried = httpx.Request(
+            request.method,
+            request.origin.copy_with(raw_path=request.target.encode("ascii")),
+            headers=list(request.headers),
+            stream=httpx.ByteStream(request.body),
+            extensions={"timeout": request.seconds},
+        )
+        if carried.url.raw_path != request.target.encode(
+            "ascii"
+        ):  # another target than the one that was signed
+            raise httpx.LocalProtocolError("the path is not percent-encoded", request=carried)
+        return _HttpxAnswer(await self._transport.handle_async_request(carried))
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+class _HttpxAnswer:
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self.headers = response.headers.raw
+        self._response = response
+        self._pieces = self._read()
+
+    async def read(self) -> bytes:
+        return await anext(self._pieces, b"")
+
+    async def _read(self) -> AsyncIterator[bytes]:
+        async for piece in cast(httpx.AsyncByteStream, self._response.stream):
+            if piece:
+                yield piece
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
