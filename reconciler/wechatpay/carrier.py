@@ -6,7 +6,7 @@ piece by piece and still compressed. Errors and time limits are those of httpx.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, cast
 
 import httpx
@@ -24,6 +24,25 @@ class Outgoing(NamedTuple):
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     seconds: Mapping[str, float | None]
+
+
+class Headers(Mapping[str, str]):
+    """The headers of an answer, by names in any case. One that came several times has its values joined by commas."""
+
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+        self._values: dict[str, str] = {}
+        for raw_name, raw_value in raw:
+            name, value = raw_name.decode("ascii", "replace").lower(), raw_value.decode("utf-8", "replace")
+            self._values[name] = f"{self._values[name]}, {value}" if name in self._values else value
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 class Incoming(Protocol):
@@ -84,10 +103,11 @@ class _HttpxAnswer:
     async def read(self) -> bytes:
         return await anext(self._pieces, b"")
 
-    async def _read(self) -> AsyncIterator[bytes]:
+    async def _read(self) -> AsyncGenerator[bytes, None]:
         async for piece in cast(httpx.AsyncByteStream, self._response.stream):
             if piece:
                 yield piece
 
     async def aclose(self) -> None:
+        await self._pieces.aclose()
         await self._response.aclose()

@@ -33,7 +33,7 @@ from reconciler.errors import (
     UsageError,
 )
 from reconciler.wechatpay import failures, signing, wire
-from reconciler.wechatpay.carrier import Carrier, Incoming, Outgoing, OverHttpx
+from reconciler.wechatpay.carrier import Carrier, Headers, Incoming, Outgoing, OverHttpx
 from reconciler.wechatpay.keys import (
     PUBLIC_KEY_ID_PREFIX,
     Certificate,
@@ -104,7 +104,7 @@ class _Call:
 class _Arrived:
     """What has come of an answer so far: its headers, and so many bytes of its body, compressed as they came."""
 
-    headers: httpx.Headers
+    headers: Headers
     received: int = 0
 
 
@@ -296,7 +296,7 @@ class Client:
             async with asyncio.timeout(self._timeout_seconds * _PHASES):
                 answer = await self._carrier.send(self._sign(call, host))
                 try:
-                    arrived = _Arrived(httpx.Headers(list(answer.headers)))
+                    arrived = _Arrived(Headers(answer.headers))
                     body = await _read_body(call, answer, arrived)
                 finally:
                     await answer.aclose()

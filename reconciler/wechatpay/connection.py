@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import select
+import socket
 import ssl
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ _MOST_UNREAD: Final = 256 * 1024
 """Bytes received and not yet asked for, after which the other side has to wait."""
 _NEXT_ADDRESS_SECONDS: Final = 0.25
 """For how long the first address of a name is tried alone (RFC 8305)."""
+_LAST_PORT: Final = 0xFFFF
 _ALL_ERRORS: Final[dict[str, Any]] = {"all_errors": True} if sys.version_info >= (3, 12) else {}
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
@@ -116,12 +118,15 @@ class Connection:
 
 async def _open(origin: httpx.URL, tls: ssl.SSLContext | None, seconds: float | None) -> _Wire:
     """A socket to the first address that accepts, its TLS handshake included."""
+    port = origin.port or (443 if tls else 80)
+    if port > _LAST_PORT:
+        raise httpx.ConnectError(f"there is no port {port}")
     try:
         async with asyncio.timeout(seconds):
             _, wire = await asyncio.get_running_loop().create_connection(
                 _Wire,
                 origin.raw_host.decode("ascii"),
-                origin.port or (443 if tls else 80),
+                port,
                 ssl=tls,
                 happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
                 **_ALL_ERRORS,
@@ -130,6 +135,8 @@ async def _open(origin: httpx.URL, tls: ssl.SSLContext | None, seconds: float | 
         raise httpx.ConnectTimeout(str(error)) from error
     except OSError as error:
         raise httpx.ConnectError(str(error)) from _numbered(error)
+    except UnicodeError as error:  # a label of the name is empty or too long
+        raise httpx.ConnectError(str(error)) from socket.gaierror(socket.EAI_NONAME, str(error))
     except ExceptionGroup as group:  # of several addresses, each with its own
         raise httpx.ConnectError("; ".join(map(str, group.exceptions))) from group
     return wire

@@ -96,7 +96,6 @@ class Lanes(httpx.AsyncBaseTransport):
             answer.status,
             headers=list(answer.headers),
             stream=_Body(answer),
-            extensions={"http_version": b"HTTP/1.1"},
         )
 
     async def aclose(self) -> None:

@@ -30,6 +30,8 @@ PROOF_HEADERS: Final = (
     "Wechatpay-Serial",
 )
 
+_PADDING: Final = PKCS1v15()
+_DIGEST: Final = SHA256()
 _PARAMETER: Final = re.compile(r'\s*([a-z_]+)="([^"]*)"\s*(?:,|$)')
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,15}")
 _PARAMETERS: Final = frozenset({"mchid", "nonce_str", "signature", "timestamp", "serial_no"})
@@ -86,14 +88,14 @@ def response_message(timestamp: str, nonce: str, body: bytes) -> bytes:
 
 def sign(key: RSAPrivateKey, message: bytes) -> str:
     """SHA256-with-RSA (PKCS#1 v1.5), Base64."""
-    return base64.b64encode(key.sign(message, PKCS1v15(), SHA256())).decode("ascii")
+    return base64.b64encode(key.sign(message, _PADDING, _DIGEST)).decode("ascii")
 
 
 def verifies(key: RSAPublicKey, message: bytes, signature: str) -> bool:
     """Whether ``signature`` (Base64) is ``key``'s over ``message``. Text that is no Base64 simply does not verify."""
     try:
         raw = base64.b64decode(signature, validate=True)
-        key.verify(raw, message, PKCS1v15(), SHA256())
+        key.verify(raw, message, _PADDING, _DIGEST)
     except (binascii.Error, ValueError, InvalidSignature):
         return False
     return True
