@@ -848,6 +848,39 @@ async def test_a_gzipped_answer_is_verified_over_what_it_holds() -> None:
     assert (await ask(remote)).body == b'{"ok":true}'
 
 
+async def test_a_little_that_unpacks_to_a_lot_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "LONGEST_ANSWER", 10_000)
+    packed = gzip.compress(bytes(50_000_000))
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    async with serve(raw(head + packed)) as base_url:
+        error = await over_socket(TransportError, base_url)
+    assert "longer than 10000 bytes" in error.message
+
+
+async def test_a_body_that_comes_packed_and_in_pieces_is_put_together() -> None:
+    remote = Remote(signer=(PUBLIC_KEY_ID, rsa_key("public")))
+    body = json.dumps({"numbers": list(range(20_000))}).encode()
+    proof = remote._signed(200, body).headers
+
+    async def packed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        fields = "".join(f"{name}: {proof[name]}\r\n" for name in signing.PROOF_HEADERS)
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Encoding: GZIP\r\n{fields}".encode())
+        writer.write(b"Transfer-Encoding: chunked\r\n\r\n")
+        sent = gzip.compress(body)
+        for at in range(0, len(sent), 4000):
+            piece = sent[at : at + 4000]
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.write(b"0\r\n\r\n")
+
+    async with (
+        serve(packed) as base_url,
+        Client(public_key_credentials(), base_url=base_url, wall_clock=lambda: NOW) as client,
+    ):
+        assert (await client.request("GET", "/v3/x")).body == body
+
+
 async def test_what_goes_over_the_wire_is_what_was_signed() -> None:
     """Not through httpx's own view of the request: the bytes as the socket received them."""
     seen: list[bytes] = []

@@ -178,6 +178,22 @@ async def test_no_try_begins_after_the_time_is_up(pauses: list[float]) -> None:
     assert 1 <= len(pauses) <= 3
 
 
+@pytest.mark.parametrize("seconds", [0.02, 0.035])
+async def test_the_first_try_takes_of_the_same_time(seconds: float, pauses: list[float]) -> None:
+    made = 0
+
+    async def slow() -> None:
+        nonlocal made
+        made += 1
+        await asyncio.sleep(0.03)
+        raise TransportError("reset")
+
+    with pytest.raises(TransportError):
+        await Retry(seconds=seconds, first_pause_seconds=0.01, jitter_seconds=0).run(slow, write=False)
+    assert made <= 2
+    assert made == 1 or seconds > 0.03
+
+
 def test_the_defaults_are_over_within_a_minute_and_begin_gently() -> None:
     retry = Retry()
     assert (retry.tries, retry.seconds) == (4, 45)

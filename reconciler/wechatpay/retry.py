@@ -20,8 +20,6 @@ from reconciler.errors import ApiError, RemoteError, TransportError, UnverifiedE
 
 T = TypeVar("T")
 
-_NO_TIME: Final = 1e-9  # to stamina, 0 is a mistake
-
 _log: Final = logging.getLogger(__name__)
 # stamina warns of each retry. Where nobody has set up logging, Python would print that bare on stderr.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
@@ -49,13 +47,16 @@ class Retry:
             return await send()
         except RemoteError as error:
             first = error
-        return await self._after(first, send, began, write=write)
+        seconds = self.seconds - (time.monotonic() - began)
+        if seconds <= 0:
+            raise first
+        return await self._after(first, send, seconds, write=write)
 
     async def _after(
-        self, first: RemoteError, send: Callable[[], Awaitable[T]], began: float, *, write: bool
+        self, first: RemoteError, send: Callable[[], Awaitable[T]], seconds: float, *, write: bool
     ) -> T:
-        """What follows a first try that failed. stamina is told of it as if it had made that try, and decides; most
-        requests succeed, and setting it up for them too takes a tenth of the time that they cost."""
+        """What follows a first try that failed, with ``seconds`` left. stamina hears of that try as if it had made it,
+        and decides. Most requests succeed at once, and do without what it takes to set stamina up."""
         failed: BaseException = first
 
         def on(error: BaseException) -> bool | float:
@@ -66,7 +67,7 @@ class Retry:
         async for attempt in stamina.retry_context(
             on=on,
             attempts=self.tries,
-            timeout=max(self.seconds - (time.monotonic() - began), _NO_TIME),
+            timeout=seconds,
             wait_initial=self.first_pause_seconds,
             wait_max=self.longest_pause_seconds,
             wait_jitter=self.jitter_seconds,
