@@ -58,6 +58,12 @@ class Result:
     def cpu_ms(self) -> float:
         return self.cpu_seconds / self.requests * 1000
 
+    @property
+    def core_share(self) -> float:
+        """Of one core, which is all that an event loop can use. Much less where requests never wait for an answer
+        means that others had it."""
+        return self.cpu_seconds / self.seconds
+
 
 def main() -> None:
     job = Job(**json.load(sys.stdin))

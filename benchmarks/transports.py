@@ -47,7 +47,7 @@ def _report_cell(options: Options, about: dict[str, Any], connections: int, late
     ceiling = connections * 1000 / latency_ms if latency_ms else None
     known = f", so {ceiling:.0f} requests/s at most" if ceiling else ""
     print(f"\n{connections} connections, {latency_ms} ms{known}")
-    print("            requests/s   of most   CPU ms/request   × httpx   requests")
+    print("            requests/s   of most   CPU ms/request   of a core   × httpx   requests")
     best: dict[str, Result] = {}
     for _ in range(options.rounds):
         for name in options.contestants:
@@ -66,7 +66,8 @@ def _row(name: str, result: Result, ceiling: float | None, plain: Result | None)
     of_most = f"{result.rate / ceiling:.0%}" if ceiling else "–"
     ratio = f"{result.rate / plain.rate:.2f}" if plain else "–"
     return (
-        f"  {name:8} {result.rate:10.0f} {of_most:>11} {result.cpu_ms:13.2f} {ratio:>12} {result.requests:10}"
+        f"  {name:8} {result.rate:10.0f} {of_most:>11} {result.cpu_ms:13.2f} {result.core_share:>14.0%} "
+        f"{ratio:>9} {result.requests:10}"
     )
 
 

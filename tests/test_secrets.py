@@ -24,8 +24,8 @@ from reconciler.settings import remote_from
 from reconciler.wechatpay import signing, wire
 from reconciler.wechatpay.api import PayGiftApi, image_upload
 from reconciler.wechatpay.client import Client
-from reconciler.wechatpay.wire import AddMerchantsRequest, DeleteMerchantsRequest
 from reconciler.wechatpay.lanes import Lanes
+from reconciler.wechatpay.wire import AddMerchantsRequest, DeleteMerchantsRequest
 from tests import signed
 from tests.pictures import png
 from tests.test_api import ACTIVITY, CREATE
