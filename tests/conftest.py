@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 import stamina
+from cryptography.hazmat.primitives import serialization
 from hypothesis import settings
 
+from reconciler.wechatpay import keys as wechatpay_keys
 from tests import postgres
 
 # Properties are tried with the same examples in every run, so that no change is stopped by another one's bad luck.
@@ -18,6 +21,10 @@ from tests import postgres
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", print_blob=True)
 settings.load_profile("explore" if os.environ.get("PAYGIFT_EXPLORE") else "same")
+
+# Every command loads its keys, which takes longer than the rest of it; thousands of commands load the same few.
+_load_once = cache(serialization.load_pem_private_key)
+serialization.load_pem_private_key = wechatpay_keys.load_pem_private_key = _load_once  # type: ignore[attr-defined,assignment]
 
 
 @pytest.fixture(autouse=True)

@@ -32,16 +32,16 @@ TOO_LONG_SECONDS = 60.0
 
 @pytest.mark.heavy
 def test_fifty_rounds_of_applies_together(place: Place) -> None:  # noqa: F811
-    """Two at once and eight at once, taking turns; every other time all want the same."""
+    """Two at once, and every fourth time eight; every other time all want the same."""
     lots = random.Random(7)
     remote = Remote(reads=2)
     remote.seed([spec()])
 
     async def all_rounds(api: PayGiftApi) -> None:
         for number in range(ROUNDS):
-            many = 8 if number % 2 else 2
+            many = 8 if number % 4 == 3 else 2
             same = edit(lots, number)
-            wanted = [same if number % 4 < 2 else edit(lots, number) for _ in range(many)]
+            wanted = [same if number % 8 < 4 else edit(lots, number) for _ in range(many)]
             await one_round(api, wanted)
 
     async def one_round(api: PayGiftApi, wanted: Sequence[list[DesiredActivity]]) -> None:
