@@ -70,21 +70,27 @@ async def exclusive_run(
     namespace: str,
     clock: Clock,
     lock_timeout: float,
-    on_wait: Callable[[Holder], None],
-    on_damage: Callable[[Path], None],
+    tell: Callable[[str], None],
 ) -> AsyncIterator[Run]:
     """The lock of the account ``mchid`` and ``namespace``, with the journal in ``place`` that is written under it.
 
-    Waits up to ``lock_timeout`` seconds for another apply. A damaged journal file is set aside, and its new place told.
-    Raises LockedError, JournalError.
+    Waits up to ``lock_timeout`` seconds for another apply. ``tell`` is given sentences for people: for whom it waits,
+    that a damaged journal was set aside. Raises LockedError, JournalError.
     """
+
+    def tell_damage(moved_to: Path) -> None:
+        tell(
+            f"The journal was damaged. It was moved to {moved_to}, and a new one begun. What was done can no longer be "
+            "looked up there; nothing else depends on it."
+        )
+
     here = Origin.of(os.environ, root)
     since = f"{datetime.now(UTC).astimezone(BEIJING):%Y-%m-%d %H:%M:%S} Beijing time"
     me = Holder(here.who, Process.this(), since)
-    database = place.open_to_write(on_damage)
+    database = place.open_to_write(tell_damage)
     try:
         book = Book(database, mchid=mchid, namespace=namespace, clock=clock)
-        async with locked(book, me, timeout_seconds=lock_timeout, on_wait=on_wait) as run:
+        async with locked(book, me, timeout_seconds=lock_timeout, tell=tell) as run:
             yield run
     finally:
         database.close()

@@ -58,7 +58,7 @@ def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container whose user has no name
+    except (OSError, KeyError, ImportError):  # a container whose user has no name, or Windows without one
         return str(os.getuid()) if hasattr(os, "getuid") else ""
 
 

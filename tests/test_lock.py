@@ -97,7 +97,7 @@ def test_another_namespace_is_not_kept_waiting(place: Place) -> None:  # noqa: F
 
 def test_who_waits_gets_the_lock_once_it_is_free(place: Place) -> None:  # noqa: F811
     with opened(place) as first, opened(place) as second:
-        alice, held, time, told = holder("alice"), book(first).lock, Time(), list[Holder]()
+        alice, held, time, told = holder("alice"), book(first).lock, Time(), list[str]()
         held.try_take(alice)
 
         async def work() -> None:
@@ -112,14 +112,15 @@ def test_who_waits_gets_the_lock_once_it_is_free(place: Place) -> None:  # noqa:
                 timeout_seconds=60,
                 monotonic=time,
                 sleep=until_free,
-                on_wait=told.append,
+                tell=told.append,
             )
             async with bob as run:
                 assert run.displaced is None
 
         asyncio.run(work())
         assert 5 < time.now < 10
-        assert [each.who for each in told] == ["alice"], "it is told once"
+        assert len(told) == 1, "it is told once"
+    assert told[0].startswith("Waiting for another apply: alice on ")
 
 
 def test_a_process_that_has_ended_is_displaced_at_once(memory_path: Path) -> None:
@@ -212,6 +213,25 @@ def test_a_session_that_died_frees_the_lock_and_is_told(memory_path: Path, postg
         book(first).lock.try_take(alice)
     with opened(where) as second:
         assert enter(book(second), holder("bob")).displaced == alice
+
+
+def test_a_lock_that_cannot_be_given_back_costs_nobody_the_report(memory_path: Path) -> None:
+    with (
+        opened(Place(memory_path / "journal.db")) as database,
+        opened(Place(memory_path / "journal.db")) as next_,
+    ):
+        told: list[str] = []
+
+        async def work() -> str:
+            async with locked(book(database), holder("alice"), timeout_seconds=0, tell=told.append):
+                with database.transaction() as connection:
+                    connection.exec_driver_sql("PRAGMA query_only = ON")
+                return "the report"
+
+        assert asyncio.run(work()) == "the report"
+        (sentence,) = told
+        assert sentence.startswith("The lock could not be given back: ")
+        assert [each.who for _, each in locks_in(next_, NAMESPACE)] == ["alice"]
 
 
 # -- processes ---------------------------------------------------------------------------------------------------------

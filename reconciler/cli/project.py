@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from reconciler.journal.book import Run
     from reconciler.journal.entry import Concluded
     from reconciler.journal.history import Row
-    from reconciler.journal.lock import Holder
     from reconciler.reconcile import Account, Session, Shown, Status
 
 allow_option = click.option(
@@ -334,12 +333,9 @@ class _Applying:
                 namespace=session.project.namespace,
                 clock=session.clock,
                 lock_timeout=self.lock_timeout,
-                on_wait=_tell_wait,
-                on_damage=_tell_damage,
+                tell=_tell,
             ) as run,
         ):
-            if run.displaced is not None:
-                click.echo(f"The lock was taken over from {run.displaced}: that process has ended.", err=True)
             _tell_resumed(await journaling.resume(account.api, run, clock=account.clock))
             return await self._plan_and_apply(account, run)
 
@@ -347,6 +343,7 @@ class _Applying:
         from reconciler import reconcile
         from reconciler.apply import refuse
         from reconciler.cli.interrupts import interruptible
+        from reconciler.errors import JournalError
 
         attempt = self.attempt
         with Bar("Reading activities") as bar:
@@ -357,28 +354,26 @@ class _Applying:
             click.echo("Nothing was written.", err=True)
             return None
         attempt.writing = True
-        with Bar("Applying") as bar, interruptible() as stop:
-            return await reconcile.apply(
-                account,
-                self.session.project,
-                made,
-                uploaded=self.session.images,
-                run=run,
-                stop=stop,
-                on_progress=bar,
-            )
+        try:
+            with Bar("Applying") as bar, interruptible() as stop:
+                return await reconcile.apply(
+                    account,
+                    self.session.project,
+                    made,
+                    uploaded=self.session.images,
+                    run=run,
+                    stop=stop,
+                    on_progress=bar,
+                )
+        except JournalError:
+            attempt.writing = False  # raised only where the run could not even be begun
+            raise
 
 
-def _tell_wait(holder: Holder) -> None:
-    click.echo(f"Waiting for another apply: {holder}.", err=True)
+def _tell(sentence: str) -> None:
+    from reconciler.render.text import safe
 
-
-def _tell_damage(moved_to: Path) -> None:
-    click.echo(
-        f"The journal was damaged. It was moved to {moved_to}, and a new one begun. What was done can no longer be "
-        "looked up there; nothing else depends on it.",
-        err=True,
-    )
+    click.echo(safe(sentence), err=True)
 
 
 def _tell_resumed(found: Sequence[Concluded]) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, select
 
-from reconciler.errors import LockedError
+from reconciler.errors import JournalError, LockedError
 from reconciler.journal.database import Database, entries, open_intents
 from reconciler.journal.entry import (
     NO_HASH,
@@ -131,40 +131,46 @@ class Run:
         return self.book.append(what, run=self.run, token=self.holder.token)
 
 
-def _nobody_waits(holder: Holder) -> None:
-    """Nobody is told."""
-
-
 @asynccontextmanager
 async def locked(
     book: Book,
     me: Holder,
     *,
     timeout_seconds: float,
-    on_wait: Callable[[Holder], None] = _nobody_waits,
+    tell: Callable[[str], None] = lambda sentence: None,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Run]:
-    """A run under the lock of ``book``; waits for it up to ``timeout_seconds``, telling once for whom.
+    """A run under the lock of ``book``; waits for it up to ``timeout_seconds``.
 
     A holder that is dead is displaced: at once where its process is known to have ended, else after its heartbeat
-    stood still for ``SILENCE_SECONDS``. Raises LockedError when the time is over.
+    stood still for ``SILENCE_SECONDS``. ``tell`` is given a sentence for people about whom we wait for, whom we take
+    over from, and a lock that could not be given back. Raises LockedError when the time is over.
     """
-    taken = await _wait(book.lock, me, timeout_seconds, on_wait, monotonic, sleep)
+    taken = await _wait(book.lock, me, timeout_seconds, tell, monotonic, sleep)
     run = Run(book, me, secrets.token_hex(4), taken.displaced)
     try:
         if taken.displaced is not None:
             run._append(Displaced(str(taken.displaced), "its process had ended"))
+            tell(f"The lock was taken over from {taken.displaced}: that process has ended.")
         yield run
     finally:
-        book.lock.release(me)
+        _give_back(book.lock, me, tell)
+
+
+def _give_back(lock: Lock, me: Holder, tell: Callable[[str], None]) -> None:
+    """What the run came to matters more than this, and must not be lost over it."""
+    try:
+        lock.release(me)
+    except JournalError as error:
+        tell(f"The lock could not be given back: {error} The next apply takes it over from this process.")
 
 
 async def _wait(
     lock: Lock,
     me: Holder,
     timeout_seconds: float,
-    on_wait: Callable[[Holder], None],
+    tell: Callable[[str], None],
     monotonic: Callable[[], float],
     sleep: Callable[[float], Awaitable[None]],
 ) -> Taken:
@@ -182,7 +188,7 @@ async def _wait(
                 remedy="Wait for it, or give it up to `--lock-timeout` seconds. If it is dead, run `paygift unlock`.",
             )
         if seen is None:
-            on_wait(found.holder)
+            tell(f"Waiting for another apply: {found.holder}.")
         if found != seen:
             seen, changed_at = found, now
         await sleep(pause)

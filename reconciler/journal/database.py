@@ -89,6 +89,12 @@ MIGRATIONS: Final[Sequence[Callable[[Connection], None]]] = (_entries_and_intent
 """The step to version 1, to version 2, and so on. Steps that were published are never changed."""
 
 
+_REMEDY: Final = "Mend that, then run again: nothing is sent to WeChat Pay that was not written down before."
+_DAMAGED_REMEDY: Final = (
+    "Move it away, or let the next apply do so: nothing but looking things up depends on it."
+)
+
+
 class Database:
     """An open journal database. One connection, used by one thread; ``another`` gives one for a second thread.
 
@@ -148,7 +154,9 @@ class Database:
         with self.transaction() as connection:
             said = connection.execute(text("PRAGMA quick_check(1)")).scalar()
         if said != "ok":
-            raise JournalError(f"the journal in {self.where} is damaged: {said}.", damaged=True)
+            raise JournalError(
+                f"the journal in {self.where} is damaged: {said}.", damaged=True, remedy=_DAMAGED_REMEDY
+            )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
