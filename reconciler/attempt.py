@@ -16,12 +16,13 @@ from reconciler.errors import PaygiftError, ProjectError, StaleError, UsageError
 from reconciler.notify import Message, post
 from reconciler.origin import job_url
 from reconciler.plan import plan_digest
-from reconciler.reconcile import Clock, Session, save_text, system_clock
+from reconciler.reconcile import save_text
 from reconciler.render.html import report_html
 from reconciler.render.json_ import dumps, report_json
 from reconciler.render.markdown import report_markdown
 from reconciler.render.notice import events, summary_json, wecom_json
 from reconciler.render.stopped import COMMENT_CHARS, stopped_as
+from reconciler.session import Clock, Session, system_clock
 from reconciler.spec import Notify
 
 REPORT_KINDS: Final = (".md", ".html", ".json")

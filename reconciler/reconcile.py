@@ -1,45 +1,35 @@
 """The wiring: one function per command, usable from Python without a terminal.
 
-A command opens an ``Account`` (the real one, or the sandbox), loads a project, and calls one of ``plan``, ``apply``,
+A command opens a session (``session``) and an ``Account`` (the real one, or the sandbox), loads a project, and calls one of ``plan``, ``apply``,
 ``status`` and ``show``. Nothing here decides; everything here connects.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.activity import DesiredActivity, LiveActivity
 from reconciler.errors import StaleError, UsageError
 from reconciler.identity import Ownership
+from reconciler.session import Clock, system_clock
 
 if TYPE_CHECKING:
     import asyncio
 
     from reconciler.apply import Patience, UploadedImages
     from reconciler.change import Plan, Report
-    from reconciler.images import ImageCache
     from reconciler.journal.book import Run
-    from reconciler.journal.place import Place
     from reconciler.load import Project
     from reconciler.policy import Policy
-    from reconciler.sandbox.server import Control
     from reconciler.settings import Remote
     from reconciler.wechatpay.api import PayGiftApi
 
-Clock = Callable[[], datetime]
 Progress = Callable[[int, int], None]
-IMAGES_FILE = Path(".paygift") / "images.json"
-SANDBOX_FOLDER = Path(".paygift") / "sandbox"
-STOCKS_FILE = "sandbox-stocks.json"
-
-
-def system_clock() -> datetime:
-    return datetime.now(UTC)
 
 
 def _no_progress(done: int, total: int) -> None:
@@ -346,175 +336,3 @@ def _check_waivers(policy: Policy) -> None:
         alike = get_close_matches(waiver.partition(":")[0], WAIVABLE, 1)
         hint = f"did you mean {alike[0]}?" if alike else f"there are {', '.join(sorted(WAIVABLE))}."
         raise UsageError(f"--allow {waiver}: no refusal has this code;", remedy=hint)
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What a command works with: the project, the account it is for, the pictures that were uploaded there, and where
-    its journal is.
-    """
-
-    project: Project
-    remote: Remote
-    clock: Clock
-    images: ImageCache
-    journal: Place
-
-
-@contextmanager
-def open_session(
-    root: Path,
-    environ: Mapping[str, str],
-    *,
-    use_sandbox: bool,
-    at: datetime | None = None,
-    journal_url: str = "",
-) -> Iterator[Session]:
-    """The project in ``root``, with the account that the environment names, or with the sandbox beside it.
-
-    ``at`` stops the clock at an instant, to see what a plan would be then. ``journal_url`` is where a team keeps the
-    journal of the real account; without it, and for the sandbox, the journal is a file.
-    Raises ProjectError and CredentialsError before anything is sent.
-    """
-    from reconciler.images import ImageCache
-    from reconciler.journal.place import journal_place
-    from reconciler.settings import remote_from
-
-    if not use_sandbox:
-        clock = _stopped(at) or system_clock
-        project = load(root, now=clock())
-        remote = remote_from(environ)
-        images = ImageCache.open(root / IMAGES_FILE, remote.credentials.mchid)
-        yield Session(project, remote, clock, images, journal_place(root, journal_url))
-        return
-    with sandbox(root / SANDBOX_FOLDER) as local:
-        clock = _stopped(at) or local.clock
-        project = load(root, now=clock())
-        seed(local, project)
-        images = _sandbox_images(root / SANDBOX_FOLDER, local)
-        yield Session(project, local.remote, clock, images, journal_place(root, use_sandbox=True))
-
-
-def _stopped(at: datetime | None) -> Clock | None:
-    return None if at is None else lambda: at
-
-
-def instant_from(text: str) -> datetime:
-    """A time that a person typed; without an offset it is Beijing's. Raises UsageError."""
-    from reconciler.activity import BEIJING
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(
-            f"{text!r} is no time.", remedy="Write for example 2026-12-24T00:00:00+08:00."
-        ) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)).astimezone(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Whose:
-    """The account that a command is for, but asks nothing: its merchant number if known, and the moment there."""
-
-    mchid: str
-    now: datetime
-
-
-def whose(environ: Mapping[str, str], *, sandbox_folder: Path | None) -> Whose:
-    """The account that the environment names, by the system's clock; or the sandbox in a folder, by its own."""
-    if sandbox_folder is None:
-        return Whose(environ.get("PAYGIFT_MCHID", ""), system_clock())
-    with sandbox(sandbox_folder) as local:
-        return Whose(local.control.mchid, local.clock())
-
-
-@dataclass(frozen=True, slots=True)
-class LocalRemote:
-    """A sandbox that runs: how to reach it as a client, its clock, and its controls."""
-
-    remote: Remote
-    clock: Clock
-    control: Control
-
-
-@contextmanager
-def sandbox(directory: Path) -> Iterator[LocalRemote]:
-    """The sandbox of ``directory``: the one that is being served from it, or else one for as long as this lasts."""
-    from reconciler.sandbox.server import Sandbox, find_running
-
-    running = find_running(directory)
-    if running is not None:
-        yield _local_remote(running)
-        return
-    with Sandbox(directory) as embedded:
-        yield _local_remote(embedded)
-
-
-def _local_remote(control: Control) -> LocalRemote:
-    from reconciler.settings import Remote
-    from reconciler.wechatpay.keys import Credentials, load_private_key
-
-    credentials = Credentials(
-        mchid=control.mchid,
-        serial_no=control.serial_no,
-        private_key=load_private_key(control.private_key_pem, where="the sandbox's private key"),
-        apiv3_key=control.apiv3_key.encode(),
-    )
-    # Asked once: the sandbox's clock runs at the speed of ours, so the distance stays.
-    ahead = control.now() - system_clock()
-    return LocalRemote(
-        Remote(credentials, control.base_url), clock=lambda: system_clock() + ahead, control=control
-    )
-
-
-def _sandbox_images(folder: Path, local: LocalRemote) -> ImageCache:
-    """The sandbox's URLs look like real ones, so they are kept away from those of the real account."""
-    from reconciler.images import ImageCache
-
-    return ImageCache.open(folder / IMAGES_FILE.name, local.control.mchid)
-
-
-def reset(local: LocalRemote, folder: Path) -> None:
-    """Empty the sandbox of ``folder``; forget the pictures that were uploaded to it, and what was applied to it."""
-    from reconciler.journal.place import FILE as JOURNAL_FILE
-
-    local.control.reset()
-    for name in (IMAGES_FILE.name, *(f"{JOURNAL_FILE.name}{part}" for part in ("", "-wal", "-shm"))):
-        (folder / name).unlink(missing_ok=True)
-
-
-def seed(local: LocalRemote, project: Project) -> int:
-    """Give the sandbox the coupon stocks that the specs name and it does not know; say how many these were.
-
-    They come from the project's ``sandbox-stocks.json`` where it has them; the rest is made up.
-    """
-    from reconciler.seed import stocks_for
-
-    made_up = {str(stock["stock_id"]): stock for stock in stocks_for(project.activities, local.control.mchid)}
-    file = project.root / STOCKS_FILE
-    given = {str(stock["stock_id"]): stock for stock in (read_stocks(file) if file.exists() else [])}
-    return local.control.seed(list({**made_up, **given}.values()), only_missing=True)
-
-
-def read_stocks(path: Path) -> list[dict[str, object]]:
-    """The coupon stocks in a JSON file, as create-stock bodies with their ``stock_id``. Raises UsageError."""
-    import json
-
-    try:
-        stocks = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path} cannot be read: {error}.", remedy="It must be a JSON list of stocks."
-        ) from error
-    if not isinstance(stocks, list) or not all(
-        isinstance(each, dict) and "stock_id" in each for each in stocks
-    ):
-        raise UsageError(f"{path} must be a JSON list of stocks, each with a stock_id.")
-    return stocks
-
-
-def load(root: Path, *, now: datetime) -> Project:
-    """The project in ``root``, checked as of ``now``. Raises ProjectError with every problem."""
-    from reconciler.load import load_project
-
-    return load_project(root, now=now)

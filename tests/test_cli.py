@@ -25,8 +25,9 @@ import pytest
 from reconciler.cli import run
 from reconciler.cli.context import Bar
 from reconciler.plan import read_plan
-from reconciler.reconcile import SANDBOX_FOLDER, save_plan
+from reconciler.reconcile import save_plan
 from reconciler.sandbox.server import Sandbox
+from reconciler.session import SANDBOX_FOLDER
 from tests.pictures import png
 from tests.signed import keys
 

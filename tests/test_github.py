@@ -37,9 +37,9 @@ from reconciler.github.client import TRIES, pause_asked
 from reconciler.github.drift import issue_body
 from reconciler.github.marker import read_marker, second_line, with_second_line
 from reconciler.plan import plan_digest
-from reconciler.reconcile import SANDBOX_FOLDER
 from reconciler.render import markdown
 from reconciler.render.json_ import dumps, plan_json
+from reconciler.session import SANDBOX_FOLDER
 from tests.fake_github import BOT, MOST_CHARACTERS, REPOSITORY, START, TOKEN, FakeGitHub, Fault, served
 from tests.signed import keys
 from tests.test_stale import LIVES, WANTED, plan

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from reconciler.cli import run
-from reconciler.reconcile import SANDBOX_FOLDER
 from reconciler.sandbox.faults import KINDS
 from reconciler.sandbox.options import Options
 from reconciler.sandbox.server import Sandbox
+from reconciler.session import SANDBOX_FOLDER
 from reconciler.wechatpay import signing, wire
 from tests.signed import keys, merchant_key, request
 

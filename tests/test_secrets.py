@@ -19,7 +19,7 @@ import stamina
 
 from reconciler.cli import run
 from reconciler.errors import CredentialsError, PaygiftError, RemoteError
-from reconciler.reconcile import SANDBOX_FOLDER
+from reconciler.session import SANDBOX_FOLDER
 from reconciler.settings import remote_from
 from reconciler.wechatpay import signing, wire
 from reconciler.wechatpay.api import PayGiftApi, image_upload

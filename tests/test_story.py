@@ -21,8 +21,8 @@ import pytest
 from reconciler.apply import Patience
 from reconciler.cli import run
 from reconciler.github.marker import read_marker
-from reconciler.reconcile import SANDBOX_FOLDER
 from reconciler.sandbox.server import Sandbox
+from reconciler.session import SANDBOX_FOLDER
 from tests.fake_github import BOT, MOST_CHARACTERS, REPOSITORY, TOKEN, FakeGitHub, served
 from tests.pictures import png
 from tests.signed import keys

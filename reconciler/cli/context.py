@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from reconciler.attempt import Attempt
     from reconciler.journal.place import Place
-    from reconciler.reconcile import Session, Whose
+    from reconciler.session import Session, Whose
 
 PATIENCE_SECONDS: Final = 1.0
 """A bar appears only for what takes longer."""
@@ -46,7 +46,7 @@ class Context:
     @contextmanager
     def session(self, *, at: str | None = None) -> Iterator[Session]:
         """The project and its account, real or sandbox; ``at`` stops the clock at a time."""
-        from reconciler.reconcile import instant_from, open_session
+        from reconciler.session import instant_from, open_session
 
         moment = None if at is None else instant_from(at)
         with open_session(
@@ -70,14 +70,14 @@ class Context:
 
     def whose(self) -> Whose:
         """The account that the command is for, without asking it anything."""
-        from reconciler.reconcile import whose
+        from reconciler.session import whose
 
         return whose(os.environ, sandbox_folder=self.sandbox_folder() if self.sandbox else None)
 
     def sandbox_folder(self) -> Path:
         """Where the sandbox of this project lives; without a project, in the folder we are in."""
         from reconciler.errors import UsageError
-        from reconciler.reconcile import SANDBOX_FOLDER
+        from reconciler.session import SANDBOX_FOLDER
 
         try:
             root = self.root()

@@ -43,7 +43,7 @@ def _environment(context: Context) -> Iterator[Mapping[str, str]]:
     if not context.sandbox:
         yield os.environ
         return
-    from reconciler.reconcile import sandbox
+    from reconciler.session import sandbox
 
     with sandbox(context.sandbox_folder()) as local:
         control = local.control

@@ -180,7 +180,7 @@ def _merge(
     require_approval: bool,
 ) -> _Merge:
     from reconciler.github import Owner, pull_of_commit
-    from reconciler.reconcile import load
+    from reconciler.session import load
 
     whose = context.whose()
     mchid = whose.mchid if mchid is None else mchid

@@ -48,9 +48,9 @@ def history(
         return
     from reconciler.journal.history import Wanted
     from reconciler.journaling import history_of
-    from reconciler.reconcile import instant_from
     from reconciler.render.history import history_json, history_text
     from reconciler.render.json_ import dumps
+    from reconciler.session import instant_from
 
     context = click_context.find_object(Context)
     assert context is not None  # noqa: S101 - made by the command above this one
@@ -115,7 +115,7 @@ def unlock(context: Context, yes: bool) -> int:
     If it lives after all, it can send nothing more: it notices before its next request.
     """
     from reconciler.journaling import break_lock, locks_of
-    from reconciler.reconcile import system_clock
+    from reconciler.session import system_clock
 
     root, place = context.root(), context.journal()
     held = locks_of(root, place)

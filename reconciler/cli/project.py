@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from reconciler.journal.book import Run
     from reconciler.journal.entry import Concluded
     from reconciler.journal.history import Row
-    from reconciler.reconcile import Account, Session, Shown, Status
+    from reconciler.reconcile import Account, Shown, Status
+    from reconciler.session import Session
 
 allow_option = click.option(
     "--allow",

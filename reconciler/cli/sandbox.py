@@ -13,7 +13,7 @@ import click
 from reconciler.cli.context import Context, pass_context
 
 if TYPE_CHECKING:
-    from reconciler.reconcile import LocalRemote
+    from reconciler.session import LocalRemote
 
 
 Rows = Sequence[tuple[str, str]]
@@ -115,13 +115,13 @@ def seed(context: Context, file: Path | None) -> None:
 
     FILE is a JSON list of create-stock bodies, each with its stock_id.
     """
-    from reconciler import reconcile
+    from reconciler import session
 
     with _local(context) as local:
         if file is not None:
-            new = local.control.seed(reconcile.read_stocks(file))
+            new = local.control.seed(session.read_stocks(file))
         else:
-            new = reconcile.seed(local, reconcile.load(context.root(), now=local.clock()))
+            new = session.seed(local, session.load(context.root(), now=local.clock()))
         click.echo(f"{new} new coupon stock{'' if new == 1 else 's'}.")
 
 
@@ -134,10 +134,10 @@ def reset(context: Context, yes: bool) -> None:
         if not sys.stdin.isatty():
             raise click.UsageError("There is no terminal to ask on. Give --yes to reset without asking.")
         click.confirm("Forget everything that this sandbox remembers?", abort=True, err=True)
-    from reconciler import reconcile
+    from reconciler import session
 
     with _local(context) as local:
-        reconcile.reset(local, context.sandbox_folder())
+        session.reset(local, context.sandbox_folder())
     click.echo("The sandbox is empty.")
 
 
@@ -279,7 +279,7 @@ def _shown(value: Any) -> str:
 
 @contextmanager
 def _local(context: Context) -> Iterator[LocalRemote]:
-    from reconciler.reconcile import sandbox as run
+    from reconciler.session import sandbox as run
 
     with run(context.sandbox_folder()) as local:
         yield local

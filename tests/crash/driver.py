@@ -46,7 +46,7 @@ import stamina  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: E402
 from sqlalchemy import Connection, Engine, event  # noqa: E402
 
-from reconciler import reconcile, settings  # noqa: E402
+from reconciler import session, settings  # noqa: E402
 from reconciler.cli import run  # noqa: E402
 from reconciler.journal.database import Database  # noqa: E402
 from reconciler.wechatpay import signing  # noqa: E402
@@ -120,8 +120,8 @@ def _private_key(text: str | bytes, *, where: str) -> RSAPrivateKey:
 
 def _set_clock(seconds: float) -> None:
     _OFF[0] = seconds
-    now = reconcile.system_clock
-    reconcile.system_clock = lambda: now() + timedelta(seconds=seconds)
+    now = session.system_clock
+    session.system_clock = lambda: now() + timedelta(seconds=seconds)
 
 
 def _child(job: dict[str, Any]) -> None:
