@@ -1,14 +1,14 @@
-"""The journal wired to an account and a project: the lock, what died before, what happened, who holds the lock.
+"""The journal of an apply, wired to its account and project: the lock, what died before, what happened.
 
-Imported by the commands that keep or read a journal only, since it imports SQLAlchemy.
+Imported by the commands that keep a journal only, since it imports SQLAlchemy; ``audit`` is for those that read one.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,15 +19,11 @@ from reconciler.apply import Patience, Writer
 from reconciler.apply import resume as ask
 from reconciler.change import Plan, Report
 from reconciler.errors import JournalError
-from reconciler.journal.book import Book, Run, all_entries, locked
-from reconciler.journal.book import audit_lines as lines_in
-from reconciler.journal.database import Database
-from reconciler.journal.entry import Begun, Concluded, Displaced, Ended
-from reconciler.journal.history import Row, Wanted, history
-from reconciler.journal.lock import Holder, locks_in
+from reconciler.journal.book import Book, Run, locked
+from reconciler.journal.entry import Begun, Concluded, Ended
+from reconciler.journal.lock import Holder
 from reconciler.journal.place import Place
 from reconciler.journal.process import Process
-from reconciler.load import read_namespace
 from reconciler.origin import Origin
 from reconciler.plan import plan_digest
 from reconciler.wechatpay.api import PayGiftApi
@@ -111,52 +107,3 @@ async def resume(
     for outcome in found:
         run.conclude(outcome)
     return found
-
-
-def history_of(root: Path, place: Place, wanted: Wanted) -> list[Row]:
-    """What has been done to the activities of the project in ``root``. Raises JournalError, ProjectError."""
-    namespace = read_namespace(root)
-    with _reading(place) as database:
-        return [] if database is None else history(all_entries(database, namespace), wanted)
-
-
-def audit_lines(root: Path, place: Place) -> list[str]:
-    """The journal of the project in ``root`` as the lines of an audit file."""
-    namespace = read_namespace(root)
-    with _reading(place) as database:
-        return [] if database is None else list(lines_in(database, namespace))
-
-
-def locks_of(root: Path, place: Place) -> list[tuple[str, Holder]]:
-    """Who holds the locks of the project in ``root``, by account."""
-    namespace = read_namespace(root)
-    with _reading(place) as database:
-        return [] if database is None else locks_in(database, namespace)
-
-
-def break_lock(
-    root: Path, place: Place, environ: Mapping[str, str], *, mchid: str, clock: Clock
-) -> Holder | None:
-    """Take the lock from whoever holds it, write that down, and tell who it was; ``None`` if it was free by then."""
-    with _reading(place) as database:
-        if database is None:
-            return None
-        book = Book(database, mchid=mchid, namespace=read_namespace(root), clock=clock)
-        displaced = book.lock.break_()
-        if displaced is not None:
-            who = Origin.of(environ, root).who
-            book.append(Displaced(str(displaced), "by `paygift unlock`", who), run="", token=None)
-        return displaced
-
-
-@contextmanager
-def _reading(place: Place) -> Iterator[Database | None]:
-    """The journal, if there is one. Looking does not make it."""
-    if not place.exists:
-        yield None
-        return
-    database = place.open()
-    try:
-        yield database
-    finally:
-        database.close()

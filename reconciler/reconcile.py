@@ -1,6 +1,6 @@
 """The wiring: one function per command, usable from Python without a terminal.
 
-A command opens a session (``session``) and an ``Account`` (the real one, or the sandbox), loads a project, and calls one of ``plan``, ``apply``,
+A command opens a session (see ``session``), connects to its ``Account``, and calls one of ``plan``, ``apply``,
 ``status`` and ``show``. Nothing here decides; everything here connects.
 """
 

@@ -46,8 +46,8 @@ def history(
     """
     if click_context.invoked_subcommand is not None:
         return
+    from reconciler.audit import history_of
     from reconciler.journal.history import Wanted
-    from reconciler.journaling import history_of
     from reconciler.render.history import history_json, history_text
     from reconciler.render.json_ import dumps
     from reconciler.session import instant_from
@@ -70,7 +70,7 @@ def history(
 @pass_context
 def export(context: Context, file: Path | None) -> None:
     """Write the journal as an audit file: JSON lines that chain by hash. On stdout without FILE."""
-    from reconciler.journaling import audit_lines
+    from reconciler.audit import audit_lines
     from reconciler.reconcile import save_text
 
     text = "".join(f"{line}\n" for line in audit_lines(context.root(), context.journal()))
@@ -90,8 +90,8 @@ def verify(context: Context, file: Path | None, head: str) -> int:
 
     Exits 1 and names each line that does not fit. Entries cut off at the end show only if --head says how it ended.
     """
+    from reconciler.audit import audit_lines
     from reconciler.journal.entry import verify as breaks_in
-    from reconciler.journaling import audit_lines
     from reconciler.reconcile import lines_in
 
     lines = list(lines_in(file) if file is not None else audit_lines(context.root(), context.journal()))
@@ -114,7 +114,7 @@ def unlock(context: Context, yes: bool) -> int:
 
     If it lives after all, it can send nothing more: it notices before its next request.
     """
-    from reconciler.journaling import break_lock, locks_of
+    from reconciler.audit import break_lock, locks_of
     from reconciler.session import system_clock
 
     root, place = context.root(), context.journal()

@@ -417,8 +417,8 @@ def _done_to(session: Session, name: str) -> list[Row]:
     """What the journal tells of a key or an activity_id; nothing where there is no journal."""
     if not session.journal.exists:
         return []
+    from reconciler.audit import history_of
     from reconciler.journal.history import Wanted
-    from reconciler.journaling import history_of
 
     rows = history_of(session.project.root, session.journal, Wanted())
     return [row for row in rows if name in (row.key, row.activity_id)]

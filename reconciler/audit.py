@@ -1,0 +1,72 @@
+"""What the journal tells people afterwards: history, audit files, who holds the lock. Needs no account.
+
+Imported by the commands that read a journal only, since it imports SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from reconciler.journal.book import Book, all_entries
+from reconciler.journal.book import audit_lines as lines_in
+from reconciler.journal.database import Database
+from reconciler.journal.entry import Displaced
+from reconciler.journal.history import Row, Wanted, history
+from reconciler.journal.lock import Holder, locks_in
+from reconciler.journal.place import Place
+from reconciler.load import read_namespace
+from reconciler.origin import Origin
+
+Clock = Callable[[], datetime]
+
+
+def history_of(root: Path, place: Place, wanted: Wanted) -> list[Row]:
+    """What has been done to the activities of the project in ``root``. Raises JournalError, ProjectError."""
+    namespace = read_namespace(root)
+    with _reading(place) as database:
+        return [] if database is None else history(all_entries(database, namespace), wanted)
+
+
+def audit_lines(root: Path, place: Place) -> list[str]:
+    """The journal of the project in ``root`` as the lines of an audit file."""
+    namespace = read_namespace(root)
+    with _reading(place) as database:
+        return [] if database is None else list(lines_in(database, namespace))
+
+
+def locks_of(root: Path, place: Place) -> list[tuple[str, Holder]]:
+    """Who holds the locks of the project in ``root``, by account."""
+    namespace = read_namespace(root)
+    with _reading(place) as database:
+        return [] if database is None else locks_in(database, namespace)
+
+
+def break_lock(
+    root: Path, place: Place, environ: Mapping[str, str], *, mchid: str, clock: Clock
+) -> Holder | None:
+    """Take the lock from whoever holds it, write that down, and tell who it was; ``None`` if it was free by then."""
+    with _reading(place) as database:
+        if database is None:
+            return None
+        book = Book(database, mchid=mchid, namespace=read_namespace(root), clock=clock)
+        displaced = book.lock.break_()
+        if displaced is not None:
+            who = Origin.of(environ, root).who
+            book.append(Displaced(str(displaced), "by `paygift unlock`", who), run="", token=None)
+        return displaced
+
+
+@contextmanager
+def _reading(place: Place) -> Iterator[Database | None]:
+    """The journal, if there is one. Looking does not make it."""
+    if not place.exists:
+        yield None
+        return
+    database = place.open()
+    try:
+        yield database
+    finally:
+        database.close()
