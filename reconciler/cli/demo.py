@@ -64,6 +64,8 @@ def demo(context: Context, folder: Path | None) -> None:
     _reject(root, REJECTED)
     story.run("--sandbox", "apply", "--yes", expect=EXIT_PARTIAL)
     story.run("--sandbox", "status")
+    story.tell("The journal tells who did what to lunch-hour, and how it ended.")
+    story.run("--sandbox", "history", "--key", "lunch-hour")
     story.tell("A new plan shows exactly what is left.")
     story.run("--sandbox", "plan", "--detailed-exitcode", expect=EXIT_PENDING)
     story.tell("The author takes the rejected merchant out again. Live equals the files.")
