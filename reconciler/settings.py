@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from reconciler.errors import CredentialsError
-from reconciler.wechatpay.client import BACKUP_URL, BASE_URL, CONCURRENCY
+from reconciler.wechatpay.client import CONCURRENCY
+from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
 from reconciler.wechatpay.keys import Credentials, load_private_key, load_public_key
 
 Key = TypeVar("Key")

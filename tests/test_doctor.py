@@ -47,7 +47,7 @@ from reconciler.sandbox.world import World
 from reconciler.settings import remote_from
 from reconciler.wechatpay import signing, wire
 from reconciler.wechatpay.api import image_upload
-from reconciler.wechatpay.client import BACKUP_URL, BASE_URL
+from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
 from reconciler.wechatpay.keys import load_private_key
 from tests.remote import Fault, Network, Send
 from tests.signed import keys, merchant_key

@@ -12,7 +12,8 @@ from reconciler import reconcile
 from reconciler.cli import run
 from reconciler.errors import CredentialsError, UsageError
 from reconciler.settings import RATE, Remote, remote_from
-from reconciler.wechatpay.client import BACKUP_URL, BASE_URL, Client
+from reconciler.wechatpay.client import Client
+from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
 from tests.test_keys import APIV3_KEY, MCHID, PUBLIC_KEY_ID, SERIAL_NO, pem_of, public_pem_of, rsa_key
 
 

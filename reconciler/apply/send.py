@@ -67,7 +67,7 @@ class Trace:
 
 
 class Sender:
-    """Sends writes, and keeps ``record`` of them. ``again`` looks patiently, since reads may lag behind writes."""
+    """Sends writes, and keeps ``record`` of them. ``patiently`` looks again, as reads may lag behind writes."""
 
     def __init__(self, record: Recorder, patiently: Callable[[Look], Awaitable[bool]]) -> None:
         self._record = record

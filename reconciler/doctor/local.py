@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from reconciler.doctor.evidence import Hosts, Material
 from reconciler.errors import CredentialsError
-from reconciler.wechatpay.client import BACKUP_URL, BASE_URL
+from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
 from reconciler.wechatpay.keys import load_private_key, load_public_key
 
 _LONGEST_PATH: Final = 500

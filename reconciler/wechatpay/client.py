@@ -8,7 +8,6 @@ a success becomes UnverifiedError, and an error stays an error, marked as unveri
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import re
 import secrets
@@ -34,6 +33,7 @@ from reconciler.errors import (
 )
 from reconciler.wechatpay import failures, signing, wire
 from reconciler.wechatpay.carrier import Carrier, Headers, Incoming, Outgoing, OverHttpx
+from reconciler.wechatpay.hosts import BASE_URL, Host, Hosts, is_loopback, origin_of
 from reconciler.wechatpay.keys import (
     PUBLIC_KEY_ID_PREFIX,
     Certificate,
@@ -45,9 +45,6 @@ from reconciler.wechatpay.lanes import Lanes
 from reconciler.wechatpay.pace import Pace
 from reconciler.wechatpay.retry import Retry
 
-BASE_URL: Final = "https://api.mch.weixin.qq.com"
-BACKUP_URL: Final = "https://api2.mch.weixin.qq.com"
-"""The same service in another city (API §5.8)."""
 CONCURRENCY: Final = 8
 LONGEST_ANSWER: Final = 16 * 1024 * 1024
 """Bytes of a body, decompressed, after which reading stops."""
@@ -59,7 +56,6 @@ every few seconds would otherwise never time out."""
 _IDLE_SECONDS: Final = 3
 """Less than the 5 s after which many servers close an idle connection: a write that meets the closing is lost with
 an unknown outcome."""
-_MAIN_HOST_AGAIN_SECONDS: Final = 60.0
 _USER_AGENT: Final = f"paygift/{__version__}"
 
 # httpcore writes the headers of answers to its debug log, signatures included. Only the values of those are taken
@@ -163,10 +159,10 @@ class Client:
         if concurrency < 1:
             raise UsageError(f"the concurrency must be at least 1 connection, found {concurrency!r}.")
         self._credentials = credentials
-        origin = _origin(base_url, "PAYGIFT_BASE_URL")
-        backup = _origin(backup_url, "PAYGIFT_BACKUP_URL") if backup_url else origin
-        main = _Host(origin, self._headers(origin))
-        self._hosts = _Hosts(main, main if backup == origin else _Host(backup, self._headers(backup)), clock)
+        origin = origin_of(base_url, "PAYGIFT_BASE_URL")
+        backup = origin_of(backup_url, "PAYGIFT_BACKUP_URL") if backup_url else origin
+        main = Host(origin, self._headers(origin))
+        self._hosts = Hosts(main, main if backup == origin else Host(backup, self._headers(backup)), clock)
         self._pace = Pace(rate, clock=clock, sleep=sleep)
         self._retry = retry
         self._timeout_seconds = timeout_seconds
@@ -180,7 +176,7 @@ class Client:
         # Not an httpx.AsyncClient: redirects, cookies and headers of its own are what must not be here, and making
         # its requests and answers costs as much as sending and receiving them.
         self._carrier: Carrier = (
-            Lanes(concurrency, idle_seconds=_IDLE_SECONDS, trust_env=not _is_loopback(origin.host))
+            Lanes(concurrency, idle_seconds=_IDLE_SECONDS, trust_env=not is_loopback(origin.host))
             if transport is None
             else OverHttpx(transport)
         )
@@ -290,7 +286,7 @@ class Client:
                 return exchange
         raise failures.unreached(unreached)
 
-    async def _send(self, call: _Call, host: _Host) -> _Exchange:
+    async def _send(self, call: _Call, host: Host) -> _Exchange:
         arrived: _Arrived | None = None
         try:
             async with asyncio.timeout(self._timeout_seconds * _PHASES):
@@ -313,7 +309,7 @@ class Client:
             ) from error
         return _Exchange(answer.status, arrived.headers, body, self._wall_clock())
 
-    def _sign(self, call: _Call, host: _Host) -> Outgoing:
+    def _sign(self, call: _Call, host: Host) -> Outgoing:
         authorization = signing.authorize(
             self._credentials.private_key,
             mchid=self._credentials.mchid,
@@ -396,74 +392,6 @@ class Client:
         keyring = Keyring(self._credentials.public_key_id, self._credentials.public_key, certificates)
         _check(call, exchange, proof, keyring)
         return keyring
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Host:
-    """A host of the service, and the headers that are the same for each request to it."""
-
-    origin: httpx.URL
-    headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
-
-
-class _Hosts:
-    """The service's hosts, and which to try first. ``backup`` is ``main`` where there is no other; ``clock`` is
-    monotonic, in seconds."""
-
-    def __init__(self, main: _Host, backup: _Host, clock: Callable[[], float]) -> None:
-        self._main = main
-        self._backup = backup
-        self._clock = clock
-        self._main_again_at: float | None = None
-
-    def in_order(self) -> tuple[_Host, ...]:
-        if self._backup is self._main:
-            return (self._main,)
-        if self._main_again_at is None:
-            return self._main, self._backup
-        now = self._clock()
-        if now < self._main_again_at:
-            return self._backup, self._main
-        # One request finds out whether the main host is back. The others go on as they are until it is.
-        self._main_again_at = now + _MAIN_HOST_AGAIN_SECONDS
-        return self._main, self._backup
-
-    def reached(self, host: _Host) -> None:
-        if host is self._main:
-            self._main_again_at = None
-
-    def unreachable(self, host: _Host) -> None:
-        if host is self._main:
-            self._main_again_at = self._clock() + _MAIN_HOST_AGAIN_SECONDS
-
-
-def _origin(text: str, variable: str) -> httpx.URL:
-    """Scheme, host and port of the service. The path is signed, so a prefix could not be told from the API's own."""
-
-    def refuse(why: str) -> UsageError:
-        return UsageError(why, remedy=f"Set {variable} to scheme and host only, such as {BASE_URL}.")
-
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
-        # Neither the text nor what httpx says about it is shown: it could hold a password.
-        raise refuse("the service's base URL is not a URL.") from None
-    if url.userinfo:
-        raise refuse("the base URL must not hold a user name or a password.")
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise refuse(f"the base URL {text!r} does not begin with https://.")
-    if url.raw_path != b"/" or url.fragment:
-        raise refuse(f"the base URL {text!r} has more than scheme and host.")
-    if url.scheme == "http" and not _is_loopback(url.host):
-        raise refuse(f"the base URL {text!r} is plain http, which is for this machine only.")
-    return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _read_body(call: _Call, answer: Incoming, arrived: _Arrived) -> bytes:

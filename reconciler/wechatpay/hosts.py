@@ -1,0 +1,85 @@
+"""The hosts of the service: which URLs can be meant, and which host to try first (API §5.8)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+
+from reconciler.errors import UsageError
+
+BASE_URL: Final = "https://api.mch.weixin.qq.com"
+BACKUP_URL: Final = "https://api2.mch.weixin.qq.com"
+"""The same service in another city (API §5.8)."""
+_MAIN_HOST_AGAIN_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Host:
+    """A host of the service, and the headers that are the same for each request to it."""
+
+    origin: httpx.URL
+    headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
+
+
+class Hosts:
+    """The service's hosts, and which to try first. ``backup`` is ``main`` where there is no other; ``clock`` is
+    monotonic, in seconds."""
+
+    def __init__(self, main: Host, backup: Host, clock: Callable[[], float]) -> None:
+        self._main = main
+        self._backup = backup
+        self._clock = clock
+        self._main_again_at: float | None = None
+
+    def in_order(self) -> tuple[Host, ...]:
+        if self._backup is self._main:
+            return (self._main,)
+        if self._main_again_at is None:
+            return self._main, self._backup
+        now = self._clock()
+        if now < self._main_again_at:
+            return self._backup, self._main
+        # One request finds out whether the main host is back. The others go on as they are until it is.
+        self._main_again_at = now + _MAIN_HOST_AGAIN_SECONDS
+        return self._main, self._backup
+
+    def reached(self, host: Host) -> None:
+        if host is self._main:
+            self._main_again_at = None
+
+    def unreachable(self, host: Host) -> None:
+        if host is self._main:
+            self._main_again_at = self._clock() + _MAIN_HOST_AGAIN_SECONDS
+
+
+def origin_of(text: str, variable: str) -> httpx.URL:
+    """Scheme, host and port of the service. The path is signed, so a prefix could not be told from the API's own."""
+
+    def refuse(why: str) -> UsageError:
+        return UsageError(why, remedy=f"Set {variable} to scheme and host only, such as {BASE_URL}.")
+
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        # Neither the text nor what httpx says about it is shown: it could hold a password.
+        raise refuse("the service's base URL is not a URL.") from None
+    if url.userinfo:
+        raise refuse("the base URL must not hold a user name or a password.")
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise refuse(f"the base URL {text!r} does not begin with https://.")
+    if url.raw_path != b"/" or url.fragment:
+        raise refuse(f"the base URL {text!r} has more than scheme and host.")
+    if url.scheme == "http" and not is_loopback(url.host):
+        raise refuse(f"the base URL {text!r} is plain http, which is for this machine only.")
+    return url
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
