@@ -281,7 +281,7 @@ def test_a_commit_is_durable(memory_path: Path) -> None:
 def test_a_file_that_is_no_database_is_set_aside(memory_path: Path, content: bytes) -> None:
     file = memory_path / "journal.db"
     file.write_bytes(content)
-    with pytest.raises(JournalError) as caught:
+    with pytest.raises(JournalError, match="Move it away, or let the next apply do so") as caught:
         Place(file).open()
     assert caught.value.damaged
     moved: list[Path] = []

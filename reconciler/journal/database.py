@@ -165,12 +165,11 @@ class Database:
         except sa.SQLAlchemyError as error:
             cause = error.orig if isinstance(error, sa.DBAPIError) else error
             said = " ".join(str(cause).split()) or type(cause).__name__
+            damaged = getattr(cause, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
             raise JournalError(
-                f"the journal in {self.where} cannot be used: {said}.",
-                remedy="Mend that, then run again: nothing is sent to WeChat Pay that was not written down before.",
-                damaged=getattr(cause, "sqlite_errorname", "").startswith(
-                    ("SQLITE_CORRUPT", "SQLITE_NOTADB")
-                ),
+                f"the journal in {self.where} cannot be used: {said.rstrip('.?')}.",
+                remedy=_DAMAGED_REMEDY if damaged else _REMEDY,
+                damaged=damaged,
             ) from error
 
 
