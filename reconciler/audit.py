@@ -18,7 +18,7 @@ from reconciler.journal.history import Row, Wanted, history
 from reconciler.journal.lock import Holder, locks_in
 from reconciler.journal.place import Place
 from reconciler.load import read_namespace
-from reconciler.origin import Origin
+from reconciler.origin import who_runs
 
 Clock = Callable[[], datetime]
 
@@ -54,8 +54,8 @@ def break_lock(
         book = Book(database, mchid=mchid, namespace=read_namespace(root), clock=clock)
         displaced = book.lock.break_()
         if displaced is not None:
-            who = Origin.of(environ, root).who
-            book.append(Displaced(str(displaced), "by `paygift unlock`", who), run="", token=None)
+            what = Displaced(str(displaced), "by `paygift unlock`", who_runs(environ))
+            book.append(what, run="", token=None)
         return displaced
 
 

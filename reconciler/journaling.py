@@ -24,7 +24,7 @@ from reconciler.journal.entry import Begun, Concluded, Ended
 from reconciler.journal.lock import Holder
 from reconciler.journal.place import Place
 from reconciler.journal.process import Process
-from reconciler.origin import Origin
+from reconciler.origin import Origin, who_runs
 from reconciler.plan import plan_digest
 from reconciler.wechatpay.api import PayGiftApi
 
@@ -61,7 +61,6 @@ def ended(run: Run, happened: Report) -> Report:
 async def exclusive_run(
     place: Place,
     *,
-    root: Path,
     mchid: str,
     namespace: str,
     clock: Clock,
@@ -80,9 +79,8 @@ async def exclusive_run(
             "looked up there; nothing else depends on it."
         )
 
-    here = Origin.of(os.environ, root)
     since = f"{datetime.now(UTC).astimezone(BEIJING):%Y-%m-%d %H:%M:%S} Beijing time"
-    me = Holder(here.who, Process.this(), since)
+    me = Holder(who_runs(os.environ), Process.this(), since)
     database = place.open_to_write(tell_damage)
     try:
         book = Book(database, mchid=mchid, namespace=namespace, clock=clock)

@@ -33,12 +33,17 @@ class Origin:
     def of(cls, environ: Mapping[str, str], root: Path) -> Origin:
         """Of this process, working on the project in ``root``."""
         return cls(
-            who=_first(environ, _ACTORS) or _user(),
+            who=who_runs(environ),
             host=socket.gethostname(),
             pid=os.getpid(),
             commit=_first(environ, _COMMITS) or _head_of(root),
             job_url=job_url(environ),
         )
+
+
+def who_runs(environ: Mapping[str, str]) -> str:
+    """CI's actor, or the operating system's user."""
+    return _first(environ, _ACTORS) or _user()
 
 
 def job_url(environ: Mapping[str, str]) -> str:

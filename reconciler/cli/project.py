@@ -329,7 +329,6 @@ class _Applying:
             reconcile.connect(session.remote, session.clock) as account,
             journaling.exclusive_run(
                 session.journal,
-                root=session.project.root,
                 mchid=account.mchid,
                 namespace=session.project.namespace,
                 clock=session.clock,
