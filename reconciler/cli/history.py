@@ -115,6 +115,7 @@ def unlock(context: Context, yes: bool) -> int:
     If it lives after all, it can send nothing more: it notices before its next request.
     """
     from reconciler.audit import break_lock, locks_of
+    from reconciler.render.text import safe
     from reconciler.session import system_clock
 
     root, place = context.root(), context.journal()
@@ -123,7 +124,7 @@ def unlock(context: Context, yes: bool) -> int:
         click.echo("Nobody holds the lock.")
         return 0
     for mchid, holder in held:
-        click.echo(f"Account {mchid}: {holder}.")
+        click.echo(safe(f"Account {mchid}: {holder}."))
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("There is no terminal to ask on. Give --yes to unlock without asking.")
@@ -133,5 +134,6 @@ def unlock(context: Context, yes: bool) -> int:
             return 0
     for mchid, _ in held:
         displaced = break_lock(root, place, os.environ, mchid=mchid, clock=system_clock)
-        click.echo(f"The lock was taken from {displaced}." if displaced else "The lock has been given back.")
+        taken = f"The lock was taken from {displaced}." if displaced else "The lock has been given back."
+        click.echo(safe(taken))
     return 0

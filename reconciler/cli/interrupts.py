@@ -55,7 +55,7 @@ def _install(
     loop: asyncio.AbstractEventLoop, number: signal.Signals, act: Callable[[], None]
 ) -> Callable[[], object]:
     """Have ``act`` called for a signal. Returns what puts things back as they were."""
-    before = signal.getsignal(number)
+    before = signal.getsignal(number) or signal.SIG_DFL  # None: set by something that is not Python
 
     def restore() -> None:
         loop.remove_signal_handler(number)
