@@ -45,10 +45,6 @@ class Book:
         self._clock = clock
         self.lock = Lock(database, mchid, namespace)
 
-    @property
-    def where(self) -> str:
-        return self._database.where
-
     def append(
         self, what: Begun | Intent | Concluded | Ended | Displaced, *, run: str, token: str | None
     ) -> Entry:
