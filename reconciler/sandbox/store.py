@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import weakref
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -43,10 +44,11 @@ class Store:
         except sqlite3.Error as error:
             self._memory.close()
             raise _unusable(directory, error) from error
+        # Also with the last reference: a world without a server, as tests have thousands of, is closed by nobody.
+        self._finalize = weakref.finalize(self, _close, self._memory, self._log)
 
     def close(self) -> None:
-        self._memory.close()
-        self._log.close()
+        self._finalize()
 
     def entities(self) -> Iterator[Entity]:
         """All that is remembered, in the order in which it first came."""
@@ -113,6 +115,11 @@ _LOG_TABLES: Final = (
 )
 _PUT: Final = """INSERT INTO entities (kind, id, content) VALUES (?, ?, ?)
 ON CONFLICT (kind, id) DO UPDATE SET content = excluded.content"""
+
+
+def _close(*connections: sqlite3.Connection) -> None:
+    for connection in connections:
+        connection.close()
 
 
 def _connect(where: str) -> sqlite3.Connection:
