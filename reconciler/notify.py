@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
@@ -21,6 +20,7 @@ import httpx
 import stamina
 
 from reconciler import __version__
+from reconciler.wechatpay.hosts import is_loopback
 
 SECONDS: Final = 5.0
 """For everything together: all messages, both tries, names that nobody resolves, answers that drip."""
@@ -113,17 +113,10 @@ def _checked(url: str) -> bool:
         host = parts.hostname or ""
     except ValueError:
         raise _NotToldError("it holds no address") from None
-    local = _is_loopback(host)
+    local = is_loopback(host)
     if not host or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
         raise _NotToldError("it holds no https:// address")
     return local
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _send(client: httpx.Client, message: Message) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -96,16 +96,10 @@ def _rows(entries: Iterable[Entry]) -> Iterator[Row]:
 
 
 def _concluded(entry: Entry, what: Concluded, bodies: tuple[str, ...], run: Begun) -> Row:
-    return Row(
-        entry.at,
-        entry.run,
-        entry.mchid,
-        entry.namespace,
-        what.key,
-        what.operation,
-        what.status.value,
-        activity_id=what.activity_id,
-        request_no=what.request_no,
+    return replace(
+        _open(entry, what, run),
+        status=what.status.value,
+        bodies=bodies,
         reason=what.reason,
         http_status=what.http_status,
         request_id=what.request_id,
@@ -114,28 +108,24 @@ def _concluded(entry: Entry, what: Concluded, bodies: tuple[str, ...], run: Begu
         rejections=what.rejections,
         path=what.path,
         resumed=what.resumed,
-        bodies=bodies,
-        seq=entry.seq,
-        who=run.who,
-        commit=run.commit,
-        plan_digest=run.plan_digest,
     )
 
 
-def _open(entry: Entry, intent: Intent, run: Begun) -> Row:
+def _open(entry: Entry, what: Intent | Concluded, run: Begun) -> Row:
+    """What is known of an operation before its outcome."""
     return Row(
         entry.at,
         entry.run,
         entry.mchid,
         entry.namespace,
-        intent.key,
-        intent.operation,
+        what.key,
+        what.operation,
         OPEN,
-        activity_id=intent.activity_id,
-        request_no=intent.request_no,
-        bodies=(intent.body,),
-        seq=entry.seq,
+        activity_id=what.activity_id,
+        request_no=what.request_no,
+        bodies=(what.body,) if isinstance(what, Intent) else (),
         who=run.who,
         commit=run.commit,
         plan_digest=run.plan_digest,
+        seq=entry.seq,
     )
