@@ -1,14 +1,15 @@
 """Sending one write so that its outcome is known: written down before it leaves, and looked for if its answer is lost.
 
 A write is repeated at most once, with the identical body and number, and only after a read has shown that it did not
-happen.
+happen. A picture cannot be looked up, and a second copy does no harm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Protocol, TypeVar, overload
 
 from reconciler.errors import (
     ApiError,
@@ -73,30 +74,43 @@ class Sender:
         self._record = record
         self._patiently = patiently
 
-    async def send(self, intent: Intent, send: Send[T], happened: Look, trace: Trace) -> Reply[T] | None:
+    @overload
+    async def send(self, intent: Intent, send: Send[T], happened: Look, trace: Trace) -> Reply[T] | None: ...
+
+    @overload
+    async def send(self, intent: Intent, send: Send[T], happened: None, trace: Trace) -> Reply[T]: ...
+
+    async def send(
+        self, intent: Intent, send: Send[T], happened: Look | None, trace: Trace
+    ) -> Reply[T] | None:
         """The answer to a write, or ``None`` if the answer was lost and a read shows that it happened.
 
-        When a read shows that it did not, the identical write is sent once more. Raises JournalError, and sends
-        nothing, if the intent could not be written down; OutcomeUnknownError when the reads fail too.
+        When a read shows that it did not, or no read can tell and a second time does no harm (``happened`` is
+        ``None``), the identical write is sent once more. Raises JournalError, and sends nothing, if the intent could
+        not be written down; OutcomeUnknownError when the reads fail too.
         """
         trace.intents.append(self._record.intend(intent))
         try:
-            return trace.answered(await send())
+            return await _once(send, trace)
         except RemoteError as error:
-            trace.failed(error)
             if not is_lost(error):
                 raise
-            if await _resolve(error, lambda: self._patiently(happened)):
+            if happened is not None and await _resolve(error, partial(self._patiently, happened)):
                 return None
         try:
-            return trace.answered(await send())
+            return await _once(send, trace)
         except RemoteError as error:
-            trace.failed(error)
-            if not is_lost(error):
+            if happened is None or not is_lost(error) or not await _resolve(error, happened):
                 raise
-            if await _resolve(error, happened):
-                return None
-            raise
+            return None
+
+
+async def _once(send: Send[T], trace: Trace) -> Reply[T]:
+    try:
+        return trace.answered(await send())
+    except RemoteError as error:
+        trace.failed(error)
+        raise
 
 
 async def _resolve(error: RemoteError, look: Look) -> bool:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from reconciler.activity import CREATE_FAILED, LiveActivity
-from reconciler.apply.send import Recorder, Sender, Trace, is_lost
+from reconciler.apply.send import Recorder, Sender, Trace
 from reconciler.change import (
     ActivityChange,
     ActivityOperation,
@@ -28,7 +28,7 @@ from reconciler.change import (
     TerminateActivity,
     in_calls,
 )
-from reconciler.errors import ApiError, RemoteError
+from reconciler.errors import ApiError
 from reconciler.identity import add_request_no, delete_request_no, merchants_digest, terms_digest
 from reconciler.journal.entry import Intent
 from reconciler.translate import create_request, live_activity
@@ -108,7 +108,6 @@ class Writer:
         self._clock = clock
         self._started = clock()
         self._patience = patience
-        self._record = record
         self._sender = Sender(record, lambda look: patience.until(look, bool))
 
     async def write(self, operation: ActivityOperation, run: KeyRun) -> Outcome:
@@ -125,18 +124,7 @@ class Writer:
         """Upload a picture. After a lost answer it is simply uploaded again: a second copy does no harm (API §4)."""
         upload = image_upload(filename, content)
         intent = Intent("upload_image", "", "", "", upload.signed_body.decode())
-        trace.intents.append(self._record.intend(intent))
-        try:
-            return trace.answered(await self.api.upload_image(upload))
-        except RemoteError as error:
-            trace.failed(error)
-            if not is_lost(error):
-                raise
-        try:
-            return trace.answered(await self.api.upload_image(upload))
-        except RemoteError as error:
-            trace.failed(error)
-            raise
+        return await self._sender.send(intent, lambda: self.api.upload_image(upload), None, trace)
 
     async def _create(self, operation: CreateActivity, run: KeyRun) -> Outcome:
         """The same number never makes a second activity (API §1.10). So the same request may follow a lost answer, and
