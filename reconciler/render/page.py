@@ -251,24 +251,38 @@ SCRIPT: Final = """
     }
   }
 
+  // A link to a change opens it, also when the filter hides it or it was folded since the last click.
+  function reveal(id) {
+    const target = document.getElementById(id);
+    if (!target) return;
+    if (target.hidden) { choose("", ""); keep(); }
+    const fold = target.querySelector("details");
+    if (fold) fold.open = true;
+  }
+
+  function choose(kind, query) {
+    field.value = query;
+    for (const radio of all("input[type=radio]", tools)) radio.checked = radio.value === kind;
+    if (!tools.querySelector("input:checked")) tools.querySelector("input[type=radio]").checked = true;
+  }
+
   function restore() {
     const state = new URLSearchParams(location.hash.slice(1));
     if (location.hash.length > 1 && !state.has("kind") && !state.has("q")) {
-      const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-      const fold = target && target.querySelector("details");
-      if (fold) fold.open = true;
+      reveal(decodeURIComponent(location.hash.slice(1)));
       return;
     }
-    field.value = state.get("q") || "";
-    const kind = state.get("kind") || "";
-    for (const radio of all("input[type=radio]", tools)) radio.checked = radio.value === kind;
-    if (!tools.querySelector("input:checked")) tools.querySelector("input[type=radio]").checked = true;
+    choose(state.get("kind") || "", state.get("q") || "");
     apply();
   }
 
   tools.addEventListener("input", keep);
   tools.addEventListener("submit", (event) => event.preventDefault());
   addEventListener("hashchange", restore);
+  addEventListener("click", (event) => {
+    const link = event.target.closest("a[href^='#']");
+    if (link) reveal(decodeURIComponent(link.hash.slice(1)));
+  });
   addEventListener("keydown", (event) => {
     if (event.key === "/" && !event.target.closest("input")) { event.preventDefault(); field.focus(); }
     if (event.key === "Escape" && event.target === field) { field.value = ""; keep(); }

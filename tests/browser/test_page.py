@@ -126,10 +126,36 @@ def test_it_works_without_a_mouse(plan: Browser) -> None:
     assert plan.run(outline) == "solid"
 
 
-def test_a_link_in_the_timeline_opens_its_change(plan: Browser) -> None:
-    plan.run("document.querySelector('#change-merchants details').open = false")
-    plan.click(".timeline a[href='#change-merchants']")
-    assert plan.run("return document.querySelector('#change-merchants details').open") is True
+FOLDED: Final = "document.querySelector('#change-merchants details').open"
+
+
+def test_a_link_in_the_timeline_opens_its_change_as_often_as_it_is_clicked(plan: Browser) -> None:
+    for _ in range(2):
+        plan.run(f"{FOLDED} = false")
+        plan.click(".timeline a[href='#change-merchants']")
+        assert plan.run(f"return {FOLDED}") is True
+
+
+def test_a_link_to_a_change_that_is_filtered_away_brings_it_back(plan: Browser) -> None:
+    plan.click("label:has([value=create])")
+    assert "gone" not in changes(plan)
+    plan.click(".ending a[href='#change-gone']")
+    assert len(changes(plan)) == 8
+    seen = """
+      const place = document.querySelector('#change-gone').getBoundingClientRect();
+      return place.top >= 0 && place.top < innerHeight;
+    """
+    assert plan.run(seen) is True
+    assert plan.run("return location.hash") == "#change-gone"
+
+
+def test_every_link_leads_somewhere(plan: Browser) -> None:
+    targets = (
+        "return [...document.querySelectorAll('a')].map((link) => document.querySelector(link.hash) !== null)"
+    )
+    found = plan.run(targets)
+    assert len(found) > 8
+    assert all(found)
 
 
 def test_paper_shows_every_fold(plan: Browser) -> None:

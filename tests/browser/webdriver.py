@@ -67,6 +67,8 @@ class Browser:
         return self._ask("POST", "execute/sync", {"script": script, "args": list(arguments)})
 
     def click(self, selector: str) -> None:
+        """Brings it to the middle first: at the edge, what sticks to the top may lie above it."""
+        self.run("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", selector)
         self._ask("POST", f"element/{self._find(selector)}/click", {})
 
     def type(self, selector: str, text: str) -> None:
