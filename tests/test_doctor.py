@@ -58,21 +58,6 @@ PUBLIC_KEY_ID: Final = "PUB_KEY_ID_0119000000012026010100000000000001"
 NETWORKED: Final = ("signed_call", "certificates", "verification", "permission", "image_upload")
 
 
-@cache
-def platform_key() -> RSAPrivateKey:
-    key = serialization.load_pem_private_key(keys().platform_key_pem.encode(), None)
-    assert isinstance(key, RSAPrivateKey)
-    return key
-
-
-@cache
-def public_key_pem() -> str:
-    """The sandbox's platform key, as the WeChat Pay public key of the same platform."""
-    public = platform_key().public_key()
-    kind = serialization.PublicFormat.SubjectPublicKeyInfo
-    return public.public_bytes(serialization.Encoding.PEM, kind).decode()
-
-
 def right() -> dict[str, str]:
     """The variables of a merchant for whom everything is fine."""
     return {
@@ -227,9 +212,8 @@ def from_a_login_page(headers: httpx.Headers, _body: bytes) -> Mapping[str, str]
 
 def proven(body: bytes, serial_no: str) -> dict[str, str]:
     now = str(int(time.time()))
-    made = signing.response_headers(
-        platform_key(), serial_no=serial_no, timestamp=now, nonce="n" * 32, body=body
-    )
+    signer = keys().wechatpay if serial_no == PUBLIC_KEY_ID else keys().platform
+    made = signing.response_headers(signer.key, serial_no=serial_no, timestamp=now, nonce="n" * 32, body=body)
     return {name.lower(): value for name, value in made.items()}
 
 
@@ -244,7 +228,7 @@ def test_a_healthy_merchant_has_nothing_to_do() -> None:
 
 
 def test_a_public_key_does_without_the_apiv3_key() -> None:
-    public = {"PAYGIFT_PUBLIC_KEY_ID": PUBLIC_KEY_ID, "PAYGIFT_PUBLIC_KEY": public_key_pem()}
+    public = {"PAYGIFT_PUBLIC_KEY_ID": PUBLIC_KEY_ID, "PAYGIFT_PUBLIC_KEY": keys().public_key_pem}
     found = checkup({**public, "PAYGIFT_APIV3_KEY": ""}, fault=rewritten(in_public_key_mode))
     assert unusual(found) == {"public_key": "ok", **skipped("apiv3_key", "certificates")}
     assert line(found, "verification") == "2 of 2 answers are signed by WeChat Pay."
@@ -252,7 +236,7 @@ def test_a_public_key_does_without_the_apiv3_key() -> None:
 
 def test_a_public_key_does_without_platform_certificates() -> None:
     """Newer accounts have none, and are told so with a 404."""
-    public = {"PAYGIFT_PUBLIC_KEY_ID": PUBLIC_KEY_ID, "PAYGIFT_PUBLIC_KEY": public_key_pem()}
+    public = {"PAYGIFT_PUBLIC_KEY_ID": PUBLIC_KEY_ID, "PAYGIFT_PUBLIC_KEY": keys().public_key_pem}
     none = answering(wire.CERTIFICATES_PATH, 404, "RESOURCE_NOT_EXISTS", "无可用的平台证书")
 
     async def fault(request: httpx.Request, send: Send) -> httpx.Response:
@@ -374,7 +358,7 @@ NO_KEY: Final = {**skipped("account", "certificate"), **NO_CALLS}
             id="a certificate of another serial number",
         ),
         pytest.param(
-            {"PAYGIFT_CERTIFICATE": certificate(key=platform_key())},
+            {"PAYGIFT_CERTIFICATE": certificate(key=keys().platform.key)},
             {"certificate": "failed"},
             "is not that of the private key. Use apiclient_key.pem and apiclient_cert.pem from the same download",
             id="a certificate of another key",
@@ -404,7 +388,7 @@ NO_KEY: Final = {**skipped("account", "certificate"), **NO_CALLS}
             id="a short APIv3 key",
         ),
         pytest.param(
-            {"PAYGIFT_PUBLIC_KEY_ID": "0119", "PAYGIFT_PUBLIC_KEY": public_key_pem()},
+            {"PAYGIFT_PUBLIC_KEY_ID": "0119", "PAYGIFT_PUBLIC_KEY": keys().public_key_pem},
             {"public_key": "failed", **NO_CALLS},
             "PAYGIFT_PUBLIC_KEY_ID does not begin with PUB_KEY_ID_. Copy the 公钥ID",
             id="an id that is none",
@@ -610,7 +594,7 @@ def test_the_backup_host_tells_the_time_too() -> None:
     ("changes", "expected", "words"),
     [
         pytest.param(
-            {"PAYGIFT_PRIVATE_KEY": keys().platform_key_pem, "PAYGIFT_CERTIFICATE": ""},
+            {"PAYGIFT_PRIVATE_KEY": keys().wechatpay_key_pem, "PAYGIFT_CERTIFICATE": ""},
             {"signed_call": "failed", **skipped(*NETWORKED[1:])},
             "HTTP 401 SIGN_ERROR",
             id="another's private key",
@@ -710,7 +694,7 @@ def test_what_comes_back_is_judged(fault: Fault, expected: dict[str, str], words
 
 
 def test_a_wrong_apiv3_key_is_wrong_beside_a_public_key_too() -> None:
-    public = {"PAYGIFT_PUBLIC_KEY_ID": PUBLIC_KEY_ID, "PAYGIFT_PUBLIC_KEY": public_key_pem()}
+    public = {"PAYGIFT_PUBLIC_KEY_ID": PUBLIC_KEY_ID, "PAYGIFT_PUBLIC_KEY": keys().public_key_pem}
     found = checkup({**public, "PAYGIFT_APIV3_KEY": "x" * 32}, fault=rewritten(in_public_key_mode))
     assert unusual(found) == {"public_key": "ok", "certificates": "failed"}
 

@@ -26,6 +26,7 @@ FOLDER: Final = "keys"
 MERCHANT_KEY_FILE: Final = "merchant.key.pem"
 PUBLIC_KEY_FILE: Final = "wechatpay.public.pem"
 DEFAULT_MCHID: Final = "1900000001"
+KEY_BITS: Final = 2048
 _VALIDITY: Final = timedelta(days=5 * 365)  # platform certificates are valid 5 years (API §5.5)
 _APIV3_ALPHABET: Final = string.ascii_letters + string.digits
 _FILES: Final = {
@@ -75,9 +76,14 @@ class Keys:
     wechatpay_key_pem: str = field(repr=False)
 
     @classmethod
-    def made(cls, *, mchid: str = DEFAULT_MCHID) -> Self:
-        """New keys; four RSA-2048 key pairs take about a third of a second."""
-        merchant, platform, following, wechatpay = (_new_key() for _ in range(4))
+    def made(cls, *, mchid: str = DEFAULT_MCHID, platform_bits: int = KEY_BITS) -> Self:
+        """New keys; four RSA-2048 key pairs take about a third of a second.
+
+        ``platform_bits`` is the size of the two keys that have certificates. A platform that answers tens of thousands
+        of requests, as in tests, spends most of its time on signing, and a key of half the size signs in a sixth of it.
+        """
+        merchant, wechatpay = _new_key(), _new_key()
+        platform, following = _new_key(platform_bits), _new_key(platform_bits)
         return cls(
             mchid=mchid,
             merchant_key_pem=_key_pem(merchant),
@@ -177,8 +183,8 @@ class Keys:
         return self.merchant_key.public_key()
 
 
-def _new_key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65537, 2048)
+def _new_key(bits: int = KEY_BITS) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, bits)
 
 
 def _write(file: Path, text: str) -> None:
