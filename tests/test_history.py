@@ -90,6 +90,26 @@ def test_history_is_narrowed(applied: Project, options: list[str], found: int) -
     assert len(json.loads(out)["operations"]) == found
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--key", "spirng"], "Nothing in the journal has key spirng."),
+        (["--outcome", "open", "--outcome", "failed"], "Nothing in the journal has outcome failed or open."),
+        (
+            ["--activity-id", "1", "--since", "2030-01-01", "--until", "2030-01-02T12:00:00+08:00"],
+            (
+                "Nothing in the journal has activity_id 1 and a time from 2030-01-01 00:00:00 on "
+                "and a time before 2030-01-02 12:00:00."
+            ),
+        ),
+    ],
+)
+def test_a_history_that_a_filter_emptied_says_by_what(
+    applied: Project, options: list[str], said: str
+) -> None:
+    assert applied.run("--sandbox", "history", *options) == (0, f"{said}\n", "")
+
+
 def test_history_of_nothing_makes_no_file(project: Project) -> None:  # noqa: F811
     assert project.run("history") == (0, "Nothing in the journal.\n", "")
     assert not journal_place(project.root).file.exists()

@@ -63,7 +63,9 @@ def test_fifty_rounds_of_applies_together(place: Place) -> None:  # noqa: F811
         book = Book(database, mchid=keys().mchid, namespace=NAMESPACE, clock=lambda: remote.now)
         me = Holder(who, Process.this(), "now")
         async with locked(book, me, timeout_seconds=TOO_LONG_SECONDS, sleep=briefly) as run:
-            remote.wait(timedelta(seconds=1))  # no two runs begin at one moment: what they add has other numbers
+            remote.wait(
+                timedelta(seconds=1)
+            )  # no two runs begin at one moment: what they add has other numbers
             assert await resume(api, run, clock=lambda: remote.now, patience=remote.patience) == []
             plan = await remote.plan_of(api, specs)
             if plan.empty:

@@ -62,7 +62,7 @@ def history(
         instant_from(until) if until else None,
     )
     rows = history_of(context.root(), context.journal(), wanted)
-    click.echo(dumps(history_json(rows)) if as_json else history_text(rows), nl=False)
+    click.echo(dumps(history_json(rows)) if as_json else history_text(rows, wanted), nl=False)
 
 
 @history.command()

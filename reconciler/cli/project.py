@@ -417,9 +417,9 @@ def _done_to(session: Session, name: str) -> list[Row]:
     if not session.journal.exists:
         return []
     from reconciler.audit import history_of
-    from reconciler.journal.history import Wanted
+    from reconciler.journal.history import EVERYTHING
 
-    rows = history_of(session.project.root, session.journal, Wanted())
+    rows = history_of(session.project.root, session.journal, EVERYTHING)
     return [row for row in rows if name in (row.key, row.activity_id)]
 
 

@@ -70,7 +70,10 @@ class Wanted:
         )
 
 
-def history(entries: Iterable[Entry], wanted: Wanted = Wanted()) -> list[Row]:
+EVERYTHING: Final = Wanted()
+
+
+def history(entries: Iterable[Entry], wanted: Wanted = EVERYTHING) -> list[Row]:
     """The rows that are ``wanted``, in the order in which they came to be known; open ones stand where they began."""
     rows = sorted(_rows(entries), key=lambda row: (row.mchid, row.namespace, row.seq))
     return [row for row in rows if wanted.takes(row)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.journal.history import Row
+from reconciler.journal.history import EVERYTHING, Row, Wanted
 from reconciler.plan import FORMAT_VERSION, plan_data
 from reconciler.render.text import safe, table
 from reconciler.render.values import beijing, counted
@@ -12,10 +12,14 @@ from reconciler.render.values import beijing, counted
 _COMMIT_DIGITS = 8
 
 
-def history_text(rows: Sequence[Row]) -> str:
-    """One line for each operation, oldest first, what is odd about it below; one summary line. Beijing time."""
+def history_text(rows: Sequence[Row], wanted: Wanted = EVERYTHING) -> str:
+    """One line for each operation, oldest first, what is odd about it below; one summary line. Beijing time.
+
+    ``wanted`` is what the rows were chosen by: if there are none, the reader learns what to look for otherwise.
+    """
     if not rows:
-        return "Nothing in the journal.\n"
+        asked = _asked(wanted)
+        return f"Nothing in the journal{' has ' if asked else ''}{' and '.join(asked)}.\n"
     head = (
         "TIME",
         "WHO",
@@ -31,6 +35,17 @@ def history_text(rows: Sequence[Row]) -> str:
     told = [line for row, line in zip(rows, lines[1:], strict=True) for line in (line, *_remarks(row))]
     summary = f"{counted(len(rows), 'operation')} in {counted(len({row.run for row in rows}), 'run')}."
     return "\n".join((lines[0], *told, "", f"{summary} Times are Beijing time.")) + "\n"
+
+
+def _asked(wanted: Wanted) -> list[str]:
+    """What the filter asks for, in words, times as Beijing time."""
+    return [
+        *([f"key {safe(wanted.key)}"] if wanted.key else []),
+        *([f"activity_id {safe(wanted.activity_id)}"] if wanted.activity_id else []),
+        *([f"outcome {' or '.join(sorted(wanted.outcomes))}"] if wanted.outcomes else []),
+        *([f"a time from {beijing(wanted.since)} on"] if wanted.since else []),
+        *([f"a time before {beijing(wanted.until)}"] if wanted.until else []),
+    ]
 
 
 def _cells(row: Row) -> tuple[str, ...]:
