@@ -135,7 +135,7 @@ def test_whole_lists_of_merchants_can_be_searched() -> None:
 
 def test_every_change_says_what_would_take_it_back() -> None:
     texts = Page(plan_html(everything())).texts
-    expected = [code for change in everything().changes for code in undos_of(change)]
+    expected = [code for change in everything().changes for code in undos_of(change.operations)]
     assert texts.count("↶") == len(expected)
     assert texts.count(wording.UNDO["delete_merchants"]) == expected.count("delete_merchants") == 2
 

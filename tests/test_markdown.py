@@ -97,7 +97,7 @@ def test_every_fold_says_what_would_take_its_change_back() -> None:
     assert sorted(folds) == sorted(change.key for change in everything().changes)
     for change in everything().changes:
         fold = plan_markdown(everything()).partition(f" {change.key}</b>")[2].partition("</details>")[0]
-        assert all(wording.UNDO[code] in fold for code in undos_of(change)), change.key
+        assert all(wording.UNDO[code] in fold for code in undos_of(change.operations)), change.key
 
 
 # -- the marker --------------------------------------------------------------------------------------------------------
@@ -262,7 +262,17 @@ OURS = {
         "Waived by name",
         "Warnings",
     ),
-    *("Replacements", "New", "Merchants", "Terminations, in full", "Pictures", "Notes", "Left to do", "Done"),
+    *(
+        "Replacements",
+        "New",
+        "Merchants",
+        "Terminations, in full",
+        "Pictures",
+        "Notes",
+        "Left to do",
+        "Done",
+        "What would take it back",
+    ),
     *("Refused", "What differs"),
 }
 HARMLESS = {

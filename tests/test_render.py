@@ -139,13 +139,25 @@ def test_what_would_take_changes_back_is_said_when_it_is_asked_for() -> None:
     view = plan_view(everything())
     plain, told = (plan_text(view, digest="d", undo=undo).splitlines() for undo in (False, True))
     assert [line.strip() for line in told if line not in plain] == [
-        wording.UNDO[code] for change in everything().changes for code in undos_of(change)
+        wording.UNDO[code] for change in everything().changes for code in undos_of(change.operations)
     ]
     assert [line for line in told if line in plain] == plain
 
 
 def test_a_report_reads_as_it_always_did() -> None:
     compare("report.txt", report_text(report_view(everything_happened())))
+
+
+def test_a_report_says_once_of_what_happened_how_to_take_it_back() -> None:
+    report = everything_happened()
+    happened = (OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE, OutcomeStatus.PARTIAL)
+    steps = [each.operation for each in report.outcomes if each.status in happened]
+    said = [line.text for line in report_view(report).undo]
+    assert sorted(said) == sorted(wording.UNDO[code] for code in undos_of(steps) if code != "nothing")
+    untouched = replace(
+        report, outcomes=tuple(replace(each, status=OutcomeStatus.FAILED) for each in report.outcomes)
+    )
+    assert report_view(untouched).undo == ()
 
 
 def test_a_plan_as_json_is_as_it_always_was() -> None:

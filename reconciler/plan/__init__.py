@@ -11,7 +11,7 @@ from reconciler.plan.digest import operation_data, plan_data, plan_digest
 from reconciler.plan.drift import Drift, drifts
 from reconciler.plan.saved import FORMAT_VERSION, checksum, read_plan
 from reconciler.plan.stale import Stale, staleness
-from reconciler.plan.undo import Undo, undo_of, undos_of
+from reconciler.plan.undo import Undo, UndoCode, undo_of, undos_of
 
 __all__ = [
     "FORMAT_VERSION",
@@ -19,6 +19,7 @@ __all__ = [
     "Drift",
     "Stale",
     "Undo",
+    "UndoCode",
     "checksum",
     "coupon_findings",
     "drifts",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from reconciler.change import (
-    ActivityChange,
     AddMerchants,
     CreateActivity,
     DeleteMerchants,
@@ -43,9 +43,7 @@ def undo_of(operation: Operation) -> Undo:
             return Undo("nothing", possible=True)
 
 
-def undos_of(change: ActivityChange) -> tuple[UndoCode, ...]:
-    """What would take all of ``change`` back, each kind once. Merchants that complete a new activity go with it."""
-    steps = (
-        step for step in change.operations if not isinstance(step, AddMerchants) or step.activity_id != ""
-    )
+def undos_of(operations: Iterable[Operation]) -> tuple[UndoCode, ...]:
+    """What would take all of them back, each kind once. Merchants that complete a new activity go with it."""
+    steps = (step for step in operations if not isinstance(step, AddMerchants) or step.activity_id != "")
     return tuple(dict.fromkeys(undo_of(step).code for step in steps))

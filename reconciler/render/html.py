@@ -400,8 +400,16 @@ def report_html(report: Report, *, title: str = "") -> str:
             "main",
             _section("Left to do", map(_outcome, left)) if left else None,
             _section("Done", map(_outcome, done)) if done else None,
+            _ways_back(view.undo),
         ),
     )
+
+
+def _ways_back(undo: Sequence[Line]) -> Html | None:
+    if not undo:
+        return None
+    lines = (tag("li", tag("b", line.label), ": ", _prose(line.text)) for line in undo)
+    return _section("What would take it back", (tag("ul", *lines),))
 
 
 def _settled(outcome: OutcomeView) -> bool:

@@ -125,6 +125,9 @@ def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = 
             Section(
                 "Done", "finished operations", [Item(partial(_outcome_line, outcome)) for outcome in done]
             ),
+            Section(
+                "What would take it back", "ways back", [Item(partial(_way_back, line)) for line in view.undo]
+            ),
         ),
         foot=" ".join(part for part in (f"Plan `{digest[:12]}`.", prose(view.record)) if part),
     ).fitted(max_chars)
@@ -343,6 +346,10 @@ def _outcome_line(outcome: OutcomeView) -> str:
     traces = ", ".join(part for part in (outcome.effort, request_id) if part)
     trace = f" ({traces})" if traces else ""
     return f"- {_STATUS_SYMBOLS[outcome.status]} {key}{prose(outcome.text)}{status}{trace}"
+
+
+def _way_back(line: Line) -> str:
+    return f"- **{prose(line.label)}**: {prose(line.text)}"
 
 
 def _outcome_name(outcome: OutcomeView) -> str:

@@ -30,7 +30,7 @@ from reconciler.change import (
     TerminateActivity,
     UploadImage,
 )
-from reconciler.plan import undos_of
+from reconciler.plan import UndoCode, undos_of
 from reconciler.render import wording
 from reconciler.render.values import beijing, counted, merchants, sample, span, value
 
@@ -48,6 +48,7 @@ COUNTED: Final[dict[ChangeKind, str]] = {
 }
 _LEFT_OUT_OF_NEW: Final = frozenset({"award_type", "merchant_option"})
 """Fields that have one possible value, so that showing them says nothing."""
+_HAPPENED: Final = frozenset({OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE, OutcomeStatus.PARTIAL})
 _SHOWN_OF_NEW: Final = tuple(each.name for each in fields(Terms) if each.name not in _LEFT_OUT_OF_NEW)
 
 
@@ -93,7 +94,7 @@ class Block:
     @cached_property
     def undo(self) -> tuple[Line, ...]:
         """What would take it back, or what comes nearest to that; for renderings that have room for it."""
-        return tuple(Line("", "", wording.UNDO[code]) for code in undos_of(self.change))
+        return tuple(Line("", "", wording.UNDO[code]) for code in undos_of(self.change.operations))
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,13 +360,17 @@ class OutcomeView:
 
 @dataclass(frozen=True, slots=True)
 class ReportView:
-    """``remarks`` are about the run as a whole; ``record`` says where it stands in the journal, if it does."""
+    """``remarks`` are about the run as a whole; ``record`` says where it stands in the journal, if it does.
+
+    ``undo``: of what was done, what would take it back, or comes nearest to that; each line once, for all its keys.
+    """
 
     outcomes: tuple[OutcomeView, ...]
     summary: str
     advice: str
     remarks: tuple[str, ...] = ()
     record: str = ""
+    undo: tuple[Line, ...] = ()
 
 
 def report_view(report: Report) -> ReportView:
@@ -378,7 +383,17 @@ def report_view(report: Report) -> ReportView:
         advice="" if report.complete else _advice(report),
         remarks=report.remarks,
         record=f"Journal: run {report.run}, ends in {report.journal_head}." if report.journal_head else "",
+        undo=_ways_back(report),
     )
+
+
+def _ways_back(report: Report) -> tuple[Line, ...]:
+    keys: dict[UndoCode, dict[str, None]] = {}
+    for outcome in report.outcomes:
+        if outcome.status in _HAPPENED and not isinstance(outcome.operation, UploadImage):
+            for code in undos_of([outcome.operation]):
+                keys.setdefault(code, {})[outcome.operation.key] = None
+    return tuple(Line("", sample(tuple(named)), wording.UNDO[code]) for code, named in keys.items())
 
 
 def _outcome_view(outcome: Outcome) -> OutcomeView:
