@@ -9,7 +9,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.x509.oid import NameOID
+from sqlalchemy import Connection, NullPool, create_engine, inspect, make_url, text
 
 from reconciler.checkup import Check, Checkup, Status
 from reconciler.cli import run
@@ -42,6 +44,7 @@ from reconciler.doctor.judge import (
 )
 from reconciler.doctor.local import read
 from reconciler.errors import ApiError, CredentialsError, TransportError, UnverifiedError
+from reconciler.journal.place import Place
 from reconciler.render.checkup import checkup_json, checkup_text
 from reconciler.sandbox.world import World
 from reconciler.settings import remote_from
@@ -49,6 +52,7 @@ from reconciler.wechatpay import signing, wire
 from reconciler.wechatpay.api import image_upload
 from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
 from reconciler.wechatpay.keys import load_private_key
+from tests.postgres import fresh_database
 from tests.remote import Fault, Network, Send
 from tests.signed import keys, merchant_key
 
@@ -106,7 +110,7 @@ def assert_no_secret(said: str, environ: Mapping[str, str]) -> None:
 
 def unusual(found: Checkup) -> dict[str, str]:
     """All checks that are not as in a checkup where everything is fine."""
-    usual = {"key_file": Status.SKIPPED, "public_key": Status.SKIPPED}
+    usual = dict.fromkeys(("key_file", "public_key", "journal"), Status.SKIPPED)
     return {
         check.code: check.status.value
         for check in found.checks
@@ -474,6 +478,49 @@ def test_a_dead_backup_host_is_worth_a_warning() -> None:
     assert found.passed
 
 
+def test_a_shared_journal_can_be_used_before_it_is_begun_and_after(postgresql: str) -> None:
+    url = fresh_database(postgresql)
+    for _ in range(2):
+        found = checkup({"PAYGIFT_JOURNAL_URL": url})
+        assert unusual(found) == {"journal": "ok"}
+        assert line(found, "journal") == f"PostgreSQL (local/{make_url(url).database}) can be used."
+    with connected(url) as connection:
+        assert inspect(connection).get_table_names() == [], "a doctor changes nothing"
+    Place(Path(), url).open().close()
+    assert unusual(checkup({"PAYGIFT_JOURNAL_URL": url})) == {"journal": "ok"}
+
+
+def test_a_shared_journal_that_cannot_be_used_is_named_with_its_remedy(postgresql: str) -> None:
+    newer, closed = fresh_database(postgresql), fresh_database(postgresql)
+    Place(Path(), newer).open().close()
+    with connected(newer) as connection:
+        connection.execute(text("UPDATE paygift_schema SET version = 99"))
+    with connected(closed) as connection:
+        connection.execute(text("CREATE ROLE reader LOGIN"))
+        connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+    refused = {
+        newer: "version 99, and this paygift knows 2. Use the newer paygift that wrote it.",
+        str(make_url(closed).set(username="reader")): "its user may not make tables there. GRANT CREATE",
+        "postgresql://paygift:hunter-2-hunter@127.0.0.1:1/journal": "PostgreSQL (127.0.0.1/journal) cannot be used: ",
+        "mysql://paygift:hunter-2-hunter@db/journal": "names a mysql database. Write postgresql://",
+        "hunter-2-hunter": "PAYGIFT_JOURNAL_URL is no URL.",
+    }
+    for url, words in refused.items():
+        found = checkup({"PAYGIFT_JOURNAL_URL": url})
+        assert unusual(found) == {"journal": "failed"}
+        assert words in line(found, "journal")
+        assert "hunter" not in checkup_text(found)
+        assert not found.passed
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    """A transaction in that database, without the journal's code."""
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    with engine.begin() as connection:
+        yield connection
+
+
 def test_without_any_host_the_rest_cannot_be_asked() -> None:
     found = checkup(fault=dead("127.0.0.1", "127.0.0.2"))
     assert unusual(found) == {
@@ -738,10 +785,10 @@ def test_the_sandbox_is_healthy(folder: Path, capsys: pytest.CaptureFixture[str]
     assert run(["-C", str(folder), "--sandbox", "doctor"]) == 0
     out = capsys.readouterr().out
     lines = out.splitlines()
-    assert [each[0] for each in lines[:-1]] == list("✓✓✓✓✓✓✓·✓·✓✓✓✓✓✓")
+    assert [each[0] for each in lines[:-1]] == list("✓✓✓✓✓✓✓·✓·✓·✓✓✓✓✓")
     assert re.match(r"✓ main host             127\.0\.0\.1:\d+ answered in \d+ ms\.$", lines[8])
     assert lines[7].startswith("· public key            skipped: PAYGIFT_PUBLIC_KEY_ID")
-    assert lines[-1] == "14 ok, 2 skipped."
+    assert lines[-1] == "14 ok, 3 skipped."
     assert_no_secret(out, {})
 
 
@@ -763,7 +810,7 @@ def test_json_says_the_same(folder: Path) -> None:
     said: dict[str, Any] = json.loads(out)
     assert (code, said["format_version"], said["kind"], said["passed"]) == (0, "1.0", "checkup", True)
     assert [check["code"] for check in said["checks"]] == list(CHECKS)
-    assert said["counts"] == {"ok": 14, "warning": 0, "failed": 0, "skipped": 2}
+    assert said["counts"] == {"ok": 14, "warning": 0, "failed": 0, "skipped": 3}
 
 
 def test_a_failed_check_exits_4(folder: Path) -> None:

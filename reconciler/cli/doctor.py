@@ -18,7 +18,7 @@ from reconciler.cli.context import Context, pass_context, sandbox_option
 @sandbox_option
 @pass_context
 def doctor(context: Context, as_json: bool) -> int:
-    """Check credentials, clock, network and permissions.
+    """Check credentials, clock, network, a shared journal and permissions.
 
     Needs no project and changes nothing: it sends a few reads, and an upload that is made to be refused. Exits 4 if a
     check failed. See docs/doctor.md.
@@ -41,7 +41,7 @@ def doctor(context: Context, as_json: bool) -> int:
 def _environment(context: Context) -> Iterator[Mapping[str, str]]:
     """The process's, or one that describes the sandbox."""
     if not context.sandbox:
-        yield os.environ
+        yield {**os.environ, "PAYGIFT_JOURNAL_URL": context.journal_url}
         return
     from reconciler.session import sandbox
 

@@ -1,7 +1,7 @@
 """`paygift doctor`: are the credentials usable, is WeChat Pay there, and may this merchant do what paygift does?
 
     environment, files ─local─▶ Material ─┐
-                                          ├─judge─▶ Checkup
+    the shared journal ─local─▶ Journal  ─┼─judge─▶ Checkup
     WeChat Pay ─remote─▶ Knock, Signed  ──┘
 
 Everything is asked first and judged afterwards, so that the judgement is pure.
@@ -9,6 +9,7 @@ Everything is asked first and judged afterwards, so that the judgement is pure.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -35,10 +36,12 @@ async def examine(
     seconds) are replaced in tests.
     """
     material = local.read(environ)
-    main, backup = await remote.knock_at(material.hosts, transport, wall_clock)
+    (main, backup), journal = await asyncio.gather(
+        remote.knock_at(material.hosts, transport, wall_clock), asyncio.to_thread(local.journal, environ)
+    )
     reachable = [knock for knock in (main, backup) if knock is not None and knock.error is None]
     credentials = material.credentials()
     signed = None
     if credentials is not None and reachable:
         signed = await remote.ask(credentials, reachable[0], transport, wall_clock)
-    return judge(material, main, backup, signed, wall_clock())
+    return judge(material, main, backup, journal, signed, wall_clock())

@@ -75,6 +75,10 @@ class Knock:
     ahead_seconds: float | None = None
 
 
+Journal: TypeAlias = str | PaygiftError | None
+"""Where the shared journal is, why it cannot be used, or ``None`` where there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Proven:
     """A success that WeChat Pay has signed."""

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from reconciler.checkup import Check, Checkup, Status
-from reconciler.doctor.evidence import Knock, Material, Outcome, Proven, Signed
+from reconciler.doctor.evidence import Journal, Knock, Material, Outcome, Proven, Signed
 from reconciler.errors import (
     ApiError,
     CredentialsError,
@@ -38,6 +38,7 @@ CHECKS: Final = (
     "main_host",
     "backup_host",
     "clock",
+    "journal",
     "signed_call",
     "certificates",
     "verification",
@@ -75,7 +76,7 @@ _ASK_FOR_UPLOAD: Final = (
 
 
 def judge(
-    material: Material, main: Knock, backup: Knock | None, signed: Signed | None, now: float
+    material: Material, main: Knock, backup: Knock | None, journal: Journal, signed: Signed | None, now: float
 ) -> Checkup:
     """All checks in order. ``signed`` is ``None`` when nothing could be asked; ``now`` is in Unix seconds."""
     certificate, public_key = material.certificate, material.public_key
@@ -92,6 +93,7 @@ def judge(
             judge_main_host(main),
             judge_backup_host(backup),
             judge_clock(main, backup),
+            judge_journal(journal),
             *_judge_signed(material, signed),
         )
     )
@@ -305,6 +307,14 @@ def judge_skew(ahead_seconds: float) -> Check:
     if seconds >= SKEW_WARNING_SECONDS:
         return Check("clock", Status.WARNING, f"{text}.", _CLOCK_REMEDY)
     return _ok("clock", f"{text}.")
+
+
+def judge_journal(journal: Journal) -> Check:
+    if journal is None:
+        return _skipped("journal", "PAYGIFT_JOURNAL_URL is not set: each project has its own file.")
+    if isinstance(journal, PaygiftError):
+        return _failure("journal", journal)
+    return _ok("journal", f"{journal} can be used.")
 
 
 # --- the account -------------------------------------------------------------------------------------------------

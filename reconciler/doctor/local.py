@@ -11,8 +11,9 @@ from typing import Final, TypeVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from reconciler.doctor.evidence import Hosts, Material
-from reconciler.errors import CredentialsError
+from reconciler.doctor.evidence import Hosts, Journal, Material
+from reconciler.errors import CredentialsError, JournalError, UsageError
+from reconciler.journal.place import FILE, Place
 from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
 from reconciler.wechatpay.keys import load_private_key, load_public_key
 
@@ -38,6 +39,17 @@ def read(environ: Mapping[str, str]) -> Material:
         public_key=_load(load_public_key, environ, "PAYGIFT_PUBLIC_KEY"),
         hosts=_hosts(environ),
     )
+
+
+def journal(environ: Mapping[str, str]) -> Journal:
+    """The journal that a team shares, knocked at without changing anything."""
+    url = environ.get("PAYGIFT_JOURNAL_URL", "")
+    if not url:
+        return None
+    try:
+        return Place(FILE, url).look()
+    except (JournalError, UsageError) as error:
+        return error
 
 
 def _missing(environ: Mapping[str, str]) -> tuple[str, ...]:

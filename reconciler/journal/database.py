@@ -28,6 +28,7 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    inspect,
     make_url,
     select,
     text,
@@ -39,6 +40,8 @@ from reconciler.errors import JournalError, UsageError
 
 BUSY_SECONDS: Final = 15.0
 """How long a transaction waits for the one of another process. None takes longer than a moment."""
+CONNECT_SECONDS: Final = 10
+"""How long each address of a PostgreSQL server is given to answer, unless the URL says ``connect_timeout``."""
 
 _tables: Final = MetaData()
 
@@ -137,15 +140,29 @@ class Database:
             if version is None:
                 version = 0
                 connection.execute(insert(schema).values(version=0))
-            if version > len(MIGRATIONS):
-                raise JournalError(
-                    f"the journal in {self.where} has version {version}, and this paygift knows {len(MIGRATIONS)}.",
-                    remedy="Use the newer paygift that wrote it.",
-                )
+            self._refuse_newer(version)
             for step in MIGRATIONS[version:]:
                 step(connection)
             if version < len(MIGRATIONS):
                 connection.execute(update(schema).values(version=len(MIGRATIONS)))
+
+    def _refuse_newer(self, version: int) -> None:
+        if version > len(MIGRATIONS):
+            raise JournalError(
+                f"the journal in {self.where} has version {version}, and this paygift knows {len(MIGRATIONS)}.",
+                remedy="Use the newer paygift that wrote it.",
+            )
+
+    def look(self) -> None:
+        """Raises JournalError if a PostgreSQL database can be no journal, or is too new a one. Changes nothing."""
+        with self.transaction() as connection:
+            if inspect(connection).has_table(schema.name):
+                self._refuse_newer(connection.execute(select(schema.c.version)).scalar() or 0)
+            elif not connection.scalar(text("SELECT has_schema_privilege(current_schema(), 'CREATE')")):
+                raise JournalError(
+                    f"the journal in {self.where} cannot be begun: its user may not make tables there.",
+                    remedy="GRANT CREATE ON SCHEMA public TO that user, or name a database that belongs to it.",
+                )
 
     def check(self) -> None:
         """Raises JournalError for a damaged SQLite file. A server looks after its own."""
@@ -196,7 +213,24 @@ def open_sqlite(file: Path) -> Database:
 
 
 def open_postgresql(url: str) -> Database:
-    """The journal in the PostgreSQL database that ``url`` names. Raises UsageError for a URL that names none."""
+    """The journal in the PostgreSQL database that ``url`` names, which is begun if there is none yet.
+
+    Raises JournalError, UsageError for a URL that names no database.
+    """
+    return _opened(_postgresql(url))
+
+
+def look_at_postgresql(url: str) -> str:
+    """Where the journal of ``url`` is, if it could be used; changes nothing. Raises what ``open_postgresql`` does."""
+    database = _postgresql(url)
+    try:
+        database.look()
+    finally:
+        database.close()
+    return database.where
+
+
+def _postgresql(url: str) -> Database:
     try:
         parsed = make_url(url)
     except sa.ArgumentError as error:
@@ -204,14 +238,18 @@ def open_postgresql(url: str) -> Database:
     if parsed.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
         raise UsageError(f"PAYGIFT_JOURNAL_URL names a {parsed.drivername} database.", remedy=_URL_REMEDY)
     try:
-        engine = create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=NullPool)
+        engine = create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            poolclass=NullPool,
+            connect_args={} if "connect_timeout" in parsed.query else {"connect_timeout": CONNECT_SECONDS},
+        )
     except ModuleNotFoundError as error:
         raise UsageError(
             "A journal in PostgreSQL needs psycopg.",
             remedy="Install it: pip install 'paygift-reconciler[postgresql]'.",
         ) from error
     # Never the URL itself, which may hold a password.
-    return _opened(Database(engine, f"PostgreSQL ({parsed.host or 'local'}/{parsed.database or ''})"))
+    return Database(engine, f"PostgreSQL ({parsed.host or 'local'}/{parsed.database or ''})")
 
 
 _URL_REMEDY: Final = (
