@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 import struct
@@ -302,6 +303,24 @@ async def test_a_handshake_that_does_not_come_is_a_connection_that_was_not_made(
         async with connection(origin, ssl.create_default_context()) as one:
             with pytest.raises(httpx.ConnectTimeout):
                 await one.send(request(origin, seconds={**PATIENCE, "connect": 0.05}))
+
+
+async def test_a_connection_that_is_given_up_while_it_is_made_leaves_no_socket_open() -> None:
+    """An open one would be told of as a ResourceWarning, which is an error in tests."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pass
+
+    given_up = 0
+    async with serve(handler) as origin:
+        for hundredths in range(300):  # of a millisecond: some end before, some while, some after it is made
+            patience = {**PATIENCE, "connect": hundredths % 100 / 100_000}
+            async with connection(origin) as one:
+                with pytest.raises(httpx.TransportError) as caught:
+                    await one.send(request(origin, seconds=patience))
+                given_up += isinstance(caught.value, httpx.ConnectTimeout)
+    gc.collect()
+    assert given_up > 0
 
 
 async def test_a_server_without_tls_is_a_connection_that_was_not_made() -> None:

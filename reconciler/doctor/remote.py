@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ipaddress
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
@@ -17,6 +16,7 @@ from reconciler.errors import PaygiftError, TransportError, UsageError
 from reconciler.wechatpay import failures, wire
 from reconciler.wechatpay.api import image_upload
 from reconciler.wechatpay.client import Client
+from reconciler.wechatpay.hosts import is_loopback
 from reconciler.wechatpay.keys import Credentials
 from reconciler.wechatpay.retry import Retry
 
@@ -57,7 +57,7 @@ async def _knock(url: str, transport: httpx.AsyncBaseTransport | None, wall_cloc
         async with (
             asyncio.timeout(SECONDS),
             httpx.AsyncClient(
-                transport=transport, timeout=SECONDS, trust_env=not _is_loopback(address.host)
+                transport=transport, timeout=SECONDS, trust_env=not is_loopback(address.host)
             ) as http,
         ):
             sent, started = wall_clock(), time.perf_counter()
@@ -101,13 +101,6 @@ def _no_answer(error: Exception, host: str) -> TransportError:
         host=host,
         timeout_seconds=SECONDS,
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def ask(

@@ -6,12 +6,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from reconciler.errors import UsageError
+from reconciler.wechatpay.hosts import is_loopback
 
 API_URL: Final = "https://api.github.com"
 _REPOSITORY: Final = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
@@ -89,16 +89,9 @@ class Run:
 def checked_url(name: str, url: str) -> str:
     """``url`` without a slash at its end. The token goes there, so it must be https, or this machine."""
     parts = urlsplit(url)
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
         return url.rstrip("/")
     raise UsageError(f"{name} is {url!r};", remedy="expected an https:// address.")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _event(path: str) -> Mapping[str, Any]:

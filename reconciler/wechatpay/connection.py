@@ -8,6 +8,7 @@ request, so that it can be used in other ways too, costs several times as much a
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
 import select
 import socket
@@ -121,14 +122,16 @@ async def _open(origin: httpx.URL, tls: ssl.SSLContext | None, seconds: float | 
     port = origin.port or (443 if tls else 80)
     if port > _LAST_PORT:
         raise httpx.ConnectError(f"there is no port {port}")
+    host = origin.raw_host.decode("ascii")
     try:
         async with asyncio.timeout(seconds):
             _, wire = await asyncio.get_running_loop().create_connection(
                 _Wire,
-                origin.raw_host.decode("ascii"),
+                host,
                 port,
                 ssl=tls,
-                happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
+                # asyncio's race leaves its socket open if it is called off while it is being won. One needs no race.
+                happy_eyeballs_delay=None if _is_address(host) else _NEXT_ADDRESS_SECONDS,
                 **_ALL_ERRORS,
             )
     except TimeoutError as error:
@@ -140,6 +143,14 @@ async def _open(origin: httpx.URL, tls: ssl.SSLContext | None, seconds: float | 
     except ExceptionGroup as group:  # of several addresses, each with its own
         raise httpx.ConnectError("; ".join(map(str, group.exceptions))) from group
     return wire
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _numbered(error: OSError) -> OSError:
