@@ -14,8 +14,10 @@ import stamina
 from cryptography.hazmat.primitives import serialization
 from hypothesis import settings
 
+from reconciler.journal.place import Place
 from reconciler.wechatpay import keys as wechatpay_keys
 from tests import postgres
+from tests.project import Project, begun
 
 # Properties are tried with the same examples in every run, so that no change is stopped by another one's bad luck.
 # To look for new ones: PAYGIFT_EXPLORE=1 pytest
@@ -55,6 +57,25 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL server; ``tests.postgres.fresh_database`` makes a database there."""
     with postgres.server(tmp_path_factory.mktemp("postgresql")) as url:
         yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, memory_path: Path) -> Place:
+    """Where a journal may be, none there yet."""
+    file = memory_path / ".paygift/journal.db"
+    if request.param == "sqlite":
+        return Place(file)
+    return Place(file, postgres.fresh_database(request.getfixturevalue("postgresql")))
+
+
+@pytest.fixture
+def project(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A team's repository with one spec, and its sandbox; no variable of this machine reaches it."""
+    for name in [name for name in os.environ if name.startswith("PAYGIFT_")]:
+        monkeypatch.delenv(name)
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    return begun(tmp_path, capfd)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

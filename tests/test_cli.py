@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -26,76 +26,12 @@ from reconciler.cli import run
 from reconciler.cli.context import Bar
 from reconciler.plan import read_plan
 from reconciler.reconcile import save_plan
-from reconciler.sandbox.server import Sandbox
 from reconciler.session import SANDBOX_FOLDER
-from tests.pictures import png
+from tests.project import SPEC, Project
 from tests.signed import keys
 
 EXAMPLES = Path(__file__).parent.parent / "activities"
-CLOCK = "2026-11-25T10:00:00+08:00"
 COMMAND = [sys.executable, "-m", "reconciler"]
-
-SPEC = """\
-activity_base_info:
-  activity_name: 春日回馈
-  activity_second_title: 满十减五
-  merchant_logo_url: images/logo.png
-  begin_time: 2026-12-01T00:00:00+08:00
-  end_time: 2026-12-31T23:59:59+08:00
-  delivery_purpose: OFF_LINE_PAY
-award_send_rule:
-  transaction_amount_minimum: 1000
-  send_content: SINGLE_COUPON
-  award_list:
-    - {stock_id: "98065001", original_image_url: images/logo.png}
-  merchant_id_list: ["1900000001"]
-"""
-
-
-@dataclass
-class Project:
-    """A team's repository with one spec, and its sandbox."""
-
-    root: Path
-    capfd: pytest.CaptureFixture[str]
-
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Exit code, stdout, stderr of `paygift ARGUMENTS` in this project."""
-        self.capfd.readouterr()
-        code = run(["-C", str(self.root), *arguments])
-        out, err = self.capfd.readouterr()
-        return code, out, err
-
-    def write(self, key: str, text: str = SPEC) -> None:
-        (self.root / f"activities/{key}.yaml").write_text(text, encoding="utf-8")
-
-    def edit(self, key: str, old: str, new: str) -> None:
-        file = self.root / f"activities/{key}.yaml"
-        text = file.read_text(encoding="utf-8")
-        assert old in text
-        self.write(key, text.replace(old, new))
-
-    def sandbox(self) -> Sandbox:
-        return Sandbox(self.root / SANDBOX_FOLDER)
-
-
-@pytest.fixture
-def project(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Project:
-    for name in [name for name in os.environ if name.startswith("PAYGIFT_")]:
-        monkeypatch.delenv(name)
-    for name in ("NO_COLOR", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "paygift.yaml").write_text("namespace: liangpin\n")
-    (tmp_path / "activities").mkdir()
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images/logo.png").write_bytes(png())
-    (tmp_path / SANDBOX_FOLDER).mkdir(parents=True)
-    keys().write(tmp_path / SANDBOX_FOLDER / "keys")
-    made = Project(tmp_path, capfd)
-    made.write("spring")
-    assert made.run("sandbox", "clock", CLOCK) == (0, "2026-11-25 10:00:00 Beijing time\n", "")
-    return made
-
 
 # -- help and usage ----------------------------------------------------------------------------------------------------
 

@@ -16,15 +16,15 @@ from reconciler.journal.lock import Holder
 from reconciler.journal.place import journal_place
 from reconciler.journal.process import Process
 from tests.postgres import fresh_database
+from tests.project import SPEC, Project
 from tests.samples import NOW
 from tests.signed import keys
-from tests.test_cli import SPEC, Project, project  # noqa: F401 - a fixture
 
 APPLY = ("--sandbox", "apply", "--yes")
 
 
 @pytest.fixture
-def applied(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:  # noqa: F811
+def applied(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project with one activity, which alice created from the commit c0ffee."""
     monkeypatch.setenv("GITHUB_ACTOR", "alice")
     monkeypatch.setenv("GITHUB_SHA", "c0ffee00c0ffee00")
@@ -34,7 +34,7 @@ def applied(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:  # no
 
 
 @contextmanager
-def held(project: Project, holder: Holder) -> Iterator[None]:  # noqa: F811
+def held(project: Project, holder: Holder) -> Iterator[None]:
     """Somebody else holds the lock meanwhile."""
     database = journal_place(project.root, use_sandbox=True).open()
     book = Book(database, mchid=keys().mchid, namespace="liangpin", clock=lambda: NOW)
@@ -110,7 +110,7 @@ def test_a_history_that_a_filter_emptied_says_by_what(
     assert applied.run("--sandbox", "history", *options) == (0, f"{said}\n", "")
 
 
-def test_history_of_nothing_makes_no_file(project: Project) -> None:  # noqa: F811
+def test_history_of_nothing_makes_no_file(project: Project) -> None:
     assert project.run("history") == (0, "Nothing in the journal.\n", "")
     assert not journal_place(project.root).file.exists()
 
@@ -167,7 +167,7 @@ def test_an_audit_file_verifies_until_somebody_touches_it(applied: Project) -> N
     assert err == "Not as it was written: 1 of 5 entries do not fit.\n"
 
 
-def test_the_report_says_how_the_journal_ends_so_that_its_end_can_be_checked(project: Project) -> None:  # noqa: F811
+def test_the_report_says_how_the_journal_ends_so_that_its_end_can_be_checked(project: Project) -> None:
     report = project.root / "report.json"
     assert project.run(*APPLY, "--report", str(report))[0] == 0
     data = json.loads(report.read_text(encoding="utf-8"))
@@ -194,7 +194,7 @@ def test_the_audit_file_goes_to_stdout_too(applied: Project) -> None:
 # -- the lock ----------------------------------------------------------------------------------------------------------
 
 
-def test_apply_does_not_wait_longer_than_it_was_told(project: Project) -> None:  # noqa: F811
+def test_apply_does_not_wait_longer_than_it_was_told(project: Project) -> None:
     with held(project, BOB):
         code, out, err = project.run(*APPLY, "--lock-timeout", "0")
     assert (code, out) == (1, "")
@@ -204,14 +204,14 @@ def test_apply_does_not_wait_longer_than_it_was_told(project: Project) -> None: 
     assert "paygift unlock" in err
 
 
-def test_apply_tells_for_whom_it_waits(project: Project) -> None:  # noqa: F811
+def test_apply_tells_for_whom_it_waits(project: Project) -> None:
     with held(project, BOB):
         code, _, err = project.run(*APPLY, "--lock-timeout", "0.2")
     assert code == 1
     assert "Waiting for another apply: bob on another-host" in err
 
 
-def test_a_dead_owner_is_displaced_with_a_note(project: Project) -> None:  # noqa: F811
+def test_a_dead_owner_is_displaced_with_a_note(project: Project) -> None:
     dead = Holder("carol", Process(Process.this().host, 2**22 + 1, ""), "2026-11-25 09:00:00 Beijing time")
     with held(project, dead):
         code, _, err = project.run(*APPLY, "--lock-timeout", "0")
@@ -221,7 +221,7 @@ def test_a_dead_owner_is_displaced_with_a_note(project: Project) -> None:  # noq
     assert json.loads(out.splitlines()[0])["entry"] == "displaced"
 
 
-def test_unlock_says_whom_it_displaces(project: Project) -> None:  # noqa: F811
+def test_unlock_says_whom_it_displaces(project: Project) -> None:
     with held(project, BOB):
         code, out, _ = project.run("unlock", "--sandbox", "--yes")
         assert code == 0
@@ -234,7 +234,7 @@ def test_unlock_says_whom_it_displaces(project: Project) -> None:  # noqa: F811
     assert "by `paygift unlock`" in out
 
 
-def test_unlock_does_not_unlock_without_being_asked_to(project: Project) -> None:  # noqa: F811
+def test_unlock_does_not_unlock_without_being_asked_to(project: Project) -> None:
     with held(project, BOB):
         code, _, err = project.run("unlock", "--sandbox")
         assert code == 1
@@ -242,11 +242,11 @@ def test_unlock_does_not_unlock_without_being_asked_to(project: Project) -> None
         assert project.run(*APPLY, "--lock-timeout", "0")[0] == 1
 
 
-def test_unlock_of_what_is_free_says_so(project: Project) -> None:  # noqa: F811
+def test_unlock_of_what_is_free_says_so(project: Project) -> None:
     assert project.run("unlock", "--sandbox") == (0, "Nobody holds the lock.\n", "")
 
 
-def test_plan_needs_no_lock(project: Project) -> None:  # noqa: F811
+def test_plan_needs_no_lock(project: Project) -> None:
     with held(project, BOB):
         assert project.run("--sandbox", "plan")[0] == 0
 
@@ -255,7 +255,7 @@ def test_plan_needs_no_lock(project: Project) -> None:  # noqa: F811
 
 
 def test_a_team_shares_a_journal(
-    project: Project,  # noqa: F811
+    project: Project,
     postgresql: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -304,7 +304,7 @@ def credentials(base_url: str) -> dict[str, str]:
 # -- reports -----------------------------------------------------------------------------------------------------------
 
 
-def test_rejected_merchants_are_written_as_csv(project: Project) -> None:  # noqa: F811
+def test_rejected_merchants_are_written_as_csv(project: Project) -> None:
     assert project.run(*APPLY)[0] == 0
     with project.sandbox() as served:
         served.declare_invalid("1900000002")

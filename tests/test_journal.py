@@ -34,21 +34,11 @@ from reconciler.journal.entry import (
 )
 from reconciler.journal.history import Wanted, history
 from reconciler.journal.place import Place, journal_place
-from tests.postgres import fresh_database
 from tests.samples import NAMESPACE, NOW
 
 MCHID = "1900000001"
 INTENT = Intent("create", "spring", "", "liangpin_spring_g1_3f9a1c20b7d4", '{"x":"良品"}')
 DONE = Concluded("create", "spring", OutcomeStatus.DONE, "20406354", INTENT.request_no, (1,))
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, memory_path: Path) -> Place:
-    """Where a journal may be, none there yet."""
-    file = memory_path / ".paygift/journal.db"
-    if request.param == "sqlite":
-        return Place(file)
-    return Place(file, fresh_database(request.getfixturevalue("postgresql")))
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from reconciler.journal.place import Place
 from reconciler.journal.process import Process
 from tests.postgres import fresh_database
 from tests.samples import NAMESPACE, NOW
-from tests.test_journal import INTENT, MCHID, place  # noqa: F401 - a fixture
+from tests.test_journal import INTENT, MCHID
 
 DEAD = Process(Process.this().host, 2**22 + 1, f"{Process.this().birth.rpartition('/')[0]}/1")
 ELSEWHERE = Process("another-host", 1, "boot/pid:[1]/1")
@@ -34,7 +34,7 @@ def holder(who: str = "alice", process: Process | None = None) -> Holder:
 
 
 @contextmanager
-def opened(place: Place) -> Iterator[Database]:  # noqa: F811
+def opened(place: Place) -> Iterator[Database]:
     database = place.open()
     try:
         yield database
@@ -71,14 +71,14 @@ def enter(waiting: Book, me: Holder, *, timeout: float = 0.0, time: Time | None 
     return asyncio.run(work())
 
 
-def test_the_lock_is_given_back(place: Place) -> None:  # noqa: F811
+def test_the_lock_is_given_back(place: Place) -> None:
     with opened(place) as database:
         for who in ("alice", "bob"):
             assert enter(book(database), holder(who)).displaced is None
         assert locks_in(database, NAMESPACE) == []
 
 
-def test_a_second_apply_is_told_who_holds_the_lock(place: Place) -> None:  # noqa: F811
+def test_a_second_apply_is_told_who_holds_the_lock(place: Place) -> None:
     with opened(place) as first, opened(place) as second:
         assert book(first).lock.try_take(holder("alice")) == Taken()
         with pytest.raises(LockedError, match=rf"alice on .*, process {os.getpid()}, since .*paygift unlock"):
@@ -86,7 +86,7 @@ def test_a_second_apply_is_told_who_holds_the_lock(place: Place) -> None:  # noq
         book(first).lock.release(holder("alice"))
 
 
-def test_another_namespace_is_not_kept_waiting(place: Place) -> None:  # noqa: F811
+def test_another_namespace_is_not_kept_waiting(place: Place) -> None:
     with opened(place) as first, opened(place) as second:
         alice = holder("alice")
         held = book(first).lock
@@ -95,7 +95,7 @@ def test_another_namespace_is_not_kept_waiting(place: Place) -> None:  # noqa: F
         held.release(alice)
 
 
-def test_who_waits_gets_the_lock_once_it_is_free(place: Place) -> None:  # noqa: F811
+def test_who_waits_gets_the_lock_once_it_is_free(place: Place) -> None:
     with opened(place) as first, opened(place) as second:
         alice, held, time, told = holder("alice"), book(first).lock, Time(), list[str]()
         held.try_take(alice)
@@ -174,7 +174,7 @@ def wait_for_beat(database: Database, of: Holder, after: int) -> int:
     raise AssertionError("no heartbeat")
 
 
-def test_who_was_put_out_can_write_nothing_down_any_more(place: Place) -> None:  # noqa: F811
+def test_who_was_put_out_can_write_nothing_down_any_more(place: Place) -> None:
     with opened(place) as first, opened(place) as second:
         alice = holder("alice")
         book(first).lock.try_take(alice)

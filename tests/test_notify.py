@@ -25,13 +25,11 @@ from reconciler.errors import UsageError
 from reconciler.notify import Message, post
 from reconciler.render.notice import WECOM_BYTES, events, plain, summary_json, wecom_json
 from reconciler.spec import Notify
+from tests.project import SPEC, Project
 from tests.samples import NAMESPACE, NOW
-from tests.test_cli import SPEC, Project, project
 from tests.test_markdown import HOSTILE, hostile_plan
 from tests.test_render import everything, everything_happened
 from tests.test_stopped import REFUSED, STALE
-
-__all__ = ["project"]  # the fixture
 
 KEY = "693a91f6-7xxx-4bc4-97a0-0ec2sifa5aaa"
 RUN = "https://github.com/liangpin/campaigns/actions/runs/4711"

@@ -24,11 +24,10 @@ from reconciler.plan import read_plan
 from reconciler.render.json_ import plan_json, report_json
 from reconciler.render.stopped import stopped_json
 from reconciler.schema import SCHEMAS, schema_of
-from tests.test_cli import SPEC, Project, project
+from tests.project import SPEC, Project
 from tests.test_render import GOLDEN, everything, everything_happened
 from tests.test_stopped import REFUSED, STALE
 
-__all__ = ["project"]  # a fixture
 ROOT: Final = Path(__file__).parent.parent
 BROKEN: Final = ROOT / "tests/specs/broken"
 VALIDATORS: Final = {kind: Draft202012Validator(schema_of(kind)) for kind in SCHEMAS}

@@ -28,8 +28,8 @@ from reconciler.wechatpay.lanes import Lanes
 from reconciler.wechatpay.wire import AddMerchantsRequest, DeleteMerchantsRequest
 from tests import signed
 from tests.pictures import png
+from tests.project import SPEC
 from tests.test_api import ACTIVITY, CREATE
-from tests.test_cli import SPEC
 from tests.test_client import Remote, Spoil, changed, error_body, raw, serve
 from tests.test_keys import (
     APIV3_KEY,

@@ -6,9 +6,7 @@ import pytest
 
 from reconciler.render import wording
 from reconciler.render.fit import MIN_CHARS
-from tests.test_cli import Project, project
-
-__all__ = ["project"]  # a fixture
+from tests.project import Project
 
 
 @pytest.fixture

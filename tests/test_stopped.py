@@ -23,13 +23,12 @@ from reconciler.errors import ApiError, PaygiftError, RefusedError, StaleError
 from reconciler.github.marker import read_marker
 from reconciler.render.json_ import dumps
 from reconciler.render.stopped import COMMENT_CHARS, stopped_html, stopped_json, stopped_markdown
+from tests.project import CLOCK, SPEC, Project
 from tests.samples import NAMESPACE, NOW
-from tests.test_cli import CLOCK, SPEC, Project, project, reviewed
+from tests.test_cli import reviewed
 from tests.test_html import body
 from tests.test_markdown import HOSTILE, assert_harmless, hostile_plan
 from tests.test_render import compare
-
-__all__ = ["project"]  # the fixture
 
 FACTS: Any = {"activity_id": "20406354", "activity_status": "TERMINATE_ACT_STATUS", "next_generation": 2}
 REFUSED = Stopped(

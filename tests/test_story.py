@@ -25,8 +25,8 @@ from reconciler.sandbox.server import Sandbox
 from reconciler.session import SANDBOX_FOLDER
 from tests.fake_github import BOT, MOST_CHARACTERS, REPOSITORY, TOKEN, FakeGitHub, served
 from tests.pictures import png
+from tests.project import SPEC
 from tests.signed import keys
-from tests.test_cli import SPEC
 
 PULL, OTHER_PULL = 7, 8
 HEAD, NEWER_HEAD, OTHER_HEAD = "a" * 40, "b" * 40, "c" * 40

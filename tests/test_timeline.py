@@ -17,6 +17,7 @@ from reconciler.plan.timeline import LATELY, MOST_ROWS
 from reconciler.render.html import plan_html
 from reconciler.render.json_ import dumps, plan_json
 from reconciler.render.timeline import timeline_rows
+from tests.project import Project
 from tests.samples import (
     CREATED,
     FAILED,
@@ -29,9 +30,7 @@ from tests.samples import (
     live,
     terms,
 )
-from tests.test_cli import Project, project
 
-__all__ = ["project"]  # a fixture
 DAY = timedelta(days=1)
 
 

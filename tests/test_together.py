@@ -24,14 +24,13 @@ from tests.samples import NAMESPACE, NOW, mchids
 from tests.signed import keys
 from tests.test_apply import spec
 from tests.test_convergence import nothing_happened_twice
-from tests.test_journal import place  # noqa: F401 - a fixture
 
 ROUNDS = 50
 TOO_LONG_SECONDS = 60.0
 
 
 @pytest.mark.heavy
-def test_fifty_rounds_of_applies_together(place: Place) -> None:  # noqa: F811
+def test_fifty_rounds_of_applies_together(place: Place) -> None:
     """Two at once, and every fourth time eight; every other time all want the same."""
     lots = random.Random(7)
     remote = Remote(reads=2)
