@@ -7,7 +7,7 @@ A command opens a session (see ``session``), connects to its ``Account``, and ca
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -168,6 +168,8 @@ def save_text(text: str, file: Path) -> None:
         draft.write_text(text, encoding="utf-8", newline="")
         draft.replace(file)
     except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
         raise UsageError(
             f"{file} cannot be written: {error.strerror}.", remedy="Name another file."
         ) from error

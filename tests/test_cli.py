@@ -390,9 +390,13 @@ def test_what_is_no_intact_plan_is_refused(project: Project, content: str) -> No
 
 def test_files_that_cannot_be_read_or_written_are_named(project: Project) -> None:
     assert project.run("show-plan", str(project.root / "none.json"))[0] == 1
-    code, _, err = project.run("--sandbox", "plan", "--out", str(project.root / "no/where.json"))
-    assert code == 1
-    assert "cannot be written" in err
+    (project.root / "folder").mkdir()
+    before = sorted(project.root.iterdir())
+    for place in ("no/where.json", "folder"):
+        code, _, err = project.run("--sandbox", "plan", "--out", str(project.root / place))
+        assert code == 1
+        assert "cannot be written" in err
+    assert sorted(project.root.iterdir()) == before, "no draft is left behind"
 
 
 def test_a_digest_that_was_reviewed_is_applied_and_no_other(project: Project) -> None:
