@@ -69,12 +69,17 @@ def place(request: pytest.FixtureRequest, memory_path: Path) -> Place:
 
 
 @pytest.fixture
-def project(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A team's repository with one spec, and its sandbox; no variable of this machine reaches it."""
-    for name in [name for name in os.environ if name.startswith("PAYGIFT_")]:
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of this machine reaches the commands."""
+    for name in [
+        name for name in os.environ if name.startswith("PAYGIFT_") or name in ("NO_COLOR", "FORCE_COLOR")
+    ]:
         monkeypatch.delenv(name)
-    for name in ("NO_COLOR", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def project(tmp_path: Path, capfd: pytest.CaptureFixture[str], _no_variables: None) -> Project:
+    """A team's repository with one spec, and its sandbox."""
     return begun(tmp_path, capfd)
 
 

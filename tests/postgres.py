@@ -7,8 +7,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import NullPool, create_engine, make_url, text
+from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 
 
 @contextmanager
@@ -29,8 +30,15 @@ def server(folder: Path) -> Iterator[str]:
 def fresh_database(server_url: str) -> str:
     """The URL of a new, empty database there."""
     name = f"journal_{secrets.token_hex(4)}"
-    url = make_url(server_url).set(drivername="postgresql+psycopg")
-    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
+    with connected(server_url, isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
-    return url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    url = make_url(server_url).set(drivername="postgresql", database=name)
+    return url.render_as_string(hide_password=False)
+
+
+@contextmanager
+def connected(url: str, **options: Any) -> Iterator[Connection]:
+    """A transaction in that database, without the journal's code."""
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool, **options)
+    with engine.begin() as connection:
+        yield connection

@@ -9,8 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -23,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.x509.oid import NameOID
-from sqlalchemy import Connection, NullPool, create_engine, inspect, make_url, text
+from sqlalchemy import inspect, make_url, text
 
 from reconciler.checkup import Check, Checkup, Status
 from reconciler.cli import run
@@ -52,7 +51,7 @@ from reconciler.wechatpay import signing, wire
 from reconciler.wechatpay.api import image_upload
 from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
 from reconciler.wechatpay.keys import load_private_key
-from tests.postgres import fresh_database
+from tests.postgres import connected, fresh_database
 from tests.remote import Fault, Network, Send
 from tests.signed import keys, merchant_key
 
@@ -513,14 +512,6 @@ def test_a_shared_journal_that_cannot_be_used_is_named_with_its_remedy(postgresq
         assert not found.passed
 
 
-@contextmanager
-def connected(url: str) -> Iterator[Connection]:
-    """A transaction in that database, without the journal's code."""
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
-    with engine.begin() as connection:
-        yield connection
-
-
 def test_without_any_host_the_rest_cannot_be_asked() -> None:
     found = checkup(fault=dead("127.0.0.1", "127.0.0.2"))
     assert unusual(found) == {
@@ -762,14 +753,6 @@ def test_outcomes_that_the_sandbox_does_not_bring() -> None:
 
 
 # --- the command -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [
-        name for name in os.environ if name.startswith("PAYGIFT_") or name in ("NO_COLOR", "FORCE_COLOR")
-    ]:
-        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.checkup import Checkup
 from reconciler.doctor import local, remote
+from reconciler.doctor.evidence import Knock, Material, Signed
 from reconciler.doctor.judge import CHECKS, judge
 
 if TYPE_CHECKING:
@@ -36,12 +37,18 @@ async def examine(
     seconds) are replaced in tests.
     """
     material = local.read(environ)
-    (main, backup), journal = await asyncio.gather(
-        remote.knock_at(material.hosts, transport, wall_clock), asyncio.to_thread(local.journal, environ)
+    (main, backup, signed), journal = await asyncio.gather(
+        _ask_wechat_pay(material, transport, wall_clock), asyncio.to_thread(local.journal, environ)
     )
+    return judge(material, main, backup, journal, signed, wall_clock())
+
+
+async def _ask_wechat_pay(
+    material: Material, transport: httpx.AsyncBaseTransport | None, wall_clock: Callable[[], float]
+) -> tuple[Knock, Knock | None, Signed | None]:
+    main, backup = await remote.knock_at(material.hosts, transport, wall_clock)
     reachable = [knock for knock in (main, backup) if knock is not None and knock.error is None]
     credentials = material.credentials()
-    signed = None
-    if credentials is not None and reachable:
-        signed = await remote.ask(credentials, reachable[0], transport, wall_clock)
-    return judge(material, main, backup, journal, signed, wall_clock())
+    if credentials is None or not reachable:
+        return main, backup, None
+    return main, backup, await remote.ask(credentials, reachable[0], transport, wall_clock)

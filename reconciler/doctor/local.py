@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from reconciler.doctor.evidence import Hosts, Journal, Material
 from reconciler.errors import CredentialsError, JournalError, UsageError
-from reconciler.journal.place import FILE, Place
+from reconciler.journal.place import look_at
 from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
 from reconciler.wechatpay.keys import load_private_key, load_public_key
 
@@ -47,7 +47,7 @@ def journal(environ: Mapping[str, str]) -> Journal:
     if not url:
         return None
     try:
-        return Place(FILE, url).look()
+        return look_at(url)
     except (JournalError, UsageError) as error:
         return error
 

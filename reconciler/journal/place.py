@@ -39,12 +39,6 @@ class Place:
 
         return open_postgresql(self.url) if self.url else open_sqlite(self.file)
 
-    def look(self) -> str:
-        """Where a shared journal is, if it could be used; changes nothing. Raises what ``open`` does."""
-        from reconciler.journal.database import look_at_postgresql
-
-        return look_at_postgresql(self.url)
-
     def open_to_write(self, on_damage: Callable[[Path], None]) -> Database:
         """As ``open``, but a damaged file is moved out of the way, and told of, rather than in the way of an apply.
 
@@ -61,6 +55,13 @@ class Place:
                 raise
         on_damage(set_aside(self.file, f"damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"))
         return self.open()
+
+
+def look_at(url: str) -> str:
+    """Where the journal of ``url`` is, if it could be used; changes nothing. Raises JournalError, UsageError."""
+    from reconciler.journal.database import look_at_postgresql
+
+    return look_at_postgresql(url)
 
 
 def _inode(file: Path) -> int:

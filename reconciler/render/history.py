@@ -39,13 +39,14 @@ def history_text(rows: Sequence[Row], wanted: Wanted = EVERYTHING) -> str:
 
 def _asked(wanted: Wanted) -> list[str]:
     """What the filter asks for, in words, times as Beijing time."""
-    return [
-        *([f"key {safe(wanted.key)}"] if wanted.key else []),
-        *([f"activity_id {safe(wanted.activity_id)}"] if wanted.activity_id else []),
-        *([f"outcome {' or '.join(sorted(wanted.outcomes))}"] if wanted.outcomes else []),
-        *([f"a time from {beijing(wanted.since)} on"] if wanted.since else []),
-        *([f"a time before {beijing(wanted.until)}"] if wanted.until else []),
-    ]
+    asked = (
+        f"key {safe(wanted.key)}" if wanted.key else "",
+        f"activity_id {safe(wanted.activity_id)}" if wanted.activity_id else "",
+        f"outcome {' or '.join(sorted(wanted.outcomes))}" if wanted.outcomes else "",
+        f"a time from {beijing(wanted.since)} on" if wanted.since else "",
+        f"a time before {beijing(wanted.until)}" if wanted.until else "",
+    )
+    return [part for part in asked if part]
 
 
 def _cells(row: Row) -> tuple[str, ...]:

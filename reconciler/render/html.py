@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from reconciler.change import ChangeKind, OutcomeStatus, Plan, Report, Severity, TimelineRow
+from reconciler.change import ChangeKind, Plan, Report, Severity, TimelineRow
 from reconciler.plan import plan_digest
 from reconciler.render import wording
 from reconciler.render.page import page
@@ -378,8 +378,8 @@ def report_html(report: Report, *, title: str = "") -> str:
     """What came of a plan: what is left to do, then what is done."""
     view = report_view(report)
     heading = title or "paygift apply"
-    left = [outcome for outcome in view.outcomes if not _settled(outcome)]
-    done = [outcome for outcome in view.outcomes if _settled(outcome)]
+    left = [outcome for outcome in view.outcomes if not outcome.settled]
+    done = [outcome for outcome in view.outcomes if outcome.settled]
     return page(
         f"{heading} · {report.plan.namespace}",
         tag(
@@ -412,10 +412,6 @@ def _ways_back(undo: Sequence[Line]) -> Html | None:
     return _section("What would take it back", (tag("ul", *lines),))
 
 
-def _settled(outcome: OutcomeView) -> bool:
-    return outcome.status in (OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE)
-
-
 def _rejected(rejections: tuple[tuple[str, str], ...]) -> Html:
     """A table, so that it can be copied into a spreadsheet."""
     head = tag("tr", tag("th", "mchid"), tag("th", "invalid_reason"))
@@ -430,7 +426,7 @@ def _outcome(outcome: OutcomeView) -> Html:
         "article",
         tag(
             "h3",
-            _badge("done" if _settled(outcome) else outcome.status.value, outcome.status.value),
+            _badge("done" if outcome.settled else outcome.status.value, outcome.status.value),
             *((" ", tag("code", outcome.key)) if outcome.key else ()),
             " ",
             outcome.text,

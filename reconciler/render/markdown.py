@@ -46,7 +46,6 @@ _STATUS_SYMBOLS: Final[dict[OutcomeStatus, str]] = {
     OutcomeStatus.UNKNOWN: "❓",
     OutcomeStatus.NOT_STARTED: "⏸️",
 }
-_SETTLED: Final = frozenset({OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE})
 _STOPPING: Final = frozenset({Severity.REFUSAL, Severity.ERROR})
 _MARKER: Final = re.compile(
     r"<!-- paygift (?P<kind>plan|report) digest=(?P<digest>[0-9a-f]{64}) namespace=(?P<namespace>[a-z0-9-]*) "
@@ -103,8 +102,8 @@ def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = 
     """What came of a plan: first what is left to do, then what is done. The limits are those of ``plan_markdown``."""
     view = report_view(report)
     digest = plan_digest(report.plan)
-    left = [outcome for outcome in view.outcomes if outcome.status not in _SETTLED]
-    done = [outcome for outcome in view.outcomes if outcome.status in _SETTLED]
+    left = [outcome for outcome in view.outcomes if not outcome.settled]
+    done = [outcome for outcome in view.outcomes if outcome.settled]
     return Document(
         marker=_marker("report", digest, report.plan),
         title=prose(title[:_TITLE_CHARS]) or "paygift apply",

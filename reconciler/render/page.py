@@ -252,8 +252,8 @@ SCRIPT: Final = """
   }
 
   // A link to a change opens it, also when the filter hides it or it was folded since the last click.
-  function reveal(id) {
-    const target = document.getElementById(id);
+  function reveal(hash) {
+    const target = document.getElementById(decodeURIComponent(hash.slice(1)));
     if (!target) return;
     if (target.hidden) { choose("", ""); keep(); }
     const fold = target.querySelector("details");
@@ -269,7 +269,7 @@ SCRIPT: Final = """
   function restore() {
     const state = new URLSearchParams(location.hash.slice(1));
     if (location.hash.length > 1 && !state.has("kind") && !state.has("q")) {
-      reveal(decodeURIComponent(location.hash.slice(1)));
+      reveal(location.hash);
       return;
     }
     choose(state.get("kind") || "", state.get("q") || "");
@@ -281,7 +281,7 @@ SCRIPT: Final = """
   addEventListener("hashchange", restore);
   addEventListener("click", (event) => {
     const link = event.target.closest("a[href^='#']");
-    if (link) reveal(decodeURIComponent(link.hash.slice(1)));
+    if (link) reveal(link.hash);
   });
   addEventListener("keydown", (event) => {
     if (event.key === "/" && !event.target.closest("input")) { event.preventDefault(); field.focus(); }

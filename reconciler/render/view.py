@@ -48,7 +48,6 @@ COUNTED: Final[dict[ChangeKind, str]] = {
 }
 _LEFT_OUT_OF_NEW: Final = frozenset({"award_type", "merchant_option"})
 """Fields that have one possible value, so that showing them says nothing."""
-_HAPPENED: Final = frozenset({OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE, OutcomeStatus.PARTIAL})
 _SHOWN_OF_NEW: Final = tuple(each.name for each in fields(Terms) if each.name not in _LEFT_OUT_OF_NEW)
 
 
@@ -344,12 +343,14 @@ def _summary(plan: Plan) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeView:
-    """One operation and what came of it. ``rejections`` are (mchid, the server's reason).
+    """One operation and what came of it. ``settled``: nothing is left to do of it.
 
+    ``rejections`` are (mchid, the server's reason).
     ``effort`` is how often it was sent, if more than once, and how long it took: ``3 tries, 1.2 s``.
     """
 
     status: OutcomeStatus
+    settled: bool
     key: str
     text: str
     reason: str
@@ -390,7 +391,8 @@ def report_view(report: Report) -> ReportView:
 def _ways_back(report: Report) -> tuple[Line, ...]:
     keys: dict[UndoCode, dict[str, None]] = {}
     for outcome in report.outcomes:
-        if outcome.status in _HAPPENED and not isinstance(outcome.operation, UploadImage):
+        happened = outcome.settled or outcome.status is OutcomeStatus.PARTIAL
+        if happened and not isinstance(outcome.operation, UploadImage):
             for code in undos_of([outcome.operation]):
                 keys.setdefault(code, {})[outcome.operation.key] = None
     return tuple(Line("", sample(tuple(named)), wording.UNDO[code]) for code, named in keys.items())
@@ -399,6 +401,7 @@ def _ways_back(report: Report) -> tuple[Line, ...]:
 def _outcome_view(outcome: Outcome) -> OutcomeView:
     return OutcomeView(
         status=outcome.status,
+        settled=outcome.settled,
         key=getattr(outcome.operation, "key", ""),
         text=_operation_words(outcome.operation, outcome.activity_id),
         reason=outcome.reason,
