@@ -39,6 +39,7 @@ from reconciler.plan.compare import contradicts_number, differences, same_number
 from reconciler.plan.limits import ending_soon, over_the_limits
 from reconciler.plan.timeline import timeline
 from reconciler.policy import Policy
+from reconciler.witness import NO_WITNESS, Witness
 
 KNOWN_STATUSES: Final = frozenset({"CREATE_ACT_STATUS", "ONGOING_ACT_STATUS", PAUSED})
 """Statuses of an activity that has not ended, as far as the API documents them (API §1.7)."""
@@ -52,6 +53,7 @@ def make_plan(
     now: datetime,
     mchid: str = "",
     policy: Policy | None = None,
+    witness: Witness = NO_WITNESS,
 ) -> Plan:
     """What apply would do at ``now`` (an aware instant) so that ``live`` equals ``desired``.
 
@@ -59,7 +61,7 @@ def make_plan(
     to be absent, so never call this with the fruits of an incomplete read. Raises ValueError if the merchants of a
     managed activity that has not ended were not read.
     """
-    context = _Context(namespace, now, policy or Policy())
+    context = _Context(namespace, now, policy or Policy(), witness)
     wanted = {activity.key: activity for activity in desired}
     live, ownership = tuple(live), Ownership.of(namespace, desired)
     mine, unmanaged = _by_key(live, ownership)
@@ -98,6 +100,7 @@ class _Context:
     namespace: str
     now: datetime
     policy: Policy
+    witness: Witness
 
 
 @dataclass(frozen=True, slots=True)
