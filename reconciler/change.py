@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
 
-from reconciler.activity import Source, Terms
+from reconciler.activity import Source, Terms, Window
 
 MERCHANTS_PER_CALL: Final = 500
 """A create, an add and a delete each take 1 to 500 mchids (API §1.1, §1.6)."""
@@ -121,10 +121,11 @@ TerminateReason = Literal["removed", "state", "ended", "replaced", "superseded"]
 
 @dataclass(frozen=True, slots=True)
 class TerminateActivity:
-    """End a live activity, for ever.
+    """End a live activity, permanently.
 
     ``reason``: its spec is gone, its spec says ``state: terminated``, its spec's end time has passed, it is being
-    replaced by a create in this plan, or its successor already lives.
+    replaced by a create of the same key in this plan, or its successor already lives. Whatever the reason, one that
+    comes after a create in the same change waits until what that made is seen.
     """
 
     key: str
@@ -143,12 +144,14 @@ ActivityOperation = CreateActivity | AddMerchants | DeleteMerchants | TerminateA
 class Difference:
     """One field of the terms that differs: ``path`` in API names, and both values as a plan file holds them.
 
-    ``None`` where a side has no such field: a picture is ``{"url": …}`` or ``{"sha256": …, "path": …}``.
+    ``None`` where a side has no such field: an image is ``{"url": …}`` or ``{"sha256": …, "path": …}``. ``unproven``:
+    the two may be the same, and reading cannot tell.
     """
 
     path: str
     live: object
     desired: object
+    unproven: bool = False
 
 
 ClockCode = Literal["begins", "begun", "ends", "cancelled"]
@@ -173,31 +176,39 @@ CoveredSet = Literal["both", "old", "new"]
 
 @dataclass(frozen=True, slots=True)
 class MerchantCoverage:
-    """What a replacement means to the payers of a set of merchants: those of both activities, of the old one only, or
-    of the new one only.
+    """What the ends of a change mean to the payers of a set of merchants.
 
-    ``gap_seconds`` is how long these merchants would have given coupons and no longer do: until the new activity
-    begins, or, for those of the old one only, until it would have ended. ``merchants`` names those of one side only.
+    ``both``: something serves them in place of what ends. ``old``: nothing does. ``new``: they had nothing of it, and
+    the plan serves them. ``gap_seconds`` is how long they would have been given this gift and no longer are,
+    ``nothing_seconds`` how long of that no other managed activity gives them anything either. ``merchants`` names those
+    of one side only. ``up_to``: several sets are told as one, by the worst of them.
     """
 
     set: CoveredSet
     count: int
     gap_seconds: int
     merchants: tuple[str, ...] = ()
+    nothing_seconds: int = 0
+    up_to: bool = False
+
+
+Moment = Literal["", "gap", "overlap", "kept", "paused"]
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What a replacement means to customers: the seconds in which the old activity would have given coupons and
-    neither the old nor the new one does.
+    """What the ends of a change mean to customers, as the service map has it.
 
-    The old activity ends with the plan, so the two can overlap for one moment only: ``moment`` tells what happens
-    between the two calls where one runs and the other starts at once. ``sets`` says the same by merchants.
+    ``gap_seconds`` is the longest loss of a merchant that something serves afterwards. ``moment`` tells what happens at
+    the switch: ``gap`` or ``overlap`` for the moment between the two calls, ``kept`` where the successor gives already,
+    ``paused`` where what ends gives nothing now. ``sets`` says it by merchants; ``gaps`` are the times of the longest
+    loss.
     """
 
     gap_seconds: int
-    moment: Literal["", "gap", "overlap"] = ""
+    moment: Moment = ""
     sets: tuple[MerchantCoverage, ...] = ()
+    gaps: tuple[Window, ...] = ()
 
 
 class ChangeKind(StrEnum):
@@ -213,7 +224,9 @@ class ChangeKind(StrEnum):
 class ActivityChange:
     """All operations of one key, in the order in which they must happen, and what explains them.
 
-    ``differences`` are given for a replacement. ``merchants_before`` and ``merchants_after`` count the merchants of
+    A change can end activities of other keys too, which what it creates stands in for: operations carry their own key.
+    ``differences`` are given for a replacement, ``coverage`` wherever something ends. ``merchants_before`` and
+    ``merchants_after`` count the merchants of
     the activity that an update changes, and of the one that a create or replacement makes (0 before).
     """
 

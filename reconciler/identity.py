@@ -63,11 +63,14 @@ class Ownership:
     """Which live activities are ours, and under which key.
 
     ``adopted`` maps activity ids that specs take over to their keys, ``renamed`` maps former keys to present ones.
+    ``wanted`` are the keys of all specs. Another namespace's activity is never ours, and one of another spec of the
+    same project stays that spec's, whatever ``adopt`` says (design §5).
     """
 
     namespace: str
     adopted: Mapping[str, str]
     renamed: Mapping[str, str]
+    wanted: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, namespace: str, desired: Sequence[DesiredActivity]) -> Ownership:
@@ -75,17 +78,19 @@ class Ownership:
             namespace,
             adopted={activity.adopt: activity.key for activity in desired if activity.adopt},
             renamed={former: activity.key for activity in desired for former in activity.renamed_from},
+            wanted=frozenset(activity.key for activity in desired),
         )
 
     def key_of(self, live: LiveActivity) -> str | None:
         """The key that manages ``live``, or ``None`` if it is not ours to touch."""
         adopting = self.adopted.get(live.activity_id)
-        if adopting is not None:
-            return adopting
         number = parse_number(live.out_request_no)
-        if number is None or number.namespace != self.namespace:
+        if number is None:
+            return adopting
+        if number.namespace != self.namespace:
             return None
-        return self.renamed.get(number.key, number.key)
+        own = self.renamed.get(number.key, number.key)
+        return own if adopting is None or own in self.wanted else adopting
 
 
 def number_of(namespace: str, desired: DesiredActivity) -> RequestNumber:

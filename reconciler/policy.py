@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from reconciler.activity import Window
@@ -11,9 +11,14 @@ from reconciler.activity import Window
 WAIVABLE: Final = frozenset(
     {
         "ADOPT_ENDED",
+        "ADOPT_FOREIGN",
+        "ADOPT_NOT_EXPRESSIBLE",
         "ADOPT_NOT_FOUND",
         "ADOPT_NOT_FULL_SEND",
+        "ADOPT_NOT_READABLE",
+        "ADOPT_OWNED",
         "COUPON_UNUSABLE",
+        "CREATE_UNPROVEN",
         "CREATION_FAILED",
         "FROZEN",
         "LOOKS_RENAMED",
@@ -22,8 +27,10 @@ WAIVABLE: Final = frozenset(
         "PROTECTED",
         "REMOVED_SPEC",
         "REPLACE_RUNNING",
+        "SUCCESSOR_PAUSED",
         "TERMS_UNREADABLE",
         "TOO_MANY_DELETIONS",
+        "TOO_MANY_REPLACEMENTS",
         "TOO_MANY_TERMINATIONS",
     }
 )
@@ -48,15 +55,18 @@ class Freeze:
 class Policy:
     """The team's rules and this run's waivers.
 
-    ``on_removed`` says what becomes of a live activity whose spec is gone. ``max_terminations`` is how many
-    activities one plan may end, ``None`` for one or a fifth of those that are managed and live, whichever is more.
-    ``max_merchant_deletions`` is a percentage of an activity's merchants, once it has ten. ``freeze`` are spans, in
-    UTC, in which nothing is written. ``warn_before_end`` is in days. ``allow`` holds the waivers of this run, each
+    ``on_removed`` says what becomes of a live activity whose spec is gone. ``max_terminations`` is how many activities
+    one plan may end without a successor for most of their merchants, ``None`` for one or a fifth of those that are
+    managed and live, whichever is more. ``max_replacements_running`` is how many that have begun one plan may switch
+    for others, ``None`` for no limit. ``max_merchant_deletions`` is a percentage of the merchants that a key has, once
+    they are ten: so many may lose its gift while others keep it. ``freeze`` are spans, in UTC, in which nothing is
+    written, their last second included. ``warn_before_end`` is in days. ``allow`` holds the waivers of this run, each
     ``CODE`` or ``CODE:KEY``.
     """
 
     on_removed: OnRemoved = "terminate"
     max_terminations: int | None = None
+    max_replacements_running: int | None = None
     max_merchant_deletions: int = 30
     allow_replace_running: bool = True
     freeze: tuple[Freeze, ...] = ()
@@ -72,7 +82,12 @@ class Policy:
     def frozen(self, now: datetime) -> Freeze | None:
         """The span that ``now`` lies in, if any."""
         return next(
-            (each for each in self.freeze if each.window.begin_time <= now <= each.window.end_time), None
+            (
+                each
+                for each in self.freeze
+                if each.window.begin_time <= now < each.window.end_time + timedelta(seconds=1)
+            ),
+            None,
         )
 
     @property

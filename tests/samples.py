@@ -118,7 +118,10 @@ def large(operations: int) -> Plan:
             for number in range(fifth // 2)
         ),
         *(
-            live(desired(f"gone-campaign-{number:04d}"), f"206{number:05d}")
+            live(
+                desired(f"gone-campaign-{number:04d}", merchants=mchids(2, start=1700000001 + number)),
+                f"206{number:05d}",
+            )
             for number in range(fifth - fifth // 2)
         ),
     ]

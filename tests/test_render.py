@@ -82,7 +82,7 @@ def everything() -> Plan:
         live(desired("gap", merchants=mchids(3), **RUNNING), "4", status=ONGOING),
         live(desired("protected"), "5"),
         live(desired("used"), "6", status=TERMINATED),
-        live(desired("gone", activity_name="离场"), "7"),
+        live(desired("gone", activity_name="离场", merchants=mchids(2, start=1700000001)), "7"),
         live(activity_id="8"),
     ]
     return make_plan(
@@ -208,6 +208,13 @@ def test_every_finding_makes_a_sentence_from_its_facts(code: str) -> None:
         "activity_status": "S",
         "activity_type": "T",
         "begin_time": NOW,
+        "fate": "ends once the new one is seen",
+        "fields": ["activity_base_info.end_time"],
+        "namespace": "another",
+        "of": 10,
+        "owner": "summer",
+        "reasons": "coupon 1 could not be read",
+        "windows": ["180000–200000"],
         "doubts": "coupon 1 ends at the same second as the activity",
         "end_time": NOW,
         "former": "old",
@@ -246,7 +253,7 @@ EVIL = "\x1b[2J\x07\u202e"
 
 def test_no_name_from_the_remote_reaches_a_terminal_unescaped() -> None:
     evil = live(desired("gone", activity_name=EVIL), EVIL, status=EVIL, out_request_no="x")
-    adopting = desired("spring", adopt=EVIL, activity_name="other")
+    adopting = desired("spring", adopt=EVIL, activity_name="other", generation=2)
     plan = make_plan([adopting], [replace(evil, merchants=(EVIL,))], namespace=NAMESPACE, now=NOW)
     report = Report(
         plan,

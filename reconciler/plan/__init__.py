@@ -6,12 +6,13 @@ whether a plan is still the one that was reviewed.
 """
 
 from reconciler.plan.coupons import Coupon, coupon_findings, stocks_named
-from reconciler.plan.decide import make_plan, with_findings
+from reconciler.plan.decide import make_plan
 from reconciler.plan.digest import operation_data, plan_data, plan_digest
 from reconciler.plan.drift import Drift, drifts
 from reconciler.plan.saved import FORMAT_VERSION, checksum, read_plan
 from reconciler.plan.stale import Stale, staleness
 from reconciler.plan.undo import Undo, UndoCode, undo_of, undos_of
+from reconciler.plan.verdict import with_findings
 
 __all__ = [
     "FORMAT_VERSION",

@@ -1,19 +1,36 @@
 """Whether a live activity already has the desired terms, and if not, which fields differ.
 
 Terms are compared with ``==``, after two things that reading cannot tell are settled: the URL under which a local
-picture was uploaded, and the colour that the server picked where the author named none. The digest in our own request
+image was uploaded, and the colour that the server picked where the author named none. The digest in our own request
 number remembers both, so it decides wherever it can.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from datetime import datetime
+from itertools import islice, product
+from types import MappingProxyType
+from typing import Final
 
-from reconciler.activity import FIELD_PATHS, Award, DesiredActivity, Image, LiveActivity, Terms
+from reconciler.activity import (
+    FIELD_PATHS,
+    WHOLE_DAY,
+    Award,
+    DayWindow,
+    DesiredActivity,
+    Image,
+    LiveActivity,
+    Terms,
+    Window,
+)
 from reconciler.change import Difference
 from reconciler.identity import RequestNumber, parse_number, terms_digest
 from reconciler.plan.digest import plan_data
+
+MOST_GUESSES: Final = 512
+"""So many ways in which the images of an activity may have been written are tried, to tell which has changed."""
 
 
 def same_number(desired: DesiredActivity, live: LiveActivity) -> bool:
@@ -34,16 +51,67 @@ def same_terms(desired: DesiredActivity, live: LiveActivity) -> bool:
     """Whether nothing but the merchants would differ between ``live`` and a new activity made from ``desired``."""
     if same_number(desired, live):
         return True
-    return live.terms is not None and settled(desired.terms, live) == live.terms
+    return live.terms is not None and not differing(desired.terms, live)
 
 
-def contradicts_number(desired: DesiredActivity, live: LiveActivity) -> bool:
-    """Whether the number says that ``live`` has the desired terms, and its fields say that it has not."""
-    return (
-        live.terms is not None
-        and same_number(desired, live)
-        and _with_live_images(_with_live_colour(desired.terms, live.terms), live.terms) != live.terms
+def differing(terms: Terms, live: LiveActivity) -> tuple[str, ...]:
+    """The names of the fields of Terms that differ, as far as reading can tell, in the order of the API's fields."""
+    if live.terms is None:
+        return ()
+    ours, theirs = comparable(settled(terms, live)), comparable(live.terms)
+    if ours == theirs:
+        return ()
+    return tuple(
+        each.name for each in fields(Terms) if getattr(ours, each.name) != getattr(theirs, each.name)
     )
+
+
+def contradictions(desired: DesiredActivity, live: LiveActivity) -> tuple[str, ...]:
+    """The names of the fields of Terms in which ``live`` is not what its number says that it is."""
+    if live.terms is None or not same_number(desired, live):
+        return ()
+    ours = comparable(_with_live_images(_with_live_colour(desired.terms, live.terms), live.terms))
+    theirs = comparable(live.terms)
+    return tuple(
+        each.name for each in fields(Terms) if getattr(ours, each.name) != getattr(theirs, each.name)
+    )
+
+
+def comparable(terms: Terms) -> Terms:
+    """``terms`` in the one form of all that mean the same: awards in the order of their coupons, times in whole seconds
+    (the API takes milliseconds, and need not give them back, API §5.1), windows over midnight as two.
+    """
+    whole = Window(_whole(terms.begin_time), _whole(terms.end_time))
+    spans = tuple(Window(_whole(each.begin_time), _whole(each.end_time)) for each in terms.available_time)
+    return replace(
+        terms,
+        begin_time=whole.begin_time,
+        end_time=whole.end_time,
+        available_time=() if spans == (whole,) else spans,
+        available_day_time=_within_days(terms.available_day_time),
+        award_list=tuple(sorted(terms.award_list, key=lambda award: award.stock_id)),
+    )
+
+
+def _whole(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)
+
+
+def _within_days(windows: tuple[DayWindow, ...]) -> tuple[DayWindow, ...]:
+    """Daily windows with those that go over midnight cut there; none if they are the whole day."""
+    first, last = WHOLE_DAY
+    if all(each.begin_day_time <= each.end_day_time for each in windows):
+        return () if windows == (DayWindow(first, last),) else windows
+    cut = [
+        part
+        for each in windows
+        for part in (
+            (each,)
+            if each.begin_day_time <= each.end_day_time
+            else (DayWindow(each.begin_day_time, last), DayWindow(first, each.end_day_time))
+        )
+    ]
+    return tuple(sorted(cut))
 
 
 def settled(terms: Terms, live: LiveActivity) -> Terms:
@@ -58,21 +126,83 @@ def settled(terms: Terms, live: LiveActivity) -> Terms:
     return terms
 
 
-def differences(terms: Terms, live: LiveActivity) -> tuple[Difference, ...]:
+def differences(
+    terms: Terms, live: LiveActivity, uploaded: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Difference, ...]:
     """Each field in which ``live`` differs from the desired ``terms``, in the order of the API's fields.
 
-    deepdiff finds the places inside awards and windows. It costs about a millisecond, so call this only for terms
-    that are known to differ.
+    ``uploaded`` gives the URLs of images that are known to have been uploaded, by their SHA-256: it tells which of
+    several images has changed, and decides nothing. deepdiff finds the places inside awards and windows. It costs about
+    a millisecond, so call this only for terms that are known to differ.
     """
     if live.terms is None:
         return ()
-    desired_terms = settled(terms, live)
+    number, unproven = parse_number(live.out_request_no), False
+    if number is None:
+        was, terms = live.terms, settled(terms, live)
+    elif (written := _as_written(terms, live.terms, number, uploaded)) is not None:
+        was = written
+    else:
+        was, terms, unproven = live.terms, _with_uploaded(terms, live.terms, uploaded), True
     found: list[Difference] = []
+    before, after = comparable(was), comparable(terms)
     for field in fields(Terms):
-        before, after = getattr(live.terms, field.name), getattr(desired_terms, field.name)
-        if before != after:
-            found.extend(_explain(FIELD_PATHS[field.name], before, after))
-    return tuple(found)
+        here, there = getattr(before, field.name), getattr(after, field.name)
+        if here != there:
+            found.extend(_explain(FIELD_PATHS[field.name], here, there))
+    return tuple(replace(each, unproven=unproven and _cannot_be_read(each)) for each in found)
+
+
+def _cannot_be_read(difference: Difference) -> bool:
+    """Whether the two sides are an upload and a file, or a colour and none: reading does not tell if they differ."""
+    if isinstance(difference.desired, dict) and "sha256" in difference.desired:
+        return isinstance(difference.live, dict)
+    return difference.path == FIELD_PATHS["background_color"] and difference.desired is None
+
+
+def _as_written(
+    terms: Terms, live: Terms, number: RequestNumber, uploaded: Mapping[str, str]
+) -> Terms | None:
+    """The terms that ``live`` was created from, if its number's digest proves them; ``None`` where they are not found.
+
+    Each live image was written as its URL, or as a file: the one that ``terms`` name in its place, or one that is
+    remembered to have been uploaded there. A live colour was written, or left to the server.
+    """
+    files: dict[str, str] = {url: sha256 for sha256, url in uploaded.items()}
+    ours = _images_by_place(terms)
+    places = list(_images_by_place(live).items())
+    choices = [
+        list(dict.fromkeys(_could_have_been(image, ours.get(place), files))) for place, image in places
+    ]
+    colours = dict.fromkeys((live.background_color, terms.background_color, None))
+    for images in islice(product(*choices), MOST_GUESSES):
+        candidate = _with_images(live, images)
+        for colour in colours:
+            guess = replace(candidate, background_color=colour)
+            if terms_digest(guess) == number.digest:
+                return guess
+    return None
+
+
+def _could_have_been(live: Image, ours: Image | None, files: Mapping[str, str]) -> Iterator[Image]:
+    """What an author may have written for an image that is live at a URL, which people are shown all the same."""
+    if live.url in files:
+        yield Image(sha256=files[live.url], path=live.url)
+    if ours is not None and ours.sha256:
+        yield Image(sha256=ours.sha256, path=live.url)
+    yield live
+
+
+def _with_uploaded(terms: Terms, live: Terms, uploaded: Mapping[str, str]) -> Terms:
+    """``terms`` with those files replaced by live images that are remembered to be the same."""
+    theirs = _images_by_place(live)
+    same = [
+        there
+        if (there := theirs.get(place)) is not None and here.sha256 and uploaded.get(here.sha256) == there.url
+        else here
+        for place, here in _images_by_place(terms).items()
+    ]
+    return _with_images(terms, same)
 
 
 def _explain(path: str, before: object, after: object) -> Iterator[Difference]:
@@ -90,21 +220,49 @@ def _explain_items(path: str, before: tuple[object, ...], after: tuple[object, .
     from deepdiff import DeepDiff  # noqa: PLC0415 - slow to import, and most plans need no explanation
     from deepdiff.helper import NotPresent  # noqa: PLC0415
 
+    before = _in_the_order_of(after, before)
     tree = DeepDiff(_plain(before), _plain(after), view="tree")
     levels = [level for kind in tree.values() for level in kind]
     for level in sorted(levels, key=lambda level: str(level.path())):
         steps = level.path(output_format="list")
         inside = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-        live, desired = (None if isinstance(side, NotPresent) else side for side in (level.t1, level.t2))
+        live, desired = (
+            None if isinstance(side, NotPresent) else _at(items, steps)
+            for side, items in ((level.t1, before), (level.t2, after))
+        )
         yield Difference(path + inside, plan_data(live), plan_data(desired))
 
 
+def _in_the_order_of(after: tuple[object, ...], before: tuple[object, ...]) -> tuple[object, ...]:
+    """``before`` with each award in the place of the one that gives the same coupon; the others fill what is left."""
+    stocks = [each.stock_id for each in after if isinstance(each, Award)]
+    same = {each.stock_id: each for each in before if isinstance(each, Award) and each.stock_id in stocks}
+    if not same:
+        return before
+    rest = [each for each in before if each not in same.values()]
+    ordered = [same[stock] if stock in same else rest.pop(0) if rest else None for stock in stocks]
+    return (*(each for each in ordered if each is not None), *rest)
+
+
 def _plain(items: tuple[object, ...]) -> list[dict[str, object]]:
-    """Awards or windows as mappings, so that deepdiff names their fields. Pictures stay whole."""
+    """Awards or windows as mappings, so that deepdiff names their fields. An image is one value."""
     return [
-        {field.name: getattr(item, field.name) for field in fields(item)}  # type: ignore[arg-type]
+        {field.name: _one_value(getattr(item, field.name)) for field in fields(item)}  # type: ignore[arg-type]
         for item in items
     ]
+
+
+def _one_value(content: object) -> object:
+    return content.url or content.sha256 if isinstance(content, Image) else content
+
+
+def _at(items: tuple[object, ...], steps: Sequence[object]) -> object:
+    """What stands at a place inside ``items``: an item, or a field of one."""
+    index, *names = steps
+    found = items[index] if isinstance(index, int) else None
+    for name in names:
+        found = getattr(found, str(name))
+    return found
 
 
 def _colour_was_dropped(terms: Terms, live: Terms, number: RequestNumber | None) -> bool:
@@ -116,16 +274,17 @@ def _colour_was_dropped(terms: Terms, live: Terms, number: RequestNumber | None)
 
 
 def _images_are_unchanged(terms: Terms, live: Terms, number: RequestNumber | None) -> bool:
-    """Whether the local pictures are those that ``live`` was created with.
+    """Whether the local images are those that ``live`` was created with.
 
-    For a number of ours the digest proves it: it must come out right for the live terms with our pictures put in.
+    For a number of ours the digest proves it: it must come out right for the live terms with our images put in.
     Of an adopted activity nobody can tell, and an unknown difference is no reason to end a campaign.
     """
     if number is None:
         return True
-    candidate = _with_images(live, list(terms.images()))
-    if candidate is None:
+    ours, theirs = _images_by_place(terms), _images_by_place(live)
+    if ours.keys() != theirs.keys():
         return False
+    candidate = _with_images(live, [ours[place] for place in theirs])
     colours = {terms.background_color, live.background_color, None}
     return any(
         terms_digest(replace(candidate, background_color=colour)) == number.digest for colour in colours
@@ -137,27 +296,37 @@ def _with_live_colour(terms: Terms, live: Terms) -> Terms:
 
 
 def _with_live_images(terms: Terms, live: Terms) -> Terms:
-    """Local pictures replaced by the live ones that stand in the same places; URLs stay, they can be compared."""
-    theirs = list(live.images())
-    ours = list(terms.images())
-    if len(theirs) != len(ours):
-        return terms
-    merged = [there if here.sha256 else here for here, there in zip(ours, theirs, strict=True)]
-    return _with_images(terms, merged) or terms
+    """Local images replaced by the live ones that stand in the same places; URLs stay, they can be compared."""
+    theirs = _images_by_place(live)
+    merged = [
+        theirs.get(place, here) if here.sha256 else here for place, here in _images_by_place(terms).items()
+    ]
+    return _with_images(terms, merged)
 
 
-def _with_images(terms: Terms, images: list[Image]) -> Terms | None:
-    """``terms`` with its pictures replaced one by one, or ``None`` if their number does not fit."""
-    if len(images) != len(list(terms.images())):
-        return None
-    supply = iter(images)
-    logo = next(supply)
+Place = tuple[str, str]
+"""A coupon, empty for the logo, and the field of its image."""
+
+
+def _images_by_place(terms: Terms) -> dict[Place, Image]:
+    """Every image by where it stands, in the order of ``Terms.images``: awards in another order are the same awards."""
+    found: dict[Place, Image] = {("", "merchant_logo_url"): terms.merchant_logo_url}
+    for award in terms.award_list:
+        found.setdefault((award.stock_id, "original_image_url"), award.original_image_url)
+        if award.thumbnail_url is not None:
+            found.setdefault((award.stock_id, "thumbnail_url"), award.thumbnail_url)
+    return found
+
+
+def _with_images(terms: Terms, images: Sequence[Image]) -> Terms:
+    """``terms`` with its images replaced, in the order of ``_images_by_place``."""
+    supply = dict(zip(_images_by_place(terms), images, strict=True))
     awards = tuple(
         Award(
             award.stock_id,
-            next(supply),
-            next(supply) if award.thumbnail_url is not None else None,
+            supply[award.stock_id, "original_image_url"],
+            None if award.thumbnail_url is None else supply[award.stock_id, "thumbnail_url"],
         )
         for award in terms.award_list
     )
-    return replace(terms, merchant_logo_url=logo, award_list=awards)
+    return replace(terms, merchant_logo_url=supply["", "merchant_logo_url"], award_list=awards)

@@ -10,14 +10,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 from reconciler.activity import (
     CREATE_FAILED,
-    FULL_SEND,
+    FIELD_PATHS,
     PAUSED,
     DesiredActivity,
     LiveActivity,
+    Source,
     Terms,
 )
 from reconciler.change import (
@@ -32,12 +34,18 @@ from reconciler.change import (
     TerminateReason,
     UploadImage,
 )
-from reconciler.identity import Ownership, number_of, parse_number, terms_digest
+from reconciler.identity import Ownership, number_of, parse_number
 from reconciler.plan import steps
-from reconciler.plan.clock import clock_of_live, clock_of_new, coverage, next_boundary
-from reconciler.plan.compare import contradicts_number, differences, same_number, same_terms
-from reconciler.plan.limits import ending_soon, over_the_limits
+from reconciler.plan.adoption import adoption_blocked, not_expressible
+from reconciler.plan.clock import clock_of_live, clock_of_new, next_boundary
+from reconciler.plan.compare import contradictions, differences, same_number, same_terms
+from reconciler.plan.coverage import covered
+from reconciler.plan.limits import ending_soon, never_opens, over_the_limits
+from reconciler.plan.protection import not_marked, protected
+from reconciler.plan.service import service_map
+from reconciler.plan.successors import Pair, looks_alike, merged, pairs
 from reconciler.plan.timeline import timeline
+from reconciler.plan.verdict import with_findings
 from reconciler.policy import Policy
 from reconciler.witness import NO_WITNESS, Witness
 
@@ -54,44 +62,60 @@ def make_plan(
     mchid: str = "",
     policy: Policy | None = None,
     witness: Witness = NO_WITNESS,
+    unreadable: Mapping[str, str] = MappingProxyType({}),
+    uploaded: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
     """What apply would do at ``now`` (an aware instant) so that ``live`` equals ``desired``.
 
     ``desired`` holds each key once. ``live`` is the complete account: an activity that is missing from it is taken
-    to be absent, so never call this with the fruits of an incomplete read. Raises ValueError if the merchants of a
-    managed activity that has not ended were not read.
+    to be absent, so never call this with the fruits of an incomplete read. ``unreadable`` says of adopted activities
+    why they could not be read. ``witness`` is what the journal knows. ``uploaded`` gives the URLs of uploaded images by
+    their SHA-256; it explains differences and decides nothing. Raises ValueError if the merchants of a managed activity
+    that has not ended were not read.
     """
-    context = _Context(namespace, now, policy or Policy(), witness)
     wanted = {activity.key: activity for activity in desired}
     live, ownership = tuple(live), Ownership.of(namespace, desired)
+    context = _Context(
+        namespace, now, policy or Policy(), witness, ownership, _named(live, ownership), unreadable, uploaded
+    )
     mine, unmanaged = _by_key(live, ownership)
     decisions = [
         _decide(context, key, wanted.get(key), mine.get(key, ())) for key in sorted({*wanted, *mine})
     ]
-    changes = tuple(decision.change for decision in decisions if decision.change is not None)
-    findings = [finding for decision in decisions for finding in decision.findings]
     alive = {key: [each for each in lives if not each.ended(now)] for key, lives in mine.items()}
     running = [each for lives in alive.values() for each in lives]
-    if running and not desired and context.policy.on_removed != "ignore":
-        findings.append(Finding("NO_SPECS", Severity.REFUSAL, facts={"managed": len(running)}))
-    findings.extend(_renamed(wanted, mine, changes))
-    if desired:  # without any specs NO_SPECS says it all
-        findings.extend(over_the_limits(context.policy, changes, managed=len(running), now=now))
-    findings.extend(ending_soon(context.policy, desired, alive, now))
-    findings.extend(_unused_waivers(context.policy, findings))
-    return Plan(
-        namespace=namespace,
-        made_at=now,
-        mchid=mchid,
-        allow=tuple(sorted(context.policy.allow)),
-        uploads=_uploads(changes),
-        changes=changes,
-        findings=tuple(_judged(context.policy, findings)),
-        valid_until=next_boundary((terms for decision in decisions for terms in decision.touched), now),
-        managed=len(running),
-        unchanged=len(running) - len(_touched_ids(changes)),
-        unmanaged=unmanaged,
-        timeline=timeline(live, _touched_ids(changes), ownership, now),
+    started = [decision.change for decision in decisions if decision.change is not None]
+    found = pairs(started, alive, wanted)
+    ordered = sorted(merged(started, found), key=lambda each: (each.kind is ChangeKind.TERMINATE, each.key))
+    whole = service_map(((key, each) for key, lives in alive.items() for each in lives), ordered, now)
+    claims = whole.claims(ordered)
+    changes = covered(ordered, claims, whole)
+    findings = [
+        *(finding for decision in decisions for finding in decision.findings),
+        *_no_specs(context, desired, running),
+        *looks_alike(found),
+        *_switched(context, found),
+        *_given_up(context, live, wanted),
+        *over_the_limits(context.policy, changes, claims, managed=len(running), now=now),
+        *never_opens(changes, now),
+        *ending_soon(context.policy, desired, whole, now),
+    ]
+    return with_findings(
+        Plan(
+            namespace=namespace,
+            made_at=now,
+            mchid=mchid,
+            allow=tuple(sorted(context.policy.allow)),
+            uploads=_uploads(changes),
+            changes=changes,
+            valid_until=next_boundary((terms for decision in decisions for terms in decision.touched), now),
+            managed=len(running),
+            unchanged=len(running) - len(_touched_ids(changes)),
+            unmanaged=unmanaged,
+            timeline=timeline(live, _touched_ids(changes), ownership, now),
+        ),
+        findings,
+        context.policy,
     )
 
 
@@ -101,6 +125,11 @@ class _Context:
     now: datetime
     policy: Policy
     witness: Witness
+    ownership: Ownership
+    adopted: Mapping[str, LiveActivity]
+    """The activities that specs name in ``adopt``, whoever's they are, by id."""
+    unreadable: Mapping[str, str]
+    uploaded: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +148,18 @@ def _decide(
     past = [live for live in lives if live.ended(context.now)]
     if desired is None:
         return _removed(context, key, running)
+    blocked = _blocked(context, desired, running)
+    if blocked is not None:
+        return _Decision(findings=(blocked,))
     if desired.state == "terminated":
         return _terminate(context, desired.key, running, "state", desired)
     if desired.terms.end_time < context.now:
         return _spec_ended(context, desired, running)
-    blocked = _blocked(desired, running, past)
-    if blocked is not None:
-        return _Decision(findings=(blocked,))
     kept = _kept(context.namespace, desired, running)
     if kept is None:
-        used = _number_used(desired, past)
-        if used is not None:
-            return _Decision(findings=(used,))
+        hindered = _number_used(desired, past) or not_expressible(desired, running)
+        if hindered is not None:
+            return _Decision(findings=(hindered,))
         return _replace(context, desired, running) if running else _create(context, desired)
     return _keep(context, desired, kept, [live for live in running if live is not kept])
 
@@ -169,7 +198,7 @@ def _terminate(
             clocks=_clocks_of(running, context.now),
             merchants_before=max(len(live.merchants or ()) for live in running),
         ),
-        findings=(*_protected(key, running, desired), *_oddities(key, running)),
+        findings=(*protected(key, running, desired, context.witness), *_oddities(key, running)),
         touched=_terms_of(running),
     )
 
@@ -182,21 +211,22 @@ def _spec_ended(context: _Context, desired: DesiredActivity, running: list[LiveA
     return replace(decision, findings=(ended, *decision.findings))
 
 
-def _blocked(
-    desired: DesiredActivity, running: list[LiveActivity], past: list[LiveActivity]
-) -> Finding | None:
+def _blocked(context: _Context, desired: DesiredActivity, running: list[LiveActivity]) -> Finding | None:
     """Why nothing at all can be decided for this key: an adoption that fails, or live terms nobody can read."""
-    facts: dict[str, object] = {"activity_id": desired.adopt}
-    adopted = next((live for live in (*running, *past) if live.activity_id == desired.adopt), None)
-    if desired.adopt and not running:
-        code = "ADOPT_NOT_FOUND" if adopted is None else "ADOPT_ENDED"
-        return Finding(code, Severity.REFUSAL, desired.key, facts, desired.source)
-    if desired.adopt and adopted is not None and adopted.activity_type != FULL_SEND:
-        facts["activity_type"] = adopted.activity_type
-        return Finding("ADOPT_NOT_FULL_SEND", Severity.REFUSAL, desired.key, facts, desired.source)
-    unreadable = [live.activity_id for live in running if live.terms is None]
+    adopted = context.adopted.get(desired.adopt)
+    over = adopted is not None and adopted.ended(context.now)
+    flaw = adoption_blocked(desired, running, context.ownership, adopted, context.unreadable, ended=over)
+    if flaw is not None:
+        return flaw
+    # What is ours by its number can be ended without reading its terms.
+    goes_on = desired.state == "running" and desired.terms.end_time >= context.now
+    unreadable = [
+        live.activity_id
+        for live in running
+        if live.terms is None and (goes_on or live.activity_id == desired.adopt)
+    ]
     if unreadable:
-        facts = {"activity_ids": unreadable}
+        facts: dict[str, object] = {"activity_ids": unreadable}
         return Finding("TERMS_UNREADABLE", Severity.REFUSAL, desired.key, facts, desired.source)
     return None
 
@@ -222,19 +252,32 @@ def _number_used(desired: DesiredActivity, past: list[LiveActivity]) -> Finding 
 
 
 def _kept(namespace: str, desired: DesiredActivity, running: list[LiveActivity]) -> LiveActivity | None:
-    """The live activity that already is the desired one; the exact number first, then the oldest."""
-    number = str(number_of(namespace, desired))
-    candidates = [live for live in running if same_terms(desired, live)]
+    """The live activity that already is the desired one. Of several, one that gives is worth more than a paused one,
+    and one that most of the wanted merchants are in more than the exact number; then the oldest.
+    """
+    candidates = [live for live in running if same_terms(desired, live) and not _given_up_on(desired, live)]
+    if len(candidates) <= 1:
+        return candidates[0] if candidates else None
+    number, wanted = str(number_of(namespace, desired)), frozenset(desired.merchants)
     return min(
         candidates,
         key=lambda live: (
+            bool(contradictions(desired, live)),
+            live.activity_status == PAUSED,
+            -len(wanted.intersection(live.merchants or ())),
+            -len(live.merchants or ()),
             live.out_request_no != number,
             not same_number(desired, live),
             live.create_time or datetime.max.replace(tzinfo=UTC),
             live.activity_id,
         ),
-        default=None,
     )
+
+
+def _given_up_on(desired: DesiredActivity, live: LiveActivity) -> bool:
+    """Whether ``live`` is paused, which we cannot undo, and ``generation`` was raised to run the terms again."""
+    number = parse_number(live.out_request_no)
+    return live.activity_status == PAUSED and desired.generation > (number.generation if number else 1)
 
 
 def _create(context: _Context, desired: DesiredActivity) -> _Decision:
@@ -262,18 +305,14 @@ def _begins_in_past(context: _Context, desired: DesiredActivity) -> tuple[Findin
 
 
 def _replace(context: _Context, desired: DesiredActivity, running: list[LiveActivity]) -> _Decision:
-    """New terms mean a new activity; the old ones end for ever."""
+    """New terms mean a new activity; the old ones end permanently."""
     creates = tuple(steps.create(context.namespace, desired))
     ends = tuple(steps.terminate(desired.key, live, "replaced") for live in running)
     operations: tuple[ActivityOperation, ...] = (
-        (*creates, *ends) if desired.replace == "create_first" else (*ends, *creates)
+        (*creates, *ends) if _creates_first(desired, running, context.now) else (*ends, *creates)
     )
     closest = running[0]
-    began = [live.activity_id for live in running if live.terms and live.terms.begin_time <= context.now]
-    code, severity = "REPLACES_RUNNING", Severity.WARNING
-    if not context.policy.allow_replace_running:
-        code, severity = "REPLACE_RUNNING", Severity.REFUSAL
-    irreversible = Finding(code, severity, desired.key, {"activity_ids": began}, desired.source)
+    irreversible = _irreversible(context, desired.key, running, desired.source)
     return _Decision(
         change=ActivityChange(
             key=desired.key,
@@ -281,20 +320,51 @@ def _replace(context: _Context, desired: DesiredActivity, running: list[LiveActi
             activity_name=desired.terms.activity_name,
             operations=operations,
             source=desired.source,
-            differences=differences(desired.terms, closest),
+            differences=differences(desired.terms, closest, context.uploaded),
             clocks=(clock_of_new(desired.terms, context.now), *_clocks_of(running, context.now)),
-            coverage=coverage(running, desired, context.now),
             merchants_before=len(closest.merchants or ()),
             merchants_after=len(desired.merchants),
         ),
         findings=(
-            *_protected(desired.key, running, desired),
+            *protected(desired.key, running, desired, context.witness),
             # What replaces a running activity began when that one did, and nobody need wonder.
-            *((irreversible,) if began else _begins_in_past(context, desired)),
+            *(irreversible or _begins_in_past(context, desired)),
             *_oddities(desired.key, running),
         ),
         touched=(desired.terms, *_terms_of(running)),
     )
+
+
+def _creates_first(desired: DesiredActivity, running: Iterable[LiveActivity], now: datetime) -> bool:
+    """``terminate_first`` is for what would overlap: a new activity that begins later overlaps with nothing that has
+    begun, and if its create were refused, the old one would have ended for nothing.
+    """
+    return desired.replace == "create_first" or (desired.terms.begin_time > now and any(_begun(running, now)))
+
+
+def _begun(lives: Iterable[LiveActivity], now: datetime) -> list[str]:
+    """The ids of those that have begun."""
+    return [live.activity_id for live in lives if live.terms and live.terms.begin_time <= now]
+
+
+def _irreversible(
+    context: _Context, key: str, ending: Iterable[LiveActivity], source: Source | None
+) -> tuple[Finding, ...]:
+    """That customers see a running activity replaced: a warning, or a refusal where the team does not allow it."""
+    began = _begun(ending, context.now)
+    if not began:
+        return ()
+    code, severity = "REPLACES_RUNNING", Severity.WARNING
+    if not context.policy.allow_replace_running:
+        code, severity = "REPLACE_RUNNING", Severity.REFUSAL
+    return (Finding(code, severity, key, {"activity_ids": began}, source),)
+
+
+def _switched(context: _Context, found: Iterable[Pair]) -> Iterator[Finding]:
+    """The same of activities that are replaced under another key."""
+    for pair in found:
+        if pair.end is not None:
+            yield from _irreversible(context, pair.start.key, pair.lives, pair.start.source)
 
 
 def _keep(
@@ -303,19 +373,26 @@ def _keep(
     """The activity is there: bring its merchants in line, and end what it has superseded."""
     if kept.merchants is None:
         raise ValueError(f"the merchants of activity {kept.activity_id} were not read")
+    findings = [
+        *_about_kept(desired, kept),
+        *not_marked(desired, kept, context.witness),
+        *_oddities(desired.key, [kept, *superseded]),
+    ]
+    if contradictions(desired, kept):
+        return _Decision(
+            findings=tuple(findings)
+        )  # nothing about it is as it seems, so nothing is changed by itself
+    findings += protected(desired.key, superseded, desired, context.witness)
+    giving = [live.activity_id for live in superseded if live.activity_status != PAUSED]
+    if kept.activity_status == PAUSED and giving:
+        facts: dict[str, object] = {
+            "activity_id": kept.activity_id,
+            "activity_ids": giving,
+            "next_generation": desired.generation + 1,
+        }
+        findings.append(Finding("SUCCESSOR_PAUSED", Severity.REFUSAL, desired.key, facts, desired.source))
     merchants = tuple(steps.change_merchants(desired, kept))
     ends = tuple(steps.terminate(desired.key, live, "superseded") for live in superseded)
-    findings = [*_protected(desired.key, superseded, desired), *_oddities(desired.key, [kept, *superseded])]
-    number = parse_number(kept.out_request_no)
-    if contradicts_number(desired, kept):
-        facts = {"activity_id": kept.activity_id, "next_generation": desired.generation + 1}
-        findings.append(Finding("LIVE_TERMS_DIFFER", Severity.WARNING, desired.key, facts, desired.source))
-    elif number is not None and number.generation != desired.generation:
-        facts = {"activity_id": kept.activity_id, "generation": number.generation}
-        findings.append(Finding("GENERATION_NOT_NEEDED", Severity.NOTE, desired.key, facts, desired.source))
-    if desired.adopt and kept.activity_id != desired.adopt:
-        facts = {"activity_id": kept.activity_id}
-        findings.append(Finding("ADOPT_NOT_NEEDED", Severity.NOTE, desired.key, facts, desired.source))
     if not merchants and not ends:
         return _Decision(findings=tuple(findings))
     touched = [*([kept] if merchants else []), *superseded]
@@ -335,24 +412,65 @@ def _keep(
     )
 
 
-def _protected(
-    key: str, ending: Iterable[LiveActivity], desired: DesiredActivity | None
-) -> Iterable[Finding]:
-    """A refusal for each activity that ``protect`` keeps. A spec that is there decides; without it the number does."""
-    for live in ending:
-        number = parse_number(live.out_request_no)
-        if desired.protect if desired else (number is not None and number.protect):
-            facts: dict[str, object] = {"activity_id": live.activity_id}
-            yield Finding("PROTECTED", Severity.REFUSAL, key, facts, desired.source if desired else None)
+def _about_kept(desired: DesiredActivity, kept: LiveActivity) -> Iterator[Finding]:
+    """What an author must know of the live activity that the spec is fulfilled by."""
+    number = parse_number(kept.out_request_no)
+    if differing := contradictions(desired, kept):
+        facts: dict[str, object] = {
+            "activity_id": kept.activity_id,
+            "next_generation": desired.generation + 1,
+            "fields": [FIELD_PATHS[name] for name in differing],
+        }
+        yield Finding("LIVE_TERMS_DIFFER", Severity.WARNING, desired.key, facts, desired.source)
+    elif number is not None and number.generation != desired.generation:
+        facts = {"activity_id": kept.activity_id, "generation": number.generation}
+        yield Finding("GENERATION_NOT_NEEDED", Severity.NOTE, desired.key, facts, desired.source)
+    if desired.adopt and kept.activity_id != desired.adopt:
+        facts = {"activity_id": kept.activity_id}
+        yield Finding("ADOPT_NOT_NEEDED", Severity.NOTE, desired.key, facts, desired.source)
+
+
+def _no_specs(
+    context: _Context, desired: Sequence[DesiredActivity], running: Sequence[LiveActivity]
+) -> Iterator[Finding]:
+    if running and not desired and context.policy.on_removed != "ignore":
+        yield Finding("NO_SPECS", Severity.REFUSAL, facts={"managed": len(running)})
+
+
+def _given_up(
+    context: _Context, live: Iterable[LiveActivity], wanted: Mapping[str, DesiredActivity]
+) -> Iterator[Finding]:
+    """Activities that a spec had adopted and that no spec names any more: unmanaged again, which the journal knows."""
+    for each in live:
+        key = context.witness.adopted.get(each.activity_id)
+        if (
+            key is None
+            or key in wanted
+            or context.ownership.key_of(each) is not None
+            or each.ended(context.now)
+        ):
+            continue
+        facts: dict[str, object] = {"activity_ids": [each.activity_id]}
+        if context.policy.on_removed == "refuse":
+            yield Finding("REMOVED_SPEC", Severity.REFUSAL, key, facts)
+        else:
+            yield Finding("ADOPTION_GIVEN_UP", Severity.NOTE, key, facts)
 
 
 def _oddities(key: str, lives: Iterable[LiveActivity]) -> Iterable[Finding]:
     for live in lives:
         facts: dict[str, object] = {"activity_id": live.activity_id, "activity_status": live.activity_status}
         if live.activity_status == PAUSED:
+            number = parse_number(live.out_request_no)
+            facts["next_generation"] = (number.generation if number else 1) + 1
             yield Finding("PAUSED", Severity.WARNING, key, {**facts, "pause_time": live.pause_time})
         elif live.activity_status not in KNOWN_STATUSES:
             yield Finding("STATUS_UNKNOWN", Severity.WARNING, key, facts)
+
+
+def _named(live: Iterable[LiveActivity], ownership: Ownership) -> dict[str, LiveActivity]:
+    """The activities whose ids specs name in ``adopt``."""
+    return {each.activity_id: each for each in live if each.activity_id in ownership.adopted}
 
 
 def _by_key(live: Iterable[LiveActivity], ownership: Ownership) -> tuple[dict[str, list[LiveActivity]], int]:
@@ -381,54 +499,6 @@ def _uploads(changes: Iterable[ActivityChange]) -> tuple[UploadImage, ...]:
     return tuple(
         UploadImage(sha256, path) for sha256, path in sorted(paths.items(), key=lambda item: item[::-1])
     )
-
-
-def _renamed(
-    wanted: Mapping[str, DesiredActivity],
-    mine: Mapping[str, list[LiveActivity]],
-    changes: Iterable[ActivityChange],
-) -> Iterator[Finding]:
-    """A refusal where one key goes and another comes with the same terms: the file was renamed, most likely.
-
-    Without ``renamed_from`` the running campaign would end and start once more.
-    """
-    removed = {
-        number.digest: (change.key, live.activity_id)
-        for change in changes
-        if change.key not in wanted
-        for live in mine[change.key]
-        if (number := parse_number(live.out_request_no)) is not None
-    }
-    for change in changes:
-        if change.kind is not ChangeKind.CREATE or not removed:
-            continue
-        spec = wanted[change.key]
-        former, activity_id = removed.get(terms_digest(spec.terms), ("", ""))
-        if former:
-            facts = {"former": former, "activity_id": activity_id}
-            yield Finding("LOOKS_RENAMED", Severity.REFUSAL, spec.key, facts, spec.source)
-
-
-def _unused_waivers(policy: Policy, findings: Sequence[Finding]) -> Iterator[Finding]:
-    refusals = [each for each in findings if each.severity is Severity.REFUSAL]
-    used = {waiver for each in refusals for waiver in (each.code, f"{each.code}:{each.key}")}
-    for waiver in sorted(policy.allow - used):
-        yield Finding("WAIVER_UNUSED", Severity.WARNING, facts={"waiver": waiver})
-
-
-def with_findings(plan: Plan, more: Iterable[Finding], policy: Policy) -> Plan:
-    """``plan`` with findings that needed another look at the account, judged by the same policy."""
-    return replace(plan, findings=tuple(_judged(policy, [*plan.findings, *more])))
-
-
-def _judged(policy: Policy, findings: Iterable[Finding]) -> list[Finding]:
-    """Open refusals first, then by severity, code and key; those that this run allows are marked, not hidden."""
-    order = list(Severity)[::-1]
-    judged = [
-        replace(each, waived=each.severity is Severity.REFUSAL and policy.waives(each.code, each.key))
-        for each in findings
-    ]
-    return sorted(judged, key=lambda each: (each.waived, order.index(each.severity), each.code, each.key))
 
 
 def _touched_ids(changes: Iterable[ActivityChange]) -> set[str]:

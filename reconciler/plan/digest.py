@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final
 
 from reconciler.activity import Image
-from reconciler.change import Operation, Plan
+from reconciler.change import Finding, Operation, Plan
 from reconciler.identity import canonical_json, instant
 
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
@@ -24,9 +24,21 @@ def plan_digest(plan: Plan) -> str:
     the same digest.
     """
     steps = [_without_paths(operation_data(operation)) for operation in plan.operations]
-    waived = sorted([finding.code, finding.key] for finding in plan.findings if finding.waived)
-    covered = [plan.namespace, plan.mchid, steps, waived]
+    covered = [plan.namespace, plan.mchid, steps, sorted(list(each) for each in waived(plan))]
     return hashlib.sha256(canonical_json(covered).encode()).hexdigest()
+
+
+def waived(plan: Plan) -> set[tuple[str, ...]]:
+    """What was waived: a code, a key, and, for a freeze, the span that was meant. Another span is another question."""
+    return {
+        (each.code, each.key, *_span(each)) if each.code == "FROZEN" else (each.code, each.key)
+        for each in plan.findings
+        if each.waived
+    }
+
+
+def _span(frozen: Finding) -> tuple[str, ...]:
+    return tuple(str(plan_data(frozen.facts.get(name))) for name in ("begin_time", "end_time"))
 
 
 def _without_paths(data: object) -> object:

@@ -1,82 +1,130 @@
-"""What the team's policy says to the operations of a whole plan (design §7). Pure."""
+"""What the team's policy says to a whole plan (design §7), judged by what customers lose. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
-from reconciler.activity import DesiredActivity, LiveActivity
-from reconciler.change import (
-    ActivityChange,
-    ChangeKind,
-    DeleteMerchants,
-    Finding,
-    Severity,
-    TerminateActivity,
-)
+from reconciler.activity import DesiredActivity, Source
+from reconciler.change import ActivityChange, CreateActivity, Finding, Severity
+from reconciler.plan.service import Claim, Service, ServiceMap
+from reconciler.plan.spans import dead_windows
 from reconciler.policy import FEW_MERCHANTS, Policy
+
+TAKES_OVER_WITHIN: Final = timedelta(days=1)
+"""What begins so soon after an end takes over from it."""
 
 
 def over_the_limits(
-    policy: Policy, changes: Sequence[ActivityChange], *, managed: int, now: datetime
+    policy: Policy,
+    changes: Sequence[ActivityChange],
+    claims: Mapping[str, Claim],
+    *,
+    managed: int,
+    now: datetime,
 ) -> Iterator[Finding]:
     """A refusal for each limit that ``changes`` go beyond. ``managed`` activities are live before them."""
     frozen = policy.frozen(now)
     if frozen is not None and changes:
         facts: dict[str, object] = {
+            "begin_time": frozen.window.begin_time,
             "end_time": frozen.window.end_time,
             "reason": frozen.reason or "no reason is given",
         }
         yield Finding("FROZEN", Severity.REFUSAL, facts=facts)
-    # What is replaced or superseded has a successor: only what ends without one counts here.
-    ending = [change.key for change in changes if change.kind is ChangeKind.TERMINATE and _loses_all(change)]
+    yield from _too_many_terminations(policy, claims, managed)
+    yield from _too_many_replacements(policy, claims)
+    sources = {change.key: change.source for change in changes}
+    for claim in claims.values():
+        yield from _too_many_deletions(policy, claim, sources.get(claim.key))
+
+
+def _too_many_terminations(policy: Policy, claims: Mapping[str, Claim], managed: int) -> Iterator[Finding]:
+    """Activities count, not keys: one key can have several that live."""
+    ending = [each for claim in claims.values() for each in claim.without_successor()]
     allowed = policy.most_terminations(managed)
     if len(ending) > allowed:
-        facts = {"count": len(ending), "allowed": allowed, "keys": ending}
+        keys = list(dict.fromkeys(each.key for each in ending))
+        facts: dict[str, object] = {"count": len(ending), "allowed": allowed, "keys": keys}
         yield Finding("TOO_MANY_TERMINATIONS", Severity.REFUSAL, facts=facts)
+
+
+def _too_many_replacements(policy: Policy, claims: Mapping[str, Claim]) -> Iterator[Finding]:
+    most = policy.max_replacements_running
+    if most is None:
+        return
+    switched = [each for claim in claims.values() for each in _switched(claim) if each.begun]
+    if len(switched) > most:
+        keys = list(dict.fromkeys(each.key for each in switched))
+        facts: dict[str, object] = {"count": len(switched), "allowed": most, "keys": keys}
+        yield Finding("TOO_MANY_REPLACEMENTS", Severity.REFUSAL, facts=facts)
+
+
+def _switched(claim: Claim) -> Iterator[Service]:
+    """The ended activities in whose place others come."""
+    lost = set(claim.without_successor())
+    yield from (each for each in claim.ended if each not in lost)
+
+
+def _too_many_deletions(policy: Policy, claim: Claim, source: Source | None) -> Iterator[Finding]:
+    """What ends with its spec counts as a termination; what goes while the rest goes on counts here."""
+    if not claim.successors and not claim.kept:
+        return
+    before, lost = len(claim.merchants), len(claim.lost)
+    if before >= FEW_MERCHANTS and lost * 100 > before * policy.max_merchant_deletions:
+        facts: dict[str, object] = {
+            "count": lost,
+            "before": before,
+            "percent": policy.max_merchant_deletions,
+        }
+        yield Finding("TOO_MANY_DELETIONS", Severity.REFUSAL, claim.key, facts, source)
+
+
+def never_opens(changes: Iterable[ActivityChange], now: datetime) -> Iterator[Finding]:
+    """A warning for each new activity with a daily window that meets none of its spans: nothing is ever given there."""
     for change in changes:
-        yield from _too_many_deletions(policy, change)
-
-
-def _loses_all(change: ActivityChange) -> bool:
-    return any(
-        isinstance(step, TerminateActivity) and step.reason != "superseded" for step in change.operations
-    )
-
-
-def _too_many_deletions(policy: Policy, change: ActivityChange) -> Iterator[Finding]:
-    deleted = sum(len(step.merchants) for step in change.operations if isinstance(step, DeleteMerchants))
-    before = change.merchants_before
-    if before >= FEW_MERCHANTS and deleted * 100 > before * policy.max_merchant_deletions:
-        facts = {"count": deleted, "before": before, "percent": policy.max_merchant_deletions}
-        yield Finding("TOO_MANY_DELETIONS", Severity.REFUSAL, change.key, facts, change.source)
+        for step in change.operations:
+            if isinstance(step, CreateActivity) and (dead := dead_windows(step.terms, now)):
+                windows = [f"{each.begin_day_time}–{each.end_day_time}" for each in dead]
+                facts: dict[str, object] = {"windows": windows}
+                yield Finding("WINDOW_NEVER_OPENS", Severity.WARNING, step.key, facts, change.source)
 
 
 def ending_soon(
-    policy: Policy,
-    desired: Sequence[DesiredActivity],
-    running: Mapping[str, Iterable[LiveActivity]],
-    now: datetime,
+    policy: Policy, desired: Sequence[DesiredActivity], whole: ServiceMap, now: datetime
 ) -> Iterator[Finding]:
-    """A warning for each live activity that ends within ``warn_before_end`` days while nothing takes over.
+    """A warning for each activity that gives something now or later, ends within ``warn_before_end`` days, and leaves
+    merchants with nothing after it.
 
-    Another spec takes over if it has a merchant in common, begins within a day of the end, and ends later.
+    Another one takes over for a merchant if it gives within a day of the end, and after it. What the files do not want
+    any longer, and what is only about to be created, is not warned of.
     """
     horizon = now + timedelta(days=policy.warn_before_end)
     specs = {each.key: each for each in desired if each.state == "running"}
-    for key, spec in specs.items():
-        end = spec.terms.end_time
-        if not running.get(key) or not now <= end <= horizon:
-            continue
-        successors = (other for other in specs.values() if _takes_over(spec, other))
-        if not any(successors):
-            yield Finding("ENDS_SOON", Severity.WARNING, key, {"end_time": end}, spec.source)
+    living = {each.key for each in whole.before}
+    ending = [
+        (each, end)
+        for each in whole.after
+        if each.key in specs and each.key in living and each.spans and now <= (end := _end(each)) <= horizon
+    ]
+    others = whole.after_for(frozenset().union(*(each.merchants for each, _ in ending))) if ending else {}
+    for each, end in ending:
+        bare = [mchid for mchid in each.merchants if not _taken_over(each, end, others[mchid])]
+        if bare:
+            facts: dict[str, object] = {"end_time": end, "count": len(bare), "of": len(each.merchants)}
+            yield Finding("ENDS_SOON", Severity.WARNING, each.key, facts, specs[each.key].source)
 
 
-def _takes_over(spec: DesiredActivity, other: DesiredActivity) -> bool:
-    end = spec.terms.end_time
-    return (
-        other.terms.end_time > end
-        and other.terms.begin_time <= end + timedelta(days=1)
-        and not set(spec.merchants).isdisjoint(other.merchants)
+def _end(service: Service) -> datetime:
+    return datetime.fromtimestamp(service.spans[-1][1], UTC)
+
+
+def _taken_over(service: Service, end: datetime, others: Iterable[Service]) -> bool:
+    first, last = int(end.timestamp()), int((end + TAKES_OVER_WITHIN).timestamp())
+    return any(
+        begin <= last and until > first
+        for other in others
+        if other is not service
+        for begin, until in other.spans
     )

@@ -7,13 +7,15 @@ the account. Anything else is stale (design §7).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import combinations
 from typing import Literal
 
 from reconciler.activity import LiveActivity
 from reconciler.change import (
+    ActivityChange,
     AddMerchants,
     CreateActivity,
     DeleteMerchants,
@@ -22,31 +24,40 @@ from reconciler.change import (
     TerminateActivity,
 )
 from reconciler.identity import parse_number, terms_digest
-from reconciler.plan.digest import plan_digest
+from reconciler.plan.digest import plan_digest, waived
 
 EffectKind = Literal["create", "add", "delete", "terminate"]
-StaleCode = Literal["expired", "appeared", "vanished", "changed"]
+StaleCode = Literal["expired", "waived", "reordered", "appeared", "vanished", "changed"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Effect:
-    """One thing that a plan brings about. ``what`` is the digest of the terms, an mchid, or an activity id."""
+    """One thing that a plan brings about. ``what`` is the digest of the terms, an mchid, or an activity id.
+
+    ``activity_id`` finds it on the account where the number does not, as of what was made elsewhere; it is empty, and
+    takes no part in equality, for what a create of the same plan makes.
+    """
 
     key: str
     kind: EffectKind
     out_request_no: str
     what: str
+    activity_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """One reason why a reviewed plan no longer holds; ``effects`` are alike but for what they are about."""
+    """One reason why a reviewed plan no longer holds; ``effects`` are alike but for what they are about.
+
+    ``waiver`` is one that nobody reviewed: a code, a key, and what else it is tied to.
+    """
 
     code: StaleCode
     key: str = ""
     kind: EffectKind | None = None
     effects: tuple[Effect, ...] = ()
     at: datetime | None = None
+    waiver: tuple[str, ...] = ()
 
 
 def staleness(
@@ -62,7 +73,10 @@ def staleness(
     appeared = [effect for effect in after if effect not in before]
     vanished = [effect for effect in before if effect not in after and not seen.shows(effect)]
     changed = [effect for effect in after if effect in before and not _same(before[effect], after[effect])]
+    reordered = sorted(_orders(fresh, before) ^ _orders(reviewed, after))
     return (
+        *(Stale("waived", each[1], waiver=each) for each in sorted(waived(fresh) - waived(reviewed))),
+        *(Stale("reordered", key) for key in dict.fromkeys(order.first[0] for order in reordered)),
         *_grouped("appeared", appeared),
         *_grouped("vanished", vanished),
         *_grouped("changed", changed),
@@ -86,12 +100,46 @@ def _effects_of(
         case CreateActivity():
             yield Effect(step.key, "create", step.out_request_no, terms_digest(step.terms))
             yield from (Effect(step.key, "add", step.out_request_no, mchid) for mchid in step.merchants)
-        case AddMerchants():
-            yield from (Effect(step.key, "add", step.out_request_no, mchid) for mchid in step.merchants)
-        case DeleteMerchants():
-            yield from (Effect(step.key, "delete", step.out_request_no, mchid) for mchid in step.merchants)
+        case AddMerchants() | DeleteMerchants():
+            kind: EffectKind = "add" if isinstance(step, AddMerchants) else "delete"
+            number, activity_id = step.out_request_no, step.activity_id
+            yield from (Effect(step.key, kind, number, mchid, activity_id) for mchid in step.merchants)
         case TerminateActivity():
-            yield Effect(step.key, "terminate", step.out_request_no, step.activity_id)
+            yield Effect(step.key, "terminate", step.out_request_no, step.activity_id, step.activity_id)
+
+
+Step = tuple[str, EffectKind, str]
+"""A key, a kind of effect, and the activity that it is about: its number."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Order:
+    """Within one change, ``first`` comes before ``then``, and ``then`` waits for it."""
+
+    first: Step
+    then: Step
+
+
+def _orders(plan: Plan, known: Iterable[Effect]) -> set[_Order]:
+    """Which creates and ends of ``plan`` come before one another, of those that ``known`` has effects of too."""
+    there = {(each.key, each.kind, each.out_request_no) for each in known}
+    return {
+        _Order(first, then)
+        for change in plan.changes
+        for first, then in combinations(_steps_of(change), 2)
+        if first in there and then in there
+    }
+
+
+def _steps_of(change: ActivityChange) -> list[Step]:
+    steps: list[Step] = []
+    for step in change.operations:
+        match step:
+            case CreateActivity():
+                steps.append((step.key, "create", step.out_request_no))
+            case TerminateActivity():
+                steps.append((step.key, "terminate", step.out_request_no))
+    return steps
 
 
 def _same(reviewed: Precondition | None, fresh: Precondition | None) -> bool:
@@ -117,7 +165,7 @@ class _Account:
 
     def shows(self, effect: Effect) -> bool:
         """Whether ``effect`` has come about, by whomever."""
-        live = self._by_number.get(effect.out_request_no)
+        live = self._by_id.get(effect.activity_id) or self._by_number.get(effect.out_request_no)
         merchants = live.merchants if live is not None else None
         match effect.kind:
             case "create":

@@ -17,6 +17,7 @@ from reconciler.render.tags import Html, tag, together
 from reconciler.render.timeline import (
     STATES,
     Span,
+    gaps_of,
     running_at_once,
     scale_of,
     spans,
@@ -227,7 +228,7 @@ def _timeline(plan: Plan) -> Html | None:
         return None
     now = plan.made_at
     scale = scale_of(rows, now)
-    marked = spans(rows, now)
+    marked = spans(rows, gaps_of(plan))
     kinds = {change.key: change.kind.value for change in plan.changes}
     head = tag(
         "div", tag("div", class_="what"), tag("div", axis_svg(scale, now), class_="track"), class_="row head"

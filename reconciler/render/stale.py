@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from reconciler.plan import Stale
 from reconciler.render.values import beijing, merchants, sample
@@ -23,7 +24,17 @@ def _line(reason: Stale) -> str:
     if reason.code == "expired":
         at = beijing(reason.at) if reason.at else ""
         return f"! it was valid until {at} Beijing time: from then on its operations mean something else"
+    if reason.code == "waived":
+        return f"! --allow {_waiver(reason.waiver)} waives something that nobody reviewed"
+    if reason.code == "reordered":
+        return f"! {reason.key}: what is created and what is ended come in another order than was reviewed"
     return f"! {reason.key}: {_what(reason)}: {_HOW[reason.code]}"
+
+
+def _waiver(waived: tuple[str, ...]) -> str:
+    code, key, *span = waived
+    until = f" (now until {beijing(datetime.fromisoformat(span[-1]))} Beijing time)" if span else ""
+    return f"{code}:{key}{until}" if key else f"{code}{until}"
 
 
 def _what(reason: Stale) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final, Literal
 
-from reconciler.activity import BEIJING
+from reconciler.activity import BEIJING, Window
 from reconciler.change import (
     ActivityChange,
     AddMerchants,
@@ -104,36 +104,50 @@ def _moment(row: TimelineRow) -> datetime:
     return row.begin or row.end or datetime.max.replace(tzinfo=BEIJING)
 
 
-def spans(rows: Sequence[TimelineRow], now: datetime) -> dict[TimelineRow, tuple[Span, ...]]:
-    """For each row, the gap before it and its overlap with earlier rows of the same key."""
+def spans(
+    rows: Sequence[TimelineRow], gaps: Mapping[str, Sequence[Window]]
+) -> dict[TimelineRow, tuple[Span, ...]]:
+    """For each row that something of its key came before, the gaps until it gives and its overlap with them.
+
+    ``gaps`` are those of the plan's changes, by key (``gaps_of``).
+    """
     groups: dict[str, list[TimelineRow]] = defaultdict(list)
     for row in rows:
         if row.key:
             groups[row.key].append(row)
     return {
-        row: tuple(_spans_of(row, group[:index], now))
+        row: (*_gaps_of(row, gaps.get(row.key, ())), *_overlaps_of(row, group[:index]))
         for group in groups.values()
         for index, row in _later(group)
     }
+
+
+def gaps_of(plan: Plan) -> dict[str, tuple[Window, ...]]:
+    """When merchants that something serves again go without, by the key that serves them, as the service map has it."""
+    return {change.key: change.coverage.gaps for change in plan.changes if change.coverage}
 
 
 def _later(group: list[TimelineRow]) -> Iterator[tuple[int, TimelineRow]]:
     return ((index, row) for index, row in enumerate(group) if index and row.state in ("planned", "live"))
 
 
-def _spans_of(row: TimelineRow, earlier: Iterable[TimelineRow], now: datetime) -> Iterator[Span]:
+def _gaps_of(row: TimelineRow, gaps: Iterable[Window]) -> Iterator[Span]:
+    if row.state == "planned":
+        yield from (Span("gap", each.begin_time, each.end_time) for each in gaps)
+
+
+def _overlaps_of(row: TimelineRow, earlier: Iterable[TimelineRow]) -> Iterator[Span]:
     for other in earlier:
-        if row.begin is None:
+        if (
+            row.begin is None
+            or other.end is None
+            or row.end is None
+            or other.state in ("ended", "terminating")
+        ):
             continue
-        if other.state == "terminating":
-            begin = max(other.begin or now, now)
-            end = min(other.end or row.begin, row.begin)
-            if begin < end:
-                yield Span("gap", begin, end)
-        elif other.state != "ended" and other.end is not None and row.end is not None:
-            begin, end = max(row.begin, other.begin or row.begin), min(row.end, other.end)
-            if begin < end:
-                yield Span("overlap", begin, end)
+        begin, end = max(row.begin, other.begin or row.begin), min(row.end, other.end)
+        if begin < end:
+            yield Span("overlap", begin, end)
 
 
 # -- the scale ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
-from typing import Final
+from typing import Final, Literal
 
 from reconciler.activity import Terms
 from reconciler.change import (
@@ -212,19 +212,29 @@ def _headline(change: ActivityChange, now: datetime) -> str:
     if change.kind is ChangeKind.UPDATE:
         facts = {"before": f"{change.merchants_before:,}", "after": f"{change.merchants_after:,}"}
         parts.append(wording.HEADLINE_MERCHANTS.format(**facts))
-    elif change.coverage is not None:
-        parts.append(_coverage_text(change.coverage, change.coverage.gap_seconds))
-        leaving = (each for each in change.coverage.sets if each.set == "old")
-        parts.extend(wording.HEADLINE_LEFT.format(merchants=merchants(each.count)) for each in leaving)
     elif change.kind is ChangeKind.CREATE:
         parts.extend(_clock_text(clock, now) for clock in change.clocks)
+    if change.coverage is not None:
+        parts.extend(_coverage_headlines(change.coverage))
     return "; ".join(parts)
+
+
+def _coverage_headlines(covered: Coverage) -> Iterator[str]:
+    """The worst that happens to those who stay, and who leaves."""
+    staying = next((each for each in covered.sets if each.set == "both"), None)
+    if staying is not None:
+        yield _staying(staying, covered)
+    for each in covered.sets:
+        if each.set == "old":
+            yield wording.HEADLINE_LEFT[_loss(each)].format(**_who(each))
 
 
 def _difference_lines(change: ActivityChange) -> Iterator[Line]:
     for difference in change.differences:
         path = difference.path
         old, new = value(path, difference.live), value(path, difference.desired)
+        if difference.unproven:
+            old, new = (f"{side} {wording.UNPROVEN}".strip() for side in (old, new))
         if difference.live is None:
             yield Line("+", path, new)
         elif difference.desired is None:
@@ -254,7 +264,8 @@ def _operation_lines(step: Operation, change: ActivityChange) -> Iterator[Line]:
             yield _merchants_line("-", "delete", step.merchants)
         case TerminateActivity():
             reason = wording.TERMINATE_REASONS[step.reason]
-            yield Line("-", "terminate", f"{step.activity_id} ({reason}); {wording.IRREVERSIBLE}")
+            whose = "" if step.key == change.key else f" of {step.key}"
+            yield Line("-", "terminate", f"{step.activity_id}{whose} ({reason}); {wording.IRREVERSIBLE}")
         case UploadImage():
             yield Line("+", "upload", step.path)
 
@@ -300,32 +311,62 @@ def _clock_text(clock: Clock, now: datetime, *, kept: bool = False) -> str:
 
 
 def _coverage_lines(covered: Coverage, clocks: Iterable[Clock]) -> Iterator[Line]:
-    """A line for each set of merchants. A plan file of an older version holds no sets."""
-    if not covered.sets:
-        yield Line("!" if covered.gap_seconds else "", "", _coverage_text(covered, covered.gap_seconds))
+    """A line for each set of merchants; plan files of the first versions hold none."""
+    if not covered.sets and covered.gap_seconds:
+        yield Line("!", "", wording.COVERAGE_UNTOLD.format(span=span(covered.gap_seconds)))
     begun = any(clock.code == "begun" for clock in clocks)
     for each in covered.sets:
-        told = _coverage_of(each, covered, begun=begun)
-        yield Line("!" if each.gap_seconds else "", "", told, items=each.merchants)
+        yield Line(
+            "!" if each.gap_seconds else "",
+            "",
+            _coverage_of(each, covered, begun=begun),
+            items=each.merchants,
+        )
 
 
 def _coverage_of(each: MerchantCoverage, covered: Coverage, *, begun: bool) -> str:
-    facts = {"merchants": merchants(each.count), "sample": sample(each.merchants)}
+    facts = {**_who(each), "sample": sample(each.merchants)}
     match each.set:
         case "both":
-            whose = wording.COVERAGE_WHOSE.format(**facts)
-            return _coverage_text(covered, each.gap_seconds, whose)
+            return _staying(each, covered)
         case "old":
-            return wording.COVERAGE_LEFT.format(span=span(each.gap_seconds), **facts)
+            return wording.COVERAGE_LEFT[_loss(each)].format(**facts, **_spans(each))
         case "new":
             begin = wording.COVERAGE_BEGUN if begun else wording.COVERAGE_BEGINS
             return wording.COVERAGE_JOINED.format(begin=begin, **facts)
 
 
-def _coverage_text(covered: Coverage, gap_seconds: int, whose: str = "") -> str:
-    if gap_seconds:
-        return wording.COVERAGE_GAP.format(span=span(gap_seconds), whose=whose)
-    return wording.COVERAGE_NONE[covered.moment].format(whose=whose)
+def _staying(each: MerchantCoverage, covered: Coverage) -> str:
+    """What happens to merchants that something serves afterwards."""
+    if not each.gap_seconds:
+        return wording.COVERAGE_NONE[covered.moment].format(**_who(each))
+    return wording.COVERAGE_GAP.format(
+        **_who(each), loss=wording.COVERAGE_LOSS[_loss(each)].format(**_spans(each))
+    )
+
+
+def _who(each: MerchantCoverage) -> dict[str, str]:
+    """How many merchants, and the verbs that go with so many."""
+    one = each.count == 1
+    verbs = {"give": "gives", "lose": "loses", "have": "has"} if one else {}
+    return {"give": "give", "lose": "lose", "have": "have", **verbs, "merchants": merchants(each.count)}
+
+
+def _loss(each: MerchantCoverage) -> Literal["nothing", "partly", "others", "none"]:
+    """Whether anything else is given while this gift is lost."""
+    if not each.gap_seconds:
+        return "none"
+    if each.nothing_seconds == each.gap_seconds:
+        return "nothing"
+    return "partly" if each.nothing_seconds else "others"
+
+
+def _spans(each: MerchantCoverage) -> dict[str, str]:
+    gap = span(each.gap_seconds)
+    return {
+        "span": wording.COVERAGE_UP_TO.format(span=gap) if each.up_to else gap,
+        "nothing": span(each.nothing_seconds),
+    }
 
 
 def _summary(plan: Plan) -> str:

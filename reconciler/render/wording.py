@@ -8,6 +8,56 @@ from __future__ import annotations
 from typing import Final
 
 FINDINGS: Final[dict[str, str]] = {
+    "ADOPT_FOREIGN": (
+        "activity {activity_id}, which this spec adopts, belongs to the namespace {namespace}: another project "
+        "manages it, and it is never touched from here. Correct `adopt`, or have that project give the activity up."
+    ),
+    "ADOPT_NOT_EXPRESSIBLE": (
+        "activity {activity_id}, which this spec adopts, has values that a spec cannot express ({fields}), so it "
+        "would be replaced: ended permanently, and created anew as the spec says. Leave it unmanaged and remove "
+        "`adopt`; or, if it is to be replaced, write `generation: 2`."
+    ),
+    "ADOPT_NOT_READABLE": (
+        "activity {activity_id}, which this spec adopts, cannot be read: {reason}. Correct `adopt`, or ask the "
+        "activity's creator."
+    ),
+    "ADOPT_OWNED": (
+        "activity {activity_id}, which this spec adopts, belongs to the spec {owner} of this project. "
+        "Remove `adopt`, or remove that spec and write `renamed_from: [{owner}]` here."
+    ),
+    "ADOPTION_GIVEN_UP": (
+        "the spec that adopted {activity_ids} is gone. The activity keeps running and is unmanaged again; "
+        "to end it, restore the spec with `state: terminated`."
+    ),
+    "CREATE_UNPROVEN": (
+        "`terminate_first` would end a running activity before its successor exists, and the create that follows is"
+        " not certain: {reasons}. Remove `replace: terminate_first`: then the new activity is created first, and "
+        "both give for a moment."
+    ),
+    "LOOKS_REPLACED": (
+        "this spec has most of the merchants of {former}, whose spec is gone; {activity_ids} {fate}. If the file "
+        "was renamed and edited, write `renamed_from: [{former}]` in it, so that its history stays together."
+    ),
+    "PROTECTION_REMOVED": (
+        "activity {activity_id} was protected, and this change both removes its protection and ends it."
+    ),
+    "PROTECT_NOT_MARKED": (
+        "`protect` was written after activity {activity_id} was created, so that its request number does not show "
+        "it. Until an apply has noted it in the journal, deleting the spec ends the activity like any other."
+    ),
+    "SUCCESSOR_PAUSED": (
+        "activity {activity_id} has these terms, but it is paused and gives nothing, while {activity_ids} would be "
+        "ended as superseded. Resume {activity_id} on the merchant platform, or set `generation: {next_generation}`"
+        " to run the terms as a new activity."
+    ),
+    "TOO_MANY_REPLACEMENTS": (
+        "{count} running activities would be replaced ({keys}), and `max_replacements_running` allows {allowed}. "
+        "Split the change, or waive it if it is meant."
+    ),
+    "WINDOW_NEVER_OPENS": (
+        "the daily window {windows} lies outside every span in which the activity runs: nothing is ever given in it. "
+        "Correct available_day_time or available_time."
+    ),
     "ADOPT_ENDED": (
         "activity {activity_id}, which this spec adopts, has ended. "
         "Remove `adopt` to create a new activity, or remove the spec."
@@ -33,8 +83,9 @@ FINDINGS: Final[dict[str, str]] = {
         "the same terms already run as activity {activity_id}, generation {generation}; nothing to do."
     ),
     "LIVE_TERMS_DIFFER": (
-        "activity {activity_id} carries the request number of these terms but shows other ones: "
-        "it was not created by paygift as the spec stands. Set `generation: {next_generation}` to replace it."
+        "activity {activity_id} carries the request number of these terms but shows other ones ({fields}): it was "
+        "not created by paygift as the spec stands. Nothing about it is changed, merchants included. Set "
+        "`generation: {next_generation}` to replace it."
     ),
     "COUPON_UNUSABLE": (
         "WeChat Pay would refuse it: {problems}. Mend the coupon on the merchant platform, or the spec."
@@ -44,7 +95,7 @@ FINDINGS: Final[dict[str, str]] = {
         "and may refuse this one. Give the coupon or the activity other times."
     ),
     "ENDS_SOON": (
-        "it ends on {end_time} Beijing time, and no other spec with any of its merchants takes over by then. "
+        "it ends on {end_time} Beijing time, and for {count} of its {of} merchants nothing takes over within a day. "
         "Write a spec for what comes next, if something does."
     ),
     "FROZEN": (
@@ -56,7 +107,7 @@ FINDINGS: Final[dict[str, str]] = {
         "merchants can be changed without replacing anything."
     ),
     "TOO_MANY_DELETIONS": (
-        "{count} of {before} merchants would be deleted, more than `max_merchant_deletions` ({percent}%) allows. "
+        "{count} of {before} merchants would lose this gift, more than `max_merchant_deletions` ({percent}%) allows. "
         "Look at the merchant group that shrank. If it is meant, waive it."
     ),
     "TOO_MANY_TERMINATIONS": (
@@ -64,7 +115,7 @@ FINDINGS: Final[dict[str, str]] = {
         "Look for specs that were deleted by mistake. If it is meant, waive it."
     ),
     "LOOKS_RENAMED": (
-        "this spec has the terms of {former}, whose spec is gone and whose activity {activity_id} would be terminated. "
+        "this spec has the terms of {former}, whose spec is gone; {activity_ids} {fate}. "
         "If the file was only renamed, write `renamed_from: [{former}]` in it and nothing ends; if not, waive it."
     ),
     "NO_SPECS": (
@@ -76,11 +127,12 @@ FINDINGS: Final[dict[str, str]] = {
         "never comes back by itself: set `generation: {next_generation}` to run them again."
     ),
     "PAUSED": (
-        "activity {activity_id} was paused outside paygift. It can be resumed on the merchant platform only."
+        "activity {activity_id} was paused outside paygift, and gives nothing. It can be resumed on the merchant "
+        "platform; to run the same terms as a new activity instead, set `generation: {next_generation}`."
     ),
     "PROTECTED": (
-        "activity {activity_id} is protected and would be terminated. If it is to end, its spec must say so: "
-        "`protect: false`, and `state: terminated` where the spec was deleted. Or waive it."
+        "activity {activity_id} is protected and would be terminated. Put the spec back as it was. "
+        "If the activity shall really end, write `protect: false` and `state: terminated` in it; or waive it."
     ),
     "REMOVED_SPEC": (
         "the spec is gone and `on_removed: refuse` is set: {activity_ids} would be terminated. "
@@ -90,11 +142,13 @@ FINDINGS: Final[dict[str, str]] = {
         "the spec is gone and `on_removed: ignore` is set: {activity_ids} keeps running."
     ),
     "REPLACES_RUNNING": (
-        "activity {activity_ids} is running and will be terminated for ever: its terms cannot be edited, only replaced."
+        "activity {activity_ids} is running and will be terminated permanently: its terms cannot be edited, only "
+        "replaced."
     ),
     "SPEC_ENDED": "its end_time {end_time} has passed; the spec can be removed.",
     "STATUS_UNKNOWN": (
-        "activity {activity_id} has the status {activity_status}, which paygift does not know; it is taken to be live."
+        "activity {activity_id} has the status {activity_status}, which paygift does not know; it is taken to be "
+        "live."
     ),
     "WAIVER_UNUSED": "--allow {waiver} waived nothing; remove it, so that it does not waive something tomorrow.",
     "TERMS_UNREADABLE": (
@@ -106,8 +160,12 @@ FINDINGS: Final[dict[str, str]] = {
 NOT_DONE: Final = frozenset(
     {
         "ADOPT_ENDED",
+        "ADOPT_FOREIGN",
+        "ADOPT_NOT_EXPRESSIBLE",
         "ADOPT_NOT_FOUND",
         "ADOPT_NOT_FULL_SEND",
+        "ADOPT_NOT_READABLE",
+        "ADOPT_OWNED",
         "CREATION_FAILED",
         "NUMBER_USED",
         "TERMS_UNREADABLE",
@@ -150,24 +208,39 @@ CLOCKS_KEPT: Final[dict[str, str]] = {
 
 IRREVERSIBLE: Final = "a termination cannot be undone"
 
-COVERAGE_GAP: Final = (
-    "gap{whose}: nothing is given for {span}, between the termination and the new begin_time"
-)
+COVERAGE_GAP: Final = "gap for {merchants}: {loss}, in which what ends would have given"
 COVERAGE_NONE: Final[dict[str, str]] = {
-    "overlap": "no gap{whose}: the old activity ends once the new one is seen; both run for that moment",
-    "gap": "no gap{whose} but the moment between the two calls",
-    "": "no gap{whose}: nothing that runs is cut short",
+    "overlap": "no gap for {merchants}: the old activity ends once the new one is seen; both give for that moment",
+    "gap": "{merchants} {have} nothing between the two calls, and permanently if WeChat Pay refuses the second",
+    "kept": "no gap for {merchants}: the activity that stays gives already",
+    "paused": "no gap for {merchants}: what ends is paused and gives nothing",
+    "": "no gap for {merchants}: nothing that runs is cut short",
 }
-COVERAGE_WHOSE: Final = " for {merchants}"
-COVERAGE_LEFT: Final = (
-    "{merchants} no longer ({sample}): nothing for {span}, in which the old activity would have run"
-)
+COVERAGE_LEFT: Final[dict[str, str]] = {
+    "nothing": "{merchants} {give} nothing from then on ({sample}): this activity would have given for {span}",
+    "partly": "{merchants} {lose} this gift ({sample}) for {span}, and {have} nothing at all for {nothing} of it",
+    "others": "{merchants} {lose} this gift ({sample}) for {span}; other activities still give there",
+    "none": "{merchants} no longer ({sample}): what ends would have given them nothing more",
+}
+COVERAGE_LOSS: Final[dict[str, str]] = {
+    "nothing": "nothing is given for {span}",
+    "partly": "this gift is not given for {span}, and nothing at all for {nothing} of it",
+    "others": "this gift is not given for {span}, while other activities give there",
+}
+COVERAGE_UNTOLD: Final = "gap: nothing is given for {span}"
+COVERAGE_UP_TO: Final = "up to {span}"
 COVERAGE_JOINED: Final = "{merchants} newly ({sample}): {begin}"
 COVERAGE_BEGINS: Final = "from the new begin_time on"
 COVERAGE_BEGUN: Final = "at once"
 
-SUMMARY_ENDS: Final = ", so {count:,} {verb} for ever"
+SUMMARY_ENDS: Final = ", so {count:,} {verb} permanently"
 
-HEADLINE_ENDS: Final = "ends {activity_ids} for ever"
-HEADLINE_LEFT: Final = "{merchants} no longer"
+HEADLINE_ENDS: Final = "ends {activity_ids} permanently"
+HEADLINE_LEFT: Final[dict[str, str]] = {
+    "nothing": "{merchants} {give} nothing from then on",
+    "partly": "{merchants} {lose} this gift",
+    "others": "{merchants} {lose} this gift",
+    "none": "{merchants} no longer",
+}
+UNPROVEN: Final = "(perhaps unchanged: reading cannot tell)"
 HEADLINE_MERCHANTS: Final = "merchants {before} → {after}"

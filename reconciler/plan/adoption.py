@@ -1,0 +1,142 @@
+"""Whether a spec may take over the activity that its ``adopt`` names (design §5). Pure.
+
+An adoption that goes wrong ends somebody's campaign: these checks come before every other decision about a key, also
+about one that is to end.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from reconciler.activity import FIELD_PATHS, FULL_SEND, DesiredActivity, LiveActivity, Terms
+from reconciler.change import Finding, Severity
+from reconciler.identity import Ownership, parse_number
+from reconciler.plan.compare import differing
+
+MOST_FEN: Final = 1_000_000_000
+_COLOUR: Final = re.compile(r"Color0[1-9]0|Color100")
+_MOST_CHARACTERS: Final = {"activity_name": 10, "activity_second_title": 9}
+_MOST_WINDOWS: Final = 6
+_LONGEST: Final = timedelta(days=90)
+
+
+def adoption_blocked(
+    desired: DesiredActivity,
+    mine: Sequence[LiveActivity],
+    ownership: Ownership,
+    adopted: LiveActivity | None,
+    unreadable: Mapping[str, str],
+    *,
+    ended: bool,
+) -> Finding | None:
+    """Why nothing is decided for this key, or ``None``.
+
+    ``mine`` are the key's activities that have not ended, ``adopted`` is the one that ``adopt`` names, if the account
+    shows it, ``ended`` whether that one is over. ``unreadable`` says why an activity could not be read, by its id.
+    """
+    if not desired.adopt:
+        return None
+    code, facts = _flaw(desired, mine, ownership, adopted, unreadable, ended=ended)
+    if not code:
+        return None
+    facts = {"activity_id": desired.adopt, **facts}
+    return Finding(code, Severity.REFUSAL, desired.key, facts, desired.source)
+
+
+def _flaw(
+    desired: DesiredActivity,
+    mine: Sequence[LiveActivity],
+    ownership: Ownership,
+    adopted: LiveActivity | None,
+    unreadable: Mapping[str, str],
+    *,
+    ended: bool,
+) -> tuple[str, dict[str, object]]:
+    if adopted is None:
+        if desired.adopt in unreadable:
+            return "ADOPT_NOT_READABLE", {"reason": unreadable[desired.adopt]}
+        return ("", {}) if mine else ("ADOPT_NOT_FOUND", {})
+    owner = ownership.key_of(adopted)
+    if owner != desired.key:
+        number = parse_number(adopted.out_request_no)
+        if owner is None and number is not None:
+            return "ADOPT_FOREIGN", {"namespace": number.namespace}
+        return "ADOPT_OWNED", {"owner": owner}
+    if ended:
+        over = desired.state == "running" and not mine
+        return ("ADOPT_ENDED", {}) if over else ("", {})
+    if adopted.activity_type != FULL_SEND:
+        return "ADOPT_NOT_FULL_SEND", {"activity_type": adopted.activity_type}
+    return "", {}
+
+
+def not_expressible(desired: DesiredActivity, lives: Sequence[LiveActivity]) -> Finding | None:
+    """A refusal where an adopted activity would be replaced because of what a spec cannot say.
+
+    The author has not asked for that difference. Raising ``generation`` does: then what the spec says is meant.
+    """
+    if desired.generation > 1:
+        return None
+    for live in lives:
+        if live.activity_id != desired.adopt or live.terms is None:
+            continue
+        cannot = [
+            FIELD_PATHS[name] for name in differing(desired.terms, live) if name in inexpressible(live.terms)
+        ]
+        if cannot:
+            facts: dict[str, object] = {"activity_id": live.activity_id, "fields": cannot}
+            return Finding("ADOPT_NOT_EXPRESSIBLE", Severity.REFUSAL, desired.key, facts, desired.source)
+    return None
+
+
+def inexpressible(terms: Terms) -> frozenset[str]:
+    """The fields of Terms whose live values no spec can say, since the API would not take them from us (API §1.1)."""
+    jump = terms.delivery_purpose == "JUMP_MINI_APP"
+    members = terms.delivery_user_category == "DELIVERY_MEMBER_PERSON"
+    count = len(terms.award_list)
+    package = terms.send_content == "GIFT_PACKAGE"
+    says = {
+        **{name: _text(getattr(terms, name), most) for name, most in _MOST_CHARACTERS.items()},
+        "merchant_logo_url": terms.merchant_logo_url.url.startswith("https://"),
+        "background_color": terms.background_color is None or bool(_COLOUR.fullmatch(terms.background_color)),
+        "end_time": timedelta() < terms.end_time - terms.begin_time <= _LONGEST,
+        "available_time": len(terms.available_time) <= _MOST_WINDOWS and _windows_inside(terms),
+        "available_day_time": len(terms.available_day_time) <= _MOST_WINDOWS,
+        "delivery_purpose": terms.delivery_purpose in ("OFF_LINE_PAY", "JUMP_MINI_APP"),
+        "mini_programs_appid": bool(terms.mini_programs_appid) == jump,
+        "mini_programs_path": bool(terms.mini_programs_path) == jump,
+        "transaction_amount_minimum": 1 <= terms.transaction_amount_minimum <= MOST_FEN,
+        "send_content": package or terms.send_content == "SINGLE_COUPON",
+        "award_type": terms.award_type == "BUSIFAVOR",
+        "award_list": (3 <= count <= 5 if package else count == 1) and _awards(terms),
+        "merchant_option": terms.merchant_option == "MANUAL_INPUT_MERCHANT",
+        "delivery_user_category": members or terms.delivery_user_category == "DELIVERY_ALL_PERSON",
+        "merchant_member_appid": bool(terms.merchant_member_appid) == members,
+        "goods_tags": len(terms.goods_tags) <= 500 and all(_text(tag, 15) for tag in terms.goods_tags),
+    }
+    return frozenset(name for name, can in says.items() if not can)
+
+
+def _text(text: str, most: int) -> bool:
+    plain = unicodedata.normalize("NFC", text) == text and text == text.strip()
+    return (
+        1 <= len(text) <= most and plain and all(ord(each) <= 0xFFFF and each.isprintable() for each in text)
+    )
+
+
+def _windows_inside(terms: Terms) -> bool:
+    return all(
+        terms.begin_time <= each.begin_time < each.end_time <= terms.end_time for each in terms.available_time
+    )
+
+
+def _awards(terms: Terms) -> bool:
+    stocks = {award.stock_id for award in terms.award_list}
+    several = len(terms.award_list) > 1
+    return len(stocks) == len(terms.award_list) and all(
+        award.thumbnail_url is not None or not several for award in terms.award_list
+    )

@@ -1,0 +1,40 @@
+"""What ``protect`` keeps, and who remembers it: the number, the spec, and the journal (design §5). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from reconciler.activity import DesiredActivity, LiveActivity
+from reconciler.change import Finding, Severity
+from reconciler.identity import parse_number
+from reconciler.witness import Witness
+
+
+def protected(
+    key: str, ending: Iterable[LiveActivity], desired: DesiredActivity | None, witness: Witness
+) -> Iterator[Finding]:
+    """A refusal for each activity that ``protect`` keeps.
+
+    A spec that is there decides; that it gave up a protection in the same change is a note. Without it, the mark in the
+    number or the journal's memory is enough.
+    """
+    for live in ending:
+        facts: dict[str, object] = {"activity_id": live.activity_id}
+        source = desired.source if desired else None
+        remembered = _marked(live) or key in witness.protected
+        if desired.protect if desired else remembered:
+            yield Finding("PROTECTED", Severity.REFUSAL, key, facts, source)
+        elif remembered:
+            yield Finding("PROTECTION_REMOVED", Severity.NOTE, key, facts, source)
+
+
+def not_marked(desired: DesiredActivity, kept: LiveActivity, witness: Witness) -> Iterator[Finding]:
+    """A note where nothing would remember ``protect`` once the spec is gone."""
+    if desired.protect and not _marked(kept) and desired.key not in witness.protected:
+        facts: dict[str, object] = {"activity_id": kept.activity_id}
+        yield Finding("PROTECT_NOT_MARKED", Severity.NOTE, desired.key, facts, desired.source)
+
+
+def _marked(live: LiveActivity) -> bool:
+    number = parse_number(live.out_request_no)
+    return number is not None and number.protect

@@ -1,0 +1,246 @@
+"""The service map: which merchants give what, from when until when, before a plan and after it (design §7). Pure.
+
+It is read off live activities and operations alone, whatever the operations are called for. Limits, coverage,
+fitness, ENDS_SOON and the timeline ask it, so that they agree on who loses what.
+
+A *claim* is what customers had under one key of which something ends or loses merchants. It is met by the activities
+of the same key after the plan, and, where an end waits for a start under another key, by what that newly gives: to each
+merchant once, so that one new campaign does not stand in for five that end.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+
+from reconciler.activity import PAUSED, LiveActivity, Terms
+from reconciler.change import (
+    ActivityChange,
+    AddMerchants,
+    CreateActivity,
+    DeleteMerchants,
+    TerminateActivity,
+)
+from reconciler.plan.spans import Spans, giving, overlap, seconds, union, without
+
+
+@dataclass(frozen=True, eq=False)  # no slots: they leave no place for what is worked out later
+class Service:
+    """What one activity gives to the payers of its merchants, from ``now`` on.
+
+    ``activity_id`` is empty for one that the plan creates. ``nominal`` is when it would give if nobody paused it,
+    ``spans`` when it does: never while it is paused.
+    """
+
+    key: str
+    activity_id: str
+    terms: Terms | None
+    merchants: frozenset[str]
+    paused: bool
+    now: datetime
+
+    @cached_property
+    def nominal(self) -> Spans:
+        return giving(self.terms, self.now) if self.terms is not None else ()
+
+    @property
+    def spans(self) -> Spans:
+        return () if self.paused else self.nominal
+
+    @property
+    def begun(self) -> bool:
+        return self.terms is not None and self.terms.begin_time <= self.now
+
+    @property
+    def gives_now(self) -> bool:
+        return bool(self.spans) and self.spans[0][0] <= int(self.now.timestamp())
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Merchants of a claim that fare alike: what served them until now, and what meets the claim for them."""
+
+    merchants: tuple[str, ...]
+    had: tuple[Service, ...]
+    have: tuple[Service, ...]
+
+    @property
+    def lost(self) -> Spans:
+        """When they would have given this gift, and no longer do."""
+        return without(_all(self.had), _all(self.have))
+
+    @property
+    def left(self) -> bool:
+        """Whether nothing serves them in place of what they had, judged as if nobody had paused anything."""
+        owed = union(span for each in self.had for span in each.nominal)
+        met = union(span for each in self.have for span in each.nominal)
+        if not owed:
+            return False
+        begun = any(each.begun for each in self.had)
+        return not (overlap(owed, met) if begun else met)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What customers had under ``key``, by groups of merchants. ``ended`` are its activities that the plan ends,
+    ``kept`` those of the same key that are there after it.
+    """
+
+    key: str
+    had: tuple[Service, ...]
+    ended: tuple[Service, ...]
+    kept: tuple[Service, ...]
+    groups: tuple[Group, ...]
+
+    @property
+    def merchants(self) -> frozenset[str]:
+        return frozenset().union(*(each.merchants for each in self.had))
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """The merchants that nothing serves in place of what they had."""
+        return frozenset(mchid for group in self.groups if group.left for mchid in group.merchants)
+
+    @property
+    def successors(self) -> tuple[Service, ...]:
+        """The activities of any key that meet it, each once."""
+        return tuple(dict.fromkeys(each for group in self.groups for each in group.have))
+
+    def without_successor(self) -> Iterator[Service]:
+        """The ended activities for most of whose merchants nothing comes in their place."""
+        lost = self.lost
+        for each in self.ended:
+            if 2 * len(each.merchants & lost) > len(each.merchants) or not (each.merchants or self.kept):
+                yield each
+
+
+@dataclass(frozen=True)
+class ServiceMap:
+    """``before``: what our live activities give from now on. ``after``: the same once the plan is done."""
+
+    before: tuple[Service, ...]
+    after: tuple[Service, ...]
+
+    def after_for(self, merchants: Iterable[str]) -> Mapping[str, tuple[Service, ...]]:
+        """Who gives anything to the payers of each of ``merchants`` once the plan is done."""
+        return _by_merchant(self.after, frozenset(merchants))
+
+    def claims(self, changes: Sequence[ActivityChange]) -> dict[str, Claim]:
+        """The claim of each key of which ``changes`` end something, or delete merchants, sorted by key."""
+        losing = [(key, change.key) for change in changes for key in _losing(change)]
+        had, kept = (
+            _by_key(each, {key for pair in losing for key in pair}) for each in (self.before, self.after)
+        )
+        spare = {
+            partner: {mchid: each for each in kept.get(partner, ()) for mchid in each.merchants}
+            for key, partner in losing
+            if key != partner
+        }
+        claims = {
+            key: _claim(
+                key, had.get(key, ()), kept.get(key, ()), spare.get(partner, {}) if key != partner else {}
+            )
+            for key, partner in losing
+        }
+        return {key: claims[key] for key in sorted(claims)}
+
+
+def service_map(
+    live: Iterable[tuple[str, LiveActivity]], changes: Iterable[ActivityChange], now: datetime
+) -> ServiceMap:
+    """The map for our activities that have not ended, each with its key, and for what ``changes`` do to them."""
+    before = tuple(
+        Service(
+            key,
+            each.activity_id,
+            each.terms,
+            frozenset(each.merchants or ()),
+            each.activity_status == PAUSED,
+            now,
+        )
+        for key, each in live
+    )
+    after: dict[str, Service] = {each.activity_id: each for each in before}
+    made: list[Service] = []
+    for change in changes:
+        for step in change.operations:
+            match step:
+                case CreateActivity():
+                    made.append(
+                        Service(step.key, "", step.terms, frozenset(step.merchants), paused=False, now=now)
+                    )
+                case AddMerchants(activity_id=""):
+                    made[-1] = replace(made[-1], merchants=made[-1].merchants.union(step.merchants))
+                case AddMerchants() | DeleteMerchants():
+                    served = after[step.activity_id]
+                    adding = isinstance(step, AddMerchants)
+                    change_by = served.merchants.union if adding else served.merchants.difference
+                    after[step.activity_id] = replace(served, merchants=change_by(step.merchants))
+                case TerminateActivity():
+                    after.pop(step.activity_id, None)
+    return ServiceMap(before, (*after.values(), *made))
+
+
+def losses(spans: Spans, others: Iterable[Service]) -> tuple[int, int]:
+    """How many seconds ``spans`` are, and in how many of them none of ``others`` gives anything."""
+    return seconds(spans), seconds(without(spans, _all(others)))
+
+
+def _all(services: Iterable[Service]) -> Spans:
+    return union(span for each in services for span in each.spans)
+
+
+def _losing(change: ActivityChange) -> Iterator[str]:
+    """The keys of which ``change`` ends an activity or deletes merchants, each once."""
+    yield from dict.fromkeys(
+        step.key for step in change.operations if isinstance(step, TerminateActivity | DeleteMerchants)
+    )
+
+
+def _by_key(services: Iterable[Service], keys: Container[str]) -> dict[str, tuple[Service, ...]]:
+    found: dict[str, list[Service]] = defaultdict(list)
+    for each in services:
+        if each.key in keys:
+            found[each.key].append(each)
+    return {key: tuple(each) for key, each in found.items()}
+
+
+def _by_merchant(services: Iterable[Service], merchants: frozenset[str]) -> dict[str, tuple[Service, ...]]:
+    found: dict[str, list[Service]] = defaultdict(list)
+    for each in services:
+        for mchid in each.merchants & merchants:
+            found[mchid].append(each)
+    return {mchid: tuple(each) for mchid, each in found.items()}
+
+
+def _claim(key: str, had: Sequence[Service], kept: Sequence[Service], spare: dict[str, Service]) -> Claim:
+    """``spare`` is what a start under another key newly gives, by merchant; what is used of it is taken out."""
+    alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[str]] = defaultdict(list)
+    known: dict[int, Service] = {}
+    served, serving = _members(had), _members(kept)
+    for mchid in sorted(served):
+        have = serving[mchid] if mchid in serving else [spare.pop(mchid)] if mchid in spare else []
+        known.update({id(each): each for each in (*served[mchid], *have)})
+        alike[tuple(map(id, served[mchid])), tuple(map(id, have))].append(mchid)
+    there = {each.activity_id for each in kept}
+    return Claim(
+        key,
+        tuple(had),
+        tuple(each for each in had if each.activity_id not in there),
+        tuple(kept),
+        tuple(
+            Group(tuple(mchids), tuple(known[each] for each in before), tuple(known[each] for each in after))
+            for (before, after), mchids in alike.items()
+        ),
+    )
+
+
+def _members(services: Sequence[Service]) -> dict[str, list[Service]]:
+    found: dict[str, list[Service]] = defaultdict(list)
+    for each in services:
+        for mchid in each.merchants:
+            found[mchid].append(each)
+    return found

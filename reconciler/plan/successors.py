@@ -1,0 +1,141 @@
+"""Ends and starts under different keys that belong together (design §7). Pure.
+
+A renamed file, or last month's copied and the old one deleted, looks like one campaign that ends and another that
+starts. Taken apart, the end would not wait for the start; so a start that shares more than half of the other's
+merchants makes one replacement of both, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from reconciler.activity import LiveActivity, Terms
+from reconciler.change import (
+    ActivityChange,
+    AddMerchants,
+    ChangeKind,
+    CreateActivity,
+    Finding,
+    Severity,
+)
+from reconciler.identity import parse_number, terms_digest
+from reconciler.plan.compare import differences
+
+ENDS: Final = "ends once the new one is seen"
+STAYS: Final = "keeps running beside the new one"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What starts with ``start`` stands in for the activities ``lives`` of the key ``former``, whose spec is gone.
+
+    ``end`` is what ends them: ``None`` where the plan leaves them. ``same`` if the terms are the same.
+    """
+
+    former: str
+    lives: Sequence[LiveActivity]
+    start: ActivityChange
+    end: ActivityChange | None
+    same: bool
+
+
+def pairs(
+    changes: Sequence[ActivityChange],
+    alive: Mapping[str, Sequence[LiveActivity]],
+    wanted: Collection[str],
+) -> list[Pair]:
+    """The starts that stand in for what lost its spec under another key; each former key once, sorted.
+
+    ``alive`` holds our activities that have not ended by key, ``wanted`` the keys of all specs: what a spec says to end
+    ends because it says so.
+    """
+    starts = [change for change in changes if change.kind is ChangeKind.CREATE]
+    if not starts:
+        return []
+    ends = {change.key: change for change in changes if change.key not in wanted}
+    found: list[Pair] = []
+    for former in sorted(key for key, lives in alive.items() if lives and key not in wanted):
+        taken = {pair.start.key for pair in found}
+        pair = _pair(former, alive[former], starts, ends.get(former), taken)
+        found += [pair] if pair is not None else []
+    return found
+
+
+def merged(changes: Sequence[ActivityChange], found: Sequence[Pair]) -> list[ActivityChange]:
+    """``changes`` with each end put behind the start that stands in for it."""
+    gone = {pair.former for pair in found if pair.end is not None}
+    joined: dict[str, ActivityChange] = {}
+    for pair in found:
+        if pair.end is not None:
+            joined[pair.start.key] = _joined(joined.get(pair.start.key, pair.start), pair.end, pair.lives)
+    return [joined.get(change.key, change) for change in changes if change.key not in gone]
+
+
+def looks_alike(found: Sequence[Pair]) -> Iterator[Finding]:
+    """A refusal where a file was renamed, most likely; a warning where it was renamed or copied, and edited."""
+    for pair in found:
+        ids = [live.activity_id for live in pair.lives]
+        facts: dict[str, object] = {
+            "former": pair.former,
+            "activity_ids": ids,
+            "fate": STAYS if pair.end is None else ENDS,
+        }
+        code, severity = (
+            ("LOOKS_RENAMED", Severity.REFUSAL) if pair.same else ("LOOKS_REPLACED", Severity.WARNING)
+        )
+        yield Finding(code, severity, pair.start.key, facts, pair.start.source)
+
+
+def _pair(
+    former: str,
+    lives: Sequence[LiveActivity],
+    starts: Sequence[ActivityChange],
+    end: ActivityChange | None,
+    taken: Collection[str],
+) -> Pair | None:
+    """Of several starts with as many of the merchants, one with the same coupons comes first, then one that stands in
+    for nothing yet.
+    """
+    digests = {number.digest for live in lives if (number := parse_number(live.out_request_no))}
+    for start in starts:
+        if terms_digest(_created(start).terms) in digests:
+            return Pair(former, lives, start, end, same=True)
+    before = frozenset().union(*(live.merchants or () for live in lives))
+    coupons = frozenset().union(*(_coupons(live.terms) for live in lives if live.terms is not None))
+    best = max(
+        starts,
+        key=lambda start: (
+            len(before & _merchants(start)),
+            len(coupons & _coupons(_created(start).terms)),
+            start.key not in taken,
+        ),
+    )
+    enough = 2 * len(before & _merchants(best)) > len(before)
+    return Pair(former, lives, best, end, same=False) if enough else None
+
+
+def _coupons(terms: Terms) -> frozenset[str]:
+    return frozenset(award.stock_id for award in terms.award_list)
+
+
+def _created(start: ActivityChange) -> CreateActivity:
+    return next(step for step in start.operations if isinstance(step, CreateActivity))
+
+
+def _merchants(start: ActivityChange) -> frozenset[str]:
+    steps = (step for step in start.operations if isinstance(step, CreateActivity | AddMerchants))
+    return frozenset().union(*(step.merchants for step in steps))
+
+
+def _joined(start: ActivityChange, end: ActivityChange, lives: Sequence[LiveActivity]) -> ActivityChange:
+    before = frozenset().union(*(live.merchants or () for live in lives))
+    return replace(
+        start,
+        kind=ChangeKind.REPLACE,
+        operations=(*start.operations, *end.operations),
+        differences=start.differences or differences(_created(start).terms, lives[0]),
+        clocks=(*start.clocks, *end.clocks),
+        merchants_before=max(start.merchants_before, len(before)),
+    )
