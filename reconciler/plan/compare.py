@@ -58,9 +58,14 @@ def differing(terms: Terms, live: LiveActivity) -> tuple[str, ...]:
     """The names of the fields of Terms that differ, as far as reading can tell, in the order of the API's fields."""
     if live.terms is None:
         return ()
-    ours, theirs = comparable(settled(terms, live)), comparable(live.terms)
-    if ours == theirs:
+    return _unlike(settled(terms, live), live.terms)
+
+
+def _unlike(these: Terms, those: Terms) -> tuple[str, ...]:
+    """The names of the fields that do not mean the same."""
+    if these == those:
         return ()
+    ours, theirs = comparable(these), comparable(those)
     return tuple(
         each.name for each in fields(Terms) if getattr(ours, each.name) != getattr(theirs, each.name)
     )
@@ -70,11 +75,7 @@ def contradictions(desired: DesiredActivity, live: LiveActivity) -> tuple[str, .
     """The names of the fields of Terms in which ``live`` is not what its number says that it is."""
     if live.terms is None or not same_number(desired, live):
         return ()
-    ours = comparable(_with_live_images(_with_live_colour(desired.terms, live.terms), live.terms))
-    theirs = comparable(live.terms)
-    return tuple(
-        each.name for each in fields(Terms) if getattr(ours, each.name) != getattr(theirs, each.name)
-    )
+    return _unlike(_with_live_images(_with_live_colour(desired.terms, live.terms), live.terms), live.terms)
 
 
 def comparable(terms: Terms) -> Terms:

@@ -19,8 +19,8 @@ from reconciler.change import (
     Moment,
     TerminateActivity,
 )
-from reconciler.plan.service import Claim, Group, Service, ServiceMap, losses
-from reconciler.plan.spans import Spans, seconds, union
+from reconciler.plan.service import Claim, ServiceMap, Serving
+from reconciler.plan.spans import Spans, seconds, union, without
 
 MOST_SETS: Final = 4
 """So many sets of merchants that fare differently are told apart; the rest are told together, by the worst of them."""
@@ -33,7 +33,7 @@ def covered(
 ) -> tuple[ActivityChange, ...]:
     """``changes``, those that end something with what that means to customers."""
     ending = {claim: None for change in changes for claim in _claims_of(change, claims)}
-    others = whole.after_for(frozenset().union(*(claim.merchants for claim in ending))) if ending else {}
+    others = whole.after_for(frozenset().union(*(claim.merchants for claim in ending)))
     return tuple(
         replace(change, coverage=_coverage(change, found, others))
         if (found := tuple(_claims_of(change, claims)))
@@ -48,9 +48,7 @@ def _claims_of(change: ActivityChange, claims: Mapping[str, Claim]) -> Iterator[
     yield from (claims[key] for key in dict.fromkeys(ends))
 
 
-def _coverage(
-    change: ActivityChange, claims: Sequence[Claim], others: Mapping[str, Sequence[Service]]
-) -> Coverage:
+def _coverage(change: ActivityChange, claims: Sequence[Claim], others: Serving) -> Coverage:
     sets = tuple(_sets(claims, others))
     gaps = max(
         (group.lost for claim in claims for group in claim.groups if group.have), key=seconds, default=()
@@ -63,13 +61,15 @@ def _coverage(
     )
 
 
-def _sets(claims: Sequence[Claim], others: Mapping[str, Sequence[Service]]) -> Iterator[MerchantCoverage]:
+def _sets(claims: Sequence[Claim], others: Serving) -> Iterator[MerchantCoverage]:
     """Those that something serves in place of what they had, then those that nothing does; the worst off first."""
     found: dict[tuple[CoveredSet, int, int], set[str]] = defaultdict(set)
     for claim in claims:
         for group in claim.groups:
-            for gap, nothing, mchids in _by_others(group, others):
-                found["both" if group.have else "old", gap, nothing].update(mchids)
+            name: CoveredSet = "both" if group.have else "old"
+            lost = group.lost
+            for given, mchids in others.alike(group.merchants):
+                found[name, seconds(lost), seconds(without(lost, given))].update(mchids)
     for name in ("both", "old"):
         alike = sorted(
             ((key, mchids) for key, mchids in found.items() if key[0] == name), reverse=True, key=_worst
@@ -90,17 +90,6 @@ def _told(key: tuple[CoveredSet, int, int], mchids: set[str]) -> MerchantCoverag
     name, gap, nothing = key
     named = () if name == "both" else tuple(sorted(mchids))
     return MerchantCoverage(name, len(mchids), gap, named, nothing_seconds=nothing)
-
-
-def _by_others(group: Group, others: Mapping[str, Sequence[Service]]) -> Iterator[tuple[int, int, list[str]]]:
-    """The seconds that are lost to ``group``, and of these the ones in which no other activity gives anything."""
-    lost = group.lost
-    alike: dict[tuple[int, ...], tuple[Sequence[Service], list[str]]] = {}
-    for mchid in group.merchants:
-        serving = others.get(mchid, ())
-        alike.setdefault(tuple(map(id, serving)), (serving, []))[1].append(mchid)
-    for serving, mchids in alike.values():
-        yield (*losses(lost, serving), mchids)
 
 
 def _joined(change: ActivityChange, claims: Sequence[Claim]) -> Iterator[MerchantCoverage]:

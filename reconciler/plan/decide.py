@@ -373,12 +373,13 @@ def _keep(
     """The activity is there: bring its merchants in line, and end what it has superseded."""
     if kept.merchants is None:
         raise ValueError(f"the merchants of activity {kept.activity_id} were not read")
+    differing = contradictions(desired, kept)
     findings = [
-        *_about_kept(desired, kept),
+        *_about_kept(desired, kept, differing),
         *not_marked(desired, kept, context.witness),
         *_oddities(desired.key, [kept, *superseded]),
     ]
-    if contradictions(desired, kept):
+    if differing:
         return _Decision(
             findings=tuple(findings)
         )  # nothing about it is as it seems, so nothing is changed by itself
@@ -412,10 +413,12 @@ def _keep(
     )
 
 
-def _about_kept(desired: DesiredActivity, kept: LiveActivity) -> Iterator[Finding]:
+def _about_kept(
+    desired: DesiredActivity, kept: LiveActivity, differing: Sequence[str]
+) -> Iterator[Finding]:
     """What an author must know of the live activity that the spec is fulfilled by."""
     number = parse_number(kept.out_request_no)
-    if differing := contradictions(desired, kept):
+    if differing:
         facts: dict[str, object] = {
             "activity_id": kept.activity_id,
             "next_generation": desired.generation + 1,

@@ -9,7 +9,7 @@ from typing import Final
 from reconciler.activity import DesiredActivity, Source
 from reconciler.change import ActivityChange, CreateActivity, Finding, Severity
 from reconciler.plan.service import Claim, Service, ServiceMap
-from reconciler.plan.spans import dead_windows
+from reconciler.plan.spans import Spans, dead_windows
 from reconciler.policy import FEW_MERCHANTS, Policy
 
 TAKES_OVER_WITHIN: Final = timedelta(days=1)
@@ -108,11 +108,11 @@ def ending_soon(
         for each in whole.after
         if each.key in specs and each.key in living and each.spans and now <= (end := _end(each)) <= horizon
     ]
-    others = whole.after_for(frozenset().union(*(each.merchants for each, _ in ending))) if ending else {}
+    others = whole.after_for(frozenset().union(*(each.merchants for each, _ in ending)))
     for each, end in ending:
-        bare = [mchid for mchid in each.merchants if not _taken_over(each, end, others[mchid])]
+        bare = sum(len(group) for given, group in others.alike(each.merchants) if not _taken_over(end, given))
         if bare:
-            facts: dict[str, object] = {"end_time": end, "count": len(bare), "of": len(each.merchants)}
+            facts: dict[str, object] = {"end_time": end, "count": bare, "of": len(each.merchants)}
             yield Finding("ENDS_SOON", Severity.WARNING, each.key, facts, specs[each.key].source)
 
 
@@ -120,11 +120,7 @@ def _end(service: Service) -> datetime:
     return datetime.fromtimestamp(service.spans[-1][1], UTC)
 
 
-def _taken_over(service: Service, end: datetime, others: Iterable[Service]) -> bool:
+def _taken_over(end: datetime, given: Spans) -> bool:
+    """Whether something is given soon after ``end``; what ends then gives nothing after it itself."""
     first, last = int(end.timestamp()), int((end + TAKES_OVER_WITHIN).timestamp())
-    return any(
-        begin <= last and until > first
-        for other in others
-        if other is not service
-        for begin, until in other.spans
-    )
+    return any(begin <= last and until > first for begin, until in given)

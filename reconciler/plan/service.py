@@ -11,7 +11,7 @@ merchant once, so that one new campaign does not stand in for five that end.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -24,7 +24,7 @@ from reconciler.change import (
     DeleteMerchants,
     TerminateActivity,
 )
-from reconciler.plan.spans import Spans, giving, overlap, seconds, union, without
+from reconciler.plan.spans import Spans, giving, overlap, union, without
 
 
 @dataclass(frozen=True, eq=False)  # no slots: they leave no place for what is worked out later
@@ -59,7 +59,7 @@ class Service:
         return bool(self.spans) and self.spans[0][0] <= int(self.now.timestamp())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Merchants of a claim that fare alike: what served them until now, and what meets the claim for them."""
 
@@ -67,7 +67,7 @@ class Group:
     had: tuple[Service, ...]
     have: tuple[Service, ...]
 
-    @property
+    @cached_property
     def lost(self) -> Spans:
         """When they would have given this gift, and no longer do."""
         return without(_all(self.had), _all(self.have))
@@ -83,7 +83,7 @@ class Group:
         return not (overlap(owed, met) if begun else met)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Claim:
     """What customers had under ``key``, by groups of merchants. ``ended`` are its activities that the plan ends,
     ``kept`` those of the same key that are there after it.
@@ -95,11 +95,11 @@ class Claim:
     kept: tuple[Service, ...]
     groups: tuple[Group, ...]
 
-    @property
+    @cached_property
     def merchants(self) -> frozenset[str]:
         return frozenset().union(*(each.merchants for each in self.had))
 
-    @property
+    @cached_property
     def lost(self) -> frozenset[str]:
         """The merchants that nothing serves in place of what they had."""
         return frozenset(mchid for group in self.groups if group.left for mchid in group.merchants)
@@ -117,6 +117,33 @@ class Claim:
                 yield each
 
 
+class Serving:
+    """Who gives anything to the payers of merchants, who mostly fare alike: what is known of one is known of all."""
+
+    def __init__(self, services: Iterable[Service], merchants: frozenset[str]) -> None:
+        found: dict[str, list[Service]] = defaultdict(list)
+        for each in services:
+            for mchid in each.merchants & merchants:
+                found[mchid].append(each)
+        alike: dict[tuple[int, ...], tuple[Service, ...]] = {}
+        self._alike = {
+            mchid: alike.setdefault(tuple(map(id, serving)), tuple(serving))
+            for mchid, serving in found.items()
+        }
+        self._spans: dict[int, Spans] = {}
+
+    def alike(self, mchids: Iterable[str]) -> Iterator[tuple[Spans, list[str]]]:
+        """``mchids`` by who serves them, with when that gives anything."""
+        groups: dict[int, tuple[tuple[Service, ...], list[str]]] = {}
+        for mchid in mchids:
+            serving = self._alike.get(mchid, ())  # one object for all that are served by the same
+            groups.setdefault(id(serving), (serving, []))[1].append(mchid)
+        for name, (serving, group) in groups.items():
+            if name not in self._spans:
+                self._spans[name] = _all(serving)
+            yield self._spans[name], group
+
+
 @dataclass(frozen=True)
 class ServiceMap:
     """``before``: what our live activities give from now on. ``after``: the same once the plan is done."""
@@ -124,9 +151,9 @@ class ServiceMap:
     before: tuple[Service, ...]
     after: tuple[Service, ...]
 
-    def after_for(self, merchants: Iterable[str]) -> Mapping[str, tuple[Service, ...]]:
+    def after_for(self, merchants: Iterable[str]) -> Serving:
         """Who gives anything to the payers of each of ``merchants`` once the plan is done."""
-        return _by_merchant(self.after, frozenset(merchants))
+        return Serving(self.after, frozenset(merchants))
 
     def claims(self, changes: Sequence[ActivityChange]) -> dict[str, Claim]:
         """The claim of each key of which ``changes`` end something, or delete merchants, sorted by key."""
@@ -184,11 +211,6 @@ def service_map(
     return ServiceMap(before, (*after.values(), *made))
 
 
-def losses(spans: Spans, others: Iterable[Service]) -> tuple[int, int]:
-    """How many seconds ``spans`` are, and in how many of them none of ``others`` gives anything."""
-    return seconds(spans), seconds(without(spans, _all(others)))
-
-
 def _all(services: Iterable[Service]) -> Spans:
     return union(span for each in services for span in each.spans)
 
@@ -206,14 +228,6 @@ def _by_key(services: Iterable[Service], keys: Container[str]) -> dict[str, tupl
         if each.key in keys:
             found[each.key].append(each)
     return {key: tuple(each) for key, each in found.items()}
-
-
-def _by_merchant(services: Iterable[Service], merchants: frozenset[str]) -> dict[str, tuple[Service, ...]]:
-    found: dict[str, list[Service]] = defaultdict(list)
-    for each in services:
-        for mchid in each.merchants & merchants:
-            found[mchid].append(each)
-    return {mchid: tuple(each) for mchid, each in found.items()}
 
 
 def _claim(key: str, had: Sequence[Service], kept: Sequence[Service], spare: dict[str, Service]) -> Claim:

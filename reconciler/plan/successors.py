@@ -51,16 +51,56 @@ def pairs(
     ``alive`` holds our activities that have not ended by key, ``wanted`` the keys of all specs: what a spec says to end
     ends because it says so.
     """
-    starts = [change for change in changes if change.kind is ChangeKind.CREATE]
-    if not starts:
+    gone = sorted(key for key, lives in alive.items() if lives and key not in wanted)
+    if not gone:
         return []
+    starts = _Starts(changes)
     ends = {change.key: change for change in changes if change.key not in wanted}
-    found: list[Pair] = []
-    for former in sorted(key for key, lives in alive.items() if lives and key not in wanted):
-        taken = {pair.start.key for pair in found}
-        pair = _pair(former, alive[former], starts, ends.get(former), taken)
-        found += [pair] if pair is not None else []
-    return found
+    found = (starts.pair(former, alive[former], ends.get(former)) for former in gone)
+    return [pair for pair in found if pair is not None]
+
+
+class _Starts:
+    """What a plan starts under keys that had nothing, by the merchants and the terms that it starts with."""
+
+    def __init__(self, changes: Sequence[ActivityChange]) -> None:
+        self._by_digest: dict[str, ActivityChange] = {}
+        self._by_merchants: dict[frozenset[str], list[ActivityChange]] = {}
+        self._taken: set[str] = set()
+        for change in changes:
+            if change.kind is ChangeKind.CREATE:
+                self._by_digest.setdefault(terms_digest(_created(change).terms), change)
+                self._by_merchants.setdefault(_merchants(change), []).append(change)
+
+    def pair(self, former: str, lives: Sequence[LiveActivity], end: ActivityChange | None) -> Pair | None:
+        """The start with the same terms, or else the one with most of the merchants, if these are more than half.
+
+        Of several with as many, one with the same coupons comes first, then one that stands in for nothing yet.
+        """
+        for live in lives:
+            number = parse_number(live.out_request_no)
+            if number is not None and number.digest in self._by_digest:
+                return Pair(former, lives, self._by_digest[number.digest], end, same=True)
+        before = frozenset().union(*(live.merchants or () for live in lives))
+        shares = {merchants: len(before & merchants) for merchants in self._by_merchants}
+        most = max(shares.values(), default=0)
+        if 2 * most <= len(before):
+            return None
+        coupons = frozenset().union(*(_coupons(live.terms) for live in lives if live.terms is not None))
+        best = max(
+            (
+                start
+                for merchants, share in shares.items()
+                if share == most
+                for start in self._by_merchants[merchants]
+            ),
+            key=lambda start: (
+                len(coupons & _coupons(_created(start).terms)),
+                start.key not in self._taken,
+            ),
+        )
+        self._taken.add(best.key)
+        return Pair(former, lives, best, end, same=False)
 
 
 def merged(changes: Sequence[ActivityChange], found: Sequence[Pair]) -> list[ActivityChange]:
@@ -86,34 +126,6 @@ def looks_alike(found: Sequence[Pair]) -> Iterator[Finding]:
             ("LOOKS_RENAMED", Severity.REFUSAL) if pair.same else ("LOOKS_REPLACED", Severity.WARNING)
         )
         yield Finding(code, severity, pair.start.key, facts, pair.start.source)
-
-
-def _pair(
-    former: str,
-    lives: Sequence[LiveActivity],
-    starts: Sequence[ActivityChange],
-    end: ActivityChange | None,
-    taken: Collection[str],
-) -> Pair | None:
-    """Of several starts with as many of the merchants, one with the same coupons comes first, then one that stands in
-    for nothing yet.
-    """
-    digests = {number.digest for live in lives if (number := parse_number(live.out_request_no))}
-    for start in starts:
-        if terms_digest(_created(start).terms) in digests:
-            return Pair(former, lives, start, end, same=True)
-    before = frozenset().union(*(live.merchants or () for live in lives))
-    coupons = frozenset().union(*(_coupons(live.terms) for live in lives if live.terms is not None))
-    best = max(
-        starts,
-        key=lambda start: (
-            len(before & _merchants(start)),
-            len(coupons & _coupons(_created(start).terms)),
-            start.key not in taken,
-        ),
-    )
-    enough = 2 * len(before & _merchants(best)) > len(before)
-    return Pair(former, lives, best, end, same=False) if enough else None
 
 
 def _coupons(terms: Terms) -> frozenset[str]:
