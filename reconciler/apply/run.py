@@ -1,4 +1,6 @@
-"""The story of applying a plan: pictures first, then every key at once, and strictly in order within a key."""
+"""The story of applying a plan: images first, then every key at once, strictly in order within a key. What only ends
+comes last: should the rest fail, customers keep what they have.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from reconciler.apply.writes import KeyRun, Patience, Writer
 from reconciler.change import (
     ActivityChange,
     ActivityOperation,
+    ChangeKind,
     CreateActivity,
     Operation,
     Outcome,
@@ -83,7 +86,12 @@ async def apply_plan(
         async with gate:
             return await _apply_change(writer, change, urls, desk)
 
-    by_key = await asyncio.gather(*(one_key(change) for change in plan.changes))
+    ends = [change for change in plan.changes if change.kind is ChangeKind.TERMINATE]
+    starts = [change for change in plan.changes if change.kind is not ChangeKind.TERMINATE]
+    by_key = [
+        *await asyncio.gather(*(one_key(change) for change in starts)),
+        *await asyncio.gather(*(one_key(change) for change in ends)),
+    ]
     outcomes = (*uploads, *(outcome for outcomes in by_key for outcome in outcomes))
     return Report(plan, outcomes, started, clock(), interrupted=desk.stopping)
 

@@ -236,7 +236,7 @@ class Writer:
         stale = _stale(operation.precondition, live, self._clock())
         if stale:
             return Outcome(operation, OutcomeStatus.FAILED, activity_id, stale)
-        if operation.reason == "replaced" and run.created_id and not await self._successor_is_listed(run):
+        if run.created_id and not await self._successor_is_listed(run):
             reason = (
                 f"Its successor {run.created_id} does not show in the list yet, so this one was left running."
             )

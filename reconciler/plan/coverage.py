@@ -51,7 +51,7 @@ def _claims_of(change: ActivityChange, claims: Mapping[str, Claim]) -> Iterator[
 def _coverage(change: ActivityChange, claims: Sequence[Claim], others: Serving) -> Coverage:
     sets = tuple(_sets(claims, others))
     gaps = max(
-        (group.lost for claim in claims for group in claim.groups if group.have), key=seconds, default=()
+        (group.lost for claim in claims for group in claim.concerned if group.have), key=seconds, default=()
     )
     return Coverage(
         gap_seconds=max((each.gap_seconds for each in sets if each.set == "both"), default=0),
@@ -65,7 +65,7 @@ def _sets(claims: Sequence[Claim], others: Serving) -> Iterator[MerchantCoverage
     """Those that something serves in place of what they had, then those that nothing does; the worst off first."""
     found: dict[tuple[CoveredSet, int, int], set[str]] = defaultdict(set)
     for claim in claims:
-        for group in claim.groups:
+        for group in claim.concerned:
             name: CoveredSet = "both" if group.have else "old"
             lost = group.lost
             for given, mchids in others.alike(group.merchants):

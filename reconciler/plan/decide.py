@@ -91,7 +91,7 @@ def make_plan(
     claims = whole.claims(ordered)
     changes = covered(ordered, claims, whole)
     findings = [
-        *(finding for decision in decisions for finding in decision.findings),
+        *_of_keys(decisions, found, now),
         *_no_specs(context, desired, running),
         *looks_alike(found),
         *_switched(context, found),
@@ -360,6 +360,15 @@ def _irreversible(
     return (Finding(code, severity, key, {"activity_ids": began}, source),)
 
 
+def _of_keys(decisions: Iterable[_Decision], found: Iterable[Pair], now: datetime) -> Iterator[Finding]:
+    """What was found key by key. What comes in the place of a running activity began when that one did."""
+    goes_on = {pair.start.key for pair in found if any(_begun(pair.lives, now))}
+    for decision in decisions:
+        for finding in decision.findings:
+            if finding.code != "BEGINS_IN_PAST" or finding.key not in goes_on:
+                yield finding
+
+
 def _switched(context: _Context, found: Iterable[Pair]) -> Iterator[Finding]:
     """The same of activities that are replaced under another key."""
     for pair in found:
@@ -413,9 +422,7 @@ def _keep(
     )
 
 
-def _about_kept(
-    desired: DesiredActivity, kept: LiveActivity, differing: Sequence[str]
-) -> Iterator[Finding]:
+def _about_kept(desired: DesiredActivity, kept: LiveActivity, differing: Sequence[str]) -> Iterator[Finding]:
     """What an author must know of the live activity that the spec is fulfilled by."""
     number = parse_number(kept.out_request_no)
     if differing:

@@ -95,6 +95,12 @@ class Claim:
     kept: tuple[Service, ...]
     groups: tuple[Group, ...]
 
+    @property
+    def concerned(self) -> Iterator[Group]:
+        """The groups of which something ends."""
+        gone = set(self.ended)
+        yield from (group for group in self.groups if gone.intersection(group.had))
+
     @cached_property
     def merchants(self) -> frozenset[str]:
         return frozenset().union(*(each.merchants for each in self.had))
