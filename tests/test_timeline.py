@@ -63,6 +63,7 @@ def test_a_row_has_the_times_of_the_live_activity() -> None:
         (TERMINATED, -20, -5, -2, -5),
         (OVER_TIME, -90, -(LATELY / DAY) - 1, None, None),
         (TERMINATED, 2, 9, -1, None),
+        (TERMINATED, -20, 9, 2, 0),
         (FAILED, 2, 9, -1, None),
         (FAILED, -20, 9, -1, None),
         (FAILED, -20, -2, None, None),

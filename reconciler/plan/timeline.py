@@ -51,8 +51,8 @@ def _row(live: LiveActivity, ownership: Ownership, now: datetime) -> TimelineRow
 
 
 def _end(live: LiveActivity, planned: datetime, now: datetime) -> datetime:
-    """What somebody ended was changed then for the last time, as far as the remote tells."""
-    return min(planned, live.update_time or now) if live.activity_status in FINAL_STATUSES else planned
+    """What somebody ended was changed then for the last time, as far as the remote tells; what is over is not to come."""
+    return min(planned, live.update_time or now, now) if live.activity_status in FINAL_STATUSES else planned
 
 
 def _distance(row: TimelineRow, now: datetime) -> tuple[bool, bool, timedelta, str]:
