@@ -108,13 +108,18 @@ def drifts(
     )
 
 
+Slot = tuple[str, int, str]
+"""What a request number stands for, as in ``RequestNumber.slot``."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Account:
-    """The activities by id and by key, and what the plan does and refuses, by key."""
+    """The activities by id and by key, and what the plan does and refuses, by key. ``vanished`` are the ids of what
+    paygift created and is not there, by what their numbers stand for.
+    """
 
     plan: Plan
     witness: Witness
-    ownership: Ownership
     wanted: Mapping[str, DesiredActivity]
     by_id: Mapping[str, LiveActivity]
     running: Mapping[str, Sequence[LiveActivity]]
@@ -122,6 +127,8 @@ class _Account:
     unmanaged: Sequence[LiveActivity]
     steps: Mapping[str, Sequence[ActivityOperation]]
     refusals: Mapping[str, tuple[Finding, ...]]
+    differences: Mapping[str, tuple[Difference, ...]]
+    vanished: Mapping[Slot, str]
 
     @classmethod
     def of(
@@ -141,7 +148,6 @@ class _Account:
         return cls(
             plan,
             witness,
-            ownership,
             {each.key: each for each in desired},
             by_id,
             running,
@@ -149,10 +155,23 @@ class _Account:
             unmanaged,
             _steps_by_key(plan.changes),
             _refusals_by_key(plan.findings),
+            {change.key: change.differences for change in plan.changes},
+            _slots(witness.created, by_id, ownership),
         )
 
     def refusals_of(self, key: str) -> tuple[Finding, ...]:
         return self.refusals.get(key, ())
+
+
+def _slots(
+    created: Mapping[str, str], there: Mapping[str, LiveActivity], ownership: Ownership
+) -> dict[Slot, str]:
+    numbers = ((parse_number(text), each) for each, text in created.items() if each not in there)
+    return {
+        (ownership.renamed.get(number.key, number.key), number.generation, number.digest): each
+        for number, each in numbers
+        if number is not None
+    }
 
 
 def _steps_by_key(changes: Iterable[ActivityChange]) -> dict[str, list[ActivityOperation]]:
@@ -185,7 +204,7 @@ def _of_steps(account: _Account, key: str, steps: Sequence[ActivityOperation]) -
         yield from _absent(account, key, refusals)
     for step in ends:
         # The plan explains one replaced activity.
-        told = _differences_of(account.plan, key) if [step] == replaced else ()
+        told = account.differences.get(key, ()) if [step] == replaced else ()
         yield Drift(
             ENDS[step.reason],
             key,
@@ -216,21 +235,9 @@ def _absent(account: _Account, key: str, refusals: tuple[Finding, ...]) -> Itera
 def _vanished(account: _Account, key: str) -> str:
     """The id of the activity that paygift created from the present spec of ``key``, if it is not there any more."""
     spec = account.wanted.get(key)
-    if spec is None or not account.witness.created:
+    if spec is None or not account.vanished:
         return ""
-    wanted = number_of(account.plan.namespace, spec).slot
-    for activity_id, text in account.witness.created.items():
-        number = parse_number(text)
-        if number is None or activity_id in account.by_id:
-            continue
-        now_called = account.ownership.renamed.get(number.key, number.key)
-        if (now_called, number.generation, number.digest) == wanted:
-            return activity_id
-    return ""
-
-
-def _differences_of(plan: Plan, key: str) -> tuple[Difference, ...]:
-    return next((change.differences for change in plan.changes if change.key == key), ())
+    return account.vanished.get(number_of(account.plan.namespace, spec).slot, "")
 
 
 def _merchant_steps(steps: Iterable[ActivityOperation]) -> dict[str, tuple[set[str], set[str]]]:
@@ -274,8 +281,9 @@ def _differing(
 def _newly_adopted(account: _Account, key: str, activity_id: str) -> bool:
     """Whether the journal knows that no apply has touched the activity that the spec adopts."""
     spec, witness = account.wanted.get(key), account.witness
-    adopting = spec is not None and spec.adopt == activity_id
-    return adopting and witness != NO_WITNESS and activity_id not in {*witness.adopted, *witness.created}
+    if spec is None or spec.adopt != activity_id or witness == NO_WITNESS:
+        return False
+    return activity_id not in witness.adopted and activity_id not in witness.created
 
 
 # -- what the plan leaves as it is -------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def _row(live: LiveActivity, ownership: Ownership, now: datetime) -> TimelineRow
 
 
 def _end(live: LiveActivity, planned: datetime, now: datetime) -> datetime:
-    """What somebody ended was changed then for the last time, as far as the remote tells; what is over is not to come."""
+    """What somebody ended was changed then for the last time, as far as the remote tells; and never in the future."""
     return min(planned, live.update_time or now, now) if live.activity_status in FINAL_STATUSES else planned
 
 

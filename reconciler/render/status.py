@@ -89,6 +89,7 @@ class _Told:
     wanted: Mapping[str, DesiredActivity]
     running: Mapping[str, frozenset[str]]
     past: Mapping[str, Sequence[LiveActivity]]
+    ignored: frozenset[str]
     drifts: Mapping[str, Sequence[Drift]]
 
     @classmethod
@@ -110,7 +111,8 @@ class _Told:
         for drift in drifts(plan, [each for _, each in live], desired, witness):
             found[drift.key].append(drift)
         ids = {key: frozenset(each) for key, each in running.items()}
-        return cls(plan, {each.key: each for each in desired}, ids, past, found)
+        ignored = frozenset(each.key for each in plan.findings if each.code == "REMOVED_SPEC_IGNORED")
+        return cls(plan, {each.key: each for each in desired}, ids, past, ignored, found)
 
     def of_activity(self, key: str, activity_id: str) -> list[Drift]:
         """What is said of one activity that runs, or of its key as a whole."""
@@ -167,8 +169,7 @@ def _stands(key: str | None, live: LiveActivity, found: Sequence[Drift], told: _
     desired = told.wanted.get(key)
     if desired is None and not any(each.reason for each in found):
         # `drift` has nothing to say against it, whether it is paused or not.
-        ignored = any(each.code == "REMOVED_SPEC_IGNORED" and each.key == key for each in told.plan.findings)
-        return "; ".join(part for part in (words, KEPT if ignored else NO_SPEC) if part)
+        return "; ".join(part for part in (words, KEPT if key in told.ignored else NO_SPEC) if part)
     return words or (ADOPTED if desired and desired.adopt == live.activity_id else IN_SYNC)
 
 
