@@ -430,6 +430,20 @@ def test_a_plan_can_be_seen_as_it_would_be_at_another_time(project: Project) -> 
     assert project.run("--sandbox", "plan", "--at", "2026-12-24", "--out", "x")[0] == 1
 
 
+def test_a_report_has_undos_of_what_was_done_and_of_nothing_else(project: Project) -> None:
+    """One of two merchants is rejected, and a create is refused for it."""
+    project.run("--sandbox", "apply", "--yes")
+    project.edit("spring", '["1900000001"]', '["1900000001", "1900000002", "1688000001"]')
+    project.run("sandbox", "reject", "1688000001")
+    project.write("summer", SPEC.replace("春日回馈", "夏日回馈").replace('["1900000001"]', '["1688000001"]'))
+    _, out, err = project.run("--sandbox", "apply", "--yes", "--json")
+    outcomes = {each["operation"]["operation"]: each for each in json.loads(out)["outcomes"]}
+    assert outcomes["add_merchants"]["status"] == "partial", err
+    assert outcomes["add_merchants"]["operation"]["undo"]["merchants"] == ["1900000002"]
+    assert outcomes["create"]["status"] == "failed"
+    assert outcomes["create"]["operation"]["undo"]["code"] == "not_done"
+
+
 def test_drift_exits_2_and_says_what_somebody_did(project: Project) -> None:
     project.run("--sandbox", "apply", "--yes")
     assert project.run("--sandbox", "drift") == (0, "No drift: live is as specified.\n", "")
