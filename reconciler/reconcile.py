@@ -17,6 +17,7 @@ from reconciler.activity import DesiredActivity, LiveActivity
 from reconciler.errors import StaleError, UsageError
 from reconciler.identity import Ownership
 from reconciler.session import Clock, system_clock
+from reconciler.witness import NO_WITNESS, Witness
 
 if TYPE_CHECKING:
     import asyncio
@@ -224,12 +225,16 @@ def lines_in(file: Path) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The account beside the specs: every live activity with the key that manages it, and what a plan would do."""
+    """The account beside the specs: every live activity with the key that manages it, and what a plan would do.
+
+    ``witness`` is what the journal knows of it.
+    """
 
     now: datetime
     desired: tuple[DesiredActivity, ...]
     live: tuple[tuple[str | None, LiveActivity], ...]
     plan: Plan
+    witness: Witness = NO_WITNESS
 
 
 async def status(account: Account, project: Project, *, on_progress: Progress = _no_progress) -> Status:

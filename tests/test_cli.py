@@ -24,10 +24,11 @@ import pytest
 
 from reconciler.cli import run
 from reconciler.cli.context import Bar
+from reconciler.journal.place import SANDBOX_FILE
 from reconciler.plan import read_plan
 from reconciler.reconcile import save_plan
 from reconciler.session import SANDBOX_FOLDER
-from tests.project import SPEC, Project
+from tests.project import CLOCK, SPEC, Project
 from tests.signed import keys
 
 EXAMPLES = Path(__file__).parent.parent / "activities"
@@ -429,6 +430,20 @@ def test_a_plan_can_be_seen_as_it_would_be_at_another_time(project: Project) -> 
     assert project.run("--sandbox", "plan", "--at", "2026-12-24", "--out", "x")[0] == 1
 
 
+def test_a_report_has_undos_of_what_was_done_and_of_nothing_else(project: Project) -> None:
+    """One of two merchants is rejected, and a create is refused for it."""
+    project.run("--sandbox", "apply", "--yes")
+    project.edit("spring", '["1900000001"]', '["1900000001", "1900000002", "1688000001"]')
+    project.run("sandbox", "reject", "1688000001")
+    project.write("summer", SPEC.replace("春日回馈", "夏日回馈").replace('["1900000001"]', '["1688000001"]'))
+    _, out, err = project.run("--sandbox", "apply", "--yes", "--json")
+    outcomes = {each["operation"]["operation"]: each for each in json.loads(out)["outcomes"]}
+    assert outcomes["add_merchants"]["status"] == "partial", err
+    assert outcomes["add_merchants"]["operation"]["undo"]["merchants"] == ["1900000002"]
+    assert outcomes["create"]["status"] == "failed"
+    assert outcomes["create"]["operation"]["undo"]["code"] == "not_done"
+
+
 def test_drift_exits_2_and_says_what_somebody_did(project: Project) -> None:
     project.run("--sandbox", "apply", "--yes")
     assert project.run("--sandbox", "drift") == (0, "No drift: live is as specified.\n", "")
@@ -438,11 +453,49 @@ def test_drift_exits_2_and_says_what_somebody_did(project: Project) -> None:
     assert project.run("sandbox", "pause", activity["activity_id"])[0] == 0
     code, out, _ = project.run("--sandbox", "drift")
     assert code == 2
-    assert out.startswith(f"PAUSED  spring: activity {activity['activity_id']} was paused")
+    assert out.startswith(
+        f"Changed outside:\n  PAUSED  spring: activity {activity['activity_id']} was paused"
+    )
     data = json.loads(project.run("--sandbox", "drift", "--json")[1])
     assert [each["code"] for each in data["items"]] == ["PAUSED"]
     assert project.run("sandbox", "resume", activity["activity_id"])[0] == 0
     assert project.run("--sandbox", "drift")[0] == 0
+
+
+def test_drift_tells_our_own_edits_as_pending(project: Project) -> None:
+    """Edited, new and removed specs; nobody has changed anything outside."""
+    project.write("summer", SPEC.replace("春日回馈", "夏日回馈"))
+    project.run("--sandbox", "apply", "--yes")
+    project.edit("spring", "1000\n", "2000\n")
+    project.write("autumn", SPEC.replace("春日回馈", "秋日回馈"))
+    (project.root / "activities/summer.yaml").unlink()
+    code, out, _ = project.run("--sandbox", "drift")
+    assert code == 2
+    assert out.startswith("Pending: not applied yet\n  NOT_CREATED  autumn: ")
+    assert "¥10.00, the spec says ¥20.00" in out
+    assert out.endswith("\n\n0 changed outside, 3 pending. Times are Beijing time.\n")
+    data = json.loads(project.run("--sandbox", "drift", "--json")[1])
+    assert (data["clean"], {each["pending"] for each in data["items"]}) == (False, {True})
+
+
+def test_status_and_drift_say_that_live_terms_are_not_those_of_the_number(project: Project) -> None:
+    project.run("--sandbox", "apply", "--yes")
+    with project.sandbox() as sandbox:
+        (activity,) = sandbox.activities()
+        item = activity["item"]
+    # Another account in the same place: nothing of it was made by paygift.
+    project.run("sandbox", "reset", "--yes")
+    (project.root / SANDBOX_FILE).unlink(missing_ok=True)
+    project.run("sandbox", "clock", CLOCK)
+    project.run("sandbox", "seed")
+    item["activity_base_info"]["activity_name"] = "别的名字"
+    with project.sandbox() as sandbox:
+        sandbox.insert_activity({name: item[name] for name in item if name != "activity_id"}, ["1900000001"])
+    assert "LIVE_TERMS_DIFFER" in project.run("--sandbox", "plan")[1]
+    assert "live terms differ" in project.run("--sandbox", "status")[1]
+    code, out, _ = project.run("--sandbox", "drift")
+    assert code == 2
+    assert "activity_base_info.activity_name is 别的名字, the spec says 春日回馈" in out
 
 
 def test_a_coupon_that_would_be_refused_stops_apply_before_anything_is_written(project: Project) -> None:
@@ -487,7 +540,8 @@ def test_status_lists_what_is_managed_unmanaged_and_not_as_specified(project: Pr
     code, out, _ = project.run("--sandbox", "status")
     assert code == 0
     stands = [line.split("  ")[-1] for line in out.splitlines()[1:4]]
-    assert stands == ["not created yet", "merchants differ", "unmanaged"]
+    assert (stands[0], stands[2]) == ("not created yet", "unmanaged")
+    assert stands[1].startswith("merchants differ: 1 ")
     assert "1 managed and live, 1 unmanaged, 2 not as specified." in out
     rows = json.loads(project.run("--sandbox", "status", "--json")[1])["activities"]
     assert [row["stands"] for row in rows] == stands
@@ -497,7 +551,7 @@ def test_status_shows_ended_activities_on_request(project: Project) -> None:
     project.run("--sandbox", "apply", "--yes")
     project.edit("spring", "activity_base_info:", "state: terminated\nactivity_base_info:")
     project.run("--sandbox", "apply", "--yes")
-    assert "nothing to do (terminated)" in project.run("--sandbox", "status")[1]
+    assert "ended 2026-11-25 10:00:00" in project.run("--sandbox", "status")[1]
     assert "TERMINATE_ACT_STATUS" in project.run("--sandbox", "status", "--all")[1]
 
 

@@ -548,6 +548,47 @@ def test_drift_opens_an_issue_keeps_it_up_to_date_and_closes_it(fake: FakeGitHub
     assert keep_drift(github, "again") == "created"
 
 
+def pending(*texts: str) -> list[dict[str, Any]]:
+    return [{"key": "nuts", "code": "NOT_CREATED", "text": text, "pending": True} for text in texts]
+
+
+def test_what_is_only_pending_opens_no_issue_and_closes_one(fake: FakeGitHub, github: GitHub) -> None:
+    alone = drift(clean=False, items=pending("not created"))
+    assert keep_drift_issue(github, read_drift(alone)).action == "none"
+    assert keep_drift(github, "paused") == "created"
+    assert keep_drift_issue(github, read_drift(alone)).action == "closed"
+    assert "only not applied yet" in fake.comments[-1]["body"]
+
+
+def test_what_is_pending_is_mentioned_below_the_drift(fake: FakeGitHub, github: GitHub) -> None:
+    found = drift("paused")
+    found["items"] = [*pending("not created", "nor this"), *found["items"]]
+    assert keep_drift_issue(github, read_drift(found)).action == "created"
+    (issue,) = fake.issues.values()
+    assert issue["title"] == "Drift: liangpin on 1900000001: 1 difference"
+    assert issue["body"].splitlines()[3:9] == [
+        "    tea 20406387 PAUSED: paused",
+        "",
+        "Pending, and no drift: 2 of the specs' own edits are not applied yet.",
+        "",
+        "    nuts NOT_CREATED: not created",
+        "    nuts NOT_CREATED: nor this",
+    ]
+
+
+@pytest.mark.parametrize(("outside", "waiting"), [(1, 3_000), (3_000, 1), (3_000, 3_000), (700, 700)])
+def test_drift_has_the_room_before_what_is_pending(
+    fake: FakeGitHub, github: GitHub, outside: int, waiting: int
+) -> None:
+    found = drift(*(f"difference {number} of 一些" for number in range(outside)))
+    found["items"] += pending(*(f"edit {number}" for number in range(waiting)))
+    assert keep_drift_issue(github, read_drift(found)).action == "created"
+    (issue,) = fake.issues.values()
+    assert len(issue["body"]) <= MOST_CHARACTERS
+    assert f"Pending, and no drift: {waiting} " in issue["body"]
+    assert ("edit 0" in issue["body"]) == (f"difference {outside - 1} " in issue["body"])
+
+
 def test_each_account_has_an_issue_of_its_own(fake: FakeGitHub, github: GitHub) -> None:
     keep_drift(github, "paused")
     assert keep_drift(github, "paused", mchid="1900000002") == "created"

@@ -41,7 +41,7 @@ from reconciler.render.timeline import (
     spans,
     timeline_rows,
 )
-from tests.samples import NAMESPACE, NOW, ONGOING, desired, large, live, terms
+from tests.samples import CREATED, NAMESPACE, NOW, ONGOING, TERMINATED, desired, large, live, terms
 from tests.test_markdown import HOSTILE, RUNNING, hostile_plan
 from tests.test_render import compare, everything, everything_happened
 
@@ -348,6 +348,22 @@ def test_the_scale_reaches_from_the_first_begin_to_the_last_end_with_now_in_it()
     assert scale.at(NOW - 300 * DAY) == 0
     assert scale.at(scale.start + (scale.end - scale.start) / 2) == 50
     assert scale_of([], NOW).at(NOW) == 50
+
+
+@pytest.mark.parametrize("moment", [datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)])
+@pytest.mark.parametrize("side", ["begin", "end"])
+@pytest.mark.parametrize("status", [CREATED, ONGOING, TERMINATED])
+def test_a_time_that_no_activity_can_have_breaks_no_page(moment: datetime, side: str, status: str) -> None:
+    """Somebody else's activity may have any time at all, such as Go's zero time."""
+    spec = desired()
+    lives = [
+        live(spec, "1"),
+        live(activity_id="8", status=status, update_time=moment, terms=terms(**{f"{side}_time": moment})),
+    ]
+    plan = make_plan([spec, desired("tea")], lives, namespace=NAMESPACE, now=NOW)
+    assert plan_html(plan).startswith("<!doctype html>")
+    rows = timeline_rows(plan)
+    assert len(scale_of(rows, NOW).ticks()) <= 10
 
 
 def test_what_has_ended_is_shown_from_its_last_days_on() -> None:

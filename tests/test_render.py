@@ -329,31 +329,7 @@ def test_columns_stand_in_line_under_chinese_names() -> None:
     assert text == "NAME      ID\n良品铺子  1\ntea       22"
 
 
-# -- status and show ---------------------------------------------------------------------------------------------------
-
-
-def test_status_says_how_each_activity_stands_to_its_spec() -> None:
-    plan = everything()
-    lives = [
-        ("merchants", live(desired("merchants", merchants=mchids(4)), "1")),
-        ("replaced", live(desired("replaced"), "3")),
-        ("used", live(desired("used"), "6", status=TERMINATED)),
-        ("protected", live(desired("protected"), "5")),
-        (None, live(activity_id="8", terms=None)),
-    ]
-    rows = status_rows(lives, [desired("create"), desired("used"), desired("ended")], plan, everything=True)
-    assert [(row.key, row.stands) for row in rows] == [
-        ("create", "not created yet"),
-        ("used", "nothing to do (running)"),
-        ("ended", "nothing to do (running)"),
-        ("merchants", "merchants differ"),
-        ("replaced", "terms differ"),
-        ("used", "ended"),
-        ("protected", "refused"),
-        ("", "unmanaged"),
-    ]
-    assert status_text([], plan).startswith("7 managed and live") is False
-    assert "Times are Beijing time." in status_text(rows, plan)
+# -- show ------------------------------------------------------------------------------------------------------------
 
 
 def test_show_says_when_terms_cannot_be_read() -> None:

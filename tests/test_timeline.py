@@ -63,7 +63,10 @@ def test_a_row_has_the_times_of_the_live_activity() -> None:
         (TERMINATED, -20, -5, -2, -5),
         (OVER_TIME, -90, -(LATELY / DAY) - 1, None, None),
         (TERMINATED, 2, 9, -1, None),
+        (TERMINATED, -20, 9, 2, 0),
         (FAILED, 2, 9, -1, None),
+        (FAILED, -20, 9, -1, None),
+        (FAILED, -20, -2, None, None),
     ],
 )
 def test_what_has_ended_lately_is_there_until_the_day_it_ended(

@@ -198,7 +198,7 @@ def status(context: Context, as_json: bool, everything: bool) -> int:
 
     with context.session() as session:
         found = _run(_status(session))
-    rows = status_rows(found.live, found.desired, found.plan, everything=everything)
+    rows = status_rows(found.live, found.desired, found.plan, everything=everything, witness=found.witness)
     if as_json:
         from reconciler.render.json_ import dumps, status_json
 
@@ -213,17 +213,18 @@ def status(context: Context, as_json: bool, everything: bool) -> int:
 @sandbox_option
 @pass_context
 def drift(context: Context, as_json: bool) -> int:
-    """Tell what on the account is not as specified; exits 2 if anything.
+    """Tell what was changed outside, and what is pending; exits 2 if anything.
 
     Made for a schedule: merchants edited and activities paused or terminated by hand, terms that differ, newcomers
-    that nobody manages.
+    that nobody manages. Edits of the specs that are not applied yet are told as pending, apart from these. The
+    journal tells the two apart.
     """
     from reconciler.plan import drifts
     from reconciler.render.drift import drift_json, drift_text
 
     with context.session() as session:
         found = _run(_status(session))
-    drifted = drifts(found.plan, [live for _, live in found.live], found.desired)
+    drifted = drifts(found.plan, [live for _, live in found.live], found.desired, found.witness)
     if as_json:
         from reconciler.render.json_ import dumps
 

@@ -1,9 +1,13 @@
-"""One open issue per namespace and account while live differs from the specs; closed once it does not."""
+"""One open issue per namespace and account while something stands that was changed outside; closed once nothing does.
+
+What is only not applied yet is mentioned in that issue, and opens none: whoever merged it knows of it.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final, Literal
 
@@ -15,12 +19,15 @@ from reconciler.github.comments import MOST_CHARACTERS, RESERVED, Written, look_
 from reconciler.github.marker import Owner, read_marker
 
 FORMAT: Final = "1"
+EQUAL: Final = "Live equals the specs again"
+ONLY_PENDING: Final = "Nothing is left that was changed outside; what differs is only not applied yet"
 
 
 class Item(BaseModel):
     """One thing that differs. ``text`` is a sentence for people, ``code`` the same for programs.
 
-    ``since`` is RFC 3339 text, if the remote says since when.
+    ``since`` is RFC 3339 text, if the remote says since when. ``pending``: it was not changed outside, and is only not
+    applied yet.
     """
 
     key: str = ""
@@ -28,6 +35,7 @@ class Item(BaseModel):
     since: str | None = None
     code: str
     text: str
+    pending: bool = False
 
 
 class Drift(BaseModel):
@@ -39,6 +47,15 @@ class Drift(BaseModel):
     mchid: str = Field(pattern=r"^[0-9]{1,20}$")
     clean: bool
     items: list[Item]
+
+    @property
+    def outside(self) -> list[Item]:
+        """What was changed outside of paygift, or nobody knows by whom."""
+        return [item for item in self.items if not item.pending]
+
+    @property
+    def pending(self) -> list[Item]:
+        return [item for item in self.items if item.pending]
 
 
 def read_drift(data: object) -> Drift:
@@ -68,14 +85,14 @@ def keep_drift_issue(github: GitHub, drift: Drift) -> Written:
 
     def write() -> Written:
         found = [each for each in github.items("issues", {"state": "open"}) if _ours(each, login, owner)]
-        if drift.clean:
-            return _close(github, found)
+        if not drift.outside:
+            return _close(github, found, EQUAL if drift.clean else ONLY_PENDING)
         if not found:
             text = issue_body(drift, run_url=github.run.url)
             data = github.create("issues", {"title": title, "body": text})
             return Written("created", str(data.get("html_url", "")))
         kept, *others = sorted(found, key=lambda each: int(each["number"]))
-        _close(github, others)
+        _close(github, others, f"Told in #{kept['number']}")
         url = str(kept.get("html_url", ""))
         if kept.get("title") == title and _without_run(str(kept.get("body") or "")) == body:
             return Written("unchanged", url)
@@ -94,18 +111,18 @@ def _ours(issue: Json, login: str, owner: Owner) -> bool:
     return marker is not None and (marker.kind, marker.owner) == ("drift", owner)
 
 
-def _close(github: GitHub, issues: list[Json]) -> Written:
+def _close(github: GitHub, issues: list[Json], why: str) -> Written:
     """Closing comes before the word on it: the other order could tell it twice."""
     for issue in issues:
         number = issue["number"]
         github.update(f"issues/{number}", {"state": "closed", "state_reason": "completed"})
         where = f" ([run]({github.run.url}))" if github.run.url else ""
-        github.create(f"issues/{number}/comments", {"body": f"Live equals the specs again{where}."})
+        github.create(f"issues/{number}/comments", {"body": f"{why}{where}."})
     return Written("closed", str(issues[0].get("html_url", ""))) if issues else Written("none")
 
 
 def issue_title(drift: Drift) -> str:
-    count = len(drift.items)
+    count = len(drift.outside)
     return f"Drift: {drift.namespace} on {drift.mchid}: {count} difference{'' if count == 1 else 's'}"
 
 
@@ -113,16 +130,32 @@ def issue_body(drift: Drift, *, run_url: str) -> str:
     """Markdown under GitHub's limit. Lines that are indented are code: nothing in them is read as Markdown."""
     head = (
         f"<!-- paygift drift namespace={drift.namespace} mchid={drift.mchid} format=1.0 -->\n"
-        "The live account differs from the specs. Either change the specs to what is wanted, in a pull request, or "
-        "apply them again. This issue is kept up to date, and closed once there is no difference.\n\n"
+        "The live account was changed outside of paygift. Either change the specs to what is wanted, in a pull "
+        "request, or apply them again. This issue is kept up to date, and closed once there is no such difference.\n\n"
     )
     tail = f"\n[Run]({run_url})\n" if run_url else ""
-    lines = [f"    {_line(item)}\n" for item in drift.items]
-    room = MOST_CHARACTERS - len(head) - RESERVED - len(tail)
-    shown = sum(length <= room for length in accumulate(map(len, lines)))
-    if shown < len(lines):
-        head += f"**The first {shown} of {len(lines)} differences; the run shows them all.**\n\n"
-    return head + "".join(lines[:shown]) + tail
+    room = MOST_CHARACTERS - len(head) - RESERVED - len(tail) - len(_BETWEEN)
+    outside, pending = ([f"    {_line(item)}\n" for item in part] for part in (drift.outside, drift.pending))
+    shown = _fitting((*outside, *pending), room)
+    if shown < len(outside):
+        head += f"**The first {shown} of {len(outside)} differences; the run shows them all.**\n\n"
+    body = head + "".join(outside[:shown])
+    return body + _also_pending(pending, shown - len(outside)) + tail
+
+
+_BETWEEN: Final = "\nPending, and no drift: {count} of the specs' own edits {verb} not applied yet.\n\n"
+
+
+def _fitting(lines: Sequence[str], room: int) -> int:
+    return sum(length <= room for length in accumulate(map(len, lines)))
+
+
+def _also_pending(lines: Sequence[str], room_for: int) -> str:
+    """What is pending, below the drift and as far as there is room; how many there are is always said."""
+    if not lines:
+        return ""
+    told = _BETWEEN.format(count=len(lines), verb="is" if len(lines) == 1 else "are")
+    return told + "".join(lines[: max(room_for, 0)])
 
 
 def _line(item: Item) -> str:

@@ -8,16 +8,17 @@ whether a plan is still the one that was reviewed.
 from reconciler.plan.coupons import Coupon, coupon_findings, stocks_named
 from reconciler.plan.decide import make_plan
 from reconciler.plan.digest import operation_data, plan_data, plan_digest
-from reconciler.plan.drift import Drift, drifts
+from reconciler.plan.drift import Drift, DriftCode, drifts
 from reconciler.plan.saved import FORMAT_VERSION, checksum, read_plan
 from reconciler.plan.stale import Stale, staleness
-from reconciler.plan.undo import Undo, UndoCode, undo_of, undos_of
+from reconciler.plan.undo import Undo, UndoCode, undo_of, undos_of, ways_back
 from reconciler.plan.verdict import with_findings
 
 __all__ = [
     "FORMAT_VERSION",
     "Coupon",
     "Drift",
+    "DriftCode",
     "Stale",
     "Undo",
     "UndoCode",
@@ -33,5 +34,6 @@ __all__ = [
     "stocks_named",
     "undo_of",
     "undos_of",
+    "ways_back",
     "with_findings",
 ]

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from heapq import nsmallest
 from typing import Final
 
-from reconciler.activity import FINAL_STATUSES, LiveActivity
+from reconciler.activity import CREATE_FAILED, FINAL_STATUSES, LiveActivity
 from reconciler.change import Timeline, TimelineRow
 from reconciler.identity import Ownership
 
@@ -35,7 +35,7 @@ def timeline(
 
 def _row(live: LiveActivity, ownership: Ownership, now: datetime) -> TimelineRow | None:
     """``None`` for one that ended long ago or never ran, and for one whose times are not known."""
-    if live.terms is None:
+    if live.terms is None or live.activity_status == CREATE_FAILED:
         return None
     ended, begin, end = live.ended(now), live.terms.begin_time, _end(live, live.terms.end_time, now)
     if ended and (end < now - LATELY or end <= begin):
@@ -51,8 +51,8 @@ def _row(live: LiveActivity, ownership: Ownership, now: datetime) -> TimelineRow
 
 
 def _end(live: LiveActivity, planned: datetime, now: datetime) -> datetime:
-    """What somebody ended was changed then for the last time, as far as the remote tells."""
-    return min(planned, live.update_time or now) if live.activity_status in FINAL_STATUSES else planned
+    """What somebody ended was changed then for the last time, as far as the remote tells; and never in the future."""
+    return min(planned, live.update_time or now, now) if live.activity_status in FINAL_STATUSES else planned
 
 
 def _distance(row: TimelineRow, now: datetime) -> tuple[bool, bool, timedelta, str]:

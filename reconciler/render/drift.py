@@ -1,36 +1,75 @@
-"""What has drifted, as text and as data."""
+"""What is not as specified, as text and as data: what was changed outside first, then what is not applied yet."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from reconciler.change import Plan
-from reconciler.plan import FORMAT_VERSION, Drift, plan_data
+from reconciler.change import Difference, Plan
+from reconciler.plan import FORMAT_VERSION, Drift, DriftCode, plan_data
 from reconciler.render.text import safe
-from reconciler.render.values import beijing, counted
+from reconciler.render.values import beijing, sample, value
+from reconciler.render.view import finding_text
+from reconciler.render.wording import TERMINATE_REASONS
 
-SENTENCES: Final[dict[str, str]] = {
-    "NOT_CREATED": "its spec has no live activity; `apply` would create it",
-    "MERCHANTS_DIFFER": "the merchants of activity {activity_id} are not those of the spec",
-    "TERMS_DIFFER": "the terms of activity {activity_id} are not those of the spec; `apply` would replace it",
-    "SHOULD_END": "activity {activity_id} lives, and its spec is gone or says that it should not",
-    "ENDED_BY_HAND": "activity {activity_id} was terminated, and not by its spec; raise `generation` to run it again",
-    "PAUSED": "activity {activity_id} was paused on the merchant platform",
-    "REFUSED": "it is not as specified, and `apply` would refuse to change that; see `paygift plan`",
+OUTSIDE: Final = "Changed outside:"
+OUTSIDE_OR_UNKNOWN: Final = "Changed outside, or not known by whom:"
+PENDING: Final = "Pending: not applied yet"
+
+SENTENCES: Final[dict[DriftCode, str]] = {
+    "ENDED_BY_HAND": "activity {activity_id} was terminated, and not by paygift",
+    "LIVE_TERMS_DIFFER": (
+        "activity {activity_id} carries the request number of its spec and has other terms{fields}; "
+        "see `paygift plan`"
+    ),
+    "MERCHANTS_DIFFER": "the merchants of activity {activity_id} were changed: {merchants}",
     "NEWCOMER": "activity {activity_id} was made lately, and no spec manages it",
+    "NOT_CREATED": "its spec has no live activity; `apply` would create it",
+    "PAUSED": "activity {activity_id} was paused on the merchant platform",
+    "REFUSED": "`apply` does nothing for it",
+    "SHOULD_END": "activity {activity_id} still lives, and {reason}; `apply` would end it",
+    "SUPERSEDED": "activity {activity_id} still lives beside its successor; `apply` would end it",
+    "TERMS_DIFFER": "the terms of activity {activity_id} are not those of the spec{fields}; `apply` would replace it",
+    "VANISHED": "activity {activity_id}, which paygift managed for it, is no longer on the account",
 }
+TO_REPLACE: Final = "`apply` would replace activity {activity_id}"
+MERCHANTS_PENDING: Final = (
+    "the merchants of activity {activity_id} are not yet those of the spec: {merchants}"
+)
+UNWITNESSED: Final[dict[DriftCode, str]] = {
+    "ENDED_BY_HAND": (
+        "activity {activity_id} was terminated; without a record of it in the journal it is not known by whom"
+    ),
+    "MERCHANTS_DIFFER": (
+        "the merchants of activity {activity_id} differ from the spec: {merchants}; "
+        "without a record of them in the journal it is not known who changed them"
+    ),
+}
+"""The same where no journal tells who did it."""
 
 
 def drift_text(found: Sequence[Drift]) -> str:
-    """One line for each thing, and a summary line. Times are Beijing time."""
+    """What was changed outside, what is pending, a line for each thing, and a summary line. Times are Beijing time."""
     if not found:
         return "No drift: live is as specified.\n"
-    lines = [f"{each.code}  {safe(each.key or '-')}: {sentence(each)}{_since(each)}" for each in found]
-    return "\n".join((*lines, "", f"{counted(len(found), 'drift')}. Times are Beijing time.")) + "\n"
+    outside = [each for each in found if not each.pending]
+    pending = [each for each in found if each.pending]
+    head = OUTSIDE if all(each.witnessed for each in outside) else OUTSIDE_OR_UNKNOWN
+    summary = f"{len(outside):,} changed outside, {len(pending):,} pending. Times are Beijing time."
+    return "\n".join((*_part(head, outside), *_part(PENDING, pending), summary)) + "\n"
+
+
+def _part(head: str, found: Sequence[Drift]) -> Iterator[str]:
+    if found:
+        yield head
+        yield from (
+            f"  {each.code}  {safe(each.key or '-')}: {sentence(each)}{_since(each)}" for each in found
+        )
+        yield ""
 
 
 def drift_json(found: Sequence[Drift], plan: Plan) -> dict[str, object]:
+    """``clean`` means that nothing was changed outside and nothing is pending."""
     return {
         "format_version": FORMAT_VERSION,
         "kind": "drift",
@@ -43,7 +82,13 @@ def drift_json(found: Sequence[Drift], plan: Plan) -> dict[str, object]:
                 "code": each.code,
                 "key": each.key,
                 "activity_id": each.activity_id,
+                "pending": each.pending,
+                "witnessed": each.witnessed,
                 "since": plan_data(each.since),
+                "merchants_added": list(each.added),
+                "merchants_missing": list(each.missing),
+                "fields": plan_data(each.fields),
+                "refusals": [finding.code for finding in each.refusals],
                 "text": sentence(each),
             }
             for each in found
@@ -52,7 +97,48 @@ def drift_json(found: Sequence[Drift], plan: Plan) -> dict[str, object]:
 
 
 def sentence(drift: Drift) -> str:
-    return SENTENCES[drift.code].format(activity_id=safe(drift.activity_id))
+    """One line for people, safe to show; long lists are cut short, and whole in JSON."""
+    said = _template(drift).format(
+        activity_id=safe(drift.activity_id),
+        merchants=merchants_text(drift),
+        reason=TERMINATE_REASONS[drift.reason] if drift.reason else "",
+        fields=f": {safe(_fields(drift.fields))}" if drift.fields else "",
+    )
+    refused = "; ".join(f"{each.code}: {safe(finding_text(each))}" for each in drift.refusals)
+    return f"{said}. Refused: {refused}" if refused else said
+
+
+def _template(drift: Drift) -> str:
+    if not drift.witnessed:
+        return UNWITNESSED[drift.code]
+    if drift.code == "MERCHANTS_DIFFER" and drift.pending:
+        return MERCHANTS_PENDING
+    if drift.code == "TERMS_DIFFER" and not drift.fields:
+        return TO_REPLACE
+    return SENTENCES[drift.code]
+
+
+def merchants_text(drift: Drift) -> str:
+    """``1 added (1900777777), 1 missing (1900100001)``; of what is pending, what is to be added and deleted."""
+    sides = (
+        ((drift.missing, "to add"), (drift.added, "to delete"))
+        if drift.pending
+        else ((drift.added, "added"), (drift.missing, "missing"))
+    )
+    return ", ".join(f"{len(ids):,} {word} ({_ids(ids)})" for ids, word in sides if ids)
+
+
+def _ids(ids: Iterable[str]) -> str:
+    return sample(tuple(safe(each) for each in ids))
+
+
+def _fields(found: Sequence[Difference]) -> str:
+    return sample(
+        tuple(
+            f"{each.path} is {value(each.path, each.live)}, the spec says {value(each.path, each.desired)}"
+            for each in found
+        )
+    )
 
 
 def _since(drift: Drift) -> str:

@@ -104,9 +104,9 @@ def _counts(plan: Plan) -> dict[str, int]:
     return {"managed": plan.managed, "unchanged": plan.unchanged, "unmanaged": plan.unmanaged}
 
 
-def _operation(step: Operation) -> dict[str, object]:
-    """``undo`` is for people and scripts: readers of plan files make it anew."""
-    undo = undo_of(step)
+def _operation(step: Operation, outcome: Outcome | None = None) -> dict[str, object]:
+    """``undo`` is for people and scripts: readers of plan files make it anew. Of an outcome it is what was done."""
+    undo = undo_of(outcome or step)
     return {**operation_data(step), "undo": {**_fields(undo), "text": UNDO[undo.code]}}
 
 
@@ -128,7 +128,7 @@ def _finding(finding: Finding) -> dict[str, object]:
 
 def _outcome(outcome: Outcome) -> dict[str, object]:
     return {
-        "operation": _operation(outcome.operation),
+        "operation": _operation(outcome.operation, outcome),
         "status": outcome.status.value,
         "activity_id": outcome.activity_id,
         "reason": outcome.reason,

@@ -48,7 +48,7 @@ def _live(live: LiveActivity, goods: Sequence[str], now: datetime) -> str:
     ]
     known = "\n".join(f"  {name}: {safe(text)}" for name, text in rows if text)
     terms = _terms(live.terms) if live.terms else "  its terms cannot be read; see --json"
-    merchants = _ids("merchants", live.merchants or ())
+    merchants = "  merchants: not read" if live.merchants is None else _ids("merchants", live.merchants)
     return f"live {safe(live.activity_id)}\n{known}\n{terms}\n{merchants}\n{_ids('goods', goods)}"
 
 

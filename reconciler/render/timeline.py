@@ -34,6 +34,8 @@ STATES: Final[dict[TimelineState, str]] = {
 _MAX_TICKS: Final = 10
 _MARGIN: Final = 0.02
 _ENDED_BEFORE: Final = timedelta(days=7)
+_FARTHEST: Final = timedelta(days=2 * 365)
+"""An activity begins within a year, and lasts 90 days at most (API §1.1)."""
 _STEPS: Final = tuple(timedelta(hours=hours) for hours in (1, 3, 6, 12, 24, 48, 7 * 24, 14 * 24))
 _MONTHS: Final = (1, 2, 3, 6, 12)
 _MONDAY: Final = datetime(2024, 1, 1, tzinfo=BEIJING)
@@ -195,12 +197,14 @@ class Scale:
 
 def scale_of(rows: Sequence[TimelineRow], now: datetime) -> Scale:
     """From the first begin to the last end, with now in it and a margin around it. What has ended is shown from its
-    last days on, so that it makes no room for itself.
+    last days on, so that it makes no room for itself; a time that no activity can have, such as the year 9999, makes
+    none either.
     """
-    since = min((row.begin for row in rows if row.state != "ended" and row.begin), default=now)
-    earliest = min(since, now) - _ENDED_BEFORE
+    first, last = now - _FARTHEST, now + _FARTHEST
+    begins = (row.begin for row in rows if row.state != "ended" and row.begin)
+    earliest = max(min((*begins, now)), first) - _ENDED_BEFORE
     moments = [
-        max(moment, earliest) if row.state == "ended" else moment
+        min(max(moment, earliest if row.state == "ended" else first), last)
         for row in rows
         for moment in (row.begin, row.end)
         if moment is not None

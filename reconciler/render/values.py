@@ -21,8 +21,14 @@ def yuan(fen: int) -> str:
 
 
 def beijing(moment: datetime) -> str:
-    """``2026-12-01 00:00:00``, Beijing time; an instant with milliseconds shows them."""
-    local = moment.astimezone(BEIJING).replace(tzinfo=None)
+    """``2026-12-01 00:00:00``, Beijing time; an instant with milliseconds shows them.
+
+    The last hours of the year 9999 have no Beijing time that can be told, and stand as they are, with ``UTC``.
+    """
+    try:
+        local = moment.astimezone(BEIJING).replace(tzinfo=None)
+    except OverflowError:
+        return f"{moment.replace(tzinfo=None).isoformat(sep=' ', timespec='seconds')} UTC"
     return local.isoformat(sep=" ", timespec="milliseconds" if local.microsecond else "seconds")
 
 

@@ -190,6 +190,8 @@ UNDO: Final[dict[str, str]] = {
     "terminate": "the new activity can be ended, and not undone: what customers got until then stays theirs",
     "run_again": "the termination cannot be undone; nearest: a new activity, by the old terms with `generation` raised",
     "nothing": "a picture needs no undoing: it harms nobody",
+    "not_done": "this run did nothing here, so there is nothing to take back",
+    "unknown": "nobody knows yet whether it was done; run `paygift apply` again, which finds out first",
 }
 
 CLOCKS: Final[dict[str, str]] = {
