@@ -30,7 +30,7 @@ from reconciler.change import (
     TerminateActivity,
     UploadImage,
 )
-from reconciler.plan import UndoCode, undos_of
+from reconciler.plan import undos_of, ways_back
 from reconciler.render import wording
 from reconciler.render.values import beijing, counted, merchants, sample, span, value
 
@@ -430,13 +430,9 @@ def report_view(report: Report) -> ReportView:
 
 
 def _ways_back(report: Report) -> tuple[Line, ...]:
-    keys: dict[UndoCode, dict[str, None]] = {}
-    for outcome in report.outcomes:
-        happened = outcome.settled or outcome.status is OutcomeStatus.PARTIAL
-        if happened and not isinstance(outcome.operation, UploadImage):
-            for code in undos_of([outcome.operation]):
-                keys.setdefault(code, {})[outcome.operation.key] = None
-    return tuple(Line("", sample(tuple(named)), wording.UNDO[code]) for code, named in keys.items())
+    return tuple(
+        Line("", sample(keys), wording.UNDO[code]) for code, keys in ways_back(report.outcomes).items()
+    )
 
 
 def _outcome_view(outcome: Outcome) -> OutcomeView:
