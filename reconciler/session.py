@@ -25,7 +25,6 @@ Clock = Callable[[], datetime]
 """Gives aware instants."""
 IMAGES_FILE = Path(".paygift") / "images.json"
 SANDBOX_FOLDER = Path(".paygift") / "sandbox"
-STOCKS_FILE = "sandbox-stocks.json"
 
 
 def system_clock() -> datetime:
@@ -172,6 +171,7 @@ def seed(local: LocalRemote, project: Project) -> int:
 
     They come from the project's ``sandbox-stocks.json`` where it has them; the rest is made up.
     """
+    from reconciler.load import STOCKS_FILE
     from reconciler.seed import stocks_for
 
     made_up = {str(stock["stock_id"]): stock for stock in stocks_for(project.activities, local.control.mchid)}

@@ -463,12 +463,6 @@ def test_two_defaults_that_contradict_each_other_are_told_in_the_project_file(tm
 # --- files that may not be read ------------------------------------------------------------------------------------
 
 
-def test_hidden_files_and_folders_and_other_endings_are_passed_over(tmp_path: Path) -> None:
-    for name in (".hidden.yaml", ".git/config.yaml", "notes.txt", "a.yaml.orig"):
-        put(tmp_path, f"activities/{name}", "not: a spec\n")
-    assert problems(write(tmp_path, paygift_yaml=PROJECT, activities__a_yaml=SPEC)) == []
-
-
 def test_the_project_file_is_no_spec_even_among_the_specs(tmp_path: Path) -> None:
     assert problems(write(tmp_path, paygift_yaml=f"{PROJECT}activities: .\n", spring_yaml=SPEC)) == []
 

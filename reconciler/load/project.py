@@ -6,6 +6,7 @@ Either all of it is good, or every mistake is told at once.
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,16 +32,8 @@ from reconciler.desired import (
     unknown_group,
 )
 from reconciler.errors import Problem, ProjectError, UsageError
-from reconciler.load.files import (
-    Found,
-    UnusableError,
-    inside,
-    picture_at,
-    read_picture,
-    read_text,
-    sha256_of,
-    spec_files,
-)
+from reconciler.load.entries import PROJECT_FILE, Found, entries_in, misnamed, misnamed_project_files
+from reconciler.load.files import UnusableError, inside, picture_at, read_picture, read_text, sha256_of
 from reconciler.load.merchants import line_of, parse_group
 from reconciler.load.positions import Positions, dotted, in_defaults, reach
 from reconciler.load.wording import faults_of, salvage
@@ -58,7 +51,8 @@ from reconciler.spec import (
 )
 from reconciler.spec import Path as FieldPath
 
-PROJECT_FILE: Final = "paygift.yaml"
+STOCKS_FILE: Final = "sandbox-stocks.json"
+"""The coupon stocks that the sandbox of a project knows, beside paygift.yaml."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +73,17 @@ class Project:
 
 
 def find_root(start: Path) -> Path:
-    """The nearest folder at or above ``start`` that holds paygift.yaml. Raises UsageError if there is none."""
+    """The nearest folder at or above ``start`` that holds paygift.yaml, whatever state that is in.
+
+    Raises UsageError if there is none, ProjectError if a nearer folder holds a paygift.yml or the like: the project
+    above it is not the one that was meant.
+    """
     start = start.absolute()
     for folder in (start, *start.parents):
-        if (folder / PROJECT_FILE).is_file():
+        if os.path.lexists(folder / PROJECT_FILE):
             return folder
+        if names := misnamed_project_files(folder):
+            raise ProjectError([_problem(str(folder / name), misnamed()) for name in names])
     raise UsageError(
         f"There is no {PROJECT_FILE} in {start}, nor in any folder above it.",
         remedy=f"Go to the folder of your campaigns, or make one: a {PROJECT_FILE} needs the line `namespace: NAME`.",
@@ -176,6 +176,8 @@ class _Loading:
     group_files: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> Project:
+        for name in misnamed_project_files(self.root):
+            self._unusable(name, misnamed())
         sheet = self._read_sheet()
         project = self._validate(ProjectFile, sheet)
         zone = self._zone(project, sheet)
@@ -185,9 +187,12 @@ class _Loading:
         defaults = self._defaults(project, sheet)
         brand_of = {mchid: brand for brand, mchids in brands.items() for mchid in mchids}
         context = Context(zone or BEIJING, self.now, groups, brand_of, self.pictures)
-        for found in self._spec_files(project, sheet):
-            self._load_file(found, sheet, defaults, context)
+        entries = self._entries(project, sheet)
+        for found in entries:
+            if found.unusable is None:
+                self._load_file(found.name, sheet, defaults, context)
         self._check_together()
+        self._check_entries([found for found in entries if found.unusable], project, defaults)
         if self.problems or zone is None:
             raise ProjectError(sorted(set(self.problems)))
         activities = tuple(sorted(self.activities, key=lambda activity: activity.key))
@@ -296,7 +301,7 @@ class _Loading:
 
     # --- specs ---
 
-    def _spec_files(self, project: Any, sheet: _Sheet) -> list[Found]:
+    def _entries(self, project: Any, sheet: _Sheet) -> list[Found]:
         folder = getattr(project, "activities", None)
         if folder is None:
             return []
@@ -307,23 +312,40 @@ class _Loading:
         except UnusableError as problem:
             self._add(Fault(("activities",), problem.code, f"{shown(folder)} {problem.message}"), sheet)
             return []
-        return [found for found in spec_files(self.root, real) if found.name != PROJECT_FILE]
+        return entries_in(self.root, real)
 
-    def _load_file(self, found: Found, project: _Sheet, defaults: dict[str, Any], context: Context) -> None:
-        if found.unusable is not None:
-            self._unusable(found.name, found.unusable)
-            return
-        text = self._read(found.name)
+    def _check_entries(self, unread: Iterable[Found], project: Any, defaults: dict[str, Any]) -> None:
+        """Tell of every entry that was not read, unless it is a file that the project itself names.
+
+        Pictures are told once nothing else is wrong: what names them may be what could not be read.
+        """
+        named = self._named_files(project, defaults)
+        sound = not self.problems
+        for found in unread:
+            if found.path and (os.path.realpath(found.path) in named or (found.is_picture and not sound)):
+                continue
+            if found.unusable is not None:
+                self._unusable(found.name, found.unusable)
+
+    def _named_files(self, project: Any, defaults: dict[str, Any]) -> set[str]:
+        """The real paths of the files that make up the project beside its specs."""
+        groups = (getattr(project, "merchant_groups", None) or {}).values()
+        pictures = {*self.pictures, *local_images(salvage(ActivitySpec, defaults))}
+        names = [PROJECT_FILE, STOCKS_FILE, *(group for group in groups if group is not None), *pictures]
+        return {os.path.realpath(self.root / name) for name in names}
+
+    def _load_file(self, name: str, project: _Sheet, defaults: dict[str, Any], context: Context) -> None:
+        text = self._read(name)
         if text is None:
             return
         documents, issues = parse(text)
-        self._add_issues(found.name, issues)
+        self._add_issues(name, issues)
         if not documents and not issues:
             message = "the file is empty: write an activity, or remove the file"
-            self.problems.append(Problem(_printable(found.name), 0, 0, message=message, code="empty_file"))
+            self.problems.append(Problem(_printable(name), 0, 0, message=message, code="empty_file"))
         for index, document in enumerate(documents):
             if document.sound:
-                sheet = _Sheet(found.name, text, index, document.data, project)
+                sheet = _Sheet(name, text, index, document.data, project)
                 self._load_spec(sheet, document.line, defaults, context, sound=not issues)
 
     def _load_spec(
@@ -419,9 +441,7 @@ class _Loading:
             self.problems.append(problem)
 
     def _unusable(self, file: str, problem: UnusableError) -> None:
-        self.problems.append(
-            Problem(_printable(file), problem.line, problem.column, "", problem.message, problem.code)
-        )
+        self.problems.append(_problem(file, problem))
 
 
 def _merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -434,6 +454,10 @@ def _merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and isinstance(mine, dict):
             result[key] = _merged(value, mine)
     return result
+
+
+def _problem(file: str, found: UnusableError) -> Problem:
+    return Problem(_printable(file), found.line, found.column, "", found.message, found.code)
 
 
 def _printable(file: str) -> str:
