@@ -26,14 +26,6 @@ Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class GroupLine:
-    """The line of a merchant group's file that holds ``mchid``."""
-
-    group: str
-    mchid: str
-
-
-@dataclass(frozen=True, slots=True)
 class OtherSpec:
     """A place in another spec, counted in the order in which specs were loaded."""
 
@@ -54,7 +46,7 @@ class Fault:
     message: str
     facts: Mapping[str, object] = field(default_factory=dict, compare=False)
     partners: tuple[Path, ...] = ()
-    also: tuple[Path | GroupLine | OtherSpec, ...] = ()
+    also: tuple[Path | OtherSpec, ...] = ()
 
 
 # Limits that a schema states but that are checked in `desired`, so that one entry too many hides no other mistake.
@@ -219,6 +211,8 @@ Picture = Annotated[str, Field(min_length=1), AfterValidator(check_picture)]
 MOMENT: Final = re.compile(
     r"20\d\d-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.(?P<fraction>\d+))?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
+MAX_FRACTION: Final = 3
+"""Digits after the point of a second: the API takes milliseconds (API §5.1)."""
 _DATE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}", re.ASCII)
 
 
@@ -235,8 +229,9 @@ def read_moment(value: object) -> object:
             "{text} is not a time: write for example 2026-12-01T00:00:00+08:00, from the years 2000 to 2099"
         )
         raise _wrong("time_format", template, text=shown(value))
-    if (found["fraction"] or "").strip("0"):
-        raise _wrong("fraction", "{text}: times are whole seconds", text=shown(value))
+    if len(found["fraction"] or "") > MAX_FRACTION:
+        template = "{text} is more precise than milliseconds: at most {limit} digits may follow the point"
+        raise _wrong("fraction", template, text=shown(value), limit=MAX_FRACTION)
     try:
         return datetime.fromisoformat(value.upper())
     except ValueError:

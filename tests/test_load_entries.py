@@ -1,4 +1,4 @@
-"""What lies among the specs: every entry is read, hidden, a file that the project names, or told (nothing is planned)."""
+"""What lies among the specs: every entry is read, hidden, named by the project, or told so that nothing is planned."""
 
 from __future__ import annotations
 
@@ -193,9 +193,9 @@ def test_files_that_the_project_names_are_accounted_for(flat: Path) -> None:
 def test_files_that_it_no_longer_names_are_told(flat: Path) -> None:
     write(flat, paygift_yaml=f"{PROJECT}activities: .\n")
     put(flat, "old/sandbox-stocks.json", "[]")
-    assert codes(flat) == {
-        name: "not_read" for name in ("images/default.png", "merchants/east.txt", "old/sandbox-stocks.json")
-    }
+    assert codes(flat) == dict.fromkeys(
+        ("images/default.png", "merchants/east.txt", "old/sandbox-stocks.json"), "not_read"
+    )
     assert f"images/default.png: {UNNAMED}: remove it" in problems(flat)[0]
 
 

@@ -84,20 +84,23 @@ def test_names_that_are_long_empty_or_unseen_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "offset", "second"),
+    ("text", "offset", "second", "millisecond"),
     [
-        ("2026-12-01T01:02:03+08:00", 8, 3),
-        ("2026-12-01T01:02:03Z", 0, 3),
-        ("2026-12-01t01:02:03z", 0, 3),
-        ("2026-12-01T01:02:03.000-05:00", -5, 3),
-        ("2026-12-01T01:02", None, 0),
-        ("2026-12-01 01:02:03", None, 3),
+        ("2026-12-01T01:02:03+08:00", 8, 3, 0),
+        ("2026-12-01T01:02:03Z", 0, 3, 0),
+        ("2026-12-01t01:02:03z", 0, 3, 0),
+        ("2026-12-01T01:02:03.000-05:00", -5, 3, 0),
+        ("2026-12-01T01:02:59.999+08:00", 8, 59, 999),
+        ("2026-12-01 01:02:03.07Z", 0, 3, 70),
+        ("2026-12-01T01:02:03.5", None, 3, 500),
+        ("2026-12-01T01:02", None, 0, 0),
+        ("2026-12-01 01:02:03", None, 3, 0),
     ],
 )
-def test_times_may_be_written_like_this(text: str, offset: int | None, second: int) -> None:
+def test_times_may_be_written_like_this(text: str, offset: int | None, second: int, millisecond: int) -> None:
     moment = read(Moment, text)
     zone = None if offset is None else timezone(timedelta(hours=offset))
-    assert moment == datetime(2026, 12, 1, 1, 2, second, tzinfo=zone)
+    assert moment == datetime(2026, 12, 1, 1, 2, second, millisecond * 1000, tzinfo=zone)
     assert (moment.tzinfo is None) == (offset is None)
 
 
@@ -105,7 +108,8 @@ def test_times_may_be_written_like_this(text: str, offset: int | None, second: i
     "text",
     [
         "2026-12-01", "2026-12-1T00:00:00", "20261201T000000", "2026-12-01T24:00:00", "2026-12-01T00:00:60", "now",
-        "2026-02-29T00:00:00", "1999-12-31T00:00:00", "2100-01-01T00:00:00", "2026-12-01T00:00:00.1",
+        "2026-02-29T00:00:00", "1999-12-31T00:00:00", "2100-01-01T00:00:00", "2026-12-01T00:00:00.",
+        "2026-12-01T00:00:00.0000", "2026-12-01T00:00:00.1234", "2026-12-01T00:00:00,5", "2026-12-01T00:00.5",
         "2026-12-01T00:00:00 +08:00", "2026-12-01T00:00:00+25:00", "２０２６-12-01T00:00:00", "1796054400",
     ],
 )  # fmt: skip

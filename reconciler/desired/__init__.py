@@ -7,7 +7,7 @@ found where a picture should be) comes in as a ``Context``.
 from reconciler.desired.conflicts import Header, conflicts
 from reconciler.desired.context import Context, NoPicture, Picture, instant_of
 from reconciler.desired.meaning import desire
-from reconciler.desired.rules import faults_in, local_images, unknown_group
+from reconciler.desired.rules import faults_in, local_images, span_faults, unknown_group
 
 __all__ = [
     "Context",
@@ -19,5 +19,6 @@ __all__ = [
     "faults_in",
     "instant_of",
     "local_images",
+    "span_faults",
     "unknown_group",
 ]

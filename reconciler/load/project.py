@@ -29,12 +29,13 @@ from reconciler.desired import (
     desire,
     faults_in,
     local_images,
+    span_faults,
     unknown_group,
 )
 from reconciler.errors import Problem, ProjectError, UsageError
 from reconciler.load.entries import PROJECT_FILE, Found, entries_in, misnamed, misnamed_project_files
 from reconciler.load.files import UnusableError, inside, picture_at, read_picture, read_text, sha256_of
-from reconciler.load.merchants import line_of, parse_group
+from reconciler.load.merchants import parse_group
 from reconciler.load.positions import Positions, dotted, in_defaults, reach
 from reconciler.load.wording import faults_of, salvage
 from reconciler.load.yaml_ import Document, Issue, parse
@@ -42,7 +43,6 @@ from reconciler.spec import (
     NO_DEFAULTS,
     ActivitySpec,
     Fault,
-    GroupLine,
     Notify,
     OtherSpec,
     PolicySection,
@@ -173,7 +173,6 @@ class _Loading:
     sources: list[tuple[str, int]] = field(default_factory=list)
     """File and number of the document of every header."""
     pictures: dict[str, Picture | NoPicture] = field(default_factory=dict)
-    group_files: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> Project:
         for name in misnamed_project_files(self.root):
@@ -181,7 +180,8 @@ class _Loading:
         sheet = self._read_sheet()
         project = self._validate(ProjectFile, sheet)
         zone = self._zone(project, sheet)
-        self._check_freezes(project, sheet)
+        if zone is not None:
+            self._check_freezes(project, zone, sheet)
         groups = self._groups(project, sheet)
         brands = self._brands(project, sheet, groups)
         defaults = self._defaults(project, sheet)
@@ -237,14 +237,10 @@ class _Loading:
             self._add(fault, sheet)
             return None
 
-    def _check_freezes(self, project: Any, sheet: _Sheet) -> None:
+    def _check_freezes(self, project: Any, zone: ZoneInfo, sheet: _Sheet) -> None:
         for index, freeze in enumerate(getattr(getattr(project, "policy", None), "freeze", ())):
-            begin, end = getattr(freeze, "begin_time", None), getattr(freeze, "end_time", None)
-            if begin is None or end is None or (begin.tzinfo is None) != (end.tzinfo is None):
-                continue
-            if end <= begin:
-                path = ("policy", "freeze", index, "end_time")
-                self._add(Fault(path, "ends_before_begin", "not later than begin_time"), sheet)
+            for fault in span_faults(freeze, ("policy", "freeze", index), zone):
+                self._add(fault, sheet)
 
     def _defaults(self, project: Any, sheet: _Sheet) -> dict[str, Any]:
         defaults = dict(getattr(project, "defaults", None) or {})
@@ -260,7 +256,6 @@ class _Loading:
             groups[name] = None
             if file is None:
                 continue
-            self.group_files[name] = file
             try:
                 text = read_text(inside(self.root, file))
             except UnusableError as problem:
@@ -423,13 +418,9 @@ class _Loading:
             Problem(_printable(file), line, column, dotted(path), message, fault.code, fault.facts)
         )
 
-    def _named(self, place: FieldPath | GroupLine | OtherSpec, sheet: _Sheet) -> str:
-        match place:
-            case GroupLine():
-                file = self.group_files[place.group]
-                return str(Source(_printable(file), line_of(place.mchid, self._read(file) or "")))
-            case OtherSpec():
-                sheet, place = self._sheet_of(place.index), place.path
+    def _named(self, place: FieldPath | OtherSpec, sheet: _Sheet) -> str:
+        if isinstance(place, OtherSpec):
+            sheet, place = self._sheet_of(place.index), place.path
         file, line, _, _ = sheet.place(place)
         return str(Source(_printable(file), line))
 

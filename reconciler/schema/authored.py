@@ -49,7 +49,12 @@ def project_schema() -> Schema:
 
 def _lasting(pattern: str) -> str:
     """A pattern for the whole of a text, in the dialect that JavaScript and Python share."""
-    return f"^(?:{pattern})$".replace(r"\d", "[0-9]").replace(r"\.(?P<fraction>[0-9]+)", r"\.0+")
+    return f"^(?:{pattern})$".replace(r"\d", "[0-9]")
+
+
+def _moment() -> str:
+    """A time, without the group that only Python names."""
+    return _lasting(spec.MOMENT.pattern.replace(r"(?P<fraction>\d+)", rf"\d{{1,{spec.MAX_FRACTION}}}"))
 
 
 @cache
@@ -128,7 +133,7 @@ _SAYS: Final[dict[Any, Callable[[Schema], Schema]]] = {
         ]
     },
     spec.read_color: _color,
-    spec.read_moment: lambda _: {"type": "string", "pattern": _lasting(spec.MOMENT.pattern)},
+    spec.read_moment: lambda _: {"type": "string", "pattern": _moment()},
     spec.read_fen: _whole(1, spec.MAX_FEN),
     spec.read_generation: _whole(1, spec.MAX_GENERATION),
     spec.read_count: _whole(0, spec.MAX_GENERATION),
