@@ -231,6 +231,45 @@ def test_other_mchids_are_refused(mchid: str) -> None:
     assert faults({**RULE, "merchant_id_list": [mchid]}, AwardSendRule) == {"merchant_id_list.0": "mchid"}
 
 
+DECOMPOSED = {
+    "cafe\u0301": ("character 4 must be \u00e9 (U+00E9)", "caf\u00e9"),
+    "\u212b": ("character 1 must be \u00c5 (U+00C5)", "\u00c5"),  # an Ångström sign, which NFC replaces
+    "\u1112\u1161\u11ab": ("character 1 must be \ud55c (U+D55C)", "\ud55c"),
+    "a\u0301\u0323": ("character 1 must be \u1ea1 (U+1EA1)", "\u1ea1\u0301"),
+    "\u0958": ("character 1 must be \u0915 (U+0915)", "\u0915\u093c"),  # one that NFC takes apart
+    "e\u0301" * 9: (
+        "character 1 must be \u00e9 (U+00E9)",
+        "\u00e9" * 9,
+    ),  # too long by code points, not in NFC
+}
+
+
+@pytest.mark.parametrize("text", DECOMPOSED)
+@pytest.mark.parametrize(
+    ("model", "rest", "field"),
+    [
+        (ActivityBaseInfo, BASE, "activity_name"),
+        (ActivityBaseInfo, BASE, "activity_second_title"),
+        (ActivityBaseInfo, BASE, "mini_programs_path"),
+        (AdvancedSetting, {}, "goods_tags"),
+    ],
+)
+def test_what_customers_see_is_in_nfc_or_told_with_its_nfc_spelling(
+    model: type[BaseModel], rest: dict[str, Any], field: str, text: str
+) -> None:
+    def value(spelling: str) -> object:
+        return [spelling] if field == "goods_tags" else spelling
+
+    where, composed = DECOMPOSED[text]
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate({**rest, field: value(text)})
+    (fault,) = faults_of(model, caught.value)
+    assert fault.code == "not_nfc"
+    assert where in fault.message
+    assert fault.message.endswith(f"write {shown(composed)}")
+    model.model_validate({**rest, field: value(composed)})
+
+
 @pytest.mark.parametrize("tag", ["a", "十五个字符的商品标记就是这么长呀", "NUTS_DAILY"])
 def test_tags_have_up_to_15_characters(tag: str) -> None:
     assert AdvancedSetting.model_validate({"goods_tags": [tag[:15]]}).goods_tags == (tag[:15],)

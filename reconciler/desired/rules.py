@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from difflib import get_close_matches
 from itertools import chain
 from typing import Any, Final
 
-from reconciler.desired.context import Context, NoPicture, Picture, instant_of
+from reconciler.desired.context import Context, NoPicture, Picture, clock_change, instant_of
 from reconciler.spec import (
     AWARD_KINDS,
     LOGO_KINDS,
@@ -79,24 +79,13 @@ def _known(part: Any, name: str) -> Any:
 
 def _checked(moment: datetime | None, timezone: tzinfo) -> datetime | None:
     """``moment`` as a UTC instant, if it is one."""
-    return None if moment is None or _clock_change(moment, timezone) else instant_of(moment, timezone)
-
-
-def _clock_change(moment: datetime, timezone: tzinfo) -> str:
-    """How a local time fails to name one instant: clocks skip it, or show it twice."""
-    if moment.tzinfo is not None:
-        return ""
-    first, second = moment.replace(tzinfo=timezone), moment.replace(tzinfo=timezone, fold=1)
-    if first.utcoffset() == second.utcoffset():
-        return ""
-    back = first.astimezone(UTC).astimezone(timezone).replace(tzinfo=None, fold=0)
-    return "twice" if back == moment else "never"
+    return None if moment is None or clock_change(moment, timezone) else instant_of(moment, timezone)
 
 
 def _time_faults(moment: datetime | None, path: Path, timezone: tzinfo) -> Iterator[Fault]:
     if moment is None:
         return
-    change = _clock_change(moment, timezone)
+    change = clock_change(moment, timezone)
     if change:
         code = "ambiguous_time" if change == "twice" else "nonexistent_time"
         message = (

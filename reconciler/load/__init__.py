@@ -17,6 +17,7 @@ from reconciler.load.project import (
     load_project,
     read_image,
     read_namespace,
+    read_timezone,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "load_project",
     "read_image",
     "read_namespace",
+    "read_timezone",
 ]

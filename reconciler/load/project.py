@@ -29,6 +29,7 @@ from reconciler.desired import (
     desire,
     faults_in,
     local_images,
+    merged,
     span_faults,
     unknown_group,
 )
@@ -106,6 +107,19 @@ def read_namespace(root: Path) -> str:
     if not isinstance(namespace, str):
         raise ProjectError([Problem(PROJECT_FILE, 1, 1, "namespace", "is missing", "missing")])
     return namespace
+
+
+def read_timezone(root: Path) -> ZoneInfo:
+    """The time zone of the project in ``root``, whatever is wrong with its specs.
+
+    Raises ProjectError if paygift.yaml names one that is unknown, or cannot be read.
+    """
+    loading = _Loading(root.resolve(), datetime.now(UTC))
+    sheet = loading._read_sheet()
+    zone = loading._zone(loading._validate(ProjectFile, sheet), sheet)
+    if zone is None:
+        raise ProjectError(loading.problems)
+    return zone
 
 
 def read_image(project_root: Path, image: Image) -> bytes:
@@ -351,13 +365,13 @@ class _Loading:
             message = f"expected an activity (activity_base_info, award_send_rule, …), found {found}"
             self.problems.append(Problem(_printable(sheet.file), line, 1, "", message, "no_activity"))
             return
-        merged = _merged(defaults, sheet.data)
+        data = merged(defaults, sheet.data)
         faults: list[Fault] = []
         try:
-            spec: Any = ActivitySpec.model_validate(merged)
+            spec: Any = ActivitySpec.model_validate(data)
         except ValidationError as error:
             faults = faults_of(ActivitySpec, error)
-            spec = salvage(ActivitySpec, merged)
+            spec = salvage(ActivitySpec, data)
         for path in local_images(spec):
             if path not in self.pictures:
                 self.pictures[path] = picture_at(self.root, path)
@@ -433,18 +447,6 @@ class _Loading:
 
     def _unusable(self, file: str, problem: UnusableError) -> None:
         self.problems.append(_problem(file, problem))
-
-
-def _merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """``own`` over ``defaults``: mappings are merged, everything else is replaced."""
-    if not defaults:
-        return own
-    result = {**defaults, **own}
-    for key, value in defaults.items():
-        mine = own.get(key)
-        if isinstance(value, dict) and isinstance(mine, dict):
-            result[key] = _merged(value, mine)
-    return result
 
 
 def _problem(file: str, found: UnusableError) -> Problem:

@@ -132,6 +132,7 @@ _SAYS: Final[dict[Any, Callable[[Schema], Schema]]] = {
             {"type": "integer", "minimum": 0, "maximum": 235959},
         ]
     },
+    spec.read_composed: lambda schema: schema,  # a pattern cannot tell how letters are composed
     spec.read_color: _color,
     spec.read_moment: lambda _: {"type": "string", "pattern": _moment()},
     spec.read_fen: _whole(1, spec.MAX_FEN),
@@ -268,16 +269,5 @@ _RULES: Final = [
         "GIFT_PACKAGE",
         {"properties": {"award_list": {"minItems": MIN_PACKAGE, "items": {"required": ["thumbnail_url"]}}}},
     ),
-    _rule(
-        "activity_base_info",
-        "delivery_purpose",
-        "OFF_LINE_PAY",
-        _never("mini_programs_appid", "mini_programs_path"),
-    ),
-    _rule(
-        "advanced_setting",
-        "delivery_user_category",
-        "DELIVERY_ALL_PERSON",
-        _never("merchant_member_appid"),
-    ),
+    *(_rule(*choice, _never(*fields)) for choice, fields in spec.NOT_APPLICABLE.items()),
 ]
