@@ -12,7 +12,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.errors import UsageError
+from reconciler.errors import CredentialsError, UsageError
 
 if TYPE_CHECKING:
     from reconciler.images import ImageCache
@@ -69,6 +69,7 @@ def open_session(
         clock = stopped or system_clock
         project = load(root, now=clock())
         remote = remote_from(environ)
+        _check_account(project, remote)
         images = ImageCache.open(root / IMAGES_FILE, remote.credentials.mchid)
         yield Session(project, remote, clock, images, journal_place(root, journal_url))
         return
@@ -78,6 +79,19 @@ def open_session(
         seed(local, project)
         images = _sandbox_images(root / SANDBOX_FOLDER, local)
         yield Session(project, local.remote, clock, images, journal_place(root, use_sandbox=True))
+
+
+def _check_account(project: Project, remote: Remote) -> None:
+    """Credentials of one account must not act on the campaigns of another's project. Raises CredentialsError."""
+    named, mchid = project.account, remote.credentials.mchid
+    if named is None or named.mchid == mchid:
+        return
+    raise CredentialsError(
+        f"The credentials are of merchant {mchid} (PAYGIFT_MCHID), and this project belongs to merchant {named.mchid} "
+        f"(`account`, {named.source}). Nothing was read or written.",
+        remedy=f"Use the credentials of {named.mchid}, or go to the project of {mchid}. "
+        "Change `account` only if this project really belongs to another account now.",
+    )
 
 
 def _stopped(at: str, root: Path) -> Clock:
@@ -163,7 +177,9 @@ def _local_remote(control: Control) -> LocalRemote:
     # Asked once: the sandbox's clock runs at the speed of ours, so the distance stays.
     ahead = control.now() - system_clock()
     return LocalRemote(
-        Remote(credentials, control.base_url), clock=lambda: system_clock() + ahead, control=control
+        Remote(credentials, control.base_url, sandbox=True),
+        clock=lambda: system_clock() + ahead,
+        control=control,
     )
 
 

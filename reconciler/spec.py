@@ -509,6 +509,7 @@ class ProjectFile(SpecObject):
     """paygift.yaml."""
 
     namespace: Annotated[str, Field(pattern=rf"^{NAMESPACE_PATTERN.pattern}$")]
+    account: Mchid = ""
     timezone: Name = "Asia/Shanghai"
     activities: RelativePath = "activities/"
     defaults: dict[str, Any] = {}

@@ -620,7 +620,10 @@ def test_what_is_served_is_used_by_other_commands_and_other_clients(
     assert project.run("--sandbox", "apply", "--yes")[0] == 0
     for name, value in served.items():
         monkeypatch.setenv(name, value)
-    assert project.run("plan", "--detailed-exitcode")[:2] == (0, "No changes. 1 unchanged, 0 unmanaged.\n")
+    assert project.run("plan", "--detailed-exitcode")[:2] == (
+        0,
+        "No changes. 1 unchanged, 0 unmanaged. 1 note: --notes.\n",
+    )
     assert "served" not in project.run("sandbox", "log")[2]
 
 

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ValidationError
 
-from reconciler.activity import BEIJING, KEY_PATTERN, DesiredActivity, Image, Source
+from reconciler.activity import BEIJING, KEY_PATTERN, DesiredActivity, Image, NamedAccount, Source
 from reconciler.desired import (
     Context,
     Header,
@@ -61,7 +61,7 @@ class Project:
     """A team's repository, complete and without mistakes.
 
     ``activities`` are sorted by key, ``brands`` holds the sorted mchids of every brand. ``timezone`` is the one for
-    times written without an offset.
+    times written without an offset. ``account`` is whose credentials may act for it, ``None`` where it names none.
     """
 
     root: Path
@@ -71,6 +71,7 @@ class Project:
     policy: PolicySection
     brands: Mapping[str, tuple[str, ...]]
     notify: tuple[Notify, ...] = ()
+    account: NamedAccount | None = None
 
 
 def find_root(start: Path) -> Path:
@@ -120,6 +121,19 @@ def read_timezone(root: Path) -> ZoneInfo:
     if zone is None:
         raise ProjectError(loading.problems)
     return zone
+
+
+def read_account(root: Path) -> NamedAccount | None:
+    """The account that the project in ``root`` names, whatever is wrong with the rest of it; ``None`` if it does not.
+
+    Raises ProjectError if ``account`` cannot be read.
+    """
+    loading = _Loading(root.resolve(), datetime.now(UTC))
+    sheet = loading._read_sheet()
+    project = loading._validate(ProjectFile, sheet)
+    if getattr(project, "account", None) is None:
+        raise ProjectError(loading.problems)
+    return loading._account(project, sheet)
 
 
 def read_image(project_root: Path, image: Image) -> bytes:
@@ -210,7 +224,16 @@ class _Loading:
         if self.problems or zone is None:
             raise ProjectError(sorted(set(self.problems)))
         activities = tuple(sorted(self.activities, key=lambda activity: activity.key))
-        return Project(self.root, project.namespace, zone, activities, project.policy, brands, project.notify)
+        return Project(
+            self.root,
+            project.namespace,
+            zone,
+            activities,
+            project.policy,
+            brands,
+            project.notify,
+            self._account(project, sheet),
+        )
 
     # --- the project file ---
 
@@ -250,6 +273,12 @@ class _Loading:
             )
             self._add(fault, sheet)
             return None
+
+    def _account(self, project: Any, sheet: _Sheet) -> NamedAccount | None:
+        if not project.account:
+            return None
+        file, line, _, _ = sheet.place(("account",))
+        return NamedAccount(project.account, Source(_printable(file), line))
 
     def _check_freezes(self, project: Any, zone: ZoneInfo, sheet: _Sheet) -> None:
         for index, freeze in enumerate(getattr(getattr(project, "policy", None), "freeze", ())):

@@ -8,6 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 FINDINGS: Final[dict[str, str]] = {
+    "ACCOUNT_NOT_NAMED": (
+        "paygift.yaml does not say which account this project belongs to, so that any credentials are taken. "
+        'If these are the right ones, write `account: "{mchid}"` in it.'
+    ),
     "ADOPT_ENDED": (
         "activity {activity_id}, which this spec adopts, has ended. "
         "Remove `adopt` to create a new activity, or remove the spec."
