@@ -13,6 +13,8 @@ def merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     A choice that ``own`` itself writes, such as ``delivery_purpose: OFF_LINE_PAY``, unsets the fields of ``defaults``
     that do not apply with it.
     """
+    if not defaults:
+        return own
     for (part, name, choice), fields in NOT_APPLICABLE.items():
         mine, default = own.get(part), defaults.get(part)
         if isinstance(mine, dict) and isinstance(default, dict) and mine.get(name) == choice:
@@ -22,8 +24,6 @@ def merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _over(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    if not defaults:
-        return own
     result = {**defaults, **own}
     for key, value in defaults.items():
         mine = own.get(key)
