@@ -139,6 +139,14 @@ class Source:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
+@dataclass(frozen=True, slots=True)
+class NamedAccount:
+    """The account that a project belongs to: its 商户号, and where paygift.yaml names it."""
+
+    mchid: str
+    source: Source
+
+
 State = Literal["running", "terminated"]
 ReplaceOrder = Literal["create_first", "terminate_first"]
 

@@ -6,7 +6,7 @@ A command opens a session (see ``session``), connects to its ``Account``, and ca
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.activity import DesiredActivity, LiveActivity
+from reconciler.change import Finding, Severity
 from reconciler.errors import StaleError, UsageError
 from reconciler.identity import Ownership
 from reconciler.session import Clock, system_clock
@@ -39,11 +40,12 @@ def _no_progress(done: int, total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A connected account: the API, the clock that is valid there, and its merchant number."""
+    """A connected account, real or a ``sandbox``: the API, the clock that is valid there, and its merchant number."""
 
     api: PayGiftApi
     clock: Clock
     mchid: str
+    sandbox: bool = False
 
 
 @asynccontextmanager
@@ -59,7 +61,7 @@ async def connect(remote: Remote, clock: Clock = system_clock) -> AsyncIterator[
         rate=remote.rate,
         concurrency=remote.concurrency,
     ) as client:
-        yield Account(PayGiftApi(client), clock, remote.credentials.mchid)
+        yield Account(PayGiftApi(client), clock, remote.credentials.mchid, remote.sandbox)
 
 
 async def plan(
@@ -308,7 +310,14 @@ async def _read_and_plan(
         project.activities, live, namespace=project.namespace, now=now, mchid=account.mchid, policy=policy
     )
     coupons = await read_coupons(account.api, stocks_named(made))
-    return live, with_findings(made, coupon_findings(made, coupons), policy)
+    found = [*coupon_findings(made, coupons), *_account_findings(account, project)]
+    return live, with_findings(made, found, policy)
+
+
+def _account_findings(account: Account, project: Project) -> Iterator[Finding]:
+    """A project that does not say whose it is takes any credentials; the sandbox is nobody's."""
+    if project.account is None and not account.sandbox:
+        yield Finding("ACCOUNT_NOT_NAMED", Severity.NOTE, facts={"mchid": account.mchid})
 
 
 def policy_of(project: Project, allow: Iterable[str] = ()) -> Policy:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.errors import UsageError
+from reconciler.errors import CredentialsError, UsageError
 
 if TYPE_CHECKING:
     from reconciler.images import ImageCache
@@ -25,7 +25,6 @@ Clock = Callable[[], datetime]
 """Gives aware instants."""
 IMAGES_FILE = Path(".paygift") / "images.json"
 SANDBOX_FOLDER = Path(".paygift") / "sandbox"
-STOCKS_FILE = "sandbox-stocks.json"
 
 
 def system_clock() -> datetime:
@@ -51,49 +50,80 @@ def open_session(
     environ: Mapping[str, str],
     *,
     use_sandbox: bool,
-    at: datetime | None = None,
+    at: str | None = None,
     journal_url: str = "",
 ) -> Iterator[Session]:
     """The project in ``root``, with the account that the environment names, or with the sandbox beside it.
 
-    ``at`` stops the clock at an instant, to see what a plan would be then. ``journal_url`` is where a team keeps the
-    journal of the real account; without it, and for the sandbox, the journal is a file.
-    Raises ProjectError and CredentialsError before anything is sent.
+    ``at`` stops the clock at a time, in the project's time zone where it has no offset, to see what a plan would be
+    then. ``journal_url`` is where a team keeps the journal of the real account; without it, and for the sandbox, the
+    journal is a file.
+    Raises UsageError, ProjectError and CredentialsError before anything is sent.
     """
     from reconciler.images import ImageCache
     from reconciler.journal.place import journal_place
     from reconciler.settings import remote_from
 
+    stopped = None if at is None else _stopped(at, root)
     if not use_sandbox:
-        clock = _stopped(at) or system_clock
+        clock = stopped or system_clock
         project = load(root, now=clock())
         remote = remote_from(environ)
+        _check_account(project, remote)
         images = ImageCache.open(root / IMAGES_FILE, remote.credentials.mchid)
         yield Session(project, remote, clock, images, journal_place(root, journal_url))
         return
     with sandbox(root / SANDBOX_FOLDER) as local:
-        clock = _stopped(at) or local.clock
+        clock = stopped or local.clock
         project = load(root, now=clock())
         seed(local, project)
         images = _sandbox_images(root / SANDBOX_FOLDER, local)
         yield Session(project, local.remote, clock, images, journal_place(root, use_sandbox=True))
 
 
-def _stopped(at: datetime | None) -> Clock | None:
-    return None if at is None else lambda: at
+def _check_account(project: Project, remote: Remote) -> None:
+    """Credentials of one account must not act on the campaigns of another's project. Raises CredentialsError."""
+    named, mchid = project.account, remote.credentials.mchid
+    if named is None or named.mchid == mchid:
+        return
+    raise CredentialsError(
+        f"The credentials are of merchant {mchid} (PAYGIFT_MCHID), and this project belongs to merchant {named.mchid} "
+        f"(`account`, {named.source}). Nothing was read or written.",
+        remedy=f"Use the credentials of {named.mchid}, or go to the project of {mchid}. "
+        "Change `account` only if this project really belongs to another account now.",
+    )
 
 
-def instant_from(text: str) -> datetime:
-    """A time that a person typed; without an offset it is Beijing's. Raises UsageError."""
+def _stopped(at: str, root: Path) -> Clock:
+    from reconciler.load import read_timezone
+
+    moment = instant_from(at, read_timezone(root))
+    return lambda: moment
+
+
+def instant_from(text: str, timezone: tzinfo | None = None) -> datetime:
+    """A time that a person typed, in UTC; without an offset it is in ``timezone``, or else Beijing's.
+
+    Raises UsageError for what is no time, and for a local time that clocks skip or show twice.
+    """
     from reconciler.activity import BEIJING
+    from reconciler.desired import clock_change, instant_of
 
+    zone = timezone or BEIJING
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        change = clock_change(moment, zone)
+        instant = instant_of(moment, zone)
+    except (ValueError, OverflowError) as error:
         raise UsageError(
             f"{text!r} is no time.", remedy="Write for example 2026-12-24T00:00:00+08:00."
         ) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)).astimezone(UTC)
+    if change:
+        raise UsageError(
+            f"{text!r} happens {change} in {zone}, where clocks change.",
+            remedy="Write the offset too, such as +08:00.",
+        )
+    return instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +177,9 @@ def _local_remote(control: Control) -> LocalRemote:
     # Asked once: the sandbox's clock runs at the speed of ours, so the distance stays.
     ahead = control.now() - system_clock()
     return LocalRemote(
-        Remote(credentials, control.base_url), clock=lambda: system_clock() + ahead, control=control
+        Remote(credentials, control.base_url, sandbox=True),
+        clock=lambda: system_clock() + ahead,
+        control=control,
     )
 
 
@@ -172,6 +204,7 @@ def seed(local: LocalRemote, project: Project) -> int:
 
     They come from the project's ``sandbox-stocks.json`` where it has them; the rest is made up.
     """
+    from reconciler.load import STOCKS_FILE
     from reconciler.seed import stocks_for
 
     made_up = {str(stock["stock_id"]): stock for stock in stocks_for(project.activities, local.control.mchid)}

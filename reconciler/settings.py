@@ -22,7 +22,8 @@ REMEDY: Final = "See README.md, “Credentials”; `paygift --sandbox …` needs
 class Remote:
     """A WeChat Pay to talk to, and how hard. The repr of ``credentials`` holds no secret.
 
-    ``rate`` is in requests per second, None for no limit; ``concurrency`` counts connections.
+    ``rate`` is in requests per second, None for no limit; ``concurrency`` counts connections. ``sandbox`` is set for
+    the WeChat Pay of a project's own, which is nobody's account.
     """
 
     credentials: Credentials
@@ -30,6 +31,7 @@ class Remote:
     backup_url: str = ""
     rate: float | None = None
     concurrency: int = CONCURRENCY
+    sandbox: bool = False
 
     def paced(self, *, rate: float | None = None, concurrency: int | None = None) -> Remote:
         """The same remote at the ``rate`` and ``concurrency`` that were asked for, if any. A rate of 0 is no limit."""

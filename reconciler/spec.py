@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
+from unicodedata import is_normalized, normalize
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -23,14 +24,6 @@ from reconciler.activity import KEY_PATTERN, NAMESPACE_PATTERN, ReplaceOrder, St
 
 Path = tuple[str | int, ...]
 """Where a value stands in a document: keys of mappings and indices of lists, from the top."""
-
-
-@dataclass(frozen=True, slots=True)
-class GroupLine:
-    """The line of a merchant group's file that holds ``mchid``."""
-
-    group: str
-    mchid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +47,7 @@ class Fault:
     message: str
     facts: Mapping[str, object] = field(default_factory=dict, compare=False)
     partners: tuple[Path, ...] = ()
-    also: tuple[Path | GroupLine | OtherSpec, ...] = ()
+    also: tuple[Path | OtherSpec, ...] = ()
 
 
 # Limits that a schema states but that are checked in `desired`, so that one entry too many hides no other mistake.
@@ -115,9 +108,32 @@ def _bad_character(value: str, index: int) -> PydanticCustomError:
 
 Text = AfterValidator(check_text)
 
+
+def read_composed(value: object) -> object:
+    """A text that customers see, in Unicode NFC: letters that look the same are the same, on every system.
+
+    It is read before lengths are counted, since other forms have more characters than anybody can see.
+    """
+    if not isinstance(value, str) or is_normalized("NFC", value):
+        return value
+    composed = normalize("NFC", value)
+    index = next(
+        index for index, (one, other) in enumerate(zip(value, composed, strict=False)) if one != other
+    )
+    facts = {
+        "position": index + 1,
+        "character": composed[index],
+        "codepoint": f"U+{ord(composed[index]):04X}",
+    }
+    template = "not in Unicode NFC: character {position} must be {character} ({codepoint}); write {composed}"
+    raise _wrong("not_nfc", template, **facts, composed=shown(composed))
+
+
+Composed = BeforeValidator(read_composed)
+
 Mchid = Annotated[str, Field(pattern=MCHID_PATTERN)]
 Appid = Annotated[str, Field(min_length=1, max_length=32, pattern=OPAQUE_PATTERN)]
-GoodsTag = Annotated[str, Field(min_length=1, max_length=15), Text]
+GoodsTag = Annotated[str, Field(min_length=1, max_length=15), Text, Composed]
 ActivityKey = Annotated[str, Field(pattern=rf"^{KEY_PATTERN.pattern}$")]
 StockId = Annotated[str, Field(min_length=1, max_length=20, pattern=OPAQUE_PATTERN)]
 Name = Annotated[str, Field(min_length=1), Text]
@@ -219,6 +235,8 @@ Picture = Annotated[str, Field(min_length=1), AfterValidator(check_picture)]
 MOMENT: Final = re.compile(
     r"20\d\d-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.(?P<fraction>\d+))?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
+MAX_FRACTION: Final = 3
+"""Digits after the point of a second: the API takes milliseconds (API §5.1)."""
 _DATE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}", re.ASCII)
 
 
@@ -235,8 +253,9 @@ def read_moment(value: object) -> object:
             "{text} is not a time: write for example 2026-12-01T00:00:00+08:00, from the years 2000 to 2099"
         )
         raise _wrong("time_format", template, text=shown(value))
-    if (found["fraction"] or "").strip("0"):
-        raise _wrong("fraction", "{text}: times are whole seconds", text=shown(value))
+    if len(found["fraction"] or "") > MAX_FRACTION:
+        template = "{text} is more precise than milliseconds: at most {limit} digits may follow the point"
+        raise _wrong("fraction", template, text=shown(value), limit=MAX_FRACTION)
     try:
         return datetime.fromisoformat(value.upper())
     except ValueError:
@@ -368,8 +387,8 @@ class AvailablePeriods(SpecObject):
 class ActivityBaseInfo(SpecObject):
     """What the activity is called, what it looks like, and when it runs. ``out_request_no`` is ours to make."""
 
-    activity_name: Annotated[str, Field(min_length=1, max_length=10), Text]
-    activity_second_title: Annotated[str, Field(min_length=1, max_length=9), Text]
+    activity_name: Annotated[str, Field(min_length=1, max_length=10), Text, Composed]
+    activity_second_title: Annotated[str, Field(min_length=1, max_length=9), Text, Composed]
     merchant_logo_url: Logo
     background_color: Color | None = None
     begin_time: Moment
@@ -377,7 +396,7 @@ class ActivityBaseInfo(SpecObject):
     available_periods: AvailablePeriods = AvailablePeriods()
     delivery_purpose: Literal["OFF_LINE_PAY", "JUMP_MINI_APP"]
     mini_programs_appid: Appid = ""
-    mini_programs_path: Annotated[str, Field(min_length=1, max_length=128), Text] = ""
+    mini_programs_path: Annotated[str, Field(min_length=1, max_length=128), Text, Composed] = ""
 
 
 class AwardItem(SpecObject):
@@ -422,6 +441,12 @@ class ActivitySpec(SpecObject):
     award_send_rule: AwardSendRule
     advanced_setting: AdvancedSetting = AdvancedSetting()
 
+
+NOT_APPLICABLE: Final = {
+    ("activity_base_info", "delivery_purpose", "OFF_LINE_PAY"): ("mini_programs_appid", "mini_programs_path"),
+    ("advanced_setting", "delivery_user_category", "DELIVERY_ALL_PERSON"): ("merchant_member_appid",),
+}
+"""The fields that a choice rules out: (object, field, choice) → fields of the same object (API §1.1)."""
 
 NO_DEFAULTS: Final = ("key", "renamed_from", "adopt")
 """What ``defaults`` may not hold, since it belongs to one activity."""
@@ -484,6 +509,7 @@ class ProjectFile(SpecObject):
     """paygift.yaml."""
 
     namespace: Annotated[str, Field(pattern=rf"^{NAMESPACE_PATTERN.pattern}$")]
+    account: Mchid = ""
     timezone: Name = "Asia/Shanghai"
     activities: RelativePath = "activities/"
     defaults: dict[str, Any] = {}

@@ -444,6 +444,36 @@ def test_a_report_has_undos_of_what_was_done_and_of_nothing_else(project: Projec
     assert outcomes["create"]["operation"]["undo"]["code"] == "not_done"
 
 
+@pytest.mark.parametrize(
+    ("timezone", "before", "at"),
+    [
+        ("America/New_York", "2026-12-31T10:59:58", "2026-12-31T11:00:00"),
+        ("Asia/Shanghai", "2026-12-31 23:59:58", "2027-01-01 00:00:00"),
+        ("Asia/Tokyo", "2027-01-01T00:59:58", "2027-01-01T01:00:00"),
+        ("America/New_York", "2026-12-31T23:59:58+08:00", "2026-12-31T16:00:00Z"),
+    ],
+)
+def test_plan_at_a_time_without_offset_is_in_the_projects_time_zone(
+    project: Project, timezone: str, before: str, at: str
+) -> None:
+    (project.root / "paygift.yaml").write_text(f"namespace: liangpin\ntimezone: {timezone}\n")
+    assert "create" in project.run("--sandbox", "plan", "--at", before)[1]
+    assert "its end_time" in project.run("--sandbox", "plan", "--notes", "--at", at)[1]
+
+
+def test_plan_at_a_time_that_is_none_in_the_projects_time_zone_says_so(project: Project) -> None:
+    (project.root / "paygift.yaml").write_text("namespace: liangpin\ntimezone: America/New_York\n")
+    code, _, err = project.run("--sandbox", "plan", "--at", "2026-11-01T01:30:00")
+    assert (code, "happens twice in America/New_York" in err, "Write the offset too" in err) == (
+        1,
+        True,
+        True,
+    )
+    assert project.run("--sandbox", "plan", "--at", "0001-01-01T00:00:00+08:00")[0] == 1
+    (project.root / "paygift.yaml").write_text("namespace: liangpin\ntimezone: Mars\n")
+    assert project.run("--sandbox", "plan", "--at", "2026-12-24")[0] == 3
+
+
 def test_drift_exits_2_and_says_what_somebody_did(project: Project) -> None:
     project.run("--sandbox", "apply", "--yes")
     assert project.run("--sandbox", "drift") == (0, "No drift: live is as specified.\n", "")
@@ -644,7 +674,10 @@ def test_what_is_served_is_used_by_other_commands_and_other_clients(
     assert project.run("--sandbox", "apply", "--yes")[0] == 0
     for name, value in served.items():
         monkeypatch.setenv(name, value)
-    assert project.run("plan", "--detailed-exitcode")[:2] == (0, "No changes. 1 unchanged, 0 unmanaged.\n")
+    assert project.run("plan", "--detailed-exitcode")[:2] == (
+        0,
+        "No changes. 1 unchanged, 0 unmanaged. 1 note: --notes.\n",
+    )
     assert "served" not in project.run("sandbox", "log")[2]
 
 

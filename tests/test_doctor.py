@@ -109,7 +109,7 @@ def assert_no_secret(said: str, environ: Mapping[str, str]) -> None:
 
 def unusual(found: Checkup) -> dict[str, str]:
     """All checks that are not as in a checkup where everything is fine."""
-    usual = dict.fromkeys(("key_file", "public_key", "journal"), Status.SKIPPED)
+    usual = dict.fromkeys(("project_account", "key_file", "public_key", "journal"), Status.SKIPPED)
     return {
         check.code: check.status.value
         for check in found.checks
@@ -768,10 +768,10 @@ def test_the_sandbox_is_healthy(folder: Path, capsys: pytest.CaptureFixture[str]
     assert run(["-C", str(folder), "--sandbox", "doctor"]) == 0
     out = capsys.readouterr().out
     lines = out.splitlines()
-    assert [each[0] for each in lines[:-1]] == list("✓✓✓✓✓✓✓·✓·✓·✓✓✓✓✓")
-    assert re.match(r"✓ main host             127\.0\.0\.1:\d+ answered in \d+ ms\.$", lines[8])
-    assert lines[7].startswith("· public key            skipped: PAYGIFT_PUBLIC_KEY_ID")
-    assert lines[-1] == "14 ok, 3 skipped."
+    assert [each[0] for each in lines[:-1]] == list("✓✓✓·✓✓✓✓·✓·✓·✓✓✓✓✓")
+    assert re.match(r"✓ main host             127\.0\.0\.1:\d+ answered in \d+ ms\.$", lines[9])
+    assert lines[8].startswith("· public key            skipped: PAYGIFT_PUBLIC_KEY_ID")
+    assert lines[-1] == "14 ok, 4 skipped."
     assert_no_secret(out, {})
 
 
@@ -793,7 +793,7 @@ def test_json_says_the_same(folder: Path) -> None:
     said: dict[str, Any] = json.loads(out)
     assert (code, said["format_version"], said["kind"], said["passed"]) == (0, "1.0", "checkup", True)
     assert [check["code"] for check in said["checks"]] == list(CHECKS)
-    assert said["counts"] == {"ok": 14, "warning": 0, "failed": 0, "skipped": 3}
+    assert said["counts"] == {"ok": 14, "warning": 0, "failed": 0, "skipped": 4}
 
 
 def test_a_failed_check_exits_4(folder: Path) -> None:

@@ -151,12 +151,53 @@ def test_the_policy_is_read_from_the_project_file(tmp_path: Path) -> None:
             "{freeze: [{begin_time: 2026-11-12T00:00:00, end_time: 2026-11-10T00:00:00}]}",
             "not later than begin_time",
         ),
+        (
+            "{freeze: [{begin_time: 2026-11-11T00:00:00, end_time: 2026-11-10T15:00:00Z}]}",
+            r"end_time: 2026-11-10 23:00:00 is not later than begin_time 2026-11-11 00:00:00",
+        ),
+        (
+            "{freeze: [{begin_time: 2026-11-10T23:00:00-05:00, end_time: 2026-11-11T00:00:00}]}",
+            r"end_time: 2026-11-11 00:00:00 is not later than begin_time 2026-11-11 12:00:00",
+        ),
+        (
+            "{freeze: [{begin_time: 2026-11-11T00:00:00, end_time: 2026-11-10T16:00:00Z}]}",
+            "not later than begin_time",
+        ),
         ("{freeze: [{begin_time: 2026-11-12T00:00:00}]}", "required"),
     ],
 )
 def test_a_policy_that_cannot_be_meant_is_told_with_its_place(tmp_path: Path, policy: str, said: str) -> None:
     with pytest.raises(ProjectError, match=rf"paygift.yaml:2:\d+: policy\..*{said}"):
         project(tmp_path, policy)
+
+
+def test_a_freeze_of_mixed_offsets_is_compared_as_instants(tmp_path: Path) -> None:
+    found = project(
+        tmp_path, "{freeze: [{begin_time: 2026-11-11T00:00:00, end_time: 2026-11-10T16:00:00.001Z}]}"
+    )
+    (freeze,) = found.freeze
+    assert freeze.window.end_time - freeze.window.begin_time == timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [
+        (
+            "begin_time: 2026-03-08T02:30:00, end_time: 2026-03-09T00:00:00",
+            "begin_time: 2026-03-08 02:30:00 happens never",
+        ),
+        (
+            "begin_time: 2026-10-31T00:00:00, end_time: 2026-11-01T01:30:00",
+            "end_time: 2026-11-01 01:30:00 happens twice",
+        ),
+    ],
+)
+def test_a_freeze_at_a_change_of_clocks_needs_an_offset(tmp_path: Path, span: str, said: str) -> None:
+    (tmp_path / "activities").mkdir()
+    policy = f"policy: {{freeze: [{{{span}}}]}}"
+    (tmp_path / "paygift.yaml").write_text(f"namespace: a\ntimezone: America/New_York\n{policy}\n")
+    with pytest.raises(ProjectError, match=rf"paygift.yaml:3:\d+: policy\.freeze\[0\]\.{said}"):
+        load_project(tmp_path, now=NOW)
 
 
 # -- coupons -----------------------------------------------------------------------------------------------------------

@@ -460,13 +460,35 @@ def test_two_defaults_that_contradict_each_other_are_told_in_the_project_file(tm
     )
 
 
+JUMPING = """\
+defaults:
+  activity_base_info: {delivery_purpose: JUMP_MINI_APP, mini_programs_appid: wx1, mini_programs_path: /a}
+  advanced_setting: {delivery_user_category: DELIVERY_MEMBER_PERSON, merchant_member_appid: wx2}
+"""
+
+
+def test_a_choice_of_the_spec_unsets_what_defaults_say_for_the_other_one(tmp_path: Path) -> None:
+    everybody = "advanced_setting: {delivery_user_category: DELIVERY_ALL_PERSON}\n"
+    write(tmp_path, paygift_yaml=PROJECT + JUMPING, activities__a_yaml=SPEC + everybody)
+    put(tmp_path, "activities/b.yaml", without(SPEC, "delivery_purpose"))
+    a, b = (activity.terms for activity in load_project(tmp_path, now=NOW).activities)
+    assert (a.delivery_purpose, a.mini_programs_appid, a.mini_programs_path) == ("OFF_LINE_PAY", "", "")
+    assert (a.delivery_user_category, a.merchant_member_appid) == ("DELIVERY_ALL_PERSON", "")
+    assert (b.delivery_purpose, b.mini_programs_appid, b.mini_programs_path) == ("JUMP_MINI_APP", "wx1", "/a")
+    assert (b.delivery_user_category, b.merchant_member_appid) == ("DELIVERY_MEMBER_PERSON", "wx2")
+
+
+def test_what_contradicts_a_choice_in_the_same_file_is_still_told(tmp_path: Path) -> None:
+    own = SPEC.replace("OFF_LINE_PAY", "OFF_LINE_PAY\n  mini_programs_appid: wx1")
+    defaults = "defaults: {advanced_setting: {merchant_member_appid: wx2}}\n"
+    write(tmp_path, paygift_yaml=PROJECT + defaults, activities__a_yaml=own)
+    assert [line.partition(": only for")[0] for line in problems(tmp_path)] == [
+        "activities/a.yaml:8:3: activity_base_info.mini_programs_appid",
+        "paygift.yaml:2:31: defaults.advanced_setting.merchant_member_appid",
+    ]
+
+
 # --- files that may not be read ------------------------------------------------------------------------------------
-
-
-def test_hidden_files_and_folders_and_other_endings_are_passed_over(tmp_path: Path) -> None:
-    for name in (".hidden.yaml", ".git/config.yaml", "notes.txt", "a.yaml.orig"):
-        put(tmp_path, f"activities/{name}", "not: a spec\n")
-    assert problems(write(tmp_path, paygift_yaml=PROJECT, activities__a_yaml=SPEC)) == []
 
 
 def test_the_project_file_is_no_spec_even_among_the_specs(tmp_path: Path) -> None:

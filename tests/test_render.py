@@ -220,6 +220,7 @@ def test_every_finding_makes_a_sentence_from_its_facts(code: str) -> None:
         "former": "old",
         "generation": 1,
         "managed": 3,
+        "mchid": "1900000001",
         "next_generation": 2,
         "waiver": "PROTECTED:spring",
         "allowed": 1,

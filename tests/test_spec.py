@@ -84,20 +84,23 @@ def test_names_that_are_long_empty_or_unseen_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "offset", "second"),
+    ("text", "offset", "second", "millisecond"),
     [
-        ("2026-12-01T01:02:03+08:00", 8, 3),
-        ("2026-12-01T01:02:03Z", 0, 3),
-        ("2026-12-01t01:02:03z", 0, 3),
-        ("2026-12-01T01:02:03.000-05:00", -5, 3),
-        ("2026-12-01T01:02", None, 0),
-        ("2026-12-01 01:02:03", None, 3),
+        ("2026-12-01T01:02:03+08:00", 8, 3, 0),
+        ("2026-12-01T01:02:03Z", 0, 3, 0),
+        ("2026-12-01t01:02:03z", 0, 3, 0),
+        ("2026-12-01T01:02:03.000-05:00", -5, 3, 0),
+        ("2026-12-01T01:02:59.999+08:00", 8, 59, 999),
+        ("2026-12-01 01:02:03.07Z", 0, 3, 70),
+        ("2026-12-01T01:02:03.5", None, 3, 500),
+        ("2026-12-01T01:02", None, 0, 0),
+        ("2026-12-01 01:02:03", None, 3, 0),
     ],
 )
-def test_times_may_be_written_like_this(text: str, offset: int | None, second: int) -> None:
+def test_times_may_be_written_like_this(text: str, offset: int | None, second: int, millisecond: int) -> None:
     moment = read(Moment, text)
     zone = None if offset is None else timezone(timedelta(hours=offset))
-    assert moment == datetime(2026, 12, 1, 1, 2, second, tzinfo=zone)
+    assert moment == datetime(2026, 12, 1, 1, 2, second, millisecond * 1000, tzinfo=zone)
     assert (moment.tzinfo is None) == (offset is None)
 
 
@@ -105,7 +108,8 @@ def test_times_may_be_written_like_this(text: str, offset: int | None, second: i
     "text",
     [
         "2026-12-01", "2026-12-1T00:00:00", "20261201T000000", "2026-12-01T24:00:00", "2026-12-01T00:00:60", "now",
-        "2026-02-29T00:00:00", "1999-12-31T00:00:00", "2100-01-01T00:00:00", "2026-12-01T00:00:00.1",
+        "2026-02-29T00:00:00", "1999-12-31T00:00:00", "2100-01-01T00:00:00", "2026-12-01T00:00:00.",
+        "2026-12-01T00:00:00.0000", "2026-12-01T00:00:00.1234", "2026-12-01T00:00:00,5", "2026-12-01T00:00.5",
         "2026-12-01T00:00:00 +08:00", "2026-12-01T00:00:00+25:00", "２０２６-12-01T00:00:00", "1796054400",
     ],
 )  # fmt: skip
@@ -225,6 +229,45 @@ def test_mchids_have_8_to_15_digits_and_keep_their_text(mchid: str) -> None:
 )
 def test_other_mchids_are_refused(mchid: str) -> None:
     assert faults({**RULE, "merchant_id_list": [mchid]}, AwardSendRule) == {"merchant_id_list.0": "mchid"}
+
+
+DECOMPOSED = {
+    "cafe\u0301": ("character 4 must be \u00e9 (U+00E9)", "caf\u00e9"),
+    "\u212b": ("character 1 must be \u00c5 (U+00C5)", "\u00c5"),  # an Ångström sign, which NFC replaces
+    "\u1112\u1161\u11ab": ("character 1 must be \ud55c (U+D55C)", "\ud55c"),
+    "a\u0301\u0323": ("character 1 must be \u1ea1 (U+1EA1)", "\u1ea1\u0301"),
+    "\u0958": ("character 1 must be \u0915 (U+0915)", "\u0915\u093c"),  # one that NFC takes apart
+    "e\u0301" * 9: (
+        "character 1 must be \u00e9 (U+00E9)",
+        "\u00e9" * 9,
+    ),  # too long by code points, not in NFC
+}
+
+
+@pytest.mark.parametrize("text", DECOMPOSED)
+@pytest.mark.parametrize(
+    ("model", "rest", "field"),
+    [
+        (ActivityBaseInfo, BASE, "activity_name"),
+        (ActivityBaseInfo, BASE, "activity_second_title"),
+        (ActivityBaseInfo, BASE, "mini_programs_path"),
+        (AdvancedSetting, {}, "goods_tags"),
+    ],
+)
+def test_what_customers_see_is_in_nfc_or_told_with_its_nfc_spelling(
+    model: type[BaseModel], rest: dict[str, Any], field: str, text: str
+) -> None:
+    def value(spelling: str) -> object:
+        return [spelling] if field == "goods_tags" else spelling
+
+    where, composed = DECOMPOSED[text]
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate({**rest, field: value(text)})
+    (fault,) = faults_of(model, caught.value)
+    assert fault.code == "not_nfc"
+    assert where in fault.message
+    assert fault.message.endswith(f"write {shown(composed)}")
+    model.model_validate({**rest, field: value(composed)})
 
 
 @pytest.mark.parametrize("tag", ["a", "十五个字符的商品标记就是这么长呀", "NUTS_DAILY"])

@@ -45,12 +45,11 @@ class Context:
 
     @contextmanager
     def session(self, *, at: str | None = None) -> Iterator[Session]:
-        """The project and its account, real or sandbox; ``at`` stops the clock at a time."""
-        from reconciler.session import instant_from, open_session
+        """The project and its account, real or sandbox; ``at`` stops the clock at a time, as a person types it."""
+        from reconciler.session import open_session
 
-        moment = None if at is None else instant_from(at)
         with open_session(
-            self.root(), os.environ, use_sandbox=self.sandbox, at=moment, journal_url=self.journal_url
+            self.root(), os.environ, use_sandbox=self.sandbox, at=at, journal_url=self.journal_url
         ) as session:
             yield replace(session, remote=session.remote.paced(rate=self.rate, concurrency=self.concurrency))
 

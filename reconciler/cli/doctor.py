@@ -6,11 +6,15 @@ import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli import EXIT_CREDENTIALS
 from reconciler.cli.context import Context, pass_context, sandbox_option
+
+if TYPE_CHECKING:
+    from reconciler.doctor.evidence import ProjectAccount
 
 
 @click.command()
@@ -18,7 +22,7 @@ from reconciler.cli.context import Context, pass_context, sandbox_option
 @sandbox_option
 @pass_context
 def doctor(context: Context, as_json: bool) -> int:
-    """Check credentials, clock, network, a shared journal and permissions.
+    """Check credentials, clock, network, a shared journal and permissions; in a project, whose account it is.
 
     Needs no project and changes nothing: it sends a few reads, and an upload that is made to be refused. Exits 4 if a
     check failed. See docs/doctor.md.
@@ -28,13 +32,28 @@ def doctor(context: Context, as_json: bool) -> int:
     from reconciler.render.json_ import dumps
 
     with _environment(context) as environ:
-        checkup = asyncio.run(examine(environ))
+        checkup = asyncio.run(examine(environ, project_account=_project_account(context)))
     if as_json:
         click.echo(dumps(checkup_json(checkup)), nl=False)
     else:
         colour = context.colours()
         click.echo(checkup_text(checkup, colour=colour), nl=False, color=colour)
     return 0 if checkup.passed else EXIT_CREDENTIALS
+
+
+def _project_account(context: Context) -> ProjectAccount:
+    """What the project here says of its account; nothing where there is none, and for the sandbox."""
+    from reconciler.errors import ProjectError, UsageError
+    from reconciler.load import read_account
+
+    if context.sandbox:
+        return None
+    try:
+        return read_account(context.root())
+    except UsageError:  # no project here, and none is needed
+        return None
+    except ProjectError as error:
+        return error
 
 
 @contextmanager

@@ -80,7 +80,11 @@ def validate(context: Context, as_json: bool) -> int:
 @click.option("--notes", is_flag=True, help="Show notes too, such as specs that have ended.")
 @undo_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the plan to a file, for `apply FILE`.")
-@click.option("--at", metavar="TIME", help="The plan as it would be then, such as 2026-12-24T00:00:00+08:00.")
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="The plan as it would be then, such as 2026-12-24T00:00:00; without an offset in the project's time zone.",
+)
 @allow_option
 @sandbox_option
 @pass_context

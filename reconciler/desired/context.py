@@ -52,3 +52,14 @@ class Context:
 def instant_of(moment: datetime, timezone: tzinfo) -> datetime:
     """A time as the author wrote it, as an instant in UTC; without an offset it is in ``timezone``."""
     return (moment if moment.tzinfo else moment.replace(tzinfo=timezone)).astimezone(UTC)
+
+
+def clock_change(moment: datetime, timezone: tzinfo) -> str:
+    """How a local time fails to name one instant where clocks change: ``never`` happens, ``twice``, or empty."""
+    if moment.tzinfo is not None:
+        return ""
+    first, second = moment.replace(tzinfo=timezone), moment.replace(tzinfo=timezone, fold=1)
+    if first.utcoffset() == second.utcoffset():
+        return ""
+    back = first.astimezone(UTC).astimezone(timezone).replace(tzinfo=None, fold=0)
+    return "twice" if back == moment else "never"

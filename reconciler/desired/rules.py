@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from difflib import get_close_matches
 from itertools import chain
 from typing import Any, Final
 
-from reconciler.desired.context import Context, NoPicture, Picture, instant_of
+from reconciler.desired.context import Context, NoPicture, Picture, clock_change, instant_of
 from reconciler.spec import (
     AWARD_KINDS,
     LOGO_KINDS,
@@ -21,7 +21,6 @@ from reconciler.spec import (
     MAX_GOODS_TAGS,
     MAX_WINDOWS,
     Fault,
-    GroupLine,
     Path,
     is_url,
     shown,
@@ -61,7 +60,7 @@ def faults_in(spec: Any, context: Context) -> list[Fault]:
     return [
         *_time_faults(_known(base, "begin_time"), _BEGIN, context.timezone),
         *_time_faults(_known(base, "end_time"), _END, context.timezone),
-        *_span_faults(begin, end, context, running=running),
+        *_validity_faults(begin, end, context, running=running),
         *_window_faults(_known(base, "available_periods"), begin, end, context.timezone),
         *_day_window_faults(_known(base, "available_periods")),
         *_purpose_faults(base),
@@ -80,24 +79,13 @@ def _known(part: Any, name: str) -> Any:
 
 def _checked(moment: datetime | None, timezone: tzinfo) -> datetime | None:
     """``moment`` as a UTC instant, if it is one."""
-    return None if moment is None or _clock_change(moment, timezone) else instant_of(moment, timezone)
-
-
-def _clock_change(moment: datetime, timezone: tzinfo) -> str:
-    """How a local time fails to name one instant: clocks skip it, or show it twice."""
-    if moment.tzinfo is not None:
-        return ""
-    first, second = moment.replace(tzinfo=timezone), moment.replace(tzinfo=timezone, fold=1)
-    if first.utcoffset() == second.utcoffset():
-        return ""
-    back = first.astimezone(UTC).astimezone(timezone).replace(tzinfo=None, fold=0)
-    return "twice" if back == moment else "never"
+    return None if moment is None or clock_change(moment, timezone) else instant_of(moment, timezone)
 
 
 def _time_faults(moment: datetime | None, path: Path, timezone: tzinfo) -> Iterator[Fault]:
     if moment is None:
         return
-    change = _clock_change(moment, timezone)
+    change = clock_change(moment, timezone)
     if change:
         code = "ambiguous_time" if change == "twice" else "nonexistent_time"
         message = (
@@ -106,7 +94,24 @@ def _time_faults(moment: datetime | None, path: Path, timezone: tzinfo) -> Itera
         yield Fault(path, code, message)
 
 
-def _span_faults(
+def span_faults(span: Any, path: Path, timezone: tzinfo, begin: str = "begin_time") -> Iterator[Fault]:
+    """What is wrong with the ``begin_time`` and ``end_time`` of ``span``, which is written at ``path``.
+
+    Both are instants, whichever of them has an offset; without one it is in ``timezone``. ``begin`` is what a message
+    calls the earlier one. A time that could not be read is not judged.
+    """
+    for name in ("begin_time", "end_time"):
+        yield from _time_faults(_known(span, name), (*path, name), timezone)
+    opens, closes = (
+        _checked(_known(span, "begin_time"), timezone),
+        _checked(_known(span, "end_time"), timezone),
+    )
+    if opens is not None and closes is not None and closes <= opens:
+        message = f"{_local(closes, timezone)} is not later than {begin} {_local(opens, timezone)}"
+        yield Fault((*path, "end_time"), "ends_before_begin", message)
+
+
+def _validity_faults(
     begin: datetime | None, end: datetime | None, context: Context, *, running: bool
 ) -> Iterator[Fault]:
     if begin is not None and end is not None:
@@ -117,19 +122,27 @@ def _span_faults(
             message = f"{_duration(end - begin)} after begin_time, at most 90 days are allowed"
             yield Fault(_END, "too_long_validity", message, partners=(_BEGIN,))
     if running and end is not None and end - context.now >= MAX_AHEAD:
-        message = f"{_duration(end - context.now)} from now: an activity must end within less than 365 days"
+        left = timedelta(seconds=(end - context.now) // timedelta(seconds=1))
+        message = f"{_duration(left)} from now: an activity must end within less than 365 days"
         yield Fault(_END, "too_far_ahead", message, partners=(_BEGIN,))
 
 
 def _local(moment: datetime, timezone: tzinfo) -> str:
-    return f"{moment.astimezone(timezone):%Y-%m-%d %H:%M:%S}"
+    local = moment.astimezone(timezone).replace(tzinfo=None)
+    return local.isoformat(" ", "milliseconds" if local.microsecond else "seconds")
 
 
 def _duration(span: timedelta) -> str:
     hours, rest = divmod(span.seconds, 3600)
     minutes, seconds = divmod(rest, 60)
-    parts = ((span.days, "days"), (hours, "h"), (minutes, "min"), (seconds, "s"))
-    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 s"
+    parts = [
+        f"{count} {unit}" for count, unit in ((span.days, "days"), (hours, "h"), (minutes, "min")) if count
+    ]
+    if span.microseconds:
+        parts.append(f"{seconds}.{span.microseconds // 1000:03} s")
+    elif seconds:
+        parts.append(f"{seconds} s")
+    return " ".join(parts) or "0 s"
 
 
 def _window_faults(
@@ -141,8 +154,7 @@ def _window_faults(
     seen: dict[tuple[datetime, datetime], Path] = {}
     for index, window in enumerate(windows):
         here = (*path, index)
-        for name in ("begin_time", "end_time"):
-            yield from _time_faults(_known(window, name), (*here, name), timezone)
+        yield from span_faults(window, here, timezone, "the window's begin_time")
         opens = _checked(_known(window, "begin_time"), timezone)
         closes = _checked(_known(window, "end_time"), timezone)
         if begin is not None and opens is not None and opens < begin:
@@ -155,9 +167,6 @@ def _window_faults(
             yield Fault((*here, "end_time"), "outside_activity", message, partners=(_END,))
         if opens is None or closes is None:
             continue
-        if closes <= opens:
-            message = f"{_local(closes, timezone)} is not later than the window's begin_time {_local(opens, timezone)}"
-            yield Fault((*here, "end_time"), "ends_before_begin", message)
         if (opens, closes) in seen:
             yield Fault(here, "duplicate", "this window is written twice", also=(seen[opens, closes],))
         seen.setdefault((opens, closes), here)
@@ -298,7 +307,6 @@ def _merchant_faults(rule: Any, context: Context, *, running: bool) -> Iterator[
     yield from _repeated(listed, _LISTED, "the merchant {} is written twice", "duplicate_merchant")
     groups = {name: context.groups.get(name) for name in names if name is not None}
     members = {name: group for name, group in groups.items() if group}
-    yield from _overlap_faults(names, members, listed)
     if running and not listed and not members and None not in names and None not in groups.values():
         message = "no merchants whose payers would get the coupon: write merchant_id_list or merchant_groups"
         yield Fault(_RULE, "no_merchants", message)
@@ -323,33 +331,6 @@ def unknown_group(name: str, groups: Iterable[str], path: Path) -> Fault:
     return Fault(
         path, "unknown_group", f"no group {shown(name)} in the merchant_groups of paygift.yaml; {hint}"
     )
-
-
-def _overlap_faults(
-    names: Sequence[str | None], members: Mapping[str, tuple[str, ...]], listed: Sequence[str | None]
-) -> Iterator[Fault]:
-    """Merchants that come from two groups, or from a group and the list."""
-    if len(members) + bool(listed) < 2:
-        return
-    total = len(set(listed)) + sum(map(len, members.values()))
-    if len(set(listed).union(*members.values())) == total:
-        return
-    group_of: dict[str, str] = {}
-    for name, group in members.items():
-        twice = [mchid for mchid in group if mchid in group_of]
-        if twice:
-            first = twice[0]
-            where = (GroupLine(group_of[first], first), GroupLine(name, first))
-            more = f" and {len(twice) - 1:,} more" if len(twice) > 1 else ""
-            message = f"the merchant {shown(first)}{more} of this group also come from another group"
-            yield Fault((*_GROUPS, names.index(name)), "duplicate_merchant", message, also=where)
-        for mchid in group:
-            group_of.setdefault(mchid, name)
-    for index, own in enumerate(listed):
-        if own is not None and own in group_of:
-            message = f"the merchant {shown(own)} also comes from the group {shown(group_of[own])}"
-            also = (GroupLine(group_of[own], own),)
-            yield Fault((*_LISTED, index), "duplicate_merchant", message, also=also)
 
 
 def _brand_fault(

@@ -1,6 +1,7 @@
 """`paygift doctor`: are the credentials usable, is WeChat Pay there, and may this merchant do what paygift does?
 
     environment, files ─local─▶ Material ─┐
+    paygift.yaml ──────▶ ProjectAccount ──┤
     the shared journal ─local─▶ Journal  ─┼─judge─▶ Checkup
     WeChat Pay ─remote─▶ Knock, Signed  ──┘
 
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.checkup import Checkup
 from reconciler.doctor import local, remote
-from reconciler.doctor.evidence import Knock, Material, Signed
+from reconciler.doctor.evidence import Knock, Material, ProjectAccount, Signed
 from reconciler.doctor.judge import CHECKS, judge
 
 if TYPE_CHECKING:
@@ -28,19 +29,20 @@ __all__ = ["CHECKS", "examine"]
 async def examine(
     environ: Mapping[str, str],
     *,
+    project_account: ProjectAccount = None,
     transport: httpx.AsyncBaseTransport | None = None,
     wall_clock: Callable[[], float] = time.time,
 ) -> Checkup:
     """Everything that the ``PAYGIFT_…`` variables lead to, checked; takes 15 s at most, and changes nothing.
 
-    Raises nothing on purpose: whatever is wrong is a check that failed. ``transport`` and ``wall_clock`` (Unix
-    seconds) are replaced in tests.
+    ``project_account`` is whose account the project here says it is. Raises nothing on purpose: whatever is wrong is a
+    check that failed. ``transport`` and ``wall_clock`` (Unix seconds) are replaced in tests.
     """
     material = local.read(environ)
     (main, backup, signed), journal = await asyncio.gather(
         _ask_wechat_pay(material, transport, wall_clock), asyncio.to_thread(local.journal, environ)
     )
-    return judge(material, main, backup, journal, signed, wall_clock())
+    return judge(material, project_account, main, backup, journal, signed, wall_clock())
 
 
 async def _ask_wechat_pay(

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
+from reconciler.activity import NamedAccount
 from reconciler.errors import CredentialsError, PaygiftError
 from reconciler.wechatpay.keys import Certificate, Credentials
 
@@ -74,6 +75,9 @@ class Knock:
     media_type: str = ""
     ahead_seconds: float | None = None
 
+
+ProjectAccount: TypeAlias = NamedAccount | PaygiftError | None
+"""The account that the project here names, why that cannot be told, or ``None`` where no project names one."""
 
 Journal: TypeAlias = str | PaygiftError | None
 """Where the shared journal is, why it cannot be used, or ``None`` where there is none."""

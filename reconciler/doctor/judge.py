@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from reconciler.checkup import Check, Checkup, Status
-from reconciler.doctor.evidence import Journal, Knock, Material, Outcome, Proven, Signed
+from reconciler.doctor.evidence import Journal, Knock, Material, Outcome, ProjectAccount, Proven, Signed
 from reconciler.errors import (
     ApiError,
     CredentialsError,
@@ -30,6 +30,7 @@ CHECKS: Final = (
     "variables",
     "private_key",
     "account",
+    "project_account",
     "key_file",
     "certificate",
     "certificate_validity",
@@ -76,7 +77,13 @@ _ASK_FOR_UPLOAD: Final = (
 
 
 def judge(
-    material: Material, main: Knock, backup: Knock | None, journal: Journal, signed: Signed | None, now: float
+    material: Material,
+    project_account: ProjectAccount,
+    main: Knock,
+    backup: Knock | None,
+    journal: Journal,
+    signed: Signed | None,
+    now: float,
 ) -> Checkup:
     """All checks in order. ``signed`` is ``None`` when nothing could be asked; ``now`` is in Unix seconds."""
     certificate, public_key = material.certificate, material.public_key
@@ -85,6 +92,7 @@ def judge(
             judge_variables(material.missing),
             judge_private_key(material.private_key),
             judge_account(material.mchid, material.serial_no, material.private_key),
+            judge_project_account(material.mchid, project_account),
             judge_key_file(material.private_key_file, material.private_key_mode),
             judge_certificate(certificate, material.serial_no, material.private_key),
             judge_validity(certificate, now),
@@ -142,6 +150,30 @@ def judge_account(mchid: str, serial_no: str, key: RSAPrivateKey | CredentialsEr
     except CredentialsError as error:
         return _failure("account", error)
     return _ok("account", f"merchant {mchid}; its serial number has the right form.")
+
+
+def judge_project_account(mchid: str, named: ProjectAccount) -> Check:
+    """Whether the credentials are of the account that the project belongs to. Only that one's number is shown."""
+    code = "project_account"
+    if isinstance(named, PaygiftError):
+        return Check(
+            code,
+            Status.WARNING,
+            "it cannot be told which account the project belongs to, since paygift.yaml cannot be read.",
+            "Run `paygift validate`, and correct what it says.",
+        )
+    if named is None:
+        return _skipped(code, "no project here names its `account`, or the sandbox is meant.")
+    if not mchid:
+        return _skipped(code, "PAYGIFT_MCHID is not set.")
+    if mchid != named.mchid:
+        return _failed(
+            code,
+            f"PAYGIFT_MCHID is another number, and the project belongs to merchant {named.mchid} "
+            f"(`account`, {named.source}).",
+            f"Use the credentials of {named.mchid}; without them no command of this project reads or writes anything.",
+        )
+    return _ok(code, f"{named.mchid}, as `account` in {named.source} says.")
 
 
 def judge_key_file(file: str, mode: int | None) -> Check:

@@ -1,6 +1,7 @@
 """YAML → desired activities; every problem of every file at once, with file:line:column.
 
 files      what may be read, and reading it
+entries    what lies in the activities folder
 yaml_      text → mappings, lists and texts
 merchants  group files → mchids
 wording    pydantic's errors → faults in our words, and what is still good
@@ -8,6 +9,26 @@ positions  where a value stands
 project    the story: paygift.yaml, groups, specs, and what is wrong between them
 """
 
-from reconciler.load.project import PROJECT_FILE, Project, find_root, load_project, read_image, read_namespace
+from reconciler.load.entries import PROJECT_FILE
+from reconciler.load.project import (
+    STOCKS_FILE,
+    Project,
+    find_root,
+    load_project,
+    read_account,
+    read_image,
+    read_namespace,
+    read_timezone,
+)
 
-__all__ = ["PROJECT_FILE", "Project", "find_root", "load_project", "read_image", "read_namespace"]
+__all__ = [
+    "PROJECT_FILE",
+    "STOCKS_FILE",
+    "Project",
+    "find_root",
+    "load_project",
+    "read_account",
+    "read_image",
+    "read_namespace",
+    "read_timezone",
+]

@@ -9,8 +9,6 @@ import hashlib
 import os
 import stat
 from codecs import BOM_UTF8
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -38,27 +36,39 @@ def inside(root: Path, relative: str) -> Path:
     try:
         real = (root / relative).resolve()
     except (OSError, RuntimeError) as error:  # a loop of links
-        raise UnusableError("unreadable", f"cannot be read: {_reason(error)}") from error
+        raise UnusableError("unreadable", f"cannot be read: {reason_of(error)}") from error
     if not real.is_relative_to(root):
         raise UnusableError("outside_project", "is a link that leaves the project")
     return real
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """The content of a regular file of at most ``limit`` bytes."""
+    """The content of a regular file of at most ``limit`` bytes. Raises UnusableError, also for a Git LFS pointer."""
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
     except FileNotFoundError as error:
         raise UnusableError("not_found", "does not exist") from error
     except OSError as error:
-        raise UnusableError("unreadable", f"cannot be read: {_reason(error)}") from error
+        raise UnusableError("unreadable", f"cannot be read: {reason_of(error)}") from error
     try:
-        return _read_open(descriptor, limit)
+        content = _read_open(descriptor, limit)
     except OSError as error:
-        raise UnusableError("unreadable", f"cannot be read: {_reason(error)}") from error
+        raise UnusableError("unreadable", f"cannot be read: {reason_of(error)}") from error
     finally:
         os.close(descriptor)
+    if content.startswith(_LFS_POINTERS):
+        message = (
+            "is a Git LFS pointer and not the file itself: fetch it (git lfs pull; in CI, check out with LFS)"
+        )
+        raise UnusableError("lfs_pointer", message)
+    return content
 
+
+_LFS_POINTERS: Final = (
+    b"version https://git-lfs.github.com/spec/",
+    b"version https://hawser.github.com/spec/",
+)
+"""How the pointer files of Git LFS begin, which is all that a checkout without LFS holds."""
 
 # Without waiting: opening a named pipe would otherwise never return.
 _OPEN_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -71,7 +81,10 @@ def _read_open(descriptor: int, limit: int) -> bytes:
         raise UnusableError("not_a_file", "is not a file")
     if status.st_size > limit:
         raise UnusableError("too_large_file", f"has {status.st_size:,} bytes, at most {limit:,} are allowed")
-    return os.read(descriptor, status.st_size)
+    content = os.read(descriptor, status.st_size + 1)
+    if len(content) != status.st_size:
+        raise UnusableError("changed", "changed while it was read: run again")
+    return content
 
 
 def read_text(path: Path) -> str:
@@ -86,77 +99,9 @@ def read_text(path: Path) -> str:
         raise UnusableError("not_utf8", message, line, column) from error
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """What the system says went wrong, without the file's name."""
     return getattr(error, "strerror", None) or str(error)
-
-
-# --- spec files ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A spec file, by its name relative to the root; ``unusable`` tells why it, or a folder, must not be read."""
-
-    name: str
-    unusable: UnusableError | None = None
-
-
-def spec_files(root: Path, folder: Path) -> list[Found]:
-    """All ``*.yaml`` and ``*.yml`` under ``folder``, sorted by name; what is hidden is passed over."""
-    start = folder.relative_to(root).as_posix()
-    return sorted(_walk(root, folder, "" if start == "." else f"{start}/"), key=lambda found: found.name)
-
-
-def _walk(root: Path, folder: Path, prefix: str) -> Iterator[Found]:
-    todo: list[tuple[str, str, frozenset[Path]]] = [(str(folder), prefix, frozenset({folder}))]
-    while todo:
-        path, prefix, above = todo.pop()
-        try:
-            with os.scandir(path) as entries:
-                visible = [entry for entry in entries if not entry.name.startswith(".")]
-        except OSError as error:
-            yield Found(prefix.rstrip("/"), UnusableError("unreadable", f"cannot be read: {_reason(error)}"))
-            continue
-        for entry in visible:
-            name = prefix + entry.name
-            wanted = entry.name.endswith((".yaml", ".yml"))
-            if _is_folder(entry):
-                problem, chain = _enter(root, entry, above)
-                if problem is None:
-                    todo.append((entry.path, f"{name}/", chain))
-                else:
-                    yield Found(name, problem)
-            elif wanted:
-                yield Found(name, _link_problem(root, entry))
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself: reading it as a file says so
-        return False
-
-
-def _enter(
-    root: Path, entry: os.DirEntry[str], above: frozenset[Path]
-) -> tuple[UnusableError | None, frozenset[Path]]:
-    if not entry.is_symlink():
-        return None, above | {Path(entry.path)}
-    problem = _link_problem(root, entry)
-    real = Path(entry.path).resolve()
-    if problem is None and real in above:
-        problem = UnusableError("link_cycle", "is a link to a folder that it is in")
-    return problem, above | {real}
-
-
-def _link_problem(root: Path, entry: os.DirEntry[str]) -> UnusableError | None:
-    if not entry.is_symlink():
-        return None
-    try:
-        inside(root, entry.path)
-    except UnusableError as problem:
-        return problem
-    return None
 
 
 # --- pictures ------------------------------------------------------------------------------------------------------

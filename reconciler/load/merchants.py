@@ -31,9 +31,3 @@ def parse_group(file: str, text: str) -> tuple[tuple[str, ...], list[Problem]]:
         else:
             lines[intern(entry)] = number
     return tuple(sorted(lines)), problems
-
-
-def line_of(mchid: str, text: str) -> int:
-    """The line of a group's file that holds ``mchid``, or 0."""
-    lines = (line.partition("#")[0].strip() for line in text.split("\n"))
-    return next((number for number, entry in enumerate(lines, 1) if entry == mchid), 0)

@@ -6,6 +6,7 @@ Either all of it is good, or every mistake is told at once.
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ValidationError
 
-from reconciler.activity import BEIJING, KEY_PATTERN, DesiredActivity, Image, Source
+from reconciler.activity import BEIJING, KEY_PATTERN, DesiredActivity, Image, NamedAccount, Source
 from reconciler.desired import (
     Context,
     Header,
@@ -28,20 +29,14 @@ from reconciler.desired import (
     desire,
     faults_in,
     local_images,
+    merged,
+    span_faults,
     unknown_group,
 )
 from reconciler.errors import Problem, ProjectError, UsageError
-from reconciler.load.files import (
-    Found,
-    UnusableError,
-    inside,
-    picture_at,
-    read_picture,
-    read_text,
-    sha256_of,
-    spec_files,
-)
-from reconciler.load.merchants import line_of, parse_group
+from reconciler.load.entries import PROJECT_FILE, Found, entries_in, misnamed, misnamed_project_files
+from reconciler.load.files import UnusableError, inside, picture_at, read_picture, read_text, sha256_of
+from reconciler.load.merchants import parse_group
 from reconciler.load.positions import Positions, dotted, in_defaults, reach
 from reconciler.load.wording import faults_of, salvage
 from reconciler.load.yaml_ import Document, Issue, parse
@@ -49,7 +44,6 @@ from reconciler.spec import (
     NO_DEFAULTS,
     ActivitySpec,
     Fault,
-    GroupLine,
     Notify,
     OtherSpec,
     PolicySection,
@@ -58,7 +52,8 @@ from reconciler.spec import (
 )
 from reconciler.spec import Path as FieldPath
 
-PROJECT_FILE: Final = "paygift.yaml"
+STOCKS_FILE: Final = "sandbox-stocks.json"
+"""The coupon stocks that the sandbox of a project knows, beside paygift.yaml."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +61,7 @@ class Project:
     """A team's repository, complete and without mistakes.
 
     ``activities`` are sorted by key, ``brands`` holds the sorted mchids of every brand. ``timezone`` is the one for
-    times written without an offset.
+    times written without an offset. ``account`` is whose credentials may act for it, ``None`` where it names none.
     """
 
     root: Path
@@ -76,14 +71,21 @@ class Project:
     policy: PolicySection
     brands: Mapping[str, tuple[str, ...]]
     notify: tuple[Notify, ...] = ()
+    account: NamedAccount | None = None
 
 
 def find_root(start: Path) -> Path:
-    """The nearest folder at or above ``start`` that holds paygift.yaml. Raises UsageError if there is none."""
+    """The nearest folder at or above ``start`` that holds paygift.yaml, whatever state that is in.
+
+    Raises UsageError if there is none, ProjectError if a nearer folder holds a paygift.yml or the like: the project
+    above it is not the one that was meant.
+    """
     start = start.absolute()
     for folder in (start, *start.parents):
-        if (folder / PROJECT_FILE).is_file():
+        if os.path.lexists(folder / PROJECT_FILE):
             return folder
+        if names := misnamed_project_files(folder):
+            raise ProjectError([_problem(str(folder / name), misnamed()) for name in names])
     raise UsageError(
         f"There is no {PROJECT_FILE} in {start}, nor in any folder above it.",
         remedy=f"Go to the folder of your campaigns, or make one: a {PROJECT_FILE} needs the line `namespace: NAME`.",
@@ -106,6 +108,32 @@ def read_namespace(root: Path) -> str:
     if not isinstance(namespace, str):
         raise ProjectError([Problem(PROJECT_FILE, 1, 1, "namespace", "is missing", "missing")])
     return namespace
+
+
+def read_timezone(root: Path) -> ZoneInfo:
+    """The time zone of the project in ``root``, whatever is wrong with its specs.
+
+    Raises ProjectError if paygift.yaml names one that is unknown, or cannot be read.
+    """
+    loading = _Loading(root.resolve(), datetime.now(UTC))
+    sheet = loading._read_sheet()
+    zone = loading._zone(loading._validate(ProjectFile, sheet), sheet)
+    if zone is None:
+        raise ProjectError(loading.problems)
+    return zone
+
+
+def read_account(root: Path) -> NamedAccount | None:
+    """The account that the project in ``root`` names, whatever is wrong with the rest of it; ``None`` if it does not.
+
+    Raises ProjectError if ``account`` cannot be read.
+    """
+    loading = _Loading(root.resolve(), datetime.now(UTC))
+    sheet = loading._read_sheet()
+    project = loading._validate(ProjectFile, sheet)
+    if getattr(project, "account", None) is None:
+        raise ProjectError(loading.problems)
+    return loading._account(project, sheet)
 
 
 def read_image(project_root: Path, image: Image) -> bytes:
@@ -173,25 +201,39 @@ class _Loading:
     sources: list[tuple[str, int]] = field(default_factory=list)
     """File and number of the document of every header."""
     pictures: dict[str, Picture | NoPicture] = field(default_factory=dict)
-    group_files: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> Project:
+        for name in misnamed_project_files(self.root):
+            self._unusable(name, misnamed())
         sheet = self._read_sheet()
         project = self._validate(ProjectFile, sheet)
         zone = self._zone(project, sheet)
-        self._check_freezes(project, sheet)
+        if zone is not None:
+            self._check_freezes(project, zone, sheet)
         groups = self._groups(project, sheet)
         brands = self._brands(project, sheet, groups)
         defaults = self._defaults(project, sheet)
         brand_of = {mchid: brand for brand, mchids in brands.items() for mchid in mchids}
         context = Context(zone or BEIJING, self.now, groups, brand_of, self.pictures)
-        for found in self._spec_files(project, sheet):
-            self._load_file(found, sheet, defaults, context)
+        entries = self._entries(project, sheet)
+        for found in entries:
+            if found.unusable is None:
+                self._load_file(found.name, sheet, defaults, context)
         self._check_together()
+        self._check_entries([found for found in entries if found.unusable], project, defaults)
         if self.problems or zone is None:
             raise ProjectError(sorted(set(self.problems)))
         activities = tuple(sorted(self.activities, key=lambda activity: activity.key))
-        return Project(self.root, project.namespace, zone, activities, project.policy, brands, project.notify)
+        return Project(
+            self.root,
+            project.namespace,
+            zone,
+            activities,
+            project.policy,
+            brands,
+            project.notify,
+            self._account(project, sheet),
+        )
 
     # --- the project file ---
 
@@ -232,14 +274,16 @@ class _Loading:
             self._add(fault, sheet)
             return None
 
-    def _check_freezes(self, project: Any, sheet: _Sheet) -> None:
+    def _account(self, project: Any, sheet: _Sheet) -> NamedAccount | None:
+        if not project.account:
+            return None
+        file, line, _, _ = sheet.place(("account",))
+        return NamedAccount(project.account, Source(_printable(file), line))
+
+    def _check_freezes(self, project: Any, zone: ZoneInfo, sheet: _Sheet) -> None:
         for index, freeze in enumerate(getattr(getattr(project, "policy", None), "freeze", ())):
-            begin, end = getattr(freeze, "begin_time", None), getattr(freeze, "end_time", None)
-            if begin is None or end is None or (begin.tzinfo is None) != (end.tzinfo is None):
-                continue
-            if end <= begin:
-                path = ("policy", "freeze", index, "end_time")
-                self._add(Fault(path, "ends_before_begin", "not later than begin_time"), sheet)
+            for fault in span_faults(freeze, ("policy", "freeze", index), zone):
+                self._add(fault, sheet)
 
     def _defaults(self, project: Any, sheet: _Sheet) -> dict[str, Any]:
         defaults = dict(getattr(project, "defaults", None) or {})
@@ -255,7 +299,6 @@ class _Loading:
             groups[name] = None
             if file is None:
                 continue
-            self.group_files[name] = file
             try:
                 text = read_text(inside(self.root, file))
             except UnusableError as problem:
@@ -296,7 +339,7 @@ class _Loading:
 
     # --- specs ---
 
-    def _spec_files(self, project: Any, sheet: _Sheet) -> list[Found]:
+    def _entries(self, project: Any, sheet: _Sheet) -> list[Found]:
         folder = getattr(project, "activities", None)
         if folder is None:
             return []
@@ -307,23 +350,40 @@ class _Loading:
         except UnusableError as problem:
             self._add(Fault(("activities",), problem.code, f"{shown(folder)} {problem.message}"), sheet)
             return []
-        return [found for found in spec_files(self.root, real) if found.name != PROJECT_FILE]
+        return entries_in(self.root, real)
 
-    def _load_file(self, found: Found, project: _Sheet, defaults: dict[str, Any], context: Context) -> None:
-        if found.unusable is not None:
-            self._unusable(found.name, found.unusable)
-            return
-        text = self._read(found.name)
+    def _check_entries(self, unread: Iterable[Found], project: Any, defaults: dict[str, Any]) -> None:
+        """Tell of every entry that was not read, unless it is a file that the project itself names.
+
+        Pictures are told once nothing else is wrong: what names them may be what could not be read.
+        """
+        named = self._named_files(project, defaults)
+        sound = not self.problems
+        for found in unread:
+            if found.path and (os.path.realpath(found.path) in named or (found.is_picture and not sound)):
+                continue
+            if found.unusable is not None:
+                self._unusable(found.name, found.unusable)
+
+    def _named_files(self, project: Any, defaults: dict[str, Any]) -> set[str]:
+        """The real paths of the files that make up the project beside its specs."""
+        groups = (getattr(project, "merchant_groups", None) or {}).values()
+        pictures = {*self.pictures, *local_images(salvage(ActivitySpec, defaults))}
+        names = [PROJECT_FILE, STOCKS_FILE, *(group for group in groups if group is not None), *pictures]
+        return {os.path.realpath(self.root / name) for name in names}
+
+    def _load_file(self, name: str, project: _Sheet, defaults: dict[str, Any], context: Context) -> None:
+        text = self._read(name)
         if text is None:
             return
         documents, issues = parse(text)
-        self._add_issues(found.name, issues)
+        self._add_issues(name, issues)
         if not documents and not issues:
             message = "the file is empty: write an activity, or remove the file"
-            self.problems.append(Problem(_printable(found.name), 0, 0, message=message, code="empty_file"))
+            self.problems.append(Problem(_printable(name), 0, 0, message=message, code="empty_file"))
         for index, document in enumerate(documents):
             if document.sound:
-                sheet = _Sheet(found.name, text, index, document.data, project)
+                sheet = _Sheet(name, text, index, document.data, project)
                 self._load_spec(sheet, document.line, defaults, context, sound=not issues)
 
     def _load_spec(
@@ -334,13 +394,13 @@ class _Loading:
             message = f"expected an activity (activity_base_info, award_send_rule, …), found {found}"
             self.problems.append(Problem(_printable(sheet.file), line, 1, "", message, "no_activity"))
             return
-        merged = _merged(defaults, sheet.data)
+        data = merged(defaults, sheet.data)
         faults: list[Fault] = []
         try:
-            spec: Any = ActivitySpec.model_validate(merged)
+            spec: Any = ActivitySpec.model_validate(data)
         except ValidationError as error:
             faults = faults_of(ActivitySpec, error)
-            spec = salvage(ActivitySpec, merged)
+            spec = salvage(ActivitySpec, data)
         for path in local_images(spec):
             if path not in self.pictures:
                 self.pictures[path] = picture_at(self.root, path)
@@ -401,13 +461,9 @@ class _Loading:
             Problem(_printable(file), line, column, dotted(path), message, fault.code, fault.facts)
         )
 
-    def _named(self, place: FieldPath | GroupLine | OtherSpec, sheet: _Sheet) -> str:
-        match place:
-            case GroupLine():
-                file = self.group_files[place.group]
-                return str(Source(_printable(file), line_of(place.mchid, self._read(file) or "")))
-            case OtherSpec():
-                sheet, place = self._sheet_of(place.index), place.path
+    def _named(self, place: FieldPath | OtherSpec, sheet: _Sheet) -> str:
+        if isinstance(place, OtherSpec):
+            sheet, place = self._sheet_of(place.index), place.path
         file, line, _, _ = sheet.place(place)
         return str(Source(_printable(file), line))
 
@@ -419,21 +475,11 @@ class _Loading:
             self.problems.append(problem)
 
     def _unusable(self, file: str, problem: UnusableError) -> None:
-        self.problems.append(
-            Problem(_printable(file), problem.line, problem.column, "", problem.message, problem.code)
-        )
+        self.problems.append(_problem(file, problem))
 
 
-def _merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """``own`` over ``defaults``: mappings are merged, everything else is replaced."""
-    if not defaults:
-        return own
-    result = {**defaults, **own}
-    for key, value in defaults.items():
-        mine = own.get(key)
-        if isinstance(value, dict) and isinstance(mine, dict):
-            result[key] = _merged(value, mine)
-    return result
+def _problem(file: str, found: UnusableError) -> Problem:
+    return Problem(_printable(file), found.line, found.column, "", found.message, found.code)
 
 
 def _printable(file: str) -> str:

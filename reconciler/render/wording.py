@@ -58,6 +58,10 @@ FINDINGS: Final[dict[str, str]] = {
         "the daily window {windows} lies outside every span in which the activity runs: nothing is ever given in it. "
         "Correct available_day_time or available_time."
     ),
+    "ACCOUNT_NOT_NAMED": (
+        "paygift.yaml does not say which account this project belongs to, so that any credentials are taken. "
+        'If these are the right ones, write `account: "{mchid}"` in it.'
+    ),
     "ADOPT_ENDED": (
         "activity {activity_id}, which this spec adopts, has ended. "
         "Remove `adopt` to create a new activity, or remove the spec."

@@ -49,7 +49,12 @@ def project_schema() -> Schema:
 
 def _lasting(pattern: str) -> str:
     """A pattern for the whole of a text, in the dialect that JavaScript and Python share."""
-    return f"^(?:{pattern})$".replace(r"\d", "[0-9]").replace(r"\.(?P<fraction>[0-9]+)", r"\.0+")
+    return f"^(?:{pattern})$".replace(r"\d", "[0-9]")
+
+
+def _moment() -> str:
+    """A time, without the group that only Python names."""
+    return _lasting(spec.MOMENT.pattern.replace(r"(?P<fraction>\d+)", rf"\d{{1,{spec.MAX_FRACTION}}}"))
 
 
 @cache
@@ -127,8 +132,9 @@ _SAYS: Final[dict[Any, Callable[[Schema], Schema]]] = {
             {"type": "integer", "minimum": 0, "maximum": 235959},
         ]
     },
+    spec.read_composed: lambda schema: schema,  # a pattern cannot tell how letters are composed
     spec.read_color: _color,
-    spec.read_moment: lambda _: {"type": "string", "pattern": _lasting(spec.MOMENT.pattern)},
+    spec.read_moment: lambda _: {"type": "string", "pattern": _moment()},
     spec.read_fen: _whole(1, spec.MAX_FEN),
     spec.read_generation: _whole(1, spec.MAX_GENERATION),
     spec.read_count: _whole(0, spec.MAX_GENERATION),
@@ -263,16 +269,5 @@ _RULES: Final = [
         "GIFT_PACKAGE",
         {"properties": {"award_list": {"minItems": MIN_PACKAGE, "items": {"required": ["thumbnail_url"]}}}},
     ),
-    _rule(
-        "activity_base_info",
-        "delivery_purpose",
-        "OFF_LINE_PAY",
-        _never("mini_programs_appid", "mini_programs_path"),
-    ),
-    _rule(
-        "advanced_setting",
-        "delivery_user_category",
-        "DELIVERY_ALL_PERSON",
-        _never("merchant_member_appid"),
-    ),
+    *(_rule(*choice, _never(*fields)) for choice, fields in spec.NOT_APPLICABLE.items()),
 ]

@@ -62,6 +62,7 @@ AUTHORED: Final[dict[str, dict[str, str]]] = {
     },
     "ProjectFile": {
         "namespace": "Marks what this repository owns on the account. Do not change it while activities live.",
+        "account": "The 商户号 that this project belongs to: credentials of another account are refused.",
         "timezone": "IANA name, for times that are written without an offset.",
         "activities": "The folder of the specs, searched recursively.",
         "defaults": "What every spec begins with, and may say otherwise.",
