@@ -1,0 +1,296 @@
+"""A whole life of an account: the events of a script, in virtual time, under the eyes of a judge."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+from unittest import mock
+
+import stamina
+
+from reconciler.activity import DesiredActivity
+from reconciler.journal.lock import Lock
+from reconciler.policy import WAIVABLE
+from reconciler.sandbox import reads
+from reconciler.sandbox.app import Wire
+from reconciler.sandbox.memory import Activity
+from reconciler.seed import stocks_for
+from tests.samples import NAMESPACE, NOW, desired, mchids, terms
+from tests.signed import create_body, keys
+from tests.simulation.account import GOOD, Account
+from tests.simulation.judge import Judge, Violation
+from tests.simulation.machine import Stuck, VirtualLoop
+from tests.simulation.process import WAIVED, Process
+from tests.simulation.script import (
+    MERCHANTS,
+    Apply,
+    Edit,
+    Elsewhere,
+    Event,
+    Hands,
+    Pass,
+    Script,
+    Spec,
+    Unlock,
+)
+from tests.simulation.store import Heartbeat, Server
+
+_ALL: Final = mchids(MERCHANTS)
+_LONGEST_SECONDS: Final = 4 * 3600.0
+"""After so long a run hangs: it waits for the lock at most two minutes, and tries everything a few times."""
+
+
+@dataclass(frozen=True)
+class Lived:
+    """What a life came to."""
+
+    script: Script
+    violations: tuple[Violation, ...]
+    story: tuple[str, ...]
+
+
+def live(script: Script) -> Lived:
+    """Live the life of ``script``. The same script makes the same steps, and the same violations."""
+    with _alone() as loop:
+        life = Life(loop, script)
+        try:
+            asyncio.set_event_loop(loop)
+            loop.run_until_complete(life.happen())
+        except Stuck:
+            life.judge.broken("ends", "nothing will ever happen again, and a run has not ended")
+        finally:
+            life.clear_away()
+            asyncio.set_event_loop(None)
+            loop.close()
+    return Lived(script, tuple(life.judge.violations), tuple(life.story))
+
+
+@contextmanager
+def _alone() -> Iterator[VirtualLoop]:
+    """A loop with its own time, and nothing of this machine's: its clocks, chance, threads and environment."""
+    loop = VirtualLoop()
+    chance, environment = random.getstate(), os.environ.get("GITHUB_SHA")
+    random.seed(0)
+    with (
+        mock.patch("time.monotonic", loop.time),
+        mock.patch("reconciler.journal.lock._Heartbeat", Heartbeat),
+        stamina.set_testing(False),
+    ):
+        yield loop
+    random.setstate(chance)
+    if environment is None:
+        os.environ.pop("GITHUB_SHA", None)
+    else:
+        os.environ["GITHUB_SHA"] = environment
+
+
+class Life:
+    """One account, one repository, one journal, and who works with them."""
+
+    def __init__(self, loop: VirtualLoop, script: Script) -> None:
+        self.loop, self.script = loop, script
+        self.root = Path("/nowhere")
+        self.account = Account(self.now, oldest_first=script.oldest_first)
+        self.wire = Wire(self.account)
+        self.server = Server(postgresql=script.journal == "postgresql")
+        self.judge = Judge(self)
+        self.account.told = self.judge.happens
+        self.waived: tuple[str, ...] = WAIVED
+        self.commits: list[tuple[DesiredActivity, ...]] = [()]
+        self.elsewhere: list[str] = []
+        self.processes: list[Process] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self.story: list[str] = []
+
+    def now(self) -> datetime:
+        """The real time of this life, which is the account's too."""
+        return NOW + timedelta(seconds=self.loop.time())
+
+    @property
+    def specs(self) -> tuple[DesiredActivity, ...]:
+        """The newest files."""
+        return self.commits[-1]
+
+    async def happen(self) -> None:
+        for event in self.script.events:
+            self.tell(repr(event))
+            await self._event(event)
+            await asyncio.sleep(1)
+        await self._everybody_ends()
+        self.judge.nothing_twice()
+        await self._converge()
+
+    def tell(self, what: str) -> None:
+        self.story.append(f"{self.loop.time():10.2f}  {what}")
+
+    async def _event(self, event: Event) -> None:
+        match event:
+            case Edit():
+                self._commit(event)
+            case Apply():
+                process = self._start(event)
+                if event.wait:
+                    await self._end_of(process)
+            case Pass(seconds=seconds):
+                await asyncio.sleep(seconds)
+            case Hands(action=action, index=index):
+                self.hands(action, index)
+            case Unlock():
+                self.unlock()
+            case Elsewhere(merchants=merchants):
+                self._made_elsewhere(merchants)
+
+    # --- authors -------------------------------------------------------------------------------------------------
+
+    def _commit(self, event: Edit) -> None:
+        self.commits.append(tuple(self._meant(spec) for spec in event.specs))
+        self.account.seed(stocks_for(self.specs, keys().mchid), only_missing=True)
+
+    def _meant(self, spec: Spec) -> DesiredActivity:
+        return desired(
+            spec.key,
+            merchants=[_ALL[index] for index in spec.merchants],
+            transaction_amount_minimum=spec.amount,
+            begin_time=terms().begin_time + timedelta(days=spec.day),
+            generation=spec.generation,
+            protect=spec.protect,
+            state=spec.state,
+            replace=spec.replace,
+            renamed_from=spec.renamed_from,
+            adopt=self.elsewhere[spec.adopt - 1] if 0 < spec.adopt <= len(self.elsewhere) else "",
+        )
+
+    # --- applies -------------------------------------------------------------------------------------------------
+
+    def _start(self, event: Apply) -> Process:
+        commit = max(len(self.commits) - 1 - event.behind, 0)
+        process = Process(self, len(self.processes) + 1, event, commit, self.commits[commit])
+        self.processes.append(process)
+        self.tasks.append(process.machine.start(self.loop, self._run(process)))
+        return process
+
+    async def _run(self, process: Process) -> None:
+        try:
+            await process.apply()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the judge is told
+            process.ended = error
+        if not process.inert:
+            self.judge.ended(process)
+            self.tell(f"{process} has ended: {_brief(process)}")
+
+    async def _end_of(self, process: Process) -> None:
+        try:
+            async with asyncio.timeout(_LONGEST_SECONDS):
+                await process.over.wait()
+        except TimeoutError:
+            self.judge.broken("ends", f"{process} still runs after {_LONGEST_SECONDS:.0f} s")
+            process.kill()
+
+    async def _everybody_ends(self) -> None:
+        for process in self.processes:
+            process.strikes = ()
+            await self._end_of(process)
+
+    async def _converge(self) -> None:
+        """Nothing is broken any more, and whoever paused something lets it run again. Two runs are enough; the third
+        finds nothing to do."""
+        for activity in self._ours(reads.PAUSED):
+            self.account.resume(activity.activity_id)
+        self.account.clear_faults()
+        self.waived = tuple(WAIVABLE)
+        for _ in range(3):
+            await asyncio.sleep(1)
+            process = self._start(Apply())
+            await self._end_of(process)
+        self.judge.nothing_twice()
+        self.judge.converged(process)
+
+    # --- others --------------------------------------------------------------------------------------------------
+
+    def _ours(self, *statuses: str) -> list[Activity]:
+        """Our activities in these statuses, newest first."""
+        now = self.account.moment()
+        found = [
+            activity
+            for activity in self.account.memory.activities.values()
+            if self.account.status(activity, now) in statuses and activity.out_request_no.startswith(NAMESPACE)
+        ]
+        return found[::-1]
+
+    def hands(self, action: str, index: int) -> None:
+        """Somebody does what the merchant platform lets people do, if there is an activity to do it to."""
+        fitting = self._ours(reads.PAUSED) if action == "resume" else self._ours(*GOOD)
+        if index >= len(fitting):
+            return
+        activity_id = fitting[index].activity_id
+        author, self.account.author = self.account.author, None
+        match action:
+            case "pause":
+                self.account.pause(activity_id)
+            case "resume":
+                self.account.resume(activity_id)
+            case "fail":
+                self.account.fail_creation(activity_id)
+            case "terminate":
+                self.account.end(activity_id)
+            case "drop":
+                self.account.drop_merchant(activity_id)
+        self.account.author = author
+        self.tell(f"somebody: {action} {activity_id}")
+
+    def unlock(self) -> None:
+        """As `paygift unlock` does, on a connection of its own."""
+        database = self.server.someone()
+        try:
+            Lock(database, keys().mchid, NAMESPACE).break_()
+        finally:
+            database.close()
+        self.tell("the lock was broken")
+
+    def _made_elsewhere(self, merchants: tuple[int, ...]) -> None:
+        item = create_body({"activity_base_info.out_request_no": f"web-{len(self.elsewhere)}"})
+        rule = item["award_send_rule"]
+        item["award_send_rule"] = {"full_send_rule": {name: rule[name] for name in rule if name != "merchant_id_list"}}
+        info = item["activity_base_info"]
+        info["begin_time"], info["end_time"] = "2026-11-20T00:00:00+08:00", "2026-12-31T23:59:59+08:00"
+        self.elsewhere.append(self.account.insert_activity(item, [_ALL[index] for index in merchants]))
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def clear_away(self) -> None:
+        """Let all tasks come to their end, so that none is left for the garbage collector."""
+        for process in self.processes:
+            process.inert = True
+            process.machine.bury()
+        for task in self.tasks:
+            task.cancel()
+        with _no_judge(self.judge):
+            self.loop.run_until_complete(asyncio.gather(*self.tasks, return_exceptions=True))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.server.close()
+        self.account.close()
+
+
+@contextmanager
+def _no_judge(judge: Judge) -> Iterator[None]:
+    before = list(judge.violations)
+    yield
+    judge.violations[:] = before
+
+
+def _brief(process: Process) -> str:
+    if process.report is None:
+        return f"{type(process.ended).__name__}: {process.ended}"
+    return ", ".join(
+        f"{outcome.operation.operation} {outcome.activity_id} {outcome.status.value}"
+        for outcome in process.report.outcomes
+    ) or "nothing to do"
