@@ -47,6 +47,8 @@ from tests.simulation.store import Heartbeat, Server
 _ALL: Final = mchids(MERCHANTS)
 _LONGEST_SECONDS: Final = 4 * 3600.0
 """After so long a run hangs: it waits for the lock at most two minutes, and tries everything a few times."""
+_EARLIEST_DAYS: Final = 30
+"""No activity of a life begins earlier before the usual, so that its coupons are good for all."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ class Life:
         self.server = Server(postgresql=script.journal == "postgresql")
         self.judge = Judge(self)
         self.account.told = self.judge.happens
+        longest = desired(begin_time=terms().begin_time - timedelta(days=_EARLIEST_DAYS))
+        self.account.seed(stocks_for([longest], keys().mchid))
         self.waived: tuple[str, ...] = WAIVED
         self.commits: list[tuple[DesiredActivity, ...]] = [()]
         self.elsewhere: list[str] = []
@@ -153,7 +157,6 @@ class Life:
 
     def _commit(self, event: Edit) -> None:
         self.commits.append(tuple(self._meant(spec) for spec in event.specs))
-        self.account.seed(stocks_for(self.specs, keys().mchid), only_missing=True)
 
     def _meant(self, spec: Spec) -> DesiredActivity:
         return desired(

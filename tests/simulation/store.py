@@ -11,9 +11,10 @@ import itertools
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, NullPool, create_engine, event, update
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, update
 from sqlalchemy.engine import ExceptionContext
 
 from reconciler.errors import JournalError
@@ -61,16 +62,16 @@ class Server:
         self._advisory: dict[int, _Session] = {}
         self._open: set[_Session] = set()
         self._opening = ""
-        setup = Database(self.engine_for(), "the setup")
+        setup = _AsSqlite(self)
         setup.upgrade()
         setup.close()
 
     def open(self, process: Process) -> JournalOf:
         return JournalOf(self, process)
 
-    def someone(self) -> Database:
+    def someone(self) -> Shared:
         """The database for a command that no script strikes."""
-        return _Plain(self)
+        return Shared(self)
 
     def close(self) -> None:
         for session in self._open:
@@ -94,24 +95,12 @@ class Server:
         session.lost = True
         self._advisory = {number: each for number, each in self._advisory.items() if each is not session}
 
-    def engine_for(self, sessions: set[_Session] | None = None) -> Any:
-        """Connections of one process; ``sessions`` gets them."""
-
-        def connected() -> _Session:
-            session = sqlite3.connect(
-                self._uri, uri=True, isolation_level=None, factory=_Session, check_same_thread=False
-            )
-            self._open.add(session)
-            if sessions is not None:
-                sessions.add(session)
-            self._functions(session)
-            return session
-
-        engine = create_engine("sqlite://", creator=connected, poolclass=NullPool)
-        event.listen(engine, "begin", _begin_alone)
-        event.listen(engine, "handle_error", _disconnected)
-        event.listen(engine, "before_cursor_execute", _rewritten, retval=True)
-        return engine
+    def connect(self) -> _Session:
+        """A new connection to this database."""
+        session = sqlite3.connect(self._uri, uri=True, isolation_level=None, factory=_Session)
+        self._open.add(session)
+        self._functions(session)
+        return session
 
     def _functions(self, session: _Session) -> None:
         def take(number: int) -> int:
@@ -138,7 +127,7 @@ def _begin_alone(connection: Connection) -> None:
 
 def _disconnected(context: ExceptionContext) -> None:
     if _LOST in str(context.original_exception):
-        context.is_disconnect = True
+        context.is_disconnect = True  # type: ignore[misc]
 
 
 def _rewritten(
@@ -150,28 +139,61 @@ def _rewritten(
     return statement, parameters
 
 
-class _Plain(Database):
+_connecting: list[Shared] = []
+"""Whose connection the engine makes now."""
+
+
+@cache
+def _engine() -> Engine:
+    """One for all lives: an engine remembers what it has compiled."""
+    engine = create_engine("sqlite://", creator=lambda: _connecting[-1].connected(), poolclass=NullPool)
+    event.listen(engine, "begin", _begin_alone)
+    event.listen(engine, "handle_error", _disconnected)
+    event.listen(engine, "before_cursor_execute", _rewritten, retval=True)
+    return engine
+
+
+class Shared(Database):
+    """The database as one command sees it; ``sessions`` are its connections so far."""
+
     def __init__(self, server: Server) -> None:
-        super().__init__(server.engine_for(), "the journal")
+        super().__init__(_engine(), "the journal")
+        self.sessions: set[_Session] = set()
         self._server = server
 
     @property
     def is_postgresql(self) -> bool:
         return self._server.postgresql
 
+    def connected(self) -> _Session:
+        session = self._server.connect()
+        self.sessions.add(session)
+        return session
 
-class JournalOf(Database):
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        _connecting.append(self)
+        try:
+            with super().transaction() as connection:
+                yield connection
+        finally:
+            _connecting.pop()
+
+
+class _AsSqlite(Shared):
+    """For making the tables, which are the same in both."""
+
+    @property
+    def is_postgresql(self) -> bool:
+        return False
+
+
+class JournalOf(Shared):
     """The database as one process sees it. Every transaction is a point where the script may strike."""
 
     def __init__(self, server: Server, process: Process) -> None:
-        self.sessions: set[_Session] = set()
-        super().__init__(server.engine_for(self.sessions), "the journal")
-        self._server = server
+        super().__init__(server)
         self._process = process
-
-    @property
-    def is_postgresql(self) -> bool:
-        return self._server.postgresql
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
