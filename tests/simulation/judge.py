@@ -111,7 +111,7 @@ class Judge:
         wanted = self._wanted(change, process) if change is not None else None
         if change is None or wanted is None:
             return
-        needed = set(old.merchants) & set(wanted.merchants)
+        needed = set(old.merchants) & set(wanted.merchants) & set(self._newest(wanted).merchants)
         served: set[str] = set()
         seen = []
         for activity in self._successors(wanted, old):
@@ -128,8 +128,8 @@ class Judge:
             )
 
     def _wanted(self, change: ActivityChange, process: Process) -> DesiredActivity | None:
-        """The spec, of the newest files, whose activity is to come in the place of what ``change`` ends; ``None``
-        where the plan said that none comes, or comes later."""
+        """The spec, of the files that ``process`` applies, whose activity is to come in the place of what ``change``
+        ends; ``None`` where the plan said that none comes, or comes later, or the newest files want none."""
         ends = [n for n, each in enumerate(change.operations) if isinstance(each, TerminateActivity)]
         creates = [n for n, each in enumerate(change.operations) if isinstance(each, CreateActivity)]
         reasons = {each.reason for each in change.operations if isinstance(each, TerminateActivity)}
@@ -138,9 +138,15 @@ class Judge:
         if not creates and "superseded" not in reasons:
             return None
         own = next((each for each in process.specs if each.key == change.key), None)
-        newest = next((each for each in self._life.specs if each.key == change.key), None)
-        over = newest is None or newest.state != "running" or newest.terms.end_time < self._life.now()
-        return None if own is None or over else newest
+        if own is None or own.key not in {each.key for each in self._life.specs}:
+            return None
+        newest = self._newest(own)
+        over = newest.state != "running" or newest.terms.end_time < self._life.now()
+        return None if over else own
+
+    def _newest(self, spec: DesiredActivity) -> DesiredActivity:
+        """The same key in the newest files."""
+        return next(each for each in self._life.specs if each.key == spec.key)
 
     def _successors(self, wanted: DesiredActivity, old: Activity) -> Iterator[Activity]:
         keys = {wanted.key, *wanted.renamed_from}

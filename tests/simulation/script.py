@@ -234,7 +234,7 @@ class _Author:
                 self._generation_raised,
                 self._adopted,
             )
-            self._files = lots.choice(edits)()
+            self._files = _valid(lots.choice(edits)())
         return self._files
 
     def _with(self, spec: Spec, edited: Spec) -> tuple[Spec, ...]:
@@ -325,7 +325,21 @@ class _Author:
         return Strike(on, nth, what, lots.choice(values) if values else 0, times)
 
 
-JOURNAL: Final = ("busy", "lost", "kill_before", "kill_after", "unlock_before", "signal")
+def _valid(files: tuple[Spec, ...]) -> tuple[Spec, ...]:
+    """Without what `paygift validate` would refuse: a key, a former key and an adopted activity have one spec each."""
+    taken = {spec.key for spec in files}
+    adopted: set[int] = set()
+    valid = []
+    for spec in files:
+        former = tuple(key for key in spec.renamed_from if key not in taken)
+        taken.update(former)
+        adopt = 0 if spec.adopt in adopted else spec.adopt
+        adopted.add(adopt)
+        valid.append(replace(spec, renamed_from=former, adopt=adopt))
+    return tuple(valid)
+
+
+JOURNAL: Final = ("busy", "lost", "kill_before", "kill_after", "unlock_before")
 """What strikes a transaction: the database is locked by somebody for too long; the session is lost; and so on."""
 
 
@@ -352,7 +366,7 @@ def _smaller_event(event: Event) -> Iterator[Event]:
             for place, spec in enumerate(specs):
                 yield Edit(specs[:place] + specs[place + 1 :])
                 for less in _smaller_spec(spec):
-                    yield Edit((*specs[:place], less, *specs[place + 1 :]))
+                    yield Edit(_valid((*specs[:place], less, *specs[place + 1 :])))
         case Apply(strikes=strikes):
             for place, strike in enumerate(strikes):
                 yield replace(event, strikes=strikes[:place] + strikes[place + 1 :])
