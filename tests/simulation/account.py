@@ -93,6 +93,10 @@ class Account(World):
         known = [activity for since, activity in self._looks.get(activity_id, []) if since <= at]
         return (known[-1], self.status(known[-1], at)) if known else None
 
+    def takes_new(self, *, taken: bool) -> None:
+        """Whether new activities are accepted at all (API §0.3)."""
+        self.options = replace(self.options, create_closed=not taken)
+
     def drop_merchant(self, activity_id: str) -> None:
         """A person takes the last merchant out of an activity."""
         activity = self.memory.activities[activity_id]

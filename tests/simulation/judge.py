@@ -20,14 +20,17 @@ from reconciler.change import (
     DeleteMerchants,
     Outcome,
     OutcomeStatus,
+    Severity,
     TerminateActivity,
     UploadImage,
 )
 from reconciler.errors import PaygiftError
 from reconciler.identity import parse_number
-from reconciler.sandbox import reads
+from reconciler.journal.book import Book, audit_lines
+from reconciler.journal.entry import verify
 from reconciler.sandbox.memory import Activity
 from tests.samples import NAMESPACE
+from tests.signed import keys
 from tests.simulation.account import GOOD, OVER, Happened
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ INVARIANTS: Final = {
     "planned": "nothing is written that the plan does not hold",
     "twice": "nothing happens twice",
     "signal": "after the first signal no new write leaves",
+    "breaker": "once WeChat Pay takes no new activities, nothing ends that a new one was to follow",
     "ends": "every run ends, with a report or an error of ours",
     "converges": "once the faults are over, the account becomes what the files say",
 }
@@ -84,6 +88,10 @@ class Judge:
             self.broken("signal", f"{what} although it was asked to stop")
         if process.commit < self._applied:
             self.broken("order", f"{what} although commit {self._applied} was applied before")
+        if request.route == "terminate" and process.create_refused:
+            change = _change_that_ends(process, request.path.split("/")[-2])
+            if change is not None and any(isinstance(each, CreateActivity) for each in change.operations):
+                self.broken("breaker", f"{what} although a create was refused before")
 
     # --- when it has its effect ----------------------------------------------------------------------------------
 
@@ -231,12 +239,13 @@ class Judge:
             for outcome in process.report.outcomes
             if not isinstance(outcome.operation, UploadImage) and _says(outcome.operation, happened)
         ]
-        failed = any(
-            status == reads.FAILED
+        over = any(
+            status in OVER
             for _, status in self._life.account.during(happened.activity_id, happened.at, self._life.now())
         )
         denied = [outcome for outcome in about if outcome.status in _DENIED and not outcome.rejections]
-        if about and len(denied) == len(about) and not (happened.effect == "created" and failed):
+        # What was created and is over at once was not created for anybody.
+        if about and len(denied) == len(about) and not (happened.effect == "created" and over):
             told = "; ".join(f"{outcome.status.value}: {outcome.reason}" for outcome in denied)
             self.broken("told", f"{process}: {happened.effect} {happened.activity_id}, reported as {told}")
 
@@ -255,17 +264,27 @@ class Judge:
                 self.broken("twice", f"{activity['activity_id']} was ended {activity['terminations']} times")
 
     def converged(self, process: Process) -> None:
-        """The last, healthy run found nothing to do, and the account is what the files say."""
+        """The last, healthy run found nothing to do, the account is what the files say, and no question is open."""
         if process.report is None:
             self.broken("converges", f"the last run ended with {process.ended!r}")
             return
         if process.report.plan.operations:
             left = ", ".join(f"{each.operation}" for each in process.report.plan.operations)
             self.broken("converges", f"the last run still had to do: {left}")
-        refused = {each.key for each in process.report.plan.findings if each.severity == "refusal"}
+        refused = {each.key for each in process.report.plan.findings if each.severity is Severity.REFUSAL}
         for spec in self._life.specs:
             if spec.key not in refused:
                 self._as_the_file_says(spec)
+        self._journal_is_sound()
+
+    def _journal_is_sound(self) -> None:
+        database = self._life.server.someone()
+        book = Book(database, mchid=keys().mchid, namespace=NAMESPACE, clock=self._life.now)
+        for entry in book.open_intents():
+            self.broken("converges", f"intent {entry.seq} is still open")
+        for found in verify(audit_lines(database, NAMESPACE)):
+            self.broken("converges", f"line {found.line} of the journal: {found.problem}")
+        database.close()
 
     def _as_the_file_says(self, spec: DesiredActivity) -> None:
         account, now = self._life.account, self._life.now()

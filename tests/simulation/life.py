@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -47,6 +46,7 @@ from tests.simulation.store import Heartbeat, Server
 _ALL: Final = mchids(MERCHANTS)
 _LONGEST_SECONDS: Final = 4 * 3600.0
 """After so long a run hangs: it waits for the lock at most two minutes, and tries everything a few times."""
+_SPENT: Final = ("NUMBER_USED", "CREATION_FAILED")
 _EARLIEST_DAYS: Final = 30
 """No activity of a life begins earlier before the usual, so that its coupons are good for all."""
 
@@ -204,18 +204,30 @@ class Life:
             await self._end_of(process)
 
     async def _converge(self) -> None:
-        """Nothing is broken any more, and whoever paused something lets it run again. Two runs are enough; the third
-        finds nothing to do."""
+        """Nothing is broken any more, whoever paused something lets it run again, and where a plan asks for a new
+        generation its author gives it. Two runs are enough; the third finds nothing to do."""
         for activity in self._ours(reads.PAUSED):
             self.account.resume(activity.activity_id)
-        self.account.clear_faults()
+        self.account.takes_new(taken=True)
         self.waived = tuple(WAIVABLE)
-        for _ in range(3):
+        process = await self._healthy_runs(3)
+        if raised := _next_generations(process):
+            self.commits.append(
+                tuple(replace(each, generation=raised.get(each.key, each.generation)) for each in self.specs)
+            )
+            process = await self._healthy_runs(2)
+        self.judge.nothing_twice()
+        self.judge.converged(process)
+
+    async def _healthy_runs(self, count: int) -> Process:
+        """The last of them."""
+        process = None
+        for _ in range(count):
             await asyncio.sleep(1)
             process = self._start(Apply())
             await self._end_of(process)
-        self.judge.nothing_twice()
-        self.judge.converged(process)
+        assert process is not None
+        return process
 
     # --- others --------------------------------------------------------------------------------------------------
 
@@ -230,7 +242,13 @@ class Life:
         return found[::-1]
 
     def hands(self, action: str, index: int) -> None:
-        """Somebody does what the merchant platform lets people do, if there is an activity to do it to."""
+        """Somebody does what the merchant platform lets people do, if there is an activity to do it to.
+
+        ``close`` and ``open`` are WeChat Pay's own: whether it takes new activities.
+        """
+        if action in ("close", "open"):
+            self.account.takes_new(taken=action == "open")
+            return
         fitting = self._ours(reads.PAUSED) if action == "resume" else self._ours(*GOOD)
         if index >= len(fitting):
             return
@@ -288,6 +306,13 @@ def _no_judge(judge: Judge) -> Iterator[None]:
     before = list(judge.violations)
     yield
     judge.violations[:] = before
+
+
+def _next_generations(process: Process) -> dict[str, int]:
+    """What the last plan asks of authors whose numbers are spent, by key."""
+    findings = process.report.plan.findings if process.report is not None else ()
+    asked = {each.key: each.facts.get("next_generation") for each in findings if each.code in _SPENT}
+    return {key: number for key, number in asked.items() if isinstance(number, int)}
 
 
 def _brief(process: Process) -> str:

@@ -73,6 +73,7 @@ class Process:
         self.over = asyncio.Event()
         self.requests: list[Request] = []
         self.looks: list[Look] = []
+        self.create_refused = False
         self._counts: Counter[str] = Counter()
         self.journal = life.server.open(self)
 
@@ -209,13 +210,15 @@ class Process:
         await asyncio.sleep(_NETWORK_SECONDS * self.slow)
         await self._around("before", struck)
         response = self._answered(request, call, struck)
-        if response is not None and not any(fault(each.what, each.value) for each in struck):
-            self.looks.append(Look(self.life.now(), asked.route, call.path, json.loads(response.content)))
+        then = self.life.now()
         self._hands(struck)
         await self._around("after", struck)
         await asyncio.sleep(_NETWORK_SECONDS * self.slow + late)
         if response is None:
             raise httpx.RemoteProtocolError("the connection was closed", request=request)
+        if not any(fault(each.what, each.value) for each in struck):
+            self.looks.append(Look(then, asked.route, call.path, json.loads(response.content)))
+            self.create_refused |= asked.route == "create" and response.status_code == 403
         return response
 
     async def _around(self, moment: str, struck: Iterable[Strike]) -> None:

@@ -172,7 +172,7 @@ class _Author:
         elif roll < 0.70:
             yield from self._together()
         elif roll < 0.82:
-            yield Hands(lots.choice(HANDS), lots.randrange(3))
+            yield Hands(lots.choice((*HANDS, "close", "open")), lots.randrange(3))
         elif roll < 0.86:
             self._elsewhere += 1
             yield Elsewhere(self._merchants())

@@ -31,8 +31,13 @@ _numbers = itertools.count(1)
 class _Session(sqlite3.Connection):
     """A connection that can be lost, and fail because of others."""
 
+    server: Server
     lost = False
     trouble = ""
+
+    def close(self) -> None:
+        self.server.lose(self)
+        super().close()
 
     def cursor(self, factory: Any = None) -> Any:  # noqa: ARG002 - sqlite3's signature
         made = super().cursor(_Cursor)
@@ -98,6 +103,7 @@ class Server:
     def connect(self) -> _Session:
         """A new connection to this database."""
         session = sqlite3.connect(self._uri, uri=True, isolation_level=None, factory=_Session)
+        session.server = self
         self._open.add(session)
         self._functions(session)
         return session
