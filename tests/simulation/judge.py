@@ -106,7 +106,8 @@ class Judge:
         if not any(_says(operation, happened) for operation in _operations(process)):
             merchants = f" {', '.join(happened.merchants)}" if happened.effect != "created" else ""
             self.broken(
-                "planned", f"{process}: {happened.effect} {happened.activity_id}{merchants} is not in its plan"
+                "planned",
+                f"{process}: {happened.effect} {happened.activity_id}{merchants} is not in its plan",
             )
 
     def _ends(self, process: Process, happened: Happened) -> None:
@@ -164,9 +165,7 @@ class Judge:
             if activity.activity_id != old.activity_id and (ours or activity.activity_id == wanted.adopt):
                 yield activity
 
-    def _as_looked_at(
-        self, process: Process, activity: Activity, at: datetime
-    ) -> tuple[str, str, set[str]]:
+    def _as_looked_at(self, process: Process, activity: Activity, at: datetime) -> tuple[str, str, set[str]]:
         """The status and merchants of a successor when ``process``, applying, last saw them: it is to look right
         before it ends something. Whatever it never looked at is judged by how it is."""
         looks = [look for look in process.looks if look.at >= (process.applying_since or at)]
@@ -206,7 +205,9 @@ class Judge:
         claimed = outcome.status in _CLAIMED
         said = f"{process} says {operation.operation} {outcome.activity_id}: {outcome.status.value}"
         begin, end = outcome.started_at or self._life.now(), outcome.finished_at or self._life.now()
-        looks = list(self._life.account.during(outcome.activity_id, begin, end)) if outcome.activity_id else []
+        looks = (
+            list(self._life.account.during(outcome.activity_id, begin, end)) if outcome.activity_id else []
+        )
         match operation:
             case CreateActivity() if claimed:
                 if not any(a.out_request_no == operation.out_request_no and s not in OVER for a, s in looks):
@@ -304,7 +305,9 @@ class Judge:
 
 def _is_of(spec: DesiredActivity, activity: Activity) -> bool:
     number = parse_number(activity.out_request_no)
-    ours = number is not None and number.namespace == NAMESPACE and number.key in (spec.key, *spec.renamed_from)
+    ours = (
+        number is not None and number.namespace == NAMESPACE and number.key in (spec.key, *spec.renamed_from)
+    )
     return ours or activity.activity_id == spec.adopt
 
 
@@ -329,12 +332,14 @@ def _says(operation: object, happened: Happened) -> bool:
             return created == happened.request_no
         case CreateActivity(out_request_no=created, merchants=merchants), "merchants added":
             return created == number and set(happened.merchants) <= set(merchants)
-        case (AddMerchants(merchants=merchants) as add, "merchants added") | (
-            DeleteMerchants(merchants=merchants) as add,
+        case (AddMerchants() as change, "merchants added") | (
+            DeleteMerchants() as change,
             "merchants deleted",
         ):
-            named = add.activity_id or happened.activity_id
-            return named == happened.activity_id and add.out_request_no == number and set(happened.merchants) <= set(merchants)
+            same = (change.activity_id or happened.activity_id) == happened.activity_id
+            return (
+                same and change.out_request_no == number and set(happened.merchants) <= set(change.merchants)
+            )
         case TerminateActivity(activity_id=ended), "terminated":
             return ended == happened.activity_id
     return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -58,12 +57,21 @@ class Lived:
     script: Script
     violations: tuple[Violation, ...]
     story: tuple[str, ...]
+    history: tuple[str, ...]
+
+    @property
+    def invariants(self) -> frozenset[str]:
+        """Those that did not hold."""
+        return frozenset(violation.invariant for violation in self.violations)
 
 
-def live(script: Script) -> Lived:
-    """Live the life of ``script``. The same script makes the same steps, and the same violations."""
+def live(script: Script, *, kind: type[Process] = Process) -> Lived:
+    """Live the life of ``script``. The same script makes the same steps, and the same violations.
+
+    ``kind`` is what runs for an apply; the simulator's own tests put in some that do wrong.
+    """
     with _alone() as loop:
-        life = Life(loop, script)
+        life = Life(loop, script, kind)
         try:
             asyncio.set_event_loop(loop)
             loop.run_until_complete(life.happen())
@@ -73,7 +81,8 @@ def live(script: Script) -> Lived:
             life.clear_away()
             asyncio.set_event_loop(None)
             loop.close()
-    return Lived(script, tuple(life.judge.violations), tuple(life.story))
+    history = (f"{each.at} {each.by} {each.effect} {each.activity_id}" for each in life.account.effects)
+    return Lived(script, tuple(life.judge.violations), tuple(life.story), tuple(history))
 
 
 @contextmanager
@@ -98,8 +107,8 @@ def _alone() -> Iterator[VirtualLoop]:
 class Life:
     """One account, one repository, one journal, and who works with them."""
 
-    def __init__(self, loop: VirtualLoop, script: Script) -> None:
-        self.loop, self.script = loop, script
+    def __init__(self, loop: VirtualLoop, script: Script, kind: type[Process]) -> None:
+        self.loop, self.script, self._kind = loop, script, kind
         self.root = Path("/nowhere")
         self.account = Account(self.now, oldest_first=script.oldest_first)
         self.wire = Wire(self.account)
@@ -176,7 +185,7 @@ class Life:
 
     def _start(self, event: Apply) -> Process:
         commit = max(len(self.commits) - 1 - event.behind, 0)
-        process = Process(self, len(self.processes) + 1, event, commit, self.commits[commit])
+        process = self._kind(self, len(self.processes) + 1, event, commit, self.commits[commit])
         self.processes.append(process)
         self.tasks.append(process.machine.start(self.loop, self._run(process)))
         return process
@@ -209,6 +218,7 @@ class Life:
         for activity in self._ours(reads.PAUSED):
             self.account.resume(activity.activity_id)
         self.account.takes_new(taken=True)
+        self.account.clear_faults()  # what reads did not show yet is seen
         self.waived = tuple(WAIVABLE)
         process = await self._healthy_runs(3)
         if raised := _next_generations(process):
@@ -237,7 +247,8 @@ class Life:
         found = [
             activity
             for activity in self.account.memory.activities.values()
-            if self.account.status(activity, now) in statuses and activity.out_request_no.startswith(NAMESPACE)
+            if self.account.status(activity, now) in statuses
+            and activity.out_request_no.startswith(NAMESPACE)
         ]
         return found[::-1]
 
@@ -280,7 +291,9 @@ class Life:
     def _made_elsewhere(self, merchants: tuple[int, ...]) -> None:
         item = create_body({"activity_base_info.out_request_no": f"web-{len(self.elsewhere)}"})
         rule = item["award_send_rule"]
-        item["award_send_rule"] = {"full_send_rule": {name: rule[name] for name in rule if name != "merchant_id_list"}}
+        item["award_send_rule"] = {
+            "full_send_rule": {name: rule[name] for name in rule if name != "merchant_id_list"}
+        }
         info = item["activity_base_info"]
         info["begin_time"], info["end_time"] = "2026-11-20T00:00:00+08:00", "2026-12-31T23:59:59+08:00"
         self.elsewhere.append(self.account.insert_activity(item, [_ALL[index] for index in merchants]))
@@ -318,7 +331,10 @@ def _next_generations(process: Process) -> dict[str, int]:
 def _brief(process: Process) -> str:
     if process.report is None:
         return f"{type(process.ended).__name__}: {process.ended}"
-    return ", ".join(
-        f"{outcome.operation.operation} {outcome.activity_id} {outcome.status.value}"
-        for outcome in process.report.outcomes
-    ) or "nothing to do"
+    return (
+        ", ".join(
+            f"{outcome.operation.operation} {outcome.activity_id} {outcome.status.value}"
+            for outcome in process.report.outcomes
+        )
+        or "nothing to do"
+    )

@@ -10,7 +10,11 @@ import asyncio
 import contextvars
 import selectors
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import Executor
+from typing import Any, TypeVar, TypeVarTuple
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _running: contextvars.ContextVar[Machine | None] = contextvars.ContextVar("machine", default=None)
 
@@ -111,7 +115,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().call_soon(callback, context=context)
 
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         # An empty context is false.
         context = contextvars.copy_context() if context is None else context
@@ -126,8 +130,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def call_at(
         self,
         when: float,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         # An empty context is false.
@@ -141,9 +145,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         step.handle = handle
         return handle
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
         """In the next step of the process that asked, without a thread."""
-        future = self.create_future()
+        future: asyncio.Future[T] = self.create_future()
 
         def work() -> None:
             if future.cancelled():

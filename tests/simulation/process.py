@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from sqlalchemy import exc as sa
+from starlette.datastructures import Headers
 
 from reconciler import journaling, reconcile
 from reconciler.activity import DesiredActivity
@@ -190,9 +190,7 @@ class Process:
         """The strikes that meet the next request on ``route``."""
         nth = {name: self._counts[name] for name in (route, "any")}
         self._counts.update(nth.keys() if route != "journal" else [route])
-        return [
-            each for each in self.strikes if each.on in nth and 0 <= nth[each.on] - each.nth < each.times
-        ]
+        return [each for each in self.strikes if each.on in nth and 0 <= nth[each.on] - each.nth < each.times]
 
     async def exchange(self, request: httpx.Request) -> httpx.Response:
         """Carry one request to the account and back, through all that its script has for it."""
@@ -288,7 +286,7 @@ class _Here(Place):
         super().__init__(Path("journal.db"))
         object.__setattr__(self, "_journal", journal)
 
-    def open_to_write(self, on_damage: Callable[[Path], None]) -> Database:  # noqa: ARG002
+    def open_to_write(self, on_damage: Callable[[Path], None]) -> Database:
         found: Database = object.__getattribute__(self, "_journal")
         return found
 
@@ -310,7 +308,7 @@ def _call(request: httpx.Request) -> Call:
         target=request.url.raw_path.decode("ascii"),
         path=path,
         query=query,
-        headers={name.lower(): value for name, value in request.headers.items()},
+        headers=Headers(raw=[(name.lower(), value) for name, value in request.headers.raw]),
         body=b"".join(stream),
     )
 

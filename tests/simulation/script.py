@@ -15,6 +15,7 @@ from typing import Final, Literal
 KEYS: Final = ("autumn", "spring", "summer")
 MERCHANTS: Final = 5
 Journal = Literal["sqlite", "postgresql"]
+Order = Literal["create_first", "terminate_first"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Spec:
     generation: int = 1
     protect: bool = False
     state: Literal["running", "terminated"] = "running"
-    replace: Literal["create_first", "terminate_first"] = "create_first"
+    replace: Order = "create_first"
     renamed_from: tuple[str, ...] = ()
     adopt: int = 0
 
@@ -120,18 +121,26 @@ _ANYWHERE: Final[tuple[tuple[str, tuple[int, ...]], ...]] = (
     ("drop_before", ()),
     ("drop_after", ()),
     ("unreachable", ()),
-    ("rate_limited", (0, 5, 25)),
+    *(("rate_limited", (0, 5, 25)),) * 2,
     ("error_before", (500, 503)),
     ("error_after", (500, 503)),
     ("html_before", _STATUSES),
-    ("html_after", _STATUSES),
+    *(("html_after", _STATUSES),) * 2,
     ("no_signature", ()),
     ("wrong_signature", ()),
     ("truncated", ()),
     ("tampered_body", ()),
     ("late", (1, 5, 15, 40)),
 )
-AROUND: Final = ("kill_before", "kill_after", "stop_before", "stop_after", "signal", "unlock_before", "unlock_after")
+AROUND: Final = (
+    "kill_before",
+    "kill_after",
+    "stop_before",
+    "stop_after",
+    "signal",
+    "unlock_before",
+    "unlock_after",
+)
 _OF_ROUTE: Final[dict[str, tuple[tuple[str, tuple[int, ...]], ...]]] = {
     "list": (("row_vanishes", ()), ("row_appears", ())),
     "merchants": (("row_vanishes", ()),),
@@ -194,8 +203,8 @@ class _Author:
                 self._strikes(), wait=False, behind=int(lots.random() < 0.2), slow=lots.choice((1, 5, 40))
             )
             yield Pass(lots.choice((0.05, 0.3, 1.1, 4)))
-        if lots.random() < 0.3:
-            yield Unlock()
+            if lots.random() < 0.2:
+                yield Unlock()
         yield Pass(60)
 
     # --- files ---------------------------------------------------------------------------------------------------
@@ -214,8 +223,11 @@ class _Author:
             amount=lots.choice((100, 200)),
             day=lots.choice((0, -10, -10)),
             protect=lots.random() < 0.1,
-            replace="terminate_first" if lots.random() < 0.2 else "create_first",
+            replace=self._order(),
         )
+
+    def _order(self) -> Order:
+        return "terminate_first" if self._lots.random() < 0.2 else "create_first"
 
     def _merchants(self) -> tuple[int, ...]:
         lots = self._lots
@@ -246,7 +258,7 @@ class _Author:
     def _terms_edited(self) -> tuple[Spec, ...]:
         if (spec := self._any()) is None:
             return self._file_made()
-        order = self._lots.choice(("create_first",) * 4 + ("terminate_first",))
+        order = self._order()
         return self._with(
             spec, replace(spec, amount=spec.amount + 100, replace=order, renamed_from=(), adopt=0)
         )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from tests.simulation.life import Lived, live
+from tests.simulation.process import Process
 from tests.simulation.script import Script, smaller
 
 MOST_TRIES = 1500
 """Lives that are lived for one shrinking, which is enough for a script of twenty events."""
 
 
-def shrunk(script: Script, invariant: str) -> Lived:
+def shrunk(script: Script, invariant: str, *, kind: type[Process] = Process) -> Lived:
     """The smallest script found, by leaving out one thing after the other, whose life breaks ``invariant`` too."""
-    best, tries = live(script), MOST_TRIES
+    best, tries = live(script, kind=kind), MOST_TRIES
     going_on = True
     while going_on:
         going_on = False
@@ -19,8 +20,8 @@ def shrunk(script: Script, invariant: str) -> Lived:
             tries -= 1
             if tries < 0:
                 return best
-            lived = live(less)
-            if any(violation.invariant == invariant for violation in lived.violations):
+            lived = live(less, kind=kind)
+            if invariant in lived.invariants:
                 best, going_on = lived, True
                 break
     return best

@@ -39,7 +39,7 @@ class _Session(sqlite3.Connection):
         self.server.lose(self)
         super().close()
 
-    def cursor(self, factory: Any = None) -> Any:  # noqa: ARG002 - sqlite3's signature
+    def cursor(self, factory: Any = None) -> Any:
         made = super().cursor(_Cursor)
         made.session = self
         return made
@@ -48,7 +48,7 @@ class _Session(sqlite3.Connection):
 class _Cursor(sqlite3.Cursor):
     session: _Session
 
-    def execute(self, sql: str, *parameters: Any) -> Any:  # type: ignore[override]
+    def execute(self, sql: str, *parameters: Any) -> Any:
         trouble, self.session.trouble = self.session.trouble, ""
         if trouble:
             raise sqlite3.OperationalError(trouble)
@@ -93,7 +93,9 @@ class Server:
         """Whether the process with these sessions and this token has the lock."""
         if self.token() != token or not token:
             return False
-        return not self.postgresql or any(each in sessions and not each.lost for each in self._advisory.values())
+        return not self.postgresql or any(
+            each in sessions and not each.lost for each in self._advisory.values()
+        )
 
     def lose(self, session: _Session) -> None:
         """As after ``pg_terminate_backend``: its advisory locks are free at once."""
@@ -133,7 +135,7 @@ def _begin_alone(connection: Connection) -> None:
 
 def _disconnected(context: ExceptionContext) -> None:
     if _LOST in str(context.original_exception):
-        context.is_disconnect = True  # type: ignore[misc]
+        context.is_disconnect = True
 
 
 def _rewritten(
@@ -149,10 +151,14 @@ _connecting: list[Shared] = []
 """Whose connection the engine makes now."""
 
 
+def _connected() -> _Session:
+    return _connecting[-1].connected()
+
+
 @cache
 def _engine() -> Engine:
     """One for all lives: an engine remembers what it has compiled."""
-    engine = create_engine("sqlite://", creator=lambda: _connecting[-1].connected(), poolclass=NullPool)
+    engine = create_engine("sqlite://", creator=_connected, poolclass=NullPool)
     event.listen(engine, "begin", _begin_alone)
     event.listen(engine, "handle_error", _disconnected)
     event.listen(engine, "before_cursor_execute", _rewritten, retval=True)
