@@ -46,6 +46,8 @@ _ALL: Final = mchids(MERCHANTS)
 _LONGEST_SECONDS: Final = 4 * 3600.0
 """After so long a run hangs: it waits for the lock at most two minutes, and tries everything a few times."""
 _SPENT: Final = ("NUMBER_USED", "CREATION_FAILED")
+_PER_CALL: Final = 2
+"""So that three merchants make what 501 make: a create that is not whole before merchants were added."""
 _EARLIEST_DAYS: Final = 30
 """No activity of a life begins earlier before the usual, so that its coupons are good for all."""
 
@@ -73,13 +75,11 @@ def live(script: Script, *, kind: type[Process] = Process) -> Lived:
     with _alone() as loop:
         life = Life(loop, script, kind)
         try:
-            asyncio.set_event_loop(loop)
             loop.run_until_complete(life.happen())
         except Stuck:
             life.judge.broken("ends", "nothing will ever happen again, and a run has not ended")
         finally:
             life.clear_away()
-            asyncio.set_event_loop(None)
             loop.close()
     history = (f"{each.at} {each.by} {each.effect} {each.activity_id}" for each in life.account.effects)
     return Lived(script, tuple(life.judge.violations), tuple(life.story), tuple(history))
@@ -94,6 +94,7 @@ def _alone() -> Iterator[VirtualLoop]:
     with (
         mock.patch("time.monotonic", loop.time),
         mock.patch("reconciler.journal.lock._Heartbeat", Heartbeat),
+        mock.patch("reconciler.change.MERCHANTS_PER_CALL", _PER_CALL),
         stamina.set_testing(False),
     ):
         yield loop
@@ -305,13 +306,16 @@ class Life:
         for process in self.processes:
             process.inert = True
             process.machine.bury()
-        for task in self.tasks:
-            task.cancel()
         with _no_judge(self.judge):
-            self.loop.run_until_complete(asyncio.gather(*self.tasks, return_exceptions=True))
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.run_until_complete(self._all_end())
         self.server.close()
         self.account.close()
+
+    async def _all_end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.loop.shutdown_asyncgens()
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Literal, cast
 
 KEYS: Final = ("autumn", "spring", "summer")
 MERCHANTS: Final = 5
@@ -18,8 +18,20 @@ Journal = Literal["sqlite", "postgresql"]
 Order = Literal["create_first", "terminate_first"]
 
 
-@dataclass(frozen=True)
-class Spec:
+class _Brief:
+    """Shows what differs from the defaults."""
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{each.name}={getattr(self, each.name)!r}"
+            for each in fields(cast(Any, self))
+            if getattr(self, each.name) != each.default
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Spec(_Brief):
     """One file. ``amount`` and ``day`` (when it begins, in days from the usual) are terms; ``merchants`` are indexes.
 
     ``adopt`` counts the activities that were made elsewhere, from 1; 0 adopts none.
@@ -37,8 +49,8 @@ class Spec:
     adopt: int = 0
 
 
-@dataclass(frozen=True)
-class Strike:
+@dataclass(frozen=True, repr=False)
+class Strike(_Brief):
     """What happens to the ``nth`` request of a process on the route ``on`` (from 0), and the ``times - 1`` after it.
 
     ``what`` is a fault of the sandbox with its ``value`` where it takes one (a status, an index), or one of ``AROUND``.
@@ -52,15 +64,15 @@ class Strike:
     times: int = 1
 
 
-@dataclass(frozen=True)
-class Edit:
+@dataclass(frozen=True, repr=False)
+class Edit(_Brief):
     """A commit: from now on the newest files are these."""
 
     specs: tuple[Spec, ...]
 
 
-@dataclass(frozen=True)
-class Apply:
+@dataclass(frozen=True, repr=False)
+class Apply(_Brief):
     """A process starts, of the commit ``behind`` the newest. ``wait``: nothing else happens until it has ended.
 
     ``slow`` stretches what the network takes.
@@ -72,28 +84,28 @@ class Apply:
     slow: int = 1
 
 
-@dataclass(frozen=True)
-class Pass:
+@dataclass(frozen=True, repr=False)
+class Pass(_Brief):
     """Time passes, in seconds."""
 
     seconds: float
 
 
-@dataclass(frozen=True)
-class Hands:
+@dataclass(frozen=True, repr=False)
+class Hands(_Brief):
     """Somebody acts on the merchant platform, on our activity number ``index``, newest first."""
 
     action: str
     index: int = 0
 
 
-@dataclass(frozen=True)
-class Unlock:
+@dataclass(frozen=True, repr=False)
+class Unlock(_Brief):
     """Somebody breaks the lock."""
 
 
-@dataclass(frozen=True)
-class Elsewhere:
+@dataclass(frozen=True, repr=False)
+class Elsewhere(_Brief):
     """Somebody makes an activity on the web page, with these merchants."""
 
     merchants: tuple[int, ...]
@@ -102,8 +114,8 @@ class Elsewhere:
 Event = Edit | Apply | Pass | Hands | Unlock | Elsewhere
 
 
-@dataclass(frozen=True)
-class Script:
+@dataclass(frozen=True, repr=False)
+class Script(_Brief):
     """One life. ``oldest_first`` is the order of the sandbox's list: which row is the first to hide."""
 
     events: tuple[Event, ...]
