@@ -334,6 +334,7 @@ def policy_of(project: Project, allow: Iterable[str] = ()) -> Policy:
     return Policy(
         on_removed=written.on_removed,
         max_terminations=written.max_terminations,
+        max_replacements_running=written.max_replacements_running,
         max_merchant_deletions=written.max_merchant_deletions,
         allow_replace_running=written.allow_replace_running,
         freeze=tuple(Freeze(span, each.reason) for span, each in zip(spans, written.freeze, strict=True)),
