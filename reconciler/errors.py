@@ -102,6 +102,12 @@ class InterruptedRunError(PaygiftError):
     """A run was stopped at once, with something in flight. The next one finds out what became of it."""
 
 
+class NotSentError(PaygiftError):
+    """A write was held back before it left, since the run is to stop or no longer holds its lock. Nothing of it has
+    happened.
+    """
+
+
 class JournalError(PaygiftError):
     """The journal cannot be read or written. Nothing is sent that could not be written down before.
 

@@ -60,10 +60,15 @@ class Book:
             connection.execute(insert(entries).values(**self._at(draft.seq), record=line, hash=hash_))
             if isinstance(what, Intent):
                 connection.execute(insert(open_intents).values(**self._at(draft.seq)))
-            elif isinstance(what, Concluded) and what.intents:
+            elif isinstance(what, Concluded) and what.answers:
                 ours = self._ours(open_intents) & open_intents.c.seq.in_(what.intents)
                 connection.execute(delete(open_intents).where(ours))
         return replace(draft, hash=hash_)
+
+    def require(self, token: str) -> None:
+        """Raise JournalError unless the lock is still the one that ``token`` was taken with."""
+        with self._database.transaction() as connection:
+            self.lock.require(connection, token)
 
     def head(self) -> tuple[int, str]:
         """The last entry's number and hash; 0 and ``NO_HASH`` for an empty journal."""
@@ -118,6 +123,10 @@ class Run:
 
     def conclude(self, what: Concluded) -> None:
         self._append(what)
+
+    def require(self) -> None:
+        """Raise JournalError unless the lock is still ours: asked before every try of a write."""
+        self.book.require(self.holder.token)
 
     def end(self, what: Ended) -> str:
         """Write down that the run is over. Returns the hash of this entry, which stands for all before it."""

@@ -78,6 +78,13 @@ class Concluded:
     resumed: bool = False
     entry: Literal["outcome"] = "outcome"
 
+    @property
+    def answers(self) -> bool:
+        """Whether it settles what its intents asked. What could not be read back stays a question for the next run,
+        and is not asked about for ever.
+        """
+        return bool(self.intents) and (self.resumed or not self.status.open_question)
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:

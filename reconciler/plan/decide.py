@@ -402,7 +402,7 @@ def _keep(
         }
         findings.append(Finding("SUCCESSOR_PAUSED", Severity.REFUSAL, desired.key, facts, desired.source))
     merchants = tuple(steps.change_merchants(desired, kept))
-    ends = tuple(steps.terminate(desired.key, live, "superseded") for live in superseded)
+    ends = tuple(steps.supersede(desired, live, kept) for live in superseded)
     if not merchants and not ends:
         return _Decision(findings=tuple(findings))
     touched = [*([kept] if merchants else []), *superseded]

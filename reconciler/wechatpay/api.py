@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from reconciler.errors import ProtocolError, UsageError
 from reconciler.wechatpay import pager, wire
-from reconciler.wechatpay.client import Answer, Client
+from reconciler.wechatpay.client import Answer, Client, Permit
 from reconciler.wechatpay.keys import Certificate
 
 MERCHANTS_LIMIT: Final = 50
@@ -50,9 +50,18 @@ class PayGiftApi:
     ApiError of status 404; it proves that only if it is ``verified``.
     """
 
-    def __init__(self, client: Client, *, merchants_limit: int = MERCHANTS_LIMIT) -> None:
+    def __init__(
+        self, client: Client, *, merchants_limit: int = MERCHANTS_LIMIT, permit: Permit | None = None
+    ) -> None:
         self._client = client
         self._merchants_limit = merchants_limit
+        self._permit = permit
+
+    def permitted(self, permit: Permit) -> PayGiftApi:
+        """The same endpoints, whose writes ask ``permit`` before every try. Whatever it raises is raised, and nothing
+        more is sent.
+        """
+        return PayGiftApi(self._client, merchants_limit=self._merchants_limit, permit=permit)
 
     # --- reads ---------------------------------------------------------------------------------------------------
 
@@ -160,6 +169,7 @@ class PayGiftApi:
             body=upload.body,
             content_type=upload.content_type,
             signed_body=upload.signed_body,
+            permit=self._permit,
         )
         return _reply(_decode(wire.ImageUploaded, answer, "POST", wire.IMAGE_UPLOAD_PATH), answer)
 
@@ -172,7 +182,7 @@ class PayGiftApi:
         return _decode(shape, answer, "GET", path, **asked)
 
     async def _post(self, shape: type[Shape], path: str, body: bytes = b"", **asked: str) -> Reply[Shape]:
-        answer = await self._client.request("POST", path, body=body)
+        answer = await self._client.request("POST", path, body=body, permit=self._permit)
         return _reply(_decode(shape, answer, "POST", path, **asked), answer)
 
     def _pages(

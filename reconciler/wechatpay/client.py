@@ -66,6 +66,10 @@ _SECRET_HEADER: Final = re.compile(
 )
 
 
+Permit = Callable[[], None]
+"""Asked right before a write leaves, at every try; raises whatever forbids it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A proven success: ``body`` is exactly what WeChat Pay signed. ``tries`` counts how often we had to ask."""
@@ -86,6 +90,7 @@ class _Call:
     body: bytes = field(default=b"", repr=False)
     content_type: str = ""
     signed_body: bytes = field(default=b"", repr=False)
+    permit: Permit | None = None
 
     @property
     def is_write(self) -> bool:
@@ -203,12 +208,14 @@ class Client:
         body: bytes = b"",
         content_type: str = JSON,
         signed_body: bytes | None = None,
+        permit: Permit | None = None,
     ) -> Answer:
         """Send one request and return its proven answer. Reads are repeated when that may help; a write only if it
         provably was not processed.
 
         ``target_path`` is percent-encoded already, ``query`` is not. ``content_type`` is sent with a body only.
         ``signed_body`` is what the signature covers instead of ``body``: the meta JSON of an upload (API §4).
+        ``permit`` is asked before every try, after every wait: whatever it raises is raised, and nothing is sent.
 
         Raises ApiError for HTTP status 400 and more, UnverifiedError for an answer that proves nothing,
         TransportError when none came, CredentialsError when ours cannot verify answers. After an UnverifiedError
@@ -221,6 +228,7 @@ class Client:
             body,
             content_type if body else "",
             body if signed_body is None else signed_body,
+            permit,
         )
         # Held through all tries, so that the time they may take begins with the first and not in the queue. Whoever
         # has a turn uses one connection at most: that for certificates is not beside its own, but before or after.
@@ -271,6 +279,8 @@ class Client:
     async def _exchange(self, call: _Call) -> _Exchange:
         """Send once, to the first host that can be reached, and read the whole answer."""
         asked_at = await self._pace.turn()
+        if call.permit is not None:
+            call.permit()
         unreached: list[TransportError] = []
         for host in self._hosts.in_order():
             try:
