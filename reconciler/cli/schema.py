@@ -31,6 +31,6 @@ def schema(kind: str, out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)
     else:
-        from reconciler.reconcile import save_text
+        from reconciler.output import write
 
-        save_text(text, out)
+        write(text, out)

@@ -39,6 +39,13 @@ class Place:
 
         return open_postgresql(self.url) if self.url else open_sqlite(self.file)
 
+    def open_to_read(self) -> Database | None:
+        """As ``open``, but a file is not written to, nor made, nor need its folder be writable; ``None`` without one."""
+        from reconciler.journal.database import open_postgresql
+        from reconciler.journal.reader import read_sqlite
+
+        return open_postgresql(self.url) if self.url else read_sqlite(self.file)
+
     def open_to_write(self, on_damage: Callable[[Path], None]) -> Database:
         """As ``open``, but a damaged file is moved out of the way, and told of, rather than in the way of an apply.
 
