@@ -74,7 +74,9 @@ def write(text: str, file: Path, *, follow_links: bool = True, before: os.stat_r
         if stream is not None:
             _write_into_stream(data, stream)
         elif found is None or stat.S_ISREG(found.st_mode):
-            _replace(data, _target(file), found or before)
+            target = _target(file)
+            _check_folder(file, target)
+            _replace(data, target, found or before)
         else:
             _write_through(data, file, found)
 
@@ -127,13 +129,17 @@ def _check_special(file: Path, found: os.stat_result) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def _check_regular(file: Path, found: os.stat_result | None) -> None:
-    """A file that may not be written is not replaced either, though its folder would allow it."""
-    target = _target(file)
+def _check_folder(file: Path, target: Path) -> None:
     if not target.parent.is_dir():
         raise UsageError(
             f"{file} cannot be written: its folder does not exist.", remedy="Make it, or name another file."
         )
+
+
+def _check_regular(file: Path, found: os.stat_result | None) -> None:
+    """A file that may not be written is not replaced either, though its folder would allow it."""
+    target = _target(file)
+    _check_folder(file, target)
     if found is not None and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     if found is not None and _own_stream(found) is not None:

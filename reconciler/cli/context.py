@@ -117,6 +117,8 @@ class Context:
 
 
 pass_context = click.make_pass_decorator(Context)
+output_path: Final = click.Path(path_type=Path, readable=False)
+"""A file that a command writes, and need not be able to read (see ``output``)."""
 
 
 def sandbox_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli import EXIT_ERROR
-from reconciler.cli.context import Context, pass_context, sandbox_option
+from reconciler.cli.context import Context, output_path, pass_context, sandbox_option
 from reconciler.cli.streams import is_terminal
 
 OUTCOMES = ("done", "already done", "partial", "failed", "unknown", "not started", "open")
@@ -68,7 +68,7 @@ def history(
 
 
 @history.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=output_path, required=False)
 @pass_context
 def export(context: Context, file: Path | None) -> None:
     """Write the journal as an audit file: JSON lines that chain by hash. On stdout without FILE."""

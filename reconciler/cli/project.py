@@ -18,7 +18,7 @@ from reconciler.cli import (
     EXIT_PENDING,
     EXIT_REFUSED,
 )
-from reconciler.cli.context import Bar, Context, pass_context, sandbox_option, undo_option
+from reconciler.cli.context import Bar, Context, output_path, pass_context, sandbox_option, undo_option
 from reconciler.cli.streams import is_terminal
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def validate(context: Context, as_json: bool) -> int:
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending, 5 when refused.")
 @click.option("--notes", is_flag=True, help="Show notes too, such as specs that have ended.")
 @undo_option
-@click.option("--out", type=click.Path(path_type=Path), help="Write the plan to a file, for `apply FILE`.")
+@click.option("--out", type=output_path, help="Write the plan to a file, for `apply FILE`.")
 @click.option(
     "--at",
     metavar="TIME",
@@ -131,12 +131,10 @@ def plan(
 @click.argument("file", metavar="[PLANFILE]", type=click.Path(path_type=Path), required=False)
 @json_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
-@click.option(
-    "--report", type=click.Path(path_type=Path), help="Write the report to a file too: .md, .html or .json."
-)
+@click.option("--report", type=output_path, help="Write the report to a file too: .md, .html or .json.")
 @click.option(
     "--rejected",
-    type=click.Path(path_type=Path),
+    type=output_path,
     help="Write the merchants that WeChat Pay rejected to a CSV file, with its reasons.",
 )
 @click.option(
