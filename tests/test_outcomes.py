@@ -109,7 +109,7 @@ def test_a_stream_that_was_made_non_blocking_is_waited_for() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with os.fdopen(writing, "w") as stdout, os.fdopen(reading, "rb", buffering=0) as reader:
-        guarded = streams._guarded(stdout, pytest.fail)
+        guarded = streams._guarded(stdout, streams._raise)
         text = "x" * 200_000
         pid = os.fork()
         if pid == 0:
