@@ -43,7 +43,8 @@ APPLY = ("--sandbox", "apply", "--yes")
 def chain(mchid: str, count: int = 4) -> tuple[list[str], str]:
     """The lines of an account's journal, and its head."""
     previous, lines = NO_HASH, []
-    for seq, what in enumerate([INTENT, PARTIAL, INTENT, Ended({}), INTENT, INTENT][:count], start=1):
+    whats: list[Intent | Concluded | Ended] = [INTENT, PARTIAL, INTENT, Ended({}), INTENT, INTENT]
+    for seq, what in enumerate(whats[:count], start=1):
         line, hash_ = sealed(Entry(mchid, NAMESPACE, seq, NOW, "r1", what, previous))
         lines.append(audit_line(line, hash_))
         previous = hash_
