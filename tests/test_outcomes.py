@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
+import tty
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reconciler import reconcile
+from reconciler import output, reconcile
 from reconciler.cli import context as cli_context
 from reconciler.cli import streams
 from reconciler.errors import JournalError
@@ -229,17 +232,35 @@ def test_a_file_that_cannot_be_written_any_more_is_a_warning(
     assert "file.md cannot be written" in err
 
 
-def test_a_report_on_a_full_disk_is_a_warning_and_leaves_the_list_of_rejected_merchants(
-    project: Project,
-) -> None:
+def test_a_report_on_a_full_disk_is_a_warning(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
     report, rejected = project.root / "report.md", project.root / "rejected.csv"
-    report.symlink_to("/dev/full")
+    monkeypatch.setattr(os, "fsync", full)
+    code, out, err = project.run(*APPLY, "--report", str(report), "--rejected", str(rejected))
+    assert (code, DONE in out) == (0, True)
+    for what in ("The report", "The list of rejected merchants"):
+        assert f"Warning: {what} is missing: " in err
+    assert "No space left on device" in err
+    assert (
+        not list(project.root.glob("*.md"))
+        + list(project.root.glob("*.csv"))
+        + list(project.root.glob(".paygift-*"))
+    )
+
+
+def test_a_report_that_nobody_reads_keeps_nobody_from_the_rest(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "FIFO_SECONDS", 0.1)
+    report, rejected = project.root / "report.md", project.root / "rejected.csv"
+    os.mkfifo(report)
     code, out, err = project.run(*APPLY, "--report", str(report), "--rejected", str(rejected))
     assert (code, DONE in out) == (0, True)
     assert "Warning: The report is missing: " in err
-    assert "No space left on device" in err
     assert rejected.read_text(encoding="utf-8-sig").startswith("key,")
-    assert report.is_symlink()
+    assert stat.S_ISFIFO(report.stat().st_mode)
 
 
 def test_what_an_earlier_run_left_does_not_pass_for_this_ones(project: Project) -> None:
@@ -285,6 +306,12 @@ def test_what_fails_after_the_last_write_hides_nothing(
 # -- other files that commands write -----------------------------------------------------------------------------------
 
 
+def _drain(master: int) -> None:
+    with suppress(OSError):  # nobody writes any more
+        while os.read(master, 65_536):
+            pass
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -295,12 +322,20 @@ def test_what_fails_after_the_last_write_hides_nothing(
     ],
 )
 def test_devices_stay_devices_and_links_stay_links(project: Project, command: tuple[str, ...]) -> None:
-    assert paygift(project.root, *command, "/dev/null").returncode == 0
-    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
-    before = Path("/dev/stdout").readlink()
-    found = paygift(project.root, *command, "/dev/stdout")
-    assert found.returncode == 0
-    assert Path("/dev/stdout").readlink() == before
+    """A terminal and a link of our own: a mistake must not cost this machine its /dev/null and /dev/stdout."""
+    assert project.run(*APPLY)[0] == 0
+    master, slave = os.openpty()
+    device = Path(os.ttyname(slave))
+    tty.setraw(slave)
+    reader = threading.Thread(target=_drain, args=(master,), daemon=True)
+    reader.start()
+    assert paygift(project.root, *command, str(device)).returncode == 0
+    assert stat.S_ISCHR(device.stat().st_mode)
+    stdout = project.root / "stdout"
+    stdout.symlink_to("/proc/self/fd/1")
+    found = paygift(project.root, *command, str(stdout))
+    assert (found.returncode, stdout.is_symlink()) == (0, True)
+    assert found.stdout
     link, file = project.root / "link", project.root / "file"
     link.symlink_to(file)
     file.write_text("old")

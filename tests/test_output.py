@@ -141,11 +141,14 @@ def test_a_link_among_our_own_files_is_replaced_and_not_followed(file: Path) -> 
 
 
 def test_a_device_is_written_through_and_stays_one() -> None:
-    Output.checked(Path("/dev/null"), clear=True).write(NEW)
-    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
-    with pytest.raises(UsageError, match="/dev/full cannot be written: No space left"):
-        write(NEW, Path("/dev/full"))
-    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
+    """A terminal of our own, whose folder takes no files: a mistake must not cost this machine its /dev/null."""
+    master, slave = os.openpty()
+    device = Path(os.ttyname(slave))
+    Output.checked(device, clear=True).write(NEW)
+    assert os.read(master, 100) == NEW.encode().replace(b"\n", b"\r\n")
+    assert stat.S_ISCHR(device.stat().st_mode)
+    os.close(master)
+    os.close(slave)
 
 
 @pytest.mark.parametrize("count", [1, 300_000])
@@ -184,18 +187,20 @@ print("after", end="")
 """
 
 
-@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "{file}"])
+@pytest.mark.parametrize("name", ["/proc/self/fd/1", "/proc/thread-self/fd/1", "{link}", "{file}"])
 def test_our_own_stdout_is_written_in_its_order_under_any_name(tmp_path: Path, name: str) -> None:
-    file = tmp_path / "stdout"
+    """``link`` is what /dev/stdout is."""
+    file, link = tmp_path / "stdout", tmp_path / "link"
+    link.symlink_to("/proc/self/fd/1")
     with file.open("wb") as stdout:
-        command = [sys.executable, "-c", SAY_AND_WRITE, name.format(file=file)]
+        command = [sys.executable, "-c", SAY_AND_WRITE, name.format(file=file, link=link)]
         subprocess.run(command, check=True, stdout=stdout)
     assert file.read_text() == "before written after"
+    assert link.is_symlink()
 
 
-@pytest.mark.parametrize("name", ["/dev/stdout", "/proc/self/fd/1"])
-def test_a_pipe_as_stdout_is_written_too(name: str) -> None:
-    command = [sys.executable, "-c", SAY_AND_WRITE, name]
+def test_a_pipe_as_stdout_is_written_too() -> None:
+    command = [sys.executable, "-c", SAY_AND_WRITE, "/proc/self/fd/1"]
     assert subprocess.run(command, check=True, capture_output=True).stdout == b"before written after"
 
 
