@@ -6,6 +6,7 @@ what we send is spelled in one way only. Reading what was created gives back the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -32,26 +33,31 @@ from reconciler.wechatpay.wire import (
     AwardItem,
     CreateRequest,
     FullSendRule,
+    OddActivityItem,
     Stock,
 )
 
 ALL_PERSONS: Final = "DELIVERY_ALL_PERSON"
+_YEARS: Final = range(1971, 3000)
+"""Times outside of these stand for something else, such as Go's zero time, 0001-01-01, or "never"."""
+_AMOUNTS: Final = range(2**63)
+_CLOCK_TIME: Final = re.compile(r"([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]")
 
 
 def live_activity(item: ActivityItem) -> LiveActivity:
-    """One element of the list, or a detail, in the types of ``activity``."""
+    """One element of the list, or a detail, in the types of ``activity``. What cannot be read is ``None``, or empty."""
     return LiveActivity(
         activity_id=item.activity_id,
         out_request_no=item.activity_base_info.out_request_no or "",
         activity_status=item.activity_status,
-        terms=_terms(item),
+        terms=None if isinstance(item, OddActivityItem) else _terms(item),
         activity_type=item.activity_type or FULL_SEND,
-        creator_merchant_id=item.creator_merchant_id or "",
-        belong_merchant_id=item.belong_merchant_id or "",
+        creator_merchant_id=_text(item.creator_merchant_id),
+        belong_merchant_id=_text(item.belong_merchant_id),
         create_time=_maybe_instant(item.create_time),
         update_time=_maybe_instant(item.update_time),
         pause_time=_maybe_instant(item.pause_time),
-        wire=item.model_dump(exclude_none=True),
+        wire=item.as_sent(),
     )
 
 
@@ -73,11 +79,13 @@ def coupon(stock: Stock) -> Coupon:
 
 
 def _terms(item: ActivityItem) -> Terms | None:
-    """``None`` for the types that the API cannot create (API §1.2), and for times that are not RFC 3339."""
+    """``None`` for the types that the API cannot create (API §1.2), and where a value is not one that it can have."""
     rule = item.award_send_rule.full_send_rule
     base = item.activity_base_info
     begin_time, end_time = _maybe_instant(base.begin_time), _maybe_instant(base.end_time)
-    if rule is None or begin_time is None or end_time is None:
+    if rule is None or begin_time is None or end_time is None or base.activity_name is None:
+        return None
+    if (rule.transaction_amount_minimum or 0) not in _AMOUNTS:
         return None
     try:
         available_time, available_day_time = _read_periods(
@@ -104,7 +112,7 @@ def _full_send_terms(
     available_day_time: tuple[DayWindow, ...],
 ) -> Terms:
     return Terms(
-        activity_name=base.activity_name,
+        activity_name=base.activity_name or "",
         activity_second_title=base.activity_second_title or "",
         merchant_logo_url=Image(base.merchant_logo_url or ""),
         background_color=_colour(base.background_color),
@@ -144,7 +152,10 @@ def _read_periods(
         )
     )
     days = tuple(
-        sorted(DayWindow(day.begin_day_time, day.end_day_time) for day in periods.available_day_time or ())
+        sorted(
+            DayWindow(_clock_time(day.begin_day_time), _clock_time(day.end_day_time))
+            for day in periods.available_day_time or ()
+        )
     )
     return () if spans == (whole,) else spans, () if days == (DayWindow(*WHOLE_DAY),) else days
 
@@ -156,16 +167,31 @@ def _colour(name: str | None) -> str | None:
     return f"Color{name[5:]}" if name[:5].lower() == "color" else name
 
 
-def _maybe_instant(text: str | None) -> datetime | None:
+def _clock_time(digits: str) -> str:
+    if _CLOCK_TIME.fullmatch(digits) is None:
+        raise ValueError("no time of a day as HHMMSS")
+    return digits
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _maybe_instant(value: object) -> datetime | None:
     try:
-        return _instant(text) if text else None
+        return _instant(_text(value))
     except ValueError:
         return None
 
 
 def _instant(text: str) -> datetime:
-    """RFC 3339 with or without milliseconds; a time without an offset is Beijing's. Raises ValueError."""
+    """RFC 3339 with or without milliseconds; a time without an offset is Beijing's.
+
+    Raises ValueError for anything else, and for years in which nothing of ours can happen.
+    """
     moment = datetime.fromisoformat(text)
+    if moment.year not in _YEARS:
+        raise ValueError("a year far away")
     return (moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)).astimezone(UTC)
 
 
@@ -174,8 +200,8 @@ def create_request(
 ) -> CreateRequest:
     """The body under which ``terms`` are created with ``merchants`` (at most 500).
 
-    The same arguments give the same bytes: times are Beijing time in whole seconds, and what is absent is left out,
-    since null is not allowed (API §1.10, §5.1).
+    The same arguments give the same bytes: times are Beijing time in whole seconds, with milliseconds only where there
+    are any, and what is absent is left out, since null is not allowed (API §1.10, §5.1).
 
     ``urls`` gives the uploaded URL of each local picture by its SHA-256. Raises KeyError for one that is missing.
     """
@@ -237,4 +263,5 @@ def _url(image: Image, urls: Mapping[str, str]) -> str:
 
 
 def _beijing(moment: datetime) -> str:
-    return moment.astimezone(BEIJING).isoformat(timespec="seconds")
+    timespec = "milliseconds" if moment.microsecond else "seconds"
+    return moment.astimezone(BEIJING).isoformat(timespec=timespec)

@@ -159,6 +159,9 @@ def _terminate(
 ) -> _Decision:
     if not running:
         return _Decision()
+    unreadable = _unreadable(key, running, desired)
+    if unreadable is not None:
+        return _Decision(findings=(unreadable,))
     return _Decision(
         change=ActivityChange(
             key=key,
@@ -194,11 +197,16 @@ def _blocked(
     if desired.adopt and adopted is not None and adopted.activity_type != FULL_SEND:
         facts["activity_type"] = adopted.activity_type
         return Finding("ADOPT_NOT_FULL_SEND", Severity.REFUSAL, desired.key, facts, desired.source)
+    return _unreadable(desired.key, running, desired)
+
+
+def _unreadable(key: str, running: list[LiveActivity], desired: DesiredActivity | None) -> Finding | None:
+    """What nobody can read is not ended either: no precondition could tell that it is still the same."""
     unreadable = [live.activity_id for live in running if live.terms is None]
-    if unreadable:
-        facts = {"activity_ids": unreadable}
-        return Finding("TERMS_UNREADABLE", Severity.REFUSAL, desired.key, facts, desired.source)
-    return None
+    if not unreadable:
+        return None
+    facts = {"activity_ids": unreadable}
+    return Finding("TERMS_UNREADABLE", Severity.REFUSAL, key, facts, desired.source if desired else None)
 
 
 def _number_used(desired: DesiredActivity, past: list[LiveActivity]) -> Finding | None:

@@ -57,6 +57,7 @@ class PayGiftApi:
     # --- reads ---------------------------------------------------------------------------------------------------
 
     async def detail(self, activity_id: str) -> wire.ActivityItem:
+        """One activity; an ``OddActivityItem`` if it has not the documented shape."""
         return await self._get(wire.ActivityItem, _activity_path(activity_id), activity_id=activity_id)
 
     def activities(
@@ -68,7 +69,8 @@ class PayGiftApi:
     ) -> AsyncGenerator[wire.ActivityItem, None]:
         """All activities, each once, while the pages arrive. ``activity_name`` matches fuzzily.
 
-        Raises IncompleteReadError at the end, when the list contradicts itself (see ``pager``).
+        Those that have not the documented shape are ``OddActivityItem``. Raises IncompleteReadError at the end, when
+        the list contradicts itself (see ``pager``).
         """
         filters = {
             "activity_name": activity_name,
@@ -206,16 +208,22 @@ def _decode(shape: type[Shape], answer: Answer, method: str, path: str, **asked:
     A signature does not tell which request it answers, so an answer to another one could be replayed as this one's.
     """
     try:
-        value = shape.model_validate_json(answer.body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "body"
-        raise _unexpected(f"{field}: {first['msg']}", answer, method, path) from error
+        value = shape.read(answer.body)
+    except ValueError as error:
+        raise _unexpected(_flaw(error), answer, method, path) from error
     for name, wanted in asked.items():
         found = getattr(value, name)
         if found not in (None, wanted):
             raise _unexpected(f"{name}: {found!r}, but {wanted!r} was asked for", answer, method, path)
     return value
+
+
+def _flaw(error: ValueError) -> str:
+    """The field, and what is wrong with it; never what stands there."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {first['msg']}"
 
 
 def _unexpected(what: str, answer: Answer, method: str, path: str) -> ProtocolError:
