@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from typing import Final, Generic, TypeVar
 from urllib.parse import quote
@@ -18,15 +19,16 @@ from reconciler.errors import ProtocolError, UsageError
 from reconciler.wechatpay import pager, wire
 from reconciler.wechatpay.client import Answer, Client
 from reconciler.wechatpay.keys import Certificate
+from reconciler.wechatpay.pagesize import LARGEST, OtherSizeError, PageSize
 
-MERCHANTS_LIMIT: Final = 50
-"""Rows of a page of merchants or goods. No maximum is documented; this one is hinted at (API §1.8)."""
-
+_SERVERS_OWN: Final = 2**31
+"""More rows than a page has: the pager learns the true size of pages for which no size is asked."""
 _FILENAME_LIMIT: Final = 128
 _IMAGE_TYPES: Final[Mapping[str, str]] = {".jpg": "image/jpg", ".png": "image/png", ".bmp": "image/bmp"}
 _UNSAFE_IN_HEADERS: Final = re.compile(r'[\x00-\x1f\x7f"\\]')
 
 Value = TypeVar("Value")
+Row = TypeVar("Row")
 Shape = TypeVar("Shape", bound=wire.Wire)
 
 
@@ -47,12 +49,14 @@ class PayGiftApi:
     """The endpoints, as methods. They raise what ``Client.request`` raises, and ProtocolError for other shapes.
 
     A ProtocolError, too, leaves open whether a write happened. An activity, or stock, that does not exist is an
-    ApiError of status 404; it proves that only if it is ``verified``.
+    ApiError of status 404; it proves that only if it is ``verified``. ``merchants_limit`` is how many merchants or
+    goods to ask for at once; where the server refuses that many, fewer are asked for (see ``pagesize``).
     """
 
-    def __init__(self, client: Client, *, merchants_limit: int = MERCHANTS_LIMIT) -> None:
+    def __init__(self, client: Client, *, merchants_limit: int = LARGEST) -> None:
         self._client = client
-        self._merchants_limit = merchants_limit
+        self._merchants_size = PageSize(merchants_limit)
+        self._goods_size = PageSize(merchants_limit)
 
     # --- reads ---------------------------------------------------------------------------------------------------
 
@@ -89,11 +93,8 @@ class PayGiftApi:
     def merchants(self, activity_id: str) -> AsyncGenerator[wire.MerchantItem, None]:
         """All merchants of an activity, each once; raises as ``activities`` does."""
         path = f"{_activity_path(activity_id)}/merchants"
-        return pager.read(
-            self._pages(wire.MerchantPage, path, activity_id=activity_id),
-            key=lambda row: row.mchid,
-            limit=self._merchants_limit,
-            path=path,
+        return self._sized(
+            self._merchants_size, self._pages(wire.MerchantPage, path, activity_id=activity_id), _mchid, path
         )
 
     async def merchant_ids(self, activity_id: str) -> tuple[str, ...]:
@@ -103,11 +104,8 @@ class PayGiftApi:
     def goods(self, activity_id: str) -> AsyncGenerator[wire.GoodsItem, None]:
         """All goods of an activity, each once; raises as ``activities`` does."""
         path = f"{_activity_path(activity_id)}/goods"
-        return pager.read(
-            self._pages(wire.GoodsPage, path, activity_id=activity_id),
-            key=lambda row: row.goods_id,
-            limit=self._merchants_limit,
-            path=path,
+        return self._sized(
+            self._goods_size, self._pages(wire.GoodsPage, path, activity_id=activity_id), _goods_id, path
         )
 
     async def stock(self, stock_id: str) -> wire.Stock:
@@ -179,12 +177,43 @@ class PayGiftApi:
 
     def _pages(
         self, shape: type[Shape], path: str, filters: Sequence[tuple[str, str]] = (), **asked: str
-    ) -> Callable[[int, int], Awaitable[Shape]]:
-        async def fetch(offset: int, limit: int) -> Shape:
-            query = [("offset", str(offset)), ("limit", str(limit)), *filters]
-            return await self._get(shape, path, query, **asked)
+    ) -> Callable[[int, int | None], Awaitable[Shape]]:
+        async def fetch(offset: int, limit: int | None) -> Shape:
+            size = [] if limit is None else [("limit", str(limit))]
+            return await self._get(shape, path, [("offset", str(offset)), *size, *filters], **asked)
 
         return fetch
+
+    async def _sized(
+        self,
+        size: PageSize,
+        ask: Callable[[int, int | None], Awaitable[pager.Page[Row]]],
+        key: Callable[[Row], str],
+        path: str,
+    ) -> AsyncGenerator[Row, None]:
+        """The rows of a list whose pages are as large as the server lets them be."""
+
+        async def fetch(offset: int, limit: int) -> pager.Page[Row]:
+            if not size.proven:
+                return await size.prove(rows, partial(ask, offset))
+            return await ask(offset, None if rows is None else limit)
+
+        while True:
+            rows = size.rows
+            try:
+                async for row in pager.read(fetch, key=key, limit=rows or _SERVERS_OWN, path=path):
+                    yield row
+            except OtherSizeError:  # raised by the first page, so that nothing was handed out
+                continue
+            return
+
+
+def _mchid(row: wire.MerchantItem) -> str:
+    return row.mchid
+
+
+def _goods_id(row: wire.GoodsItem) -> str:
+    return row.goods_id
 
 
 def _reply(value: Value, answer: Answer) -> Reply[Value]:
