@@ -14,7 +14,7 @@ from datetime import datetime
 from reconciler.activity import DesiredActivity, LiveActivity
 from reconciler.errors import ApiError
 from reconciler.identity import Ownership
-from reconciler.plan.coupons import Coupon
+from reconciler.plan.coupons import Found, UnreadCoupon
 from reconciler.translate import coupon, live_activity
 from reconciler.wechatpay.api import PayGiftApi
 
@@ -66,25 +66,38 @@ def _one_cause() -> Iterator[None]:
         raise failures.exceptions[0] from failures
 
 
-async def read_coupons(api: PayGiftApi, stock_ids: Iterable[str]) -> dict[str, Coupon]:
-    """The coupon stocks by id; those that do not exist, or may not be seen, are left out.
+async def read_coupons(api: PayGiftApi, stock_ids: Iterable[str]) -> dict[str, Found]:
+    """What WeChat Pay says of each coupon stock: the stock, that there is none, or why it does not show it.
 
-    Raises RemoteError if one could not be read for another reason.
+    Raises RemoteError if it could not be asked, an answer that proves nothing included.
     """
-    found: dict[str, Coupon] = {}
+    found: dict[str, Found] = {}
 
     async def read(stock_id: str) -> None:
         try:
             found[stock_id] = coupon(await api.stock(stock_id))
         except ApiError as error:
-            if error.status not in (403, 404) or not error.verified:
-                raise
+            found[stock_id] = None if _is_absent(error) else UnreadCoupon(_refusal_in(error))
 
     with _one_cause():
         async with asyncio.TaskGroup() as reads:
             for stock_id in stock_ids:
                 reads.create_task(read(stock_id))
     return found
+
+
+def _is_absent(error: ApiError) -> bool:
+    return error.status == 404 and error.verified
+
+
+def _refusal_in(error: ApiError) -> str:
+    """Why WeChat Pay does not show something, in its words.
+
+    Raises ``error`` if it refused nothing: it could not be asked, or not now, or its answer proves nothing.
+    """
+    if not error.verified or error.status in (401, 404, 429) or not 400 <= error.status < 500:
+        raise error
+    return f"HTTP {error.status} {error.code}: {error.text.rstrip('.。')}"
 
 
 async def _listed(api: PayGiftApi, adopted: Iterable[str]) -> AsyncIterator[LiveActivity]:

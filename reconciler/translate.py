@@ -7,7 +7,7 @@ what we send is spelled in one way only. Reading what was created gives back the
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -22,6 +22,7 @@ from reconciler.activity import (
     Terms,
     Window,
 )
+from reconciler.identity import canonical_json, instant
 from reconciler.plan.coupons import Coupon
 from reconciler.wechatpay.wire import (
     ActivityBaseInfo,
@@ -41,6 +42,8 @@ ALL_PERSONS: Final = "DELIVERY_ALL_PERSON"
 _YEARS: Final = range(1971, 3000)
 """Times outside of these stand for something else, such as Go's zero time, 0001-01-01, or "never"."""
 _AMOUNTS: Final = range(2**63)
+_LONG: Final = 20
+"""Digits of a number that is none of ours."""
 _CLOCK_TIME: Final = re.compile(r"([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]")
 
 
@@ -62,20 +65,48 @@ def live_activity(item: ActivityItem) -> LiveActivity:
 
 
 def coupon(stock: Stock) -> Coupon:
-    """A stock's query in the types of ``plan.coupons``. Raises ValueError for a time that is not RFC 3339."""
-    period, limits = stock.coupon_use_rule.coupon_available_time, stock.stock_send_rule
-    uploaded = stock.coupon_code_count if stock.coupon_code_mode == "MERCHANT_UPLOAD" else None
+    """A stock's query in the types of ``plan.coupons``. What cannot be read is ``None``, or empty."""
+    rule, limits = _object(stock.coupon_use_rule), _object(stock.stock_send_rule)
+    period = _object(rule.get("coupon_available_time"))
     return Coupon(
         stock_id=stock.stock_id,
-        begin_time=_instant(period.available_begin_time),
-        end_time=_instant(period.available_end_time),
-        stock_state=stock.stock_state,
-        coupon_code_mode=stock.coupon_code_mode,
-        belong_merchant=stock.belong_merchant,
-        max_coupons=limits.max_coupons,
-        max_coupons_per_user=limits.max_coupons_per_user,
-        codes_left=uploaded.available_count if uploaded else None,
+        begin_time=_maybe_instant(period.get("available_begin_time")),
+        end_time=_maybe_instant(period.get("available_end_time")),
+        stock_state=_text(stock.stock_state),
+        coupon_code_mode=_text(stock.coupon_code_mode),
+        belong_merchant=_text(stock.belong_merchant),
+        max_coupons=_number(limits.get("max_coupons")),
+        max_coupons_per_user=_number(limits.get("max_coupons_per_user")),
+        codes_left=_number(_object(stock.coupon_code_count).get("available_count")),
+        redeem=tuple(sorted(_redeem(rule, period))),
     )
+
+
+def _redeem(rule: Mapping[str, object], period: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """When a coupon can be redeemed, beside its begin and end. Some documents put two of its fields one level up
+    (API §3.1); an empty value says what none says."""
+    beside = {name: rule[name] for name in ("available_week", "irregulary_avaliable_time") if name in rule}
+    for name, value in (beside | dict(period)).items():
+        plain = _canonical(value)
+        if name not in ("available_begin_time", "available_end_time") and plain not in (None, 0, "", [], {}):
+            yield name, plain if isinstance(plain, str) else canonical_json(plain)
+
+
+def _canonical(value: object) -> object:
+    """One spelling for what means the same: lists are sets, numbers are no texts, times are instants."""
+    match value:
+        case Mapping():
+            plain = {str(name): _canonical(each) for name, each in value.items()}
+            return {name: each for name, each in plain.items() if each not in (None, [], {})}
+        case list():
+            return sorted(
+                {canonical_json(each): each for each in map(_canonical, value)}.values(), key=canonical_json
+            )
+        case str() if value.isascii() and value.isdigit():
+            return _number(value)
+        case str() if (moment := _maybe_instant(value)) is not None:
+            return instant(moment)
+    return value
 
 
 def _terms(item: ActivityItem) -> Terms | None:
@@ -175,6 +206,17 @@ def _clock_time(digits: str) -> str:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: object) -> int | None:
+    """A whole number; samples have some of them as texts (API §3.1)."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < _LONG:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _maybe_instant(value: object) -> datetime | None:

@@ -214,6 +214,7 @@ def test_every_finding_makes_a_sentence_from_its_facts(code: str) -> None:
         "generation": 1,
         "managed": 3,
         "next_generation": 2,
+        "unknown": "coupon 1 could not be read: HTTP 403 NO_AUTH: 商户未被授权",
         "waiver": "PROTECTED:spring",
         "allowed": 1,
         "before": 10,

@@ -5,7 +5,7 @@
 whether a plan is still the one that was reviewed.
 """
 
-from reconciler.plan.coupons import Coupon, coupon_findings, stocks_named
+from reconciler.plan.coupons import Coupon, UnreadCoupon, coupon_findings, stocks_named, unproven
 from reconciler.plan.decide import make_plan, with_findings
 from reconciler.plan.digest import operation_data, plan_data, plan_digest
 from reconciler.plan.drift import Drift, drifts
@@ -20,6 +20,7 @@ __all__ = [
     "Stale",
     "Undo",
     "UndoCode",
+    "UnreadCoupon",
     "checksum",
     "coupon_findings",
     "drifts",
@@ -32,5 +33,6 @@ __all__ = [
     "stocks_named",
     "undo_of",
     "undos_of",
+    "unproven",
     "with_findings",
 ]

@@ -43,6 +43,10 @@ FINDINGS: Final[dict[str, str]] = {
         "{doubts}. WeChat Pay asks for coupons that begin before the activity and end after it, "
         "and may refuse this one. Give the coupon or the activity other times."
     ),
+    "COUPON_NOT_READABLE": (
+        "{unknown}. So nobody knows whether WeChat Pay would take it. Look at the coupon on the merchant platform; one "
+        "that belongs to another merchant must be authorised for this one (委托营销)."
+    ),
     "ENDS_SOON": (
         "it ends on {end_time} Beijing time, and no other spec with any of its merchants takes over by then. "
         "Write a spec for what comes next, if something does."

@@ -244,36 +244,19 @@ class DeleteMerchantsResponse(Wire):
     delete_time: str | None = None
 
 
-class CouponAvailableTime(Wire):
-    available_begin_time: str
-    available_end_time: str
-
-
-class CouponUseRule(Wire):
-    coupon_available_time: CouponAvailableTime
-
-
-class StockSendRule(Wire):
-    max_coupons: int | None = None
-    max_coupons_per_user: int | None = None
-
-
-class CouponCodeCount(Wire):
-    total_count: int
-    available_count: int
-
-
 class Stock(Wire):
-    """A 商家券 batch as its query answers; only what pay-gift depends on is named (API §3.1)."""
+    """A 商家券 batch as its query answers; only what pay-gift depends on is named (API §3.1).
+
+    The objects are as they come: somebody else may have made the batch, and the documents disagree on their insides.
+    """
 
     stock_id: str
-    stock_name: str
-    belong_merchant: str
-    stock_state: str
-    coupon_code_mode: str
-    coupon_use_rule: CouponUseRule
-    stock_send_rule: StockSendRule
-    coupon_code_count: CouponCodeCount | None = None
+    stock_state: object = None
+    belong_merchant: object = None
+    coupon_code_mode: object = None
+    coupon_use_rule: object = None
+    stock_send_rule: object = None
+    coupon_code_count: object = None
 
 
 class StockCreated(Wire):
