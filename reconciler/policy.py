@@ -13,6 +13,7 @@ WAIVABLE: Final = frozenset(
         "ADOPT_ENDED",
         "ADOPT_NOT_FOUND",
         "ADOPT_NOT_FULL_SEND",
+        "ADOPT_NOT_READABLE",
         "COUPON_UNUSABLE",
         "CREATION_FAILED",
         "FROZEN",

@@ -17,9 +17,9 @@ from reconciler.live import read_coupons
 from reconciler.plan import Coupon, UnreadCoupon, coupon_findings, make_plan, stocks_named, unproven
 from reconciler.plan.coupons import Found
 from reconciler.translate import coupon
-from reconciler.wechatpay.wire import Stock
+from reconciler.wechatpay.wire import ACTIVITIES_PATH, Stock
 from tests.project import Project
-from tests.remote import Remote
+from tests.remote import Remote, answered_by
 from tests.samples import NAMESPACE, NOW, PICTURE, desired, terms
 from tests.test_apply import spec
 from tests.test_limits import DAY, GOOD
@@ -330,6 +330,15 @@ def test_a_query_that_is_refused_proves_nothing_about_the_coupon(status: int) ->
     assert isinstance(found, UnreadCoupon)
     assert f"HTTP {status}" in found.reason
     assert "发券商户无权限" in found.reason
+
+
+def test_a_stock_of_another_shape_altogether_could_not_be_read() -> None:
+    remote = Remote()
+    remote.seed([spec()])
+    remote.network.fault = answered_by("/stocks/98065001", f"{ACTIVITIES_PATH}?offset=0&limit=1")
+    (found,) = remote.call(lambda api: read_coupons(api, ["98065001"])).values()
+    assert isinstance(found, UnreadCoupon)
+    assert "stock_id: Field required" in found.reason
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,13 @@ ODD_VALUES: list[dict[str, Any]] = [
     {"create_time": "9999-12-31T23:59:59Z", "update_time": "0001-01-01T00:00:00Z"},
     {"activity_base_info": {**BASE, "begin_time": "0001-01-01T00:00:00+08:00"}},
     {"activity_base_info": {**BASE, "end_time": "9999-12-31T23:59:59Z"}},
+    {
+        "activity_base_info": {
+            **BASE,
+            "begin_time": "1971-01-01T00:00:00Z",
+            "end_time": "2999-12-31T23:59:59Z",
+        }
+    },
     {"activity_base_info": {**BASE, "activity_name": None}},
     {"activity_base_info": {}},
     {"belong_merchant_id": 5, "creator_merchant_id": None, "create_time": 17, "brand_new": [[[None]]]},

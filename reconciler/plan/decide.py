@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 from reconciler.activity import (
@@ -54,14 +55,16 @@ def make_plan(
     mchid: str = "",
     policy: Policy | None = None,
     witness: Witness = NO_WITNESS,
+    unreadable: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
     """What apply would do at ``now`` (an aware instant) so that ``live`` equals ``desired``.
 
     ``desired`` holds each key once. ``live`` is the complete account: an activity that is missing from it is taken
-    to be absent, so never call this with the fruits of an incomplete read. Raises ValueError if the merchants of a
-    managed activity that has not ended were not read.
+    to be absent, so never call this with the fruits of an incomplete read. ``unreadable`` maps the adopted ids of which
+    nothing is known to WeChat Pay's words. Raises ValueError if the merchants of a managed activity that has not ended
+    were not read.
     """
-    context = _Context(namespace, now, policy or Policy(), witness)
+    context = _Context(namespace, now, policy or Policy(), witness, unreadable)
     wanted = {activity.key: activity for activity in desired}
     live, ownership = tuple(live), Ownership.of(namespace, desired)
     mine, unmanaged = _by_key(live, ownership)
@@ -101,6 +104,7 @@ class _Context:
     now: datetime
     policy: Policy
     witness: Witness
+    unreadable: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ def _decide(
         return _terminate(context, desired.key, running, "state", desired)
     if desired.terms.end_time < context.now:
         return _spec_ended(context, desired, running)
-    blocked = _blocked(desired, running, past)
+    blocked = _blocked(context, desired, running, past)
     if blocked is not None:
         return _Decision(findings=(blocked,))
     kept = _kept(context.namespace, desired, running)
@@ -186,10 +190,13 @@ def _spec_ended(context: _Context, desired: DesiredActivity, running: list[LiveA
 
 
 def _blocked(
-    desired: DesiredActivity, running: list[LiveActivity], past: list[LiveActivity]
+    context: _Context, desired: DesiredActivity, running: list[LiveActivity], past: list[LiveActivity]
 ) -> Finding | None:
     """Why nothing at all can be decided for this key: an adoption that fails, or live terms nobody can read."""
     facts: dict[str, object] = {"activity_id": desired.adopt}
+    if desired.adopt in context.unreadable:
+        facts["answer"] = context.unreadable[desired.adopt]
+        return Finding("ADOPT_NOT_READABLE", Severity.REFUSAL, desired.key, facts, desired.source)
     adopted = next((live for live in (*running, *past) if live.activity_id == desired.adopt), None)
     if desired.adopt and not running:
         code = "ADOPT_NOT_FOUND" if adopted is None else "ADOPT_ENDED"

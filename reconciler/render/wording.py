@@ -21,6 +21,10 @@ FINDINGS: Final[dict[str, str]] = {
         "activity {activity_id}, which this spec adopts, is a {activity_type}; "
         "only FULL_SEND_ACT_TYPE can be managed. Remove `adopt`."
     ),
+    "ADOPT_NOT_READABLE": (
+        "WeChat Pay refuses to show activity {activity_id}, which this spec adopts: {answer}. "
+        "It may belong to another merchant. Correct `adopt`, or remove it to create a new activity."
+    ),
     "BEGINS_IN_PAST": (
         "it should have begun on {begin_time} Beijing time; it will begin the moment it is created. "
         "If that date is a slip, correct it before anything is applied: terms cannot be edited afterwards."
@@ -31,6 +35,10 @@ FINDINGS: Final[dict[str, str]] = {
     ),
     "GENERATION_NOT_NEEDED": (
         "the same terms already run as activity {activity_id}, generation {generation}; nothing to do."
+    ),
+    "JOURNAL_NOT_READ": (
+        "{problem} What only the journal knows was left out of account: activities that the list hides, and the "
+        "`protect` and `adopt` of deleted specs. Nothing is applied until it can be read."
     ),
     "LIVE_TERMS_DIFFER": (
         "activity {activity_id} carries the request number of these terms but shows other ones: "
@@ -112,6 +120,7 @@ NOT_DONE: Final = frozenset(
         "ADOPT_ENDED",
         "ADOPT_NOT_FOUND",
         "ADOPT_NOT_FULL_SEND",
+        "ADOPT_NOT_READABLE",
         "CREATION_FAILED",
         "NUMBER_USED",
         "TERMS_UNREADABLE",
