@@ -72,6 +72,9 @@ class Forgetful:
 
     run: Run
 
+    def require(self) -> None:
+        self.run.require()
+
     def intend(self, what: Intent) -> int:
         return self.run.intend(what)
 
@@ -146,6 +149,9 @@ class Broken:
         if self._left == 0:
             raise JournalError("the disk is full.")
         self._left -= 1
+
+    def require(self) -> None:
+        """The lock is held."""
 
     def intend(self, what: Intent) -> int:
         self._write()

@@ -40,6 +40,7 @@ _TITLE_CHARS: Final = 120
 _NAME_CHARS: Final = 120
 _STATUS_SYMBOLS: Final[dict[OutcomeStatus, str]] = {
     OutcomeStatus.DONE: "✅",
+    OutcomeStatus.UNVERIFIED: "❔",
     OutcomeStatus.ALREADY_DONE: "✅",
     OutcomeStatus.PARTIAL: "⚠️",
     OutcomeStatus.FAILED: "❌",

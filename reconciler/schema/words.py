@@ -82,8 +82,10 @@ AUTHORED: Final[dict[str, dict[str, str]]] = {
         "max_terminations": (
             "More activities may not end without a successor in one plan. Default: 1, or a fifth of those that live."
         ),
-        "max_replacements_running": "More activities that have begun may not be replaced in one plan. Default: no limit.",
-        "max_merchant_deletions": "More percent of an activity's merchants may not lose its gift in one plan, deleted or left out of a replacement.",
+        "max_replacements_running": "More that have begun may not be replaced in one plan. Default: no limit.",
+        "max_merchant_deletions": (
+            "More percent of an activity's merchants may not lose its gift in one plan, deleted or left out."
+        ),
         "allow_replace_running": "Whether new terms may replace an activity that has begun.",
         "freeze": "Spans in which nothing is written.",
         "warn_before_end": "Warn of what ends within so many days while nothing takes over.",
