@@ -109,7 +109,10 @@ def one_cause() -> Iterator[None]:
     try:
         yield
     except ExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
+        cause: Exception = failures
+        while isinstance(cause, ExceptionGroup):
+            cause = cause.exceptions[0]
+        raise cause from failures
 
 
 class NotSentError(PaygiftError):
