@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from reconciler.errors import UsageError
-from reconciler.journal.book import Book, all_entries
+from reconciler.journal.book import Book, all_entries, witness_in
 from reconciler.journal.book import audit_lines as lines_in
 from reconciler.journal.database import Database
 from reconciler.journal.entry import Displaced
@@ -20,6 +20,7 @@ from reconciler.journal.lock import Holder, locks_in
 from reconciler.journal.place import Place
 from reconciler.load import read_namespace
 from reconciler.origin import who_runs
+from reconciler.witness import NO_WITNESS, Witness
 
 Clock = Callable[[], datetime]
 
@@ -36,6 +37,20 @@ def audit_lines(root: Path, place: Place) -> list[str]:
     namespace = read_namespace(root)
     with _opened(place.open_to_read()) as database:
         return [] if database is None else list(lines_in(database, namespace))
+
+
+def witness_of(place: Place, *, mchid: str, namespace: str) -> Witness:
+    """What the journal knows of an account beside what the account shows; nothing where there is no journal.
+
+    Raises JournalError, UsageError for a URL that is none.
+    """
+    database = place.open_to_read() if place.exists else None
+    if database is None:
+        return NO_WITNESS
+    try:
+        return witness_in(database, mchid=mchid, namespace=namespace)
+    finally:
+        database.close()
 
 
 def locks_of(root: Path, place: Place) -> list[tuple[str, Holder]]:

@@ -364,10 +364,10 @@ class Rejection:
 class Outcome:
     """What came of one operation. ``reason`` is one sentence for people, possibly quoting the server.
 
-    ``http_status`` and ``request_id`` are those of the last answer to a write that was believed, 0 and empty if there was
-    none. ``by_reading`` tells that the answer was lost or not believed, and a read settled what had happened. ``tries``
-    counts the times that a write was sent, retries included. ``started_at`` and ``finished_at`` are UTC instants,
-    ``None`` for what was not started.
+    ``http_status`` and ``request_id`` are those of the last answer to a write that was believed, 0 and empty if there
+    was none. ``by_reading`` tells that the answer was lost or not believed, and a read settled what had happened.
+    ``tries`` counts the times that a write was sent, retries included. ``started_at`` and ``finished_at`` are UTC
+    instants, ``None`` for what was not started.
     """
 
     operation: Operation

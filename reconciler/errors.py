@@ -25,7 +25,8 @@ Facts are attributes; the sentence is made from them once, here or in the comman
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
@@ -100,6 +101,18 @@ class StaleError(PaygiftError):
 
 class InterruptedRunError(PaygiftError):
     """A run was stopped at once, with something in flight. The next one finds out what became of it."""
+
+
+@contextmanager
+def one_cause() -> Iterator[None]:
+    """Of several things done side by side, the first failure ended the others: one cause is what a person can fix."""
+    try:
+        yield
+    except ExceptionGroup as failures:
+        cause: Exception = failures
+        while isinstance(cause, ExceptionGroup):
+            cause = cause.exceptions[0]
+        raise cause from failures
 
 
 class NotSentError(PaygiftError):

@@ -37,6 +37,11 @@ class ImageCache:
         """Raises UsageError for a file that is no image cache."""
         return cls(path, mchid, _read(path) if path.exists() else {})
 
+    @property
+    def known(self) -> dict[str, str]:
+        """All that is remembered of this account."""
+        return dict(self._accounts.get(self.mchid, {}))
+
     def url_of(self, sha256: str) -> str | None:
         return self._accounts.get(self.mchid, {}).get(sha256)
 

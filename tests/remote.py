@@ -118,7 +118,7 @@ class Remote:
         return self._planned(desired, await self._live(api, desired), ())
 
     async def _live(self, api: PayGiftApi, desired: Sequence[DesiredActivity]) -> tuple[LiveActivity, ...]:
-        return await read_live(api, namespace=NAMESPACE, desired=desired, now=self.now)
+        return (await read_live(api, namespace=NAMESPACE, desired=desired, now=self.now)).activities
 
     def _planned(
         self, desired: Sequence[DesiredActivity], live: Sequence[LiveActivity], allow: Iterable[str]

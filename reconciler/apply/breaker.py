@@ -36,11 +36,12 @@ class Breaker:
 
     def holds(self, operation: ActivityOperation, run: KeyRun) -> str:
         """Why ``operation`` must not be started, or nothing: an end whose successor is still to be created."""
-        waits = isinstance(operation, TerminateActivity) and not run.created_id
-        if not self.cause or not waits or not any(isinstance(each, CreateActivity) for each in run.change.operations):
+        if not self.cause or not isinstance(operation, TerminateActivity) or run.created_id:
+            return ""
+        if not any(isinstance(each, CreateActivity) for each in run.change.operations):
             return ""
         return (
-            f"Creating was refused for another activity ({self.cause.rstrip('.')}), so that nothing might come after it. "
+            f"Creating was refused for another activity ({self.cause.rstrip('.')}): nothing might come after it. "
             f"Activity {operation.activity_id} was left running, and its merchants have what they had."
         )
 

@@ -13,9 +13,8 @@ from typing import Final
 
 from reconciler.apply.writes import Writer
 from reconciler.change import OutcomeStatus
-from reconciler.errors import ApiError
+from reconciler.errors import ApiError, one_cause
 from reconciler.journal.entry import Concluded, Entry, Intent
-
 
 AT_ONCE: Final = 8
 """So many questions are asked at once."""

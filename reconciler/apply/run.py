@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from reconciler.activity import Image
-from reconciler.apply.send import Recorder, Trace, Unrecorded
 from reconciler.apply.breaker import Breaker
+from reconciler.apply.send import Recorder, Trace, Unrecorded
 from reconciler.apply.writes import INTERRUPTED, KeyRun, Patience, Writer
 from reconciler.change import (
     ActivityChange,
@@ -87,9 +87,7 @@ async def apply_plan(
     refuse(plan)
     started = clock()
     record, stop = record or Unrecorded(), stop or asyncio.Event()
-    writer = Writer(
-        api, clock=clock, patience=patience or Patience(), record=record, stopping=stop.is_set
-    )
+    writer = Writer(api, clock=clock, patience=patience or Patience(), record=record, stopping=stop.is_set)
     desk = _Desk(clock, record, stop, _Counter(len(plan.operations), on_progress))
     uploads, urls = await _upload(writer, plan.uploads, read_image, uploaded or _NothingRemembered(), desk)
     gate, breaker = asyncio.Semaphore(KEYS_AT_ONCE), Breaker()
@@ -194,7 +192,11 @@ class _Desk:
 
 def _by_reading(trace: Trace) -> str:
     """How an operation was settled whose answer proves nothing, or never came."""
-    return f"No answer proves it ({trace.doubt.rstrip('.')}); reading shows that it has happened." if trace.doubt else ""
+    return (
+        f"No answer proves it ({trace.doubt.rstrip('.')}); reading shows that it has happened."
+        if trace.doubt
+        else ""
+    )
 
 
 def _concluded(outcome: Outcome, trace: Trace) -> Concluded:
@@ -290,8 +292,8 @@ def _hindrance(operation: ActivityOperation, run: KeyRun, desk: _Desk) -> str:
 
 
 def may_go_on(outcome: Outcome) -> bool:
-    """After rejected merchants too: that is the server's last word on them, and the rest is still wanted. And after what
-    is proven to be done, though it could not be read back: what has ended needs its successor.
+    """After rejected merchants too: that is the server's last word on them, and the rest is still wanted. And after
+    what is proven to be done, though it could not be read back: what has ended needs its successor.
     """
     going = (OutcomeStatus.PARTIAL, OutcomeStatus.UNVERIFIED)
     return outcome.settled or outcome.status in going or bool(outcome.rejections)

@@ -95,8 +95,8 @@ class KeyRun:
 class _Changed:
     """The merchants after a change, what the server rejected, and the change's Request-ID.
 
-    ``unread`` says why they could not be read back: then they are what the proven answer makes of them. ``problem`` says
-    why nothing further was tried.
+    ``unread`` says why they could not be read back: then they are what the proven answer makes of them. ``problem``
+    says why nothing further was tried.
     """
 
     merchants: frozenset[str]
@@ -172,7 +172,7 @@ class Writer:
         if reply is not None:
             run.created_id, request_id = reply.value.activity_id, reply.request_id
         try:
-            if not run.created_id:
+            if not run.created_id and status is OutcomeStatus.DONE:
                 run.created_id = await self.created_under(number)
             return await self._verified_create(operation, run, status, request_id)
         except OutcomeUnknownError:
@@ -230,7 +230,9 @@ class Writer:
         run.merchants = present
         more = len(present - run.wanted_merchants(operation))
         if more and not problem:
-            problem = f"The activity was there already and serves {more:,} more merchants than the plan says. Plan again."
+            problem = (
+                f"The activity was there, with {more:,} merchants that the plan does not name. Plan again."
+            )
         return _Changed(present, tuple(rejections), problem=problem)
 
     async def _change_merchants(self, operation: AddMerchants | DeleteMerchants, run: KeyRun) -> Outcome:
@@ -310,7 +312,7 @@ class Writer:
             return Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason)
         try:
             reply = await self._sender.send(
-                Intent("terminate", run.key, activity_id, "", ""),
+                Intent("terminate", operation.key, activity_id, "", ""),
                 lambda: self.api.terminate(activity_id),
                 lambda: self.has_ended(activity_id),
                 run.trace,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from reconciler.journal.history import Row
     from reconciler.reconcile import Account, Shown, Status
     from reconciler.session import Session
+    from reconciler.witness import Witness
 
 allow_option = click.option(
     "--allow",
@@ -271,9 +272,36 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
 async def _plan(session: Session, allow: tuple[str, ...]) -> Plan:
     from reconciler import reconcile
 
-    async with reconcile.connect(session.remote, session.clock) as account:
+    witness, flaw = _witness(session)
+    async with reconcile.connect(session.remote, session.clock, uploaded=session.images.known) as account:
         with Bar("Reading activities") as bar:
-            return await reconcile.plan(account, session.project, allow=allow, on_progress=bar)
+            return await reconcile.plan(
+                account, session.project, allow=allow, witness=witness, journal_flaw=flaw, on_progress=bar
+            )
+
+
+def _witness(session: Session) -> tuple[Witness, str]:
+    """What the journal knows, and why it could not be read where it could not. Looking does not make it."""
+    from reconciler.errors import JournalError, UsageError
+    from reconciler.witness import NO_WITNESS
+
+    if not session.journal.exists:
+        return NO_WITNESS, ""
+    from reconciler.audit import witness_of
+
+    mchid, namespace = session.remote.credentials.mchid, session.project.namespace
+    try:
+        return witness_of(session.journal, mchid=mchid, namespace=namespace), ""
+    except (JournalError, UsageError) as error:
+        return NO_WITNESS, error.message
+
+
+def _told_witness(session: Session) -> tuple[Witness, str]:
+    """The same, for a command that shows no findings."""
+    witness, flaw = _witness(session)
+    if flaw:
+        _tell(f"Warning: {flaw} What only the journal knows was left out of account.")
+    return witness, flaw
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +321,9 @@ class _Wanted:
         if self.expect is not None and not re.fullmatch(r"[0-9a-f]{64}", self.expect):
             raise click.UsageError(f"--expect takes a digest of 64 hex digits, not {self.expect!r}.")
 
-    async def plan(self, account: Account, session: Session, attempt: Attempt, bar: Bar) -> Plan:
+    async def plan(
+        self, account: Account, session: Session, attempt: Attempt, witness: Witness, bar: Bar
+    ) -> Plan:
         from reconciler import reconcile
         from reconciler.plan import plan_digest
 
@@ -301,13 +331,15 @@ class _Wanted:
         if self.file is not None:
             reviewed = reconcile.saved_plan(self.file)
             attempt.expected = plan_digest(reviewed)
-            return await reconcile.plan_as_reviewed(account, project, reviewed, on_progress=bar)
+            return await reconcile.plan_as_reviewed(
+                account, project, reviewed, witness=witness, on_progress=bar
+            )
         if self.expect is not None:
             attempt.expected = self.expect
             return await reconcile.plan_as_expected(
-                account, project, self.expect, allow=self.allow, on_progress=bar
+                account, project, self.expect, allow=self.allow, witness=witness, on_progress=bar
             )
-        return await reconcile.plan(account, project, allow=self.allow, on_progress=bar)
+        return await reconcile.plan(account, project, allow=self.allow, witness=witness, on_progress=bar)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +360,7 @@ class _Applying:
 
         session = self.session
         async with (
-            reconcile.connect(session.remote, session.clock) as account,
+            reconcile.connect(session.remote, session.clock, uploaded=session.images.known) as account,
             journaling.exclusive_run(
                 session.journal,
                 mchid=account.mchid,
@@ -349,7 +381,8 @@ class _Applying:
 
         attempt = self.attempt
         with Bar("Reading activities") as bar:
-            attempt.plan = made = await self.wanted.plan(account, self.session, attempt, bar)
+            witness = run.book.witness()
+            attempt.plan = made = await self.wanted.plan(account, self.session, attempt, witness, bar)
         text = _plan_text(self.context, made)
         if self.as_json:
             click.echo(text, nl=False, err=True, color=self.context.colours())
@@ -433,16 +466,20 @@ def _agreed() -> bool:
 async def _status(session: Session) -> Status:
     from reconciler import reconcile
 
+    witness, flaw = _told_witness(session)
     async with reconcile.connect(session.remote, session.clock) as account:
         with Bar("Reading activities") as bar:
-            return await reconcile.status(account, session.project, on_progress=bar)
+            return await reconcile.status(
+                account, session.project, witness=witness, journal_flaw=flaw, on_progress=bar
+            )
 
 
 async def _show(session: Session, name: str) -> Shown:
     from reconciler import reconcile
 
+    witness, _ = _told_witness(session)
     async with reconcile.connect(session.remote, session.clock) as account:
-        return await reconcile.show(account, session.project, name)
+        return await reconcile.show(account, session.project, name, witness=witness)
 
 
 def _done_to(session: Session, name: str) -> list[Row]:

@@ -81,7 +81,7 @@ class Concluded:
     @property
     def answers(self) -> bool:
         """Whether it settles what its intents asked. What could not be read back stays a question for the next run,
-        and is not asked about for ever.
+        and is then asked about no more.
         """
         return bool(self.intents) and (self.resumed or not self.status.open_question)
 
@@ -105,7 +105,21 @@ class Displaced:
     entry: Literal["displaced"] = "displaced"
 
 
-What = Annotated[Begun | Intent | Concluded | Ended | Displaced, Field(discriminator="entry")]
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What must outlast the files, as it stands from this entry on. Written by an apply whose files say something else.
+
+    ``protected`` are the keys whose specs said ``protect: true``, ``adopted`` the ids that specs took over, with keys.
+    """
+
+    protected: tuple[str, ...] = ()
+    adopted: Mapping[str, str] = field(default_factory=dict)
+    entry: Literal["remembered"] = "remembered"
+
+
+Content = Begun | Intent | Concluded | Ended | Displaced | Remembered
+"""What an entry can say."""
+What = Annotated[Content, Field(discriminator="entry")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +131,7 @@ class Entry:
     seq: int
     at: datetime
     run: str
-    what: Begun | Intent | Concluded | Ended | Displaced
+    what: Content
     previous: str = NO_HASH
     hash: str = field(default="", compare=False)
 

@@ -11,10 +11,10 @@ import sqlite3
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspect, select
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 
 from reconciler.errors import JournalError
-from reconciler.journal.database import BUSY_SECONDS, Database, schema
+from reconciler.journal.database import BUSY_SECONDS, Database
 
 
 def read_sqlite(file: Path) -> Database | None:
@@ -77,23 +77,13 @@ def _begin(connection: Connection) -> None:
 
 def _begun(database: Database) -> Database | None:
     try:
-        database.check()
-        if _has_journal(database):
+        if database.begun():
             return database
     except BaseException:
         database.close()
         raise
     database.close()
     return None
-
-
-def _has_journal(database: Database) -> bool:
-    with database.transaction() as connection:
-        if not inspect(connection).has_table(schema.name):
-            return False
-        version = connection.execute(select(schema.c.version)).scalar() or 0
-    database._refuse_newer(version)
-    return version > 0
 
 
 def _wanted_to_write(error: JournalError) -> bool:

@@ -188,6 +188,9 @@ def _terminate(
 ) -> _Decision:
     if not running:
         return _Decision()
+    unreadable = _unreadable(key, running, desired)
+    if unreadable is not None:
+        return _Decision(findings=(unreadable,))
     return _Decision(
         change=ActivityChange(
             key=key,
@@ -216,23 +219,20 @@ def _blocked(context: _Context, desired: DesiredActivity, running: list[LiveActi
     adopted = context.adopted.get(desired.adopt)
     over = adopted is not None and adopted.ended(context.now)
     flaw = adoption_blocked(desired, running, context.ownership, adopted, context.unreadable, ended=over)
-    if flaw is not None:
-        return flaw
-    # What is ours by its number can be ended without reading its terms.
-    goes_on = desired.state == "running" and desired.terms.end_time >= context.now
-    unreadable = [
-        live.activity_id
-        for live in running
-        if live.terms is None and (goes_on or live.activity_id == desired.adopt)
-    ]
-    if unreadable:
-        facts: dict[str, object] = {"activity_ids": unreadable}
-        return Finding("TERMS_UNREADABLE", Severity.REFUSAL, desired.key, facts, desired.source)
-    return None
+    return flaw or _unreadable(desired.key, running, desired)
+
+
+def _unreadable(key: str, running: list[LiveActivity], desired: DesiredActivity | None) -> Finding | None:
+    """What nobody can read is not ended either: no precondition could tell that it is still the same."""
+    unreadable = [live.activity_id for live in running if live.terms is None]
+    if not unreadable:
+        return None
+    facts: dict[str, object] = {"activity_ids": unreadable}
+    return Finding("TERMS_UNREADABLE", Severity.REFUSAL, key, facts, desired.source if desired else None)
 
 
 def _number_used(desired: DesiredActivity, past: list[LiveActivity]) -> Finding | None:
-    """A number is spent for ever (API §1.10): what was terminated does not come back by accident."""
+    """A number is spent permanently (API §1.10): what was terminated does not come back by accident."""
     spent = next((live for live in past if same_number(desired, live)), None)
     if spent is None:
         return None

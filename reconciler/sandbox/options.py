@@ -22,6 +22,8 @@ class Options:
     """Rows of a page of merchants or goods when no ``limit`` is sent."""
     merchants_page_max: int = 50
     """A larger ``limit`` for merchants or goods is cut down to this, and the page says so."""
+    merchants_page_refused_above: int = 0
+    """A larger ``limit`` for merchants or goods is refused with 400 before it could be cut down; 0: none is."""
     omit_empty_data: bool = False
     """Leave ``data`` out of a page without rows, as its being optional allows."""
     total_count_error: Literal[-1, 0, 1] = 0
