@@ -139,6 +139,14 @@ def test_a_key_that_is_written_twice_is_read_by_nobody() -> None:
         read_entry(twice(line))
 
 
+def test_half_a_character_from_a_server_is_sealed_and_read_back() -> None:
+    entry = Entry("1900000001", NAMESPACE, 1, NOW, "r1", replace(PARTIAL, reason="\ud83d!"))
+    line, hash_ = sealed(entry)
+    line.encode()
+    assert list(verify([audit_line(line, hash_)], heads=[hash_])) == []
+    assert read_entry(line) == entry
+
+
 def test_an_entry_of_a_newer_paygift_counts() -> None:
     line, _ = sealed(Entry("1900000001", NAMESPACE, 1, NOW, "r1", INTENT))
     assert '"entry":"intent"' in line

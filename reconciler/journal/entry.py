@@ -138,7 +138,8 @@ class Entry:
 
 def sealed(entry: Entry) -> tuple[str, str]:
     """The entry as one line of canonical JSON without its hash, and its hash: SHA-256 over that line."""
-    line = canonical_json(_data(entry))
+    # Half a surrogate pair, from a server's words, has no UTF-8; as JSON escapes it, it is read back as it was.
+    line = canonical_json(_data(entry)).encode(errors="backslashreplace").decode()
     return line, hash_of(line)
 
 
