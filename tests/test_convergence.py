@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.activity import Award, DayWindow, DesiredActivity, LiveActivity, Window
-from reconciler.change import CreateActivity, Severity
+from reconciler.change import CreateActivity, Plan, Severity
 from reconciler.identity import parse_number
 from reconciler.policy import WAIVABLE
 from reconciler.sandbox.refusal import Refusal
@@ -210,12 +210,17 @@ def test_apply_converges_from_any_history(
     assert again.operations == ()
     refused = [finding for finding in again.findings if finding.severity is Severity.REFUSAL]
     assert {finding.code for finding in refused} <= STUCK
-    live_equals_the_files(remote, wanted, {finding.key for finding in refused})
+    live_equals_the_files(remote, wanted, stuck(again))
     nothing_happened_twice(remote)
     _nothing_ended_was_created_again(remote, before, effects_before)
     after = history.truth()
     for activity_id, untouched in history.others():
         assert lasting(after[activity_id]) == lasting(untouched)
+
+
+def stuck(plan: Plan) -> set[str]:
+    """The keys for which nothing can be done, waived or not."""
+    return {finding.key for finding in plan.findings if finding.code in STUCK}
 
 
 def live_equals_the_files(remote: Remote, wanted: Sequence[DesiredActivity], refused: set[str]) -> None:

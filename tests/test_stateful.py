@@ -34,6 +34,7 @@ from tests.test_convergence import (
     live_equals_the_files,
     nothing_happened_twice,
     specs,
+    stuck,
 )
 from tests.test_odd_rows import ODD_VALUES
 from tests.test_reliability import ROUGH
@@ -164,7 +165,7 @@ class Life(RuleBasedStateMachine):
         assert report.complete, list(report.left())
         again = self.remote.plan(self.wanted, allow=ALLOWED)
         assert again.operations == ()
-        live_equals_the_files(self.remote, self.wanted, {finding.key for finding in again.refusals})
+        live_equals_the_files(self.remote, self.wanted, stuck(again))
         nothing_happened_twice(self.remote)
         assert self.run.book.open_intents() == []
         assert list(verify(audit_lines(self.database, NAMESPACE))) == []
