@@ -274,7 +274,7 @@ async def status(
     ownership = Ownership.of(project.namespace, project.activities)
     keyed = ((ownership.key_of(activity), activity) for activity in live)
     ordered = sorted(keyed, key=lambda pair: (pair[0] is None, pair[0] or "", pair[1].activity_id))
-    return Status(made.made_at, project.activities, tuple(ordered), made)
+    return Status(made.made_at, project.activities, tuple(ordered), made, witness)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ def test_a_robot_is_told_what_ended_what_began_and_what_is_left() -> None:
     assert lines[0].startswith('**paygift apply** <font color="warning">Applied: ')
     assert lines[1].startswith(f"{NAMESPACE} · ")
     assert lines[2] == f"[CI run]({RUN})"
-    assert "Ended for ever: gap, protected, replaced" in content
+    assert "Ended permanently: gap, protected, replaced" in content
     assert "Merchants changed: merchants" in content
     assert lines[lines.index("Left to do:") + 1].startswith("> gone: terminate 7 — failed")
     assert lines[-1].startswith("Something is left. Run ")
@@ -184,7 +184,7 @@ def test_too_long_a_message_is_cut_at_a_character_and_says_so(reason: str) -> No
     assert WECOM_BYTES - 8 <= len(content.encode()) <= WECOM_BYTES
     assert content.endswith("\n… cut here: the report has the rest.")
     assert "\ufffd" not in content
-    assert "Ended for ever: " in content
+    assert "Ended permanently: " in content
 
 
 def test_what_just_fits_is_not_cut() -> None:

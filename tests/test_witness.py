@@ -218,6 +218,20 @@ def test_what_became_doubtful_stays_so_until_it_is_made_anew() -> None:
 # -- what must outlast the files ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("status", [OutcomeStatus.UNVERIFIED, OutcomeStatus.UNKNOWN])
+def test_what_could_not_be_read_back_is_known_once_the_next_run_has_asked(status: OutcomeStatus) -> None:
+    unread = (create_intent("a", "b"), outcome("create", status, 1))
+    found = replace(outcome("create", DONE, 1), resumed=True)
+    assert (told(*unread).created, told(*unread).merchants) == ({"1": NUMBER}, {})
+    assert told(*unread, found).merchants == {"1": frozenset("ab")}
+
+
+@pytest.mark.parametrize("status", [OutcomeStatus.UNVERIFIED, OutcomeStatus.UNKNOWN])
+def test_rejections_of_what_could_not_be_read_back_do_not_make_it_known(status: OutcomeStatus) -> None:
+    doubted = (change_intent("add_merchants", "c", "d"), outcome("add_merchants", status, 3, rejected="d"))
+    assert told(*MADE, *doubted).merchants == {}
+
+
 def memory(*protected: str, **adopted: str) -> Remembered:
     return Remembered(protected, {activity_id.removeprefix("a"): key for activity_id, key in adopted.items()})
 

@@ -312,7 +312,7 @@ class Writer:
             return Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason)
         try:
             reply = await self._sender.send(
-                Intent("terminate", run.key, activity_id, "", ""),
+                Intent("terminate", operation.key, activity_id, "", ""),
                 lambda: self.api.terminate(activity_id),
                 lambda: self.has_ended(activity_id),
                 run.trace,

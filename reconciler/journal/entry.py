@@ -81,7 +81,7 @@ class Concluded:
     @property
     def answers(self) -> bool:
         """Whether it settles what its intents asked. What could not be read back stays a question for the next run,
-        and is not asked about for ever.
+        and is then asked about no more.
         """
         return bool(self.intents) and (self.resumed or not self.status.open_question)
 

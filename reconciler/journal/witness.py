@@ -68,7 +68,10 @@ class _Told:
     last_create: datetime | None = None
 
     def conclude(self, outcome: Concluded) -> None:
-        sent = [self.intents.pop(number) for number in outcome.intents if number in self.intents]
+        sent = [self.intents[number] for number in outcome.intents if number in self.intents]
+        if outcome.answers:
+            for number in outcome.intents:
+                self.intents.pop(number, None)
         if outcome.operation == "terminate":
             self._terminated(outcome)
         elif outcome.activity_id and outcome.operation in _CHANGES:
@@ -119,6 +122,8 @@ def _after(
         return None if outcome.status is OutcomeStatus.ALREADY_DONE else before
     if outcome.status is OutcomeStatus.NOT_STARTED:
         return before
+    if outcome.status.open_question:
+        return None
     amiss = frozenset(rejection.mchid for rejection in outcome.rejections)
     if outcome.status is not OutcomeStatus.DONE and not amiss:
         return None

@@ -232,7 +232,7 @@ def _unreadable(key: str, running: list[LiveActivity], desired: DesiredActivity 
 
 
 def _number_used(desired: DesiredActivity, past: list[LiveActivity]) -> Finding | None:
-    """A number is spent for ever (API §1.10): what was terminated does not come back by accident."""
+    """A number is spent permanently (API §1.10): what was terminated does not come back by accident."""
     spent = next((live for live in past if same_number(desired, live)), None)
     if spent is None:
         return None

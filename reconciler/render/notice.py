@@ -154,7 +154,7 @@ def _report_lines(report: Report) -> Iterator[str]:
     colour = "info" if report.complete else "warning"
     yield f'<font color="{colour}">{plain(view.summary)}</font>'
     yield _whose(report.plan.namespace, report.plan.mchid, plan_digest(report.plan))
-    yield from _named("Ended for ever", _keys(report, TerminateActivity))
+    yield from _named("Ended permanently", _keys(report, TerminateActivity))
     yield from _named("Created", _keys(report, CreateActivity))
     yield from _named("Merchants changed", _changed(report))
     left = [each for outcome, each in zip(report.outcomes, view.outcomes, strict=True) if not outcome.settled]

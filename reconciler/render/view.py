@@ -98,7 +98,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """One live activity that the plan ends for ever, in words: why, and how it stands to time, if that is known."""
+    """One live activity that the plan ends permanently, in words: why, and how it stands to time, if that is known."""
 
     activity_id: str
     key: str
@@ -125,7 +125,7 @@ class FindingView:
 class PlanView:
     """A whole plan: refusals, then warnings, then a block per activity, then uploads, notes and one summary line.
 
-    ``endings`` says once more, for those who read nothing else, which activities end for ever.
+    ``endings`` says once more, for those who read nothing else, which activities end permanently.
     """
 
     findings: tuple[FindingView, ...]

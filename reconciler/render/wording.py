@@ -222,7 +222,7 @@ CLOCKS_KEPT: Final[dict[str, str]] = {
 
 IRREVERSIBLE: Final = "a termination cannot be undone"
 
-COVERAGE_GAP: Final = "gap for {merchants}: {loss}, in which what ends would have given"
+COVERAGE_GAP: Final = "gap for {merchants}: {loss}"
 COVERAGE_NONE: Final[dict[str, str]] = {
     "overlap": "no gap for {merchants}: the old activity ends once the new one is seen; both give for that moment",
     "gap": "{merchants} {have} nothing between the two calls, and permanently if WeChat Pay refuses the second",
@@ -237,9 +237,9 @@ COVERAGE_LEFT: Final[dict[str, str]] = {
     "none": "{merchants} no longer ({sample}): what ends would have given them nothing more",
 }
 COVERAGE_LOSS: Final[dict[str, str]] = {
-    "nothing": "nothing is given for {span}",
+    "nothing": "nothing is given for {span} in which the old activity would have given",
     "partly": "this gift is not given for {span}, and nothing at all for {nothing} of it",
-    "others": "this gift is not given for {span}, while other activities give there",
+    "others": "this gift is not given for {span}; other activities give there meanwhile",
 }
 COVERAGE_UNTOLD: Final = "gap: nothing is given for {span}"
 COVERAGE_UP_TO: Final = "up to {span}"

@@ -15,7 +15,7 @@ AUTHORED: Final[dict[str, dict[str, str]]] = {
         "key": "The activity's name here, once in the project. Default: the file's name without its ending.",
         "generation": "Raise it to run the same terms again after the activity was terminated.",
         "protect": "Refuse to terminate or replace it, even once this file is deleted.",
-        "state": "`terminated` ends the activity for ever, and leaves the file as the record.",
+        "state": "`terminated` ends the activity permanently, and leaves the file as the record.",
         "renamed_from": "Keys that this activity had before: nothing ends because a file or key was renamed.",
         "adopt": "The activity_id of an activity that was created elsewhere and is to be taken over.",
         "replace": "What comes first when the terms change: a moment with two gifts, or a moment with none.",
