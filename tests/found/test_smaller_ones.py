@@ -86,5 +86,5 @@ def rows(lives: list[LiveActivity]) -> list[str]:
     strict=True, reason="rows that a plan touches stand in the order in which the account was read"
 )
 def test_the_picture_does_not_depend_on_the_order_of_the_list() -> None:
-    """Seen: the same plan with another checksum, since the timeline is part of the file."""
+    """It is part of the plan file, whose checksum covers it."""
     assert rows([KEPT, OTHER]) == rows([OTHER, KEPT])
