@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from tests.samples import NOW, ONGOING, OVER_TIME, desired, live, terms
 from tests.test_service import DAY, RUNNING, codes, plan, refused
 
@@ -14,17 +12,16 @@ SPEC = desired(adopt="77", begin_time=NOW - 9 * DAY, end_time=NOW - DAY)
 OVER = replace(WEB, activity_status=OVER_TIME, terms=SPEC.terms)
 
 
-@pytest.mark.xfail(strict=True, reason="ADOPT_ENDED stops every apply from the day after the campaign on")
 def test_an_adopted_activity_that_ended_with_its_spec_is_no_refusal() -> None:
-    """Seen: refusal ADOPT_ENDED, exit 5 for the whole project, until somebody removes the spec. Without ``adopt`` the
-    same spec is the note SPEC_ENDED."""
+    """It was ADOPT_ENDED: exit 5 for the whole project from the day after the campaign on, until somebody removed the
+    spec.
+    """
     assert codes(plan([replace(SPEC, adopt="")], [])) == ["SPEC_ENDED"]
     made = plan([SPEC], [OVER])
     assert refused(made) == []
     assert codes(made) == ["SPEC_ENDED"]
 
 
-@pytest.mark.xfail(strict=True, reason="the same after an edit has replaced it")
 def test_nor_is_one_whose_replacement_has_ended_too() -> None:
     replaced = live(replace(SPEC, adopt=""), "78", status=OVER_TIME)
     assert refused(plan([SPEC], [OVER, replaced])) == []

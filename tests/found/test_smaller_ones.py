@@ -82,9 +82,6 @@ def rows(lives: list[LiveActivity]) -> list[str]:
     return [row.activity_id for row in plan([], lives).timeline.rows]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="rows that a plan touches stand in the order in which the account was read"
-)
 def test_the_picture_does_not_depend_on_the_order_of_the_list() -> None:
     """It is part of the plan file, whose checksum covers it."""
     assert rows([KEPT, OTHER]) == rows([OTHER, KEPT])
