@@ -498,8 +498,8 @@ async def test_the_wrong_apiv3_key_found_late_leaves_a_write_unknown(
         (404, "ORDER_NOT_EXIST", "exists"),
         (429, "FREQUENCY_LIMITED", "was not processed"),
         (429, "SOMETHING_NEW", "was not processed"),
-        (500, "SYSTEM_ERROR", "same request again"),
-        (503, "SOMETHING_NEW", "same request again"),
+        (500, "SYSTEM_ERROR", "is out of order or overloaded"),
+        (503, "SOMETHING_NEW", "is out of order or overloaded"),
         (418, "SOMETHING_NEW", ""),
     ],
 )
@@ -511,6 +511,23 @@ async def test_errors_carry_their_facts_and_a_remedy(status: int, code: str, rem
     assert (error.method, error.path, error.request_id, error.verified) == ("GET", "/v3/x", "08F78B", True)
     assert remedy in error.remedy
     assert bool(remedy) == bool(error.remedy)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_a_write_that_the_service_failed_at_may_have_had_its_effect(status: int) -> None:
+    remote = Remote(answers={"POST /v3/x": (status, error_body("SYSTEM_ERROR", "系统异常"))})
+    error = await failure(ApiError, remote, "POST")
+    assert "whether it took effect is unknown until then" in error.remedy
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_429_that_proves_nothing_does_not_say_what_was_processed(method: str) -> None:
+    limited = (429, error_body("FREQUENCY_LIMITED", "频率超限"))
+    remote = Remote(answers={f"{method} /v3/x": limited}, spoil=changed(Wechatpay_Signature=None))
+    error = await failure(ApiError, remote, method)
+    assert not error.verified
+    assert "not processed" not in error.remedy
+    assert "check PAYGIFT_BASE_URL and proxies" in error.remedy
 
 
 async def test_a_wrong_private_key_names_the_variables_to_check() -> None:

@@ -42,8 +42,8 @@ from reconciler.wechatpay.keys import (
     open_certificates,
 )
 from reconciler.wechatpay.lanes import Lanes
-from reconciler.wechatpay.pace import Pace
-from reconciler.wechatpay.retry import Retry
+from reconciler.wechatpay.pace import UPLOADS_PER_MINUTE, Pace, Uploads
+from reconciler.wechatpay.retry import May, Retry, may_repeat, turned_away
 
 CONCURRENCY: Final = 8
 LONGEST_ANSWER: Final = 16 * 1024 * 1024
@@ -92,6 +92,10 @@ class _Call:
         return self.method != "GET"
 
     @property
+    def is_upload(self) -> bool:
+        return self.is_write and self.path == wire.IMAGE_UPLOAD_PATH
+
+    @property
     def target(self) -> str:
         return f"{self.path}?{self.query}" if self.query else self.path
 
@@ -128,7 +132,8 @@ class Client:
 
     ``rate`` is how many requests may be sent a second, tries counted each; None is no limit. ``concurrency`` bounds
     connections; further requests wait their turn without timing out. ``timeout_seconds`` bounds connecting, sending
-    and each wait for bytes, and three times of it the whole exchange.
+    and each wait for bytes, and three times of it the whole exchange. ``uploads_per_minute`` bounds image uploads,
+    tries counted each, beside ``rate``; None is no limit.
 
     When ``base_url`` cannot be reached, requests go to ``backup_url`` (empty: none), and come back after a minute.
     An answer never causes that, whatever its status. Plain http is for loopback only, and proxies from the
@@ -147,6 +152,7 @@ class Client:
         transport: httpx.AsyncBaseTransport | None = None,
         timeout_seconds: float = 10.0,
         rate: float | None = None,
+        uploads_per_minute: int | None = UPLOADS_PER_MINUTE,
         concurrency: int = CONCURRENCY,
         retry: Retry = Retry(),  # noqa: B008 - frozen
         wall_clock: Callable[[], float] = time.time,
@@ -154,6 +160,8 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
+        if uploads_per_minute is not None and uploads_per_minute < 1:
+            raise UsageError(f"there must be at least 1 upload per minute, found {uploads_per_minute!r}.")
         if rate is not None and not rate > 0:
             raise UsageError(f"the rate must be more than 0 requests per second, found {rate!r}.")
         if concurrency < 1:
@@ -164,6 +172,7 @@ class Client:
         main = Host(origin, self._headers(origin))
         self._hosts = Hosts(main, main if backup == origin else Host(backup, self._headers(backup)), clock)
         self._pace = Pace(rate, clock=clock, sleep=sleep)
+        self._uploads = Uploads(uploads_per_minute, clock=clock, sleep=sleep)
         self._retry = retry
         self._timeout_seconds = timeout_seconds
         self._seconds = dict.fromkeys(("connect", "write", "read"), timeout_seconds)
@@ -222,15 +231,6 @@ class Client:
             content_type if body else "",
             body if signed_body is None else signed_body,
         )
-        # Held through all tries, so that the time they may take begins with the first and not in the queue. Whoever
-        # has a turn uses one connection at most: that for certificates is not beside its own, but before or after.
-        async with self._turns:
-            # Before anything is sent: credentials that cannot verify an answer must not cause a write.
-            if not self._keyring:
-                await self._refresh(self._keyring)
-            return await self._counted(call)
-
-    async def _counted(self, call: _Call) -> Answer:
         tries = 0
 
         async def once() -> Answer:
@@ -239,11 +239,42 @@ class Client:
             return await self._once(call)
 
         try:
-            answer = await self._retry.run(once, write=call.is_write)
+            answer = await (
+                self._upload(once) if call.is_upload else self._in_turn(once, write=call.is_write)
+            )
         except RemoteError as error:
             error.tries = tries
             raise
         return answer if tries == 1 else replace(answer, tries=tries)
+
+    async def _in_turn(
+        self, once: Callable[[], Awaitable[Answer]], *, write: bool, but: May = lambda error: False
+    ) -> Answer:
+        """All tries, unless one ends with an error of the kind ``but``."""
+        # Held through all tries, so that the time they may take begins with the first and not in the queue. Whoever
+        # has a turn uses one connection at most: that for certificates is not beside its own, but before or after.
+        async with self._turns:
+            # Before anything is sent: credentials that cannot verify an answer must not cause a write.
+            if not self._keyring:
+                await self._refresh(self._keyring)
+            return await self._retry.run_while(
+                lambda error: may_repeat(error, write=write) and not but(error), once
+            )
+
+    async def _upload(self, once: Callable[[], Awaitable[Answer]]) -> Answer:
+        """An upload may have to wait for the next minute. It does so outside of a turn, so that other requests go on.
+        A 429 all the same means that somebody else uploads for this merchant, and is waited for patiently."""
+        await self._uploads.turn()
+        may_go = True
+
+        async def again() -> Answer:
+            nonlocal may_go
+            if not may_go:
+                await self._uploads.turn()
+            may_go = False
+            return await self._in_turn(once, write=True, but=turned_away)
+
+        return await self._retry.patient.run_while(turned_away, again)
 
     async def certificates(self) -> tuple[Certificate, ...]:
         """Fetch the platform certificates anew. Raises as ``request`` does, CredentialsError without an APIv3 key."""
@@ -282,7 +313,8 @@ class Client:
                 unreached.append(error)
             else:
                 self._hosts.reached(host)
-                self._pace.learn(exchange.status, asked_at)
+                if not call.is_upload:  # whose 429 is about uploads only
+                    self._pace.learn(exchange.status, asked_at)
                 return exchange
         raise failures.unreached(unreached)
 

@@ -35,6 +35,11 @@ _PERMISSION_REMEDY: Final = (
     "coupons of another merchant need 委托营销."
 )
 _FREQUENCY_REMEDY: Final = "The request was not processed. Wait a minute, then run again."
+_UNPROVEN_FREQUENCY_REMEDY: Final = (
+    "Nothing proves that this is WeChat Pay's own answer. Wait a minute, then run again; if it stays, check "
+    "PAYGIFT_BASE_URL and proxies."
+)
+_OUT_OF_ORDER_REMEDY: Final = "WeChat Pay is out of order or overloaded. Try again later."
 _AGAIN_REMEDY: Final = (
     "WeChat Pay asks for the same request again, later; whether it took effect is unknown until then."
 )
@@ -46,7 +51,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "SIGN_ERROR": _SIGN_REMEDY,
     "NO_AUTH": _PERMISSION_REMEDY,
     "NOAUTH": _PERMISSION_REMEDY,  # how the coupon pages spell it
-    "REQUEST_BLOCKED": "WeChat Pay blocks this request; the message says why. Mend that, then run again.",
+    "REQUEST_BLOCKED": "WeChat Pay blocks this request; the message says why. Fix that, then run again.",
     "RULELIMIT": "A rule of the merchant platform forbids this; the message says which.",
     "FREQUENCY_LIMITED": _FREQUENCY_REMEDY,
     "RATELIMIT_EXCEEDED": _FREQUENCY_REMEDY,
@@ -61,7 +66,16 @@ _REMEDIES: Final[Mapping[str, str]] = {
 }
 
 
-def _remedy(status: int, code: str) -> str:
+def _remedy(status: int, code: str, *, method: str, verified: bool) -> str:
+    remedy = _remedy_of(status, code)
+    if remedy is _FREQUENCY_REMEDY and not verified:
+        return _UNPROVEN_FREQUENCY_REMEDY
+    if remedy is _AGAIN_REMEDY and method == "GET":  # a read has no effect
+        return _OUT_OF_ORDER_REMEDY
+    return remedy
+
+
+def _remedy_of(status: int, code: str) -> str:
     if code in _REMEDIES:
         return _REMEDIES[code]
     if not code:  # not WeChat Pay's own words, so perhaps not WeChat Pay
@@ -94,7 +108,7 @@ def api_error(
             code="",
             message=f"the answer was not JSON with code and message ({media_type}, {len(body)} bytes)",
         )
-    remedy = _remedy(status, error.code)
+    remedy = _remedy(status, error.code, method=method, verified=verified)
     if error.code == "SIGN_ERROR" or status == 401:
         remedy = f"{clock_remedy(headers, received_at)} {remedy}".strip()
     return ApiError(
