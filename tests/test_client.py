@@ -786,8 +786,8 @@ async def over_socket(expected: type[E], base_url: str, **options: Any) -> E:
     ("answer", "told"),
     [
         (b"", "broken off before any answer came"),
-        (b"HTTP/1.1 200 OK\r\nContent-Le", "broken off before any answer came"),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", "broken off before any answer came"),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", "answered, but not in valid HTTP/1.1: it ended within the head"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "not in valid HTTP/1.1: it does not begin with a status line"),
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{1234567",
             "the answer broke off after 8 of 100 bytes",
@@ -951,7 +951,7 @@ def _caused(error: httpx.RequestError, cause: BaseException) -> httpx.RequestErr
         ),
         (
             _caused(httpx.ConnectError("self-signed"), ssl.SSLCertVerificationError("x")),
-            "no trustworthy TLS connection to 127.0.0.1:1 could be made: self-signed",
+            "no trustworthy TLS connection to 127.0.0.1:1 could be made: its certificate cannot be verified",
         ),
         (
             _caused(httpx.ConnectError("x"), ExceptionGroup("all", [OSError("a"), ConnectionRefusedError()])),

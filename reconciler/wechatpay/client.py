@@ -50,6 +50,9 @@ LONGEST_ANSWER: Final = 16 * 1024 * 1024
 """Bytes of a body, decompressed, after which reading stops."""
 JSON: Final = "application/json"
 
+MOST_PIECES: Final = 20_000
+"""Pieces of a body after which reading stops. ``LONGEST_ANSWER`` in packets has fewer, and in single bytes millions."""
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PHASES: Final = 3
 """A whole exchange may take as long as connecting, sending and waiting each may take: a server that sends one byte
 every few seconds would otherwise never time out."""
@@ -432,27 +435,41 @@ async def _read_body(call: _Call, answer: Incoming, arrived: _Arrived) -> bytes:
     if arrived.headers.get("Content-Encoding", "").strip().lower() == "gzip":
         unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
     body = bytearray()
+    pieces = 0
     while piece := await answer.read():
+        pieces += 1
         arrived.received += len(piece)
         try:
             # No more than shows that it is too long: a thousandfold of what was received may be in it.
             body += unzip.decompress(piece, LONGEST_ANSWER + 1 - len(body)) if unzip else piece
         except zlib.error as error:
             raise httpx.DecodingError(str(error)) from error
-        if len(body) > LONGEST_ANSWER:
+        if len(body) > LONGEST_ANSWER or pieces > MOST_PIECES:
+            too_much = (
+                f"is longer than {LONGEST_ANSWER} bytes"
+                if len(body) > LONGEST_ANSWER
+                else f"comes in more than {MOST_PIECES} pieces"
+            )
             raise TransportError(
-                f"the answer is longer than {LONGEST_ANSWER} bytes; reading it was stopped.",
+                f"the answer {too_much}; reading it was stopped.",
                 method=call.method,
                 path=call.path,
                 request_id=arrived.headers.get("Request-ID", ""),
-                remedy="No answer of WeChat Pay is that long: check PAYGIFT_BASE_URL and proxies.",
+                remedy="No answer of WeChat Pay is like that: check PAYGIFT_BASE_URL and proxies.",
             )
     return bytes(body)
 
 
 def _proof(call: _Call, exchange: _Exchange) -> signing.Proof:
     """The answer's proof, complete and of our time. Raises UnverifiedError."""
-    if 300 <= exchange.status < 400:
+    if 300 <= exchange.status < 400 and exchange.status not in _REDIRECTS:
+        raise _unverified(
+            call,
+            f"HTTP {exchange.status} is neither a success nor an error, and WeChat Pay never answers so",
+            exchange,
+            remedy="It may come from a cache in between: check PAYGIFT_BASE_URL and proxies.",
+        )
+    if exchange.status in _REDIRECTS:
         raise _unverified(
             call,
             f"it is a redirect (HTTP {exchange.status}), which is never followed",

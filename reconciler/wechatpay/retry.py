@@ -1,8 +1,8 @@
 """When a request is sent again: the only place that decides it (docs/decisions/retry.md).
 
 A read may be repeated after anything that may pass. A write is repeated here only when it provably was not processed:
-it never left this machine, or a verified 429 turned it away. Whatever else becomes of a write is for its caller, who can
-read whether it happened: an unverified 429 may be that of a proxy which has passed the write on.
+it never left this machine, or a verified 429 turned it away. Whatever else becomes of a write is for its caller, who
+can read whether it happened: an unverified 429 may be that of a proxy which has passed the write on.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def may_repeat(error: BaseException, *, write: bool) -> bool:
     """Whether the same request may follow ``error``, and could fare better (API §5.7)."""
     match error:
         case TransportError():
-            return not (write and error.sent)
+            return not (error.lasting or (write and error.sent))
         case ApiError():
             if write:
                 return turned_away(error)
