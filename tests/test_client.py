@@ -309,6 +309,26 @@ async def test_an_error_that_proves_nothing_is_still_an_error_but_unverified(dou
         assert isinstance(caught.value.__cause__, UnverifiedError)
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("status", [400, 403, 404, 408, 413, 417, 426, 429, 500, 502])
+@pytest.mark.parametrize("path", ["/v3/x", wire.IMAGE_UPLOAD_PATH])
+async def test_an_error_tells_whether_it_proves_anything(path: str, status: int, method: str) -> None:
+    """A proxy that has passed a write on answers 403, 408 or 429 too: only what is signed tells what happened."""
+    body = error_body("X", "说明")
+    for spoil, verified in (
+        (changed(), True),
+        (changed(Wechatpay_Signature=None), False),
+        (changed(b"<html>", Content_Type="text/html", Wechatpay_Signature=None), False),
+        (changed(b"<html>"), False),
+    ):
+        remote = Remote(answers={f"{method} {path}": (status, body)}, spoil=spoil)
+        async with remote.client() as client:
+            with pytest.raises(ApiError) as caught:
+                await client.request(method, path)
+        assert (caught.value.status, caught.value.verified) == (status, verified)
+        assert remote.log == ["GET /v3/certificates", f"{method} {path}"]
+
+
 @pytest.mark.parametrize("seconds", [-299, 299])
 async def test_answers_within_the_window_are_believed(seconds: int) -> None:
     assert (await ask(Remote(now=NOW + seconds))).status == 200
