@@ -788,7 +788,7 @@ def test_a_signature_counts_as_accepted_only_where_an_answer_is_signed(seen: str
 @pytest.mark.parametrize("seen", FAILURES)
 def test_permission_is_told_by_what_is_signed_only(seen: str) -> None:
     check = judge_permission(FAILURES[seen])
-    assert (check.status is Status.FAILED) == (seen == "NO_AUTH, signed")
+    assert (check.status is Status.FAILED) == check.credentials == (seen == "NO_AUTH, signed")
     assert check.status is not Status.OK
     assert ("WeChat Pay has not signed this answer" in check.text) == (
         check.status is Status.WARNING

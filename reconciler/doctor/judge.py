@@ -439,7 +439,7 @@ def judge_permission(outcome: Outcome) -> Check:
             "this merchant may read its 支付有礼 activities. Whether it may still create new ones was not asked.",
         )
     if isinstance(outcome, ApiError) and outcome.verified and outcome.code in _NO_PERMISSION:
-        return _failed(code, _said(outcome), _ASK_FOR_PERMISSION)
+        return _unusable(code, _said(outcome), _ASK_FOR_PERMISSION)
     return _cannot_tell(code, outcome)
 
 
@@ -455,7 +455,7 @@ def judge_image_upload(outcome: Outcome) -> Check:
         )
     if isinstance(outcome, ApiError) and outcome.verified:
         if outcome.code in _NO_PERMISSION:
-            return _failed(code, _said(outcome), _ASK_FOR_UPLOAD)
+            return _unusable(code, _said(outcome), _ASK_FOR_UPLOAD)
         if outcome.code == "REQUEST_BLOCKED" and META_REFUSED in outcome.text:
             return _ok(
                 code, "an upload was refused for its wrong digest and nothing else; nothing was uploaded."
@@ -494,7 +494,7 @@ def _failed(code: str, text: str, remedy: str) -> Check:
 
 
 def _unusable(code: str, text: str, remedy: str) -> Check:
-    """A failure of the credentials themselves."""
+    """A failure of the credentials themselves, or of what they are permitted: what exits 4 in other commands too."""
     return Check(code, Status.FAILED, text, remedy, credentials=True)
 
 
