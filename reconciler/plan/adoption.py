@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from reconciler.activity import FIELD_PATHS, FULL_SEND, DesiredActivity, LiveActivity, Terms
@@ -30,13 +30,12 @@ def adoption_blocked(
     ownership: Ownership,
     adopted: LiveActivity | None,
     unreadable: Mapping[str, str],
-    *,
-    ended: bool,
+    now: datetime,
 ) -> Finding | None:
     """Why nothing is decided for this key, or ``None``.
 
     ``mine`` are the key's activities that have not ended, ``adopted`` is the one that ``adopt`` names, if the account
-    shows it, ``ended`` whether that one is over. ``unreadable`` says why an activity could not be read, by its id.
+    shows it. ``unreadable`` says why an activity could not be read, by its id.
     """
     if not desired.adopt:
         return None
@@ -50,8 +49,9 @@ def adoption_blocked(
     if owner is None:
         number = parse_number(adopted.out_request_no)
         return _refusal("ADOPT_FOREIGN", desired, namespace=number.namespace if number else "")
-    if ended:
-        return None if mine or desired.state != "running" else _refusal("ADOPT_ENDED", desired)
+    if adopted.ended(now):
+        over = desired.state != "running" or desired.terms.end_time < now
+        return None if mine or over else _refusal("ADOPT_ENDED", desired)
     if adopted.activity_type != FULL_SEND:
         return _refusal("ADOPT_NOT_FULL_SEND", desired, activity_type=adopted.activity_type)
     return None

@@ -217,8 +217,7 @@ def _spec_ended(context: _Context, desired: DesiredActivity, running: list[LiveA
 def _blocked(context: _Context, desired: DesiredActivity, running: list[LiveActivity]) -> Finding | None:
     """Why nothing at all can be decided for this key: an adoption that fails, or live terms nobody can read."""
     adopted = context.adopted.get(desired.adopt)
-    over = adopted is not None and adopted.ended(context.now)
-    flaw = adoption_blocked(desired, running, context.ownership, adopted, context.unreadable, ended=over)
+    flaw = adoption_blocked(desired, running, context.ownership, adopted, context.unreadable, context.now)
     return flaw or _unreadable(desired.key, running, desired)
 
 
