@@ -125,7 +125,9 @@ class TerminateActivity:
 
     ``reason``: its spec is gone, its spec says ``state: terminated``, its spec's end time has passed, it is being
     replaced by a create of the same key in this plan, or its successor already lives. Whatever the reason, one that
-    comes after a create in the same change waits until what that made is seen.
+    comes after a create in the same change waits until what that made is seen, and fit to stand in for it.
+    ``successor_id`` is the live activity that a superseded one is ended for, and ``serves`` the merchants of the ended
+    one that it must serve.
     """
 
     key: str
@@ -133,6 +135,8 @@ class TerminateActivity:
     out_request_no: str
     reason: TerminateReason
     precondition: Precondition
+    successor_id: str = ""
+    serves: tuple[str, ...] = ()
     operation: Literal["terminate"] = "terminate"
 
 
@@ -330,14 +334,22 @@ class Stopped:
 
 
 class OutcomeStatus(StrEnum):
-    """What one operation came to. ``unknown`` means that the remote could not be asked what became of it."""
+    """What one operation came to. ``unknown`` means that the remote could not be asked what became of it, and ``done,
+    not verified`` that a proven answer says so and no read could confirm it. Both are questions for the next run.
+    """
 
     DONE = "done"
+    UNVERIFIED = "done, not verified"
     ALREADY_DONE = "already done"
     PARTIAL = "partial"
     FAILED = "failed"
     UNKNOWN = "unknown"
     NOT_STARTED = "not started"
+
+    @property
+    def open_question(self) -> bool:
+        """Whether the next run must ask the remote what became of it."""
+        return self in (OutcomeStatus.UNKNOWN, OutcomeStatus.UNVERIFIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,9 +364,10 @@ class Rejection:
 class Outcome:
     """What came of one operation. ``reason`` is one sentence for people, possibly quoting the server.
 
-    ``http_status`` and ``request_id`` are those of the last answer to a write, 0 and empty if none came. ``tries``
-    counts the times that a write was sent, retries included. ``started_at`` and ``finished_at`` are UTC instants,
-    ``None`` for what was not started.
+    ``http_status`` and ``request_id`` are those of the last answer to a write that was believed, 0 and empty if there
+    was none. ``by_reading`` tells that the answer was lost or not believed, and a read settled what had happened.
+    ``tries`` counts the times that a write was sent, retries included. ``started_at`` and ``finished_at`` are UTC
+    instants, ``None`` for what was not started.
     """
 
     operation: Operation
@@ -367,6 +380,7 @@ class Outcome:
     tries: int = 0
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    by_reading: bool = False
 
     @property
     def seconds(self) -> float:

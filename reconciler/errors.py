@@ -25,7 +25,8 @@ Facts are attributes; the sentence is made from them once, here or in the comman
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
@@ -102,6 +103,24 @@ class InterruptedRunError(PaygiftError):
     """A run was stopped at once, with something in flight. The next one finds out what became of it."""
 
 
+@contextmanager
+def one_cause() -> Iterator[None]:
+    """Of several things done side by side, the first failure ended the others: one cause is what a person can fix."""
+    try:
+        yield
+    except ExceptionGroup as failures:
+        cause: Exception = failures
+        while isinstance(cause, ExceptionGroup):
+            cause = cause.exceptions[0]
+        raise cause from failures
+
+
+class NotSentError(PaygiftError):
+    """A write was held back before it left, since the run is to stop or no longer holds its lock. Nothing of it has
+    happened.
+    """
+
+
 class JournalError(PaygiftError):
     """The journal cannot be read or written. Nothing is sent that could not be written down before.
 
@@ -174,7 +193,7 @@ class TransportError(RemoteError):
     """No complete answer came: refused, timed out, or broken off.
 
     ``sent`` is False when no connection was made, so that nothing can have happened. Otherwise a write may or may
-    not have happened.
+    not have happened. ``lasting`` tells that the next try would fare no better: a certificate that is not trusted.
     """
 
     def __init__(
@@ -186,9 +205,11 @@ class TransportError(RemoteError):
         request_id: str = "",
         remedy: str = "",
         sent: bool = True,
+        lasting: bool = False,
     ) -> None:
         super().__init__(message, method=method, path=path, request_id=request_id, remedy=remedy)
         self.sent = sent
+        self.lasting = lasting
 
 
 class UnverifiedError(RemoteError):

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler import __version__
-from reconciler.activity import BEIJING
+from reconciler.activity import BEIJING, DesiredActivity
 from reconciler.apply import Patience, Writer
 from reconciler.apply import resume as ask
 from reconciler.change import Plan, Report
@@ -24,6 +24,7 @@ from reconciler.journal.entry import Begun, Concluded, Ended
 from reconciler.journal.lock import Holder
 from reconciler.journal.place import Place
 from reconciler.journal.process import Process
+from reconciler.journal.witness import remembered
 from reconciler.origin import Origin, who_runs
 from reconciler.plan import plan_digest
 from reconciler.wechatpay.api import PayGiftApi
@@ -44,6 +45,17 @@ def begun(root: Path, made: Plan) -> Begun:
         job_url=here.job_url,
         version=__version__,
     )
+
+
+def remember(run: Run, desired: Sequence[DesiredActivity]) -> None:
+    """Write down what of the specs must outlast their files, if it is something else than what is written already.
+
+    Raises JournalError.
+    """
+    before = run.book.memory()
+    after = remembered(before, desired)
+    if after != before:
+        run.remember(after)
 
 
 def ended(run: Run, happened: Report) -> Report:
@@ -76,7 +88,8 @@ async def exclusive_run(
     def tell_damage(moved_to: Path) -> None:
         tell(
             f"The journal was damaged. It was moved to {moved_to}, and a new one begun. What was done can no longer be "
-            "looked up there; nothing else depends on it."
+            "looked up there, and what only it knew is forgotten: the `protect` and `adopt` of deleted specs, and "
+            "which activities the list ought to show."
         )
 
     since = f"{datetime.now(UTC).astimezone(BEIJING):%Y-%m-%d %H:%M:%S} Beijing time"

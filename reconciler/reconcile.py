@@ -2,13 +2,16 @@
 
 A command opens a session (see ``session``), connects to its ``Account``, and calls one of ``plan``, ``apply``,
 ``status`` and ``show``. Nothing here decides; everything here connects.
+
+Those that read the account take what its journal knows as ``witness`` (see ``audit.witness_of``); ``journal_flaw`` says
+why that could not be read, where it could not.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from reconciler.apply import Patience, UploadedImages
-    from reconciler.change import Plan, Report
+    from reconciler.change import Finding, Plan, Report
     from reconciler.journal.book import Run
     from reconciler.load import Project
     from reconciler.policy import Policy
@@ -40,16 +43,23 @@ def _no_progress(done: int, total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A connected account, real or a ``sandbox``: the API, the clock that is valid there, and its merchant number."""
+    """A connected account, real or a ``sandbox``: the API, the clock that is valid there, and its merchant number.
+
+    ``uploaded`` gives the URLs of images that are known to have been uploaded there, by their SHA-256: they explain
+    which image of a replaced activity differs, and decide nothing.
+    """
 
     api: PayGiftApi
     clock: Clock
     mchid: str
     sandbox: bool = False
+    uploaded: Mapping[str, str] = field(default_factory=dict)
 
 
 @asynccontextmanager
-async def connect(remote: Remote, clock: Clock = system_clock) -> AsyncIterator[Account]:
+async def connect(
+    remote: Remote, clock: Clock = system_clock, *, uploaded: Mapping[str, str] | None = None
+) -> AsyncIterator[Account]:
     """A client for ``remote``, closed at the end. Nothing is sent before the first call."""
     from reconciler.wechatpay.api import PayGiftApi
     from reconciler.wechatpay.client import Client
@@ -61,7 +71,9 @@ async def connect(remote: Remote, clock: Clock = system_clock) -> AsyncIterator[
         rate=remote.rate,
         concurrency=remote.concurrency,
     ) as client:
-        yield Account(PayGiftApi(client), clock, remote.credentials.mchid, remote.sandbox)
+        yield Account(
+            PayGiftApi(client), clock, remote.credentials.mchid, remote.sandbox, uploaded=uploaded or {}
+        )
 
 
 async def plan(
@@ -69,15 +81,22 @@ async def plan(
     project: Project,
     *,
     allow: Iterable[str] = (),
+    witness: Witness = NO_WITNESS,
+    journal_flaw: str = "",
     on_progress: Progress = _no_progress,
 ) -> Plan:
     """The plan for ``project`` at the account's present moment. ``allow`` waives refusals: CODE or CODE:KEY."""
-    _, made = await _read_and_plan(account, project, allow, on_progress)
+    _, made = await _read_and_plan(account, project, allow, witness, journal_flaw, on_progress)
     return made
 
 
 async def plan_as_reviewed(
-    account: Account, project: Project, reviewed: Plan, *, on_progress: Progress = _no_progress
+    account: Account,
+    project: Project,
+    reviewed: Plan,
+    *,
+    witness: Witness = NO_WITNESS,
+    on_progress: Progress = _no_progress,
 ) -> Plan:
     """The plan to apply now, which is ``reviewed`` or what is left of it after part of it was done.
 
@@ -97,7 +116,7 @@ async def plan_as_reviewed(
                 f"The plan is for the {name} {theirs}, and this is {ours}. Nothing was written.",
                 remedy="Use the plan of this repository and account.",
             )
-    live, fresh = await _read_and_plan(account, project, reviewed.allow, on_progress)
+    live, fresh = await _read_and_plan(account, project, reviewed.allow, witness, "", on_progress)
     reasons = staleness(reviewed, fresh, live, now=fresh.made_at)
     if reasons:
         raise StaleError(
@@ -114,6 +133,7 @@ async def plan_as_expected(
     digest: str,
     *,
     allow: Iterable[str] = (),
+    witness: Witness = NO_WITNESS,
     on_progress: Progress = _no_progress,
 ) -> Plan:
     """The plan to apply now, if its digest is ``digest``. Raises StaleError otherwise.
@@ -122,7 +142,7 @@ async def plan_as_expected(
     """
     from reconciler.plan import plan_digest
 
-    _, fresh = await _read_and_plan(account, project, allow, on_progress)
+    _, fresh = await _read_and_plan(account, project, allow, witness, "", on_progress)
     found = plan_digest(fresh)
     if found != digest:
         raise StaleError(
@@ -133,10 +153,11 @@ async def plan_as_expected(
 
 
 def save_plan(made: Plan, file: Path) -> None:
-    """Write ``made`` to ``file``, whole or not at all. Raises UsageError if it cannot be written."""
+    """Write ``made`` to ``file`` (see ``output``). Raises UsageError if it cannot be written."""
+    from reconciler.output import write
     from reconciler.render.json_ import dumps, plan_json
 
-    save_text(dumps(plan_json(made)), file)
+    write(dumps(plan_json(made)), file)
 
 
 def saved_plan(file: Path) -> Plan:
@@ -154,30 +175,6 @@ def saved_plan(file: Path) -> Plan:
     return read_plan(data)
 
 
-def save_rejected(happened: Report, file: Path) -> None:
-    """Write the rejected merchants as CSV, only its head if there are none. Raises UsageError if it cannot be written.
-
-    It begins with a byte order mark: without one, spreadsheets take Chinese for something else.
-    """
-    from reconciler.render.rejected import rejected_csv
-
-    save_text("\ufeff" + rejected_csv(happened), file)
-
-
-def save_text(text: str, file: Path) -> None:
-    """The whole text, or the file as it was. Raises UsageError if it cannot be written."""
-    draft = file.with_name(f"{file.name}.new")
-    try:
-        draft.write_text(text, encoding="utf-8", newline="")
-        draft.replace(file)
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise UsageError(
-            f"{file} cannot be written: {error.strerror}.", remedy="Name another file."
-        ) from error
-
-
 async def apply(
     account: Account,
     project: Project,
@@ -192,17 +189,19 @@ async def apply(
     """Do what ``made`` says; ``uploaded`` remembers pictures from one run to the next.
 
     With a ``run`` (see ``journaling.exclusive_run``) every request is written down before it leaves, and every outcome
-    after it. Once ``stop`` is set, what is in flight is finished and nothing more is begun.
-    Raises RefusedError before anything is written if ``made`` holds open refusals, JournalError before anything is sent
-    if the run cannot be written down.
+    after it; and, also where there is nothing to do, what of the specs must outlast their files. Once ``stop`` is set,
+    what is in flight is finished and nothing more is begun. Raises RefusedError before anything is written if ``made``
+    holds open refusals, JournalError before anything is sent if the run cannot be written down.
     """
     from reconciler.apply import apply_plan, refuse
-    from reconciler.journaling import begun, ended
+    from reconciler.journaling import begun, ended, remember
     from reconciler.load import read_image
 
     refuse(made)
-    if run is not None and not made.empty:
-        run.begin(begun(project.root, made))
+    if run is not None:
+        remember(run, project.activities)
+        if not made.empty:
+            run.begin(begun(project.root, made))
     happened = await apply_plan(
         account.api,
         made,
@@ -215,14 +214,6 @@ async def apply(
         on_progress=on_progress,
     )
     return happened if run is None or made.empty else ended(run, happened)
-
-
-def lines_in(file: Path) -> list[str]:
-    """The lines of an audit file. Raises UsageError if it cannot be read."""
-    try:
-        return file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}.", remedy="Name an audit file.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,13 +230,20 @@ class Status:
     witness: Witness = NO_WITNESS
 
 
-async def status(account: Account, project: Project, *, on_progress: Progress = _no_progress) -> Status:
+async def status(
+    account: Account,
+    project: Project,
+    *,
+    witness: Witness = NO_WITNESS,
+    journal_flaw: str = "",
+    on_progress: Progress = _no_progress,
+) -> Status:
     """Managed, unmanaged and ended activities, ours first, by key and then by id."""
-    live, made = await _read_and_plan(account, project, (), on_progress)
+    live, made = await _read_and_plan(account, project, (), witness, journal_flaw, on_progress)
     ownership = Ownership.of(project.namespace, project.activities)
     keyed = ((ownership.key_of(activity), activity) for activity in live)
     ordered = sorted(keyed, key=lambda pair: (pair[0] is None, pair[0] or "", pair[1].activity_id))
-    return Status(made.made_at, project.activities, tuple(ordered), made)
+    return Status(made.made_at, project.activities, tuple(ordered), made, witness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +256,7 @@ class Shown:
     now: datetime
 
 
-async def show(account: Account, project: Project, name: str) -> Shown:
+async def show(account: Account, project: Project, name: str, *, witness: Witness = NO_WITNESS) -> Shown:
     """The spec and the live activities of a key, or one activity by its id. Raises UsageError if there is neither."""
     from dataclasses import replace
 
@@ -267,10 +265,10 @@ async def show(account: Account, project: Project, name: str) -> Shown:
     now = account.clock()
     desired = next((activity for activity in project.activities if activity.key == name), None)
     everything = await read_live(
-        account.api, namespace=project.namespace, desired=project.activities, now=now
+        account.api, namespace=project.namespace, desired=project.activities, now=now, witness=witness
     )
     ownership = Ownership.of(project.namespace, project.activities)
-    mine = [live for live in everything if name in (ownership.key_of(live), live.activity_id)]
+    mine = [live for live in everything.activities if name in (ownership.key_of(live), live.activity_id)]
     if desired is None and not mine:
         keys = ", ".join(activity.key for activity in project.activities)
         raise UsageError(
@@ -291,10 +289,15 @@ async def show(account: Account, project: Project, name: str) -> Shown:
 
 
 async def _read_and_plan(
-    account: Account, project: Project, allow: Iterable[str], on_progress: Progress
+    account: Account,
+    project: Project,
+    allow: Iterable[str],
+    witness: Witness,
+    journal_flaw: str,
+    on_progress: Progress,
 ) -> tuple[tuple[LiveActivity, ...], Plan]:
     from reconciler.live import read_coupons, read_live
-    from reconciler.plan import coupon_findings, make_plan, stocks_named, with_findings
+    from reconciler.plan import coupon_findings, make_plan, stocks_named, unproven_creates, with_findings
 
     policy = policy_of(project, allow)
     _check_waivers(policy)
@@ -304,20 +307,41 @@ async def _read_and_plan(
         namespace=project.namespace,
         desired=project.activities,
         now=now,
+        witness=witness,
         on_progress=on_progress,
     )
     made = make_plan(
-        project.activities, live, namespace=project.namespace, now=now, mchid=account.mchid, policy=policy
+        project.activities,
+        live.activities,
+        namespace=project.namespace,
+        now=now,
+        mchid=account.mchid,
+        policy=policy,
+        witness=witness,
+        unreadable=live.unreadable,
+        uploaded=account.uploaded,
     )
     coupons = await read_coupons(account.api, stocks_named(made))
-    found = [*coupon_findings(made, coupons), *_account_findings(account, project)]
-    return live, with_findings(made, found, policy)
+    found = (
+        *coupon_findings(made, coupons),
+        *unproven_creates(made, live.activities, coupons, witness),
+        *_account_findings(account, project),
+        *_journal_findings(journal_flaw),
+    )
+    return live.activities, with_findings(made, found, policy)
 
 
 def _account_findings(account: Account, project: Project) -> Iterator[Finding]:
     """A project that does not say whose it is takes any credentials; the sandbox is nobody's."""
     if project.account is None and not account.sandbox:
         yield Finding("ACCOUNT_NOT_NAMED", Severity.NOTE, facts={"mchid": account.mchid})
+
+
+def _journal_findings(flaw: str) -> Iterator[Finding]:
+    from reconciler.change import Finding, Severity
+
+    if flaw:
+        yield Finding("JOURNAL_NOT_READ", Severity.WARNING, facts={"problem": flaw})
 
 
 def policy_of(project: Project, allow: Iterable[str] = ()) -> Policy:
@@ -334,6 +358,7 @@ def policy_of(project: Project, allow: Iterable[str] = ()) -> Policy:
     return Policy(
         on_removed=written.on_removed,
         max_terminations=written.max_terminations,
+        max_replacements_running=written.max_replacements_running,
         max_merchant_deletions=written.max_merchant_deletions,
         allow_replace_running=written.allow_replace_running,
         freeze=tuple(Freeze(span, each.reason) for span, each in zip(spans, written.freeze, strict=True)),

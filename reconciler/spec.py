@@ -475,6 +475,7 @@ class PolicySection(SpecObject):
 
     on_removed: Literal["terminate", "refuse", "ignore"] = "terminate"
     max_terminations: Annotated[int | None, BeforeValidator(read_count)] = None
+    max_replacements_running: Annotated[int | None, BeforeValidator(read_count)] = None
     max_merchant_deletions: Annotated[int, BeforeValidator(read_percent)] = 30
     allow_replace_running: Annotated[bool, BeforeValidator(read_switch)] = True
     freeze: tuple[Freeze, ...] = ()

@@ -6,6 +6,7 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ import httpx
 from reconciler.activity import DesiredActivity, LiveActivity
 from reconciler.apply import Patience, Recorder, apply_plan
 from reconciler.change import Outcome, Plan, Report
-from reconciler.live import read_live
+from reconciler.live import LiveRead, read_live
 from reconciler.plan import make_plan
 from reconciler.policy import Policy
 from reconciler.sandbox.memory import Step
@@ -24,6 +25,7 @@ from reconciler.seed import stocks_for
 from reconciler.wechatpay.api import PayGiftApi
 from reconciler.wechatpay.client import Client
 from reconciler.wechatpay.keys import Credentials
+from reconciler.witness import NO_WITNESS, Witness
 from tests import signed
 from tests.pictures import read_image
 from tests.samples import NAMESPACE, NOW
@@ -34,18 +36,36 @@ Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
 Fault = Callable[[httpx.Request, Send], Awaitable[httpx.Response]]
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """A terminate as it reached WeChat Pay, and the account, by id, as it truly was in that moment."""
+
+    activity_id: str
+    account: dict[str, dict[str, Any]]
+    at: datetime
+
+
 class Network(httpx.AsyncBaseTransport):
     """Carries requests to ``world``. ``fault``, if set, is asked to carry each of them instead."""
 
     def __init__(self, world: World) -> None:
         self._inner = signed.InProcess(world)
+        self._world = world
         self.fault: Fault | None = None
         self.sent: list[str] = []
+        self.ends: list[End] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.sent.append(f"{request.method} {request.url.path}")
         if self.fault is not None:
-            return await self.fault(request, self._inner.handle_async_request)
+            return await self.fault(request, self._carry)
+        return await self._carry(request)
+
+    async def _carry(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST" and request.url.path.endswith("/terminate"):
+            activity_id = request.url.path.split("/")[-2]
+            account = {each["activity_id"]: each for each in self._world.activities()}
+            self.ends.append(End(activity_id, account, self._world.moment()))
         return await self._inner.handle_async_request(request)
 
 
@@ -97,10 +117,13 @@ class Remote:
         return asyncio.run(work())
 
     def live(self, desired: Sequence[DesiredActivity] = ()) -> tuple[LiveActivity, ...]:
-        return self.call(lambda api: self._live(api, desired))
+        return self.call(lambda api: self._read(api, desired)).activities
 
-    def plan(self, desired: Sequence[DesiredActivity], *, allow: Iterable[str] = ()) -> Plan:
-        return self._planned(desired, self.live(desired), allow)
+    def plan(
+        self, desired: Sequence[DesiredActivity], *, allow: Iterable[str] = (), witness: Witness = NO_WITNESS
+    ) -> Plan:
+        read = self.call(lambda api: self._read(api, desired, witness))
+        return self._planned(desired, read, Policy(allow=frozenset(allow)), witness)
 
     def apply(self, plan: Plan, *, fault: Fault | None = None, record: Recorder | None = None) -> Report:
         """Apply without ever sleeping; ``fault`` is the network's behaviour while it lasts."""
@@ -115,16 +138,32 @@ class Remote:
         return await self.apply_of(api, await self.plan_of(api, desired))
 
     async def plan_of(self, api: PayGiftApi, desired: Sequence[DesiredActivity]) -> Plan:
-        return self._planned(desired, await self._live(api, desired), ())
+        return self._planned(desired, await self._read(api, desired), Policy(), NO_WITNESS)
 
-    async def _live(self, api: PayGiftApi, desired: Sequence[DesiredActivity]) -> tuple[LiveActivity, ...]:
-        return await read_live(api, namespace=NAMESPACE, desired=desired, now=self.now)
+    async def _read(
+        self, api: PayGiftApi, desired: Sequence[DesiredActivity], witness: Witness = NO_WITNESS
+    ) -> LiveRead:
+        return await read_live(
+            api,
+            namespace=NAMESPACE,
+            desired=desired,
+            now=self.now,
+            witness=witness,
+            sleep=self.patience.sleep,
+        )
 
     def _planned(
-        self, desired: Sequence[DesiredActivity], live: Sequence[LiveActivity], allow: Iterable[str]
+        self, desired: Sequence[DesiredActivity], read: LiveRead, policy: Policy, witness: Witness
     ) -> Plan:
-        policy = Policy(allow=frozenset(allow))
-        return make_plan(desired, live, namespace=NAMESPACE, now=self.now, policy=policy)
+        return make_plan(
+            desired,
+            read.activities,
+            namespace=NAMESPACE,
+            now=self.now,
+            policy=policy,
+            witness=witness,
+            unreadable=read.unreadable,
+        )
 
     async def apply_of(self, api: PayGiftApi, plan: Plan, record: Recorder | None = None) -> Report:
         return await apply_plan(
@@ -221,6 +260,21 @@ def then(where: str, do: Callable[[], None], times: int = 1) -> Fault:
         return response
 
     return _on(where, times, act)
+
+
+def after_write(number: int, do: Callable[[], None]) -> Fault:
+    """Something happens on the account right after this write, counted from 1, before its answer arrives."""
+    sent = 0
+
+    async def fault(request: httpx.Request, send: Send) -> httpx.Response:
+        nonlocal sent
+        response = await send(request)
+        sent += request.method == "POST"
+        if request.method == "POST" and sent == number:
+            do()
+        return response
+
+    return fault
 
 
 def dead_after(writes: int) -> Fault:

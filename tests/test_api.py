@@ -143,7 +143,7 @@ async def test_a_page_that_fails_is_never_the_end_of_a_list() -> None:
 async def test_stock_and_certificates_are_read() -> None:
     remote = answering(**{f"GET {wire.STOCKS_PATH}/1263540000000013": STOCK})
     stock = await call(remote, lambda api: api.stock("1263540000000013"))
-    assert stock.coupon_use_rule.coupon_available_time.available_end_time == "2026-12-31"
+    assert stock.model_dump()["coupon_use_rule"] == STOCK["coupon_use_rule"]
     assert len(await call(remote, lambda api: api.certificates())) == 1
 
 
@@ -229,12 +229,8 @@ async def test_create_stock_sends_the_json_it_is_given() -> None:
     ("answer", "told"),
     [
         ({}, "activity_id: Field required"),
-        ({**REAL_ELEMENT, "activity_status": None}, "activity_status: "),
-        (
-            {**REAL_ELEMENT, "activity_base_info": {"activity_name": "x", "begin_time": "b"}},
-            "activity_base_info.end_time: Field required",
-        ),
         ([], "body: "),
+        ({**REAL_ELEMENT, "activity_id": ""}, "activity_id: "),
         ({**REAL_ELEMENT, "activity_id": "8"}, "activity_id: '8', but '20406354' was asked for"),
     ],
 )

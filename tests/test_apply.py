@@ -275,15 +275,19 @@ def test_a_creation_that_fails_after_its_200_is_reported(remote: Remote) -> None
 # -- somebody else is at work ------------------------------------------------------------------------------------------
 
 
-def test_a_number_used_with_other_merchants_is_found_and_brought_in_line(remote: Remote) -> None:
-    """The answer to a create was lost in an earlier run, and the author changed the merchants since."""
+def test_a_number_used_with_other_merchants_is_found_and_gets_what_the_plan_adds(remote: Remote) -> None:
+    """The answer to a create was lost in an earlier run, and the author changed the merchants since. What the plan does
+    not say to delete stays until a plan says it."""
     remote.seed([spec()])
     plan = remote.plan([spec(merchants=mchids(3))])
     created(remote, spec(merchants=mchids(3, start=1600000002)))
     report = remote.apply(plan)
-    assert statuses(report.outcomes)[-1] == "already done"
-    assert remote.merchants(remote.ids()[0]) == list(mchids(3))
+    assert statuses(report.outcomes)[-1] == "partial"
+    assert "1 merchants that the plan does not name" in report.outcomes[-1].reason
+    assert remote.merchants(remote.ids()[0]) == list(mchids(4))
     assert len(remote.ids()) == 1
+    again = remote.plan([spec(merchants=mchids(3))])
+    assert [step.operation for step in again.operations] == ["delete_merchants"]
 
 
 def test_a_number_that_the_list_does_not_show_yet_is_unknown(remote: Remote) -> None:

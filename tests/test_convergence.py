@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,51 +18,78 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.activity import Award, DesiredActivity
-from reconciler.change import CreateActivity, Severity
+from reconciler.activity import Award, DayWindow, DesiredActivity, LiveActivity, Window
+from reconciler.change import CreateActivity, Plan, Severity
 from reconciler.identity import parse_number
 from reconciler.policy import WAIVABLE
 from reconciler.sandbox.refusal import Refusal
+from reconciler.sandbox.state import terminate
 from reconciler.translate import create_request
 from tests.pictures import local_image
-from tests.remote import Remote, dead_after
-from tests.samples import NAMESPACE, desired, mchids, terms
+from tests.remote import End, Fault, Remote, after_write, dead_after
+from tests.samples import NAMESPACE, PICTURE, desired, mchids, terms
+from tests.signed import keys
+from tests.test_odd_rows import FOREIGN, ODD_VALUES
 
 KEYS = ("autumn", "spring", "summer")
+FORMER = ("older", *KEYS)
 SPENT = frozenset({"NUMBER_USED", "CREATION_FAILED"})
+STUCK = SPENT | {"TERMS_UNREADABLE"} | {code for code in WAIVABLE if code.startswith("ADOPT_")}
 ALLOWED = tuple(WAIVABLE)
 """What stops an apply for a person's sake is waived here, so that all else is done. A key whose number is spent has
-no operations, waived or not."""
+no operations, waived or not, nor has one whose adoption fails, or that nobody can read."""
+MORNING = DayWindow("080000", "115959")
 
 
 @st.composite
 def specs(draw: st.DrawFn) -> tuple[DesiredActivity, ...]:
-    """Up to three specs; few enough values that histories meet the same terms and numbers again."""
-    chosen = draw(st.sets(st.sampled_from(KEYS)))
-    return tuple(
-        desired(
-            key,
-            merchants=mchids(draw(st.integers(1, 3)), start=1600000001 + draw(st.integers(0, 2))),
-            activity_name=key,
-            merchant_logo_url=local_image(draw(st.integers(0, 1))),
-            award_list=(Award("98065001", local_image(2)),),
-            background_color=draw(st.sampled_from([None, "Color050"])),
-            transaction_amount_minimum=draw(st.sampled_from([100, 200])),
-            begin_time=terms().begin_time - timedelta(days=draw(st.sampled_from([0, 10]))),
-            generation=draw(st.integers(1, 2)),
-            protect=draw(st.booleans()),
-            state=draw(st.sampled_from(["running", "running", "running", "terminated"])),
-            replace=draw(st.sampled_from(["create_first", "terminate_first"])),
-        )
-        for key in sorted(chosen)
+    """Up to three specs; few enough values that histories meet the same terms and numbers again.
+
+    ``adopt`` is ``#`` and an index, since no activity is there yet: see ``History.meant``.
+    """
+    chosen = sorted(draw(st.sets(st.sampled_from(KEYS))))
+    formers = [key for key in FORMER if key not in chosen]
+    made: list[DesiredActivity] = []
+    for key in chosen:
+        renamed = draw(st.sampled_from([(), (), (), *((each,) for each in formers), tuple(formers)]))
+        formers = [each for each in formers if each not in renamed]
+        made.append(draw(a_spec(key, tuple(sorted(renamed)))))
+    return tuple(made)
+
+
+@st.composite
+def a_spec(draw: st.DrawFn, key: str, renamed_from: tuple[str, ...] = ()) -> DesiredActivity:
+    begin = terms().begin_time - timedelta(days=draw(st.sampled_from([0, 10])))
+    return desired(
+        key,
+        merchants=mchids(draw(st.integers(1, 3)), start=1600000001 + draw(st.integers(0, 2))),
+        activity_name="优惠",
+        merchant_logo_url=local_image(draw(st.integers(0, 1))),
+        award_list=(Award("98065001", local_image(2)),),
+        background_color=draw(st.sampled_from([None, "Color050"])),
+        transaction_amount_minimum=draw(st.sampled_from([100, 200])),
+        begin_time=begin,
+        available_time=draw(st.sampled_from([(), (), (Window(begin, begin + timedelta(days=3)),)])),
+        available_day_time=draw(st.sampled_from([(), (), (MORNING,)])),
+        generation=draw(st.integers(1, 2)),
+        protect=draw(st.booleans()),
+        state=draw(st.sampled_from(["running", "running", "running", "terminated"])),
+        replace=draw(st.sampled_from(["create_first", "terminate_first"])),
+        renamed_from=renamed_from,
+        adopt=draw(st.sampled_from(["", "", "", "#0", "#1", "#2", "#5"])),
     )
 
 
+STATUSES = st.sampled_from(["", "TERMINATE_ACT_STATUS", "STOP_ACT_STATUS"])
+MEDDLING = st.sampled_from(["pause", "resume", "terminate", "fail"])
 EVENTS = st.one_of(
     st.tuples(st.just("apply"), specs()),
+    st.tuples(st.just("apply"), specs()),
     st.tuples(st.just("die"), specs(), st.integers(1, 8)),
-    st.tuples(st.sampled_from(["pause", "resume", "terminate", "fail"]), st.integers(0, 5)),
-    st.tuples(st.just("elsewhere"), st.sampled_from(["", "TERMINATE_ACT_STATUS", "STOP_ACT_STATUS"])),
+    st.tuples(st.just("meddled"), specs(), st.integers(1, 6), MEDDLING, st.integers(0, 5)),
+    st.tuples(MEDDLING, st.integers(0, 5)),
+    st.tuples(st.just("elsewhere"), STATUSES, a_spec("web")),
+    st.tuples(st.just("odd"), st.integers(0, len(ODD_VALUES) - 1)),
     st.tuples(st.just("wait"), st.sampled_from([1, 30, 24 * 20, 24 * 40])),
 )
 
@@ -71,62 +100,94 @@ class History:
     def __init__(self) -> None:
         self.remote = Remote(reads=2)
         self.elsewhere: dict[str, dict[str, Any]] = {}
+        self.adopted: set[str] = set()
 
     def happen(self, event: tuple[Any, ...]) -> None:
         match event:
             case ("apply", wanted):
-                self.remote.converge(wanted, allow=ALLOWED)
+                self._apply(wanted)
             case ("die", wanted, writes):
-                self.remote.seed(wanted)
-                self.remote.apply(self.remote.plan(wanted, allow=ALLOWED), fault=dead_after(writes))
-            case ("elsewhere", status):
-                self._made_elsewhere(status)
+                self._apply(wanted, dead_after(writes))
+            case ("meddled", wanted, number, action, index):
+                self._apply(wanted, after_write(number, lambda: self.meddle(action, index)))
+            case ("elsewhere", status, spec):
+                self._made_elsewhere(status, spec)
+            case ("odd", index):
+                self._odd(ODD_VALUES[index])
             case ("wait", hours):
                 self.remote.wait(timedelta(hours=hours))
             case (behind_our_back, index):
-                self._behind_our_back(behind_our_back, index)
+                self.meddle(behind_our_back, index)
         self.remote.wait(timedelta(seconds=1))
 
-    def _made_elsewhere(self, status: str) -> None:
+    def _apply(self, wanted: tuple[DesiredActivity, ...], fault: Fault | None = None) -> None:
+        """One run, and no end in it that its successor was not fit for."""
+        meant, earlier = self.meant(wanted), len(self.remote.network.ends)
+        self.remote.seed(meant)
+        self.remote.apply(self.remote.plan(meant, allow=ALLOWED), fault=fault)
+        for end in self.remote.network.ends[earlier:]:
+            ended_fit(end, meant)
+
+    def meant(self, wanted: Sequence[DesiredActivity]) -> tuple[DesiredActivity, ...]:
+        """``wanted`` with the ids of activities that are there, whoever's they are, for the indices in ``adopt``."""
+        ids = self.remote.ids()
+        found: list[DesiredActivity] = []
+        for spec in wanted:
+            index = int(spec.adopt.removeprefix("#") or 0)
+            activity_id = ids[index % len(ids)] if spec.adopt and ids else ""
+            taken = {each.adopt for each in found}
+            found.append(replace(spec, adopt="" if activity_id in taken else activity_id))
+        self.adopted.update(spec.adopt for spec in found)
+        return tuple(found)
+
+    def _made_elsewhere(self, status: str, spec: DesiredActivity) -> None:
         """An activity of somebody else: on the web page, or by a team with another namespace."""
         count = len(self.elsewhere)
         number = f"another_spring_g1_{count:012x}" if count % 2 else f"web-{count}"
-        body = json.loads(create_request(number, terms(), mchids(2), {}).json_bytes())
+        images = {image.sha256: PICTURE.url for image in spec.terms.images()}
+        body = json.loads(create_request(number, spec.terms, spec.merchants, images).json_bytes())
         item = {
             **body,
             "award_send_rule": {"full_send_rule": body["award_send_rule"]},
             "activity_status": status,
         }
-        activity_id = self.remote.world.insert_activity(item, mchids(2))
+        self._insert(item, spec.merchants)
+
+    def _odd(self, values: dict[str, Any]) -> None:
+        """A row of somebody else with values that nobody has documented."""
+        self._insert({**FOREIGN, "activity_id": f"77{len(self.elsewhere)}", **values}, mchids(2))
+
+    def _insert(self, item: dict[str, Any], merchants: Sequence[str]) -> None:
+        activity_id = self.remote.world.insert_activity(item, merchants)
         self.elsewhere[activity_id] = self.truth()[activity_id]
 
-    def _behind_our_back(self, action: str, index: int) -> None:
+    def others(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What is nobody's of us: of the web page and adopted by no spec, or of another namespace."""
+        for activity_id, untouched in self.elsewhere.items():
+            if activity_id not in self.adopted or parse_number(untouched["out_request_no"]):
+                yield activity_id, untouched
+
+    def meddle(self, action: str, index: int) -> None:
         """Somebody uses the merchant platform on one of our activities, if its status allows it."""
         ids = [each for each in self.remote.ids() if each not in self.elsewhere]
         if not ids:
             return
         activity_id = ids[index % len(ids)]
-        hooks = {
-            "pause": self.remote.world.pause,
-            "resume": self.remote.world.resume,
-            "fail": self.remote.world.fail_creation,
-        }
-        try:
-            if action == "terminate":
-                self.remote.call(lambda api: api.terminate(activity_id))
-            else:
-                hooks[action](activity_id)
-        except Exception as error:
-            if not _is_refusal(error):
-                raise
+        with suppress(Refusal):  # the platform may not do it, which is its right
+            self._hooks()[action](activity_id)
+
+    def _hooks(self) -> dict[str, Callable[[str], object]]:
+        world = self.remote.world
+
+        def end(activity_id: str) -> object:
+            return world.commit(
+                terminate(world.memory, keys().mchid, activity_id, world.moment(), world.options)
+            )
+
+        return {"pause": world.pause, "resume": world.resume, "fail": world.fail_creation, "terminate": end}
 
     def truth(self) -> dict[str, dict[str, Any]]:
         return {each["activity_id"]: each for each in self.remote.world.activities()}
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether the platform would not do it, which is its right."""
-    return isinstance(error, Refusal) or getattr(error, "status", 0) == 400
 
 
 @pytest.mark.heavy
@@ -141,27 +202,33 @@ def test_apply_converges_from_any_history(
     remote = history.remote
     before, effects_before = history.truth(), len(remote.effects())
 
+    wanted = history.meant(wanted)
     report = remote.converge(wanted, allow=ALLOWED)
     assert report.complete, list(report.left())
 
     again = remote.plan(wanted, allow=ALLOWED)
     assert again.operations == ()
     refused = [finding for finding in again.findings if finding.severity is Severity.REFUSAL]
-    assert {finding.code for finding in refused} <= SPENT
-    live_equals_the_files(remote, wanted, {finding.key for finding in refused})
+    assert {finding.code for finding in refused} <= STUCK
+    live_equals_the_files(remote, wanted, stuck(again))
     nothing_happened_twice(remote)
     _nothing_ended_was_created_again(remote, before, effects_before)
     after = history.truth()
-    for activity_id, untouched in history.elsewhere.items():
+    for activity_id, untouched in history.others():
         assert lasting(after[activity_id]) == lasting(untouched)
 
 
+def stuck(plan: Plan) -> set[str]:
+    """The keys for which nothing can be done, waived or not."""
+    return {finding.key for finding in plan.findings if finding.code in STUCK}
+
+
 def live_equals_the_files(remote: Remote, wanted: Sequence[DesiredActivity], refused: set[str]) -> None:
-    ours: dict[str, list[Any]] = {}
+    ours: dict[str, list[LiveActivity]] = {}
     for each in remote.live(wanted):
-        number = parse_number(each.out_request_no)
-        if number is not None and number.namespace == NAMESPACE and not each.ended(remote.now):
-            ours.setdefault(number.key, []).append(each)
+        key = owner(each.out_request_no, each.activity_id, wanted)
+        if key and not each.ended(remote.now):
+            ours.setdefault(key, []).append(each)
     for spec in wanted:
         lives = ours.pop(spec.key, [])
         if spec.key in refused:
@@ -172,6 +239,44 @@ def live_equals_the_files(remote: Remote, wanted: Sequence[DesiredActivity], ref
             (live,) = lives
             assert live.merchants == spec.merchants
     assert ours == {}
+
+
+def owner(number: str, activity_id: str, wanted: Sequence[DesiredActivity]) -> str:
+    """The key whose activity it is, empty if it is not ours (design §5)."""
+    adopting = next((spec.key for spec in wanted if spec.adopt == activity_id), "")
+    parsed = parse_number(number)
+    if parsed is None:
+        return adopting
+    if parsed.namespace != NAMESPACE:
+        return ""
+    own = next((spec.key for spec in wanted if parsed.key in spec.renamed_from), parsed.key)
+    return own if own in {spec.key for spec in wanted} else adopting or own
+
+
+def ended_fit(end: End, wanted: Sequence[DesiredActivity]) -> None:
+    """Where the files want what ended to go on under its key, and create first, something stood ready for it then: not
+    ended, created or running, and with all its merchants that the spec wants.
+    """
+    ended = end.account[end.activity_id]
+    key = owner(ended["out_request_no"], end.activity_id, wanted)
+    spec = next((each for each in wanted if each.key == key), None)
+    if (
+        spec is None
+        or spec.state == "terminated"
+        or spec.terms.end_time < end.at
+        or spec.replace != "create_first"
+    ):
+        return
+    needed = set(ended["merchants"]) & set(spec.merchants)
+    ready = [
+        each
+        for each in end.account.values()
+        if each["activity_id"] != end.activity_id
+        and owner(each["out_request_no"], each["activity_id"], wanted) == key
+        and each["activity_status"] in ("CREATE_ACT_STATUS", "ONGOING_ACT_STATUS")
+        and needed <= set(each["merchants"])
+    ]
+    assert ready, f"{end.activity_id} ended, and nothing of {key} stood ready"
 
 
 def nothing_happened_twice(remote: Remote) -> None:

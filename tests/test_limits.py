@@ -9,17 +9,14 @@ from typing import Any
 
 import pytest
 
-from reconciler.activity import Award, DesiredActivity, LiveActivity, Window
+from reconciler.activity import DesiredActivity, LiveActivity, Window
 from reconciler.change import Plan, Severity
 from reconciler.errors import ProjectError
-from reconciler.live import read_coupons
 from reconciler.load import load_project
 from reconciler.plan import Coupon, coupon_findings, make_plan, stocks_named, with_findings
 from reconciler.policy import Freeze, Policy
 from reconciler.reconcile import policy_of
-from tests.remote import Remote
-from tests.samples import NAMESPACE, NOW, ONGOING, PICTURE, desired, live, mchids, terms
-from tests.test_apply import spec
+from tests.samples import NAMESPACE, NOW, ONGOING, desired, live, mchids, terms
 
 RUNNING: dict[str, Any] = {"begin_time": NOW - timedelta(days=3)}
 
@@ -218,8 +215,14 @@ GOOD = Coupon(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"begin_time": terms().begin_time + SECOND}, "before the activity begins"),
-        ({"end_time": terms().end_time - SECOND}, "until after it ends"),
+        (
+            {"begin_time": terms().begin_time + 4 * DAY},
+            "begins 2026-12-05 00:00:00; the activity begins 2026-12-01 00:00:00, 4 d earlier",
+        ),
+        (
+            {"end_time": terms().end_time - 12 * DAY + SECOND},
+            "ends 2026-12-20 00:00:00; the activity ends 2026-12-31 23:59:59, 11 d 23 h later",
+        ),
         ({"stock_state": "STOPED"}, "STOPED, not RUNNING"),
         ({"coupon_code_mode": "MERCHANT_API"}, "MERCHANT_API"),
         ({"coupon_code_mode": "MERCHANT_UPLOAD", "codes_left": 0}, "no uploaded codes"),
@@ -254,16 +257,6 @@ def test_a_coupon_that_is_not_there_is_named() -> None:
     assert "coupon 98065001 does not exist" in str(finding.facts["problems"])
 
 
-def test_the_coupons_of_a_package_must_be_alike() -> None:
-    awards = tuple(Award(str(index), PICTURE, PICTURE) for index in range(3))
-    made = plan([desired(award_list=awards, send_content="GIFT_PACKAGE")], [])
-    alike = {str(index): replace(GOOD, stock_id=str(index)) for index in range(3)}
-    assert stocks_named(made) == ["0", "1", "2"]
-    assert list(coupon_findings(made, alike)) == []
-    (finding,) = coupon_findings(made, alike | {"2": replace(GOOD, stock_id="2", max_coupons_per_user=2)})
-    assert "must be alike" in str(finding.facts["problems"])
-
-
 def test_an_update_asks_for_no_coupons() -> None:
     assert stocks_named(plan([desired(merchants=mchids(2))], [live(desired())])) == []
 
@@ -273,12 +266,3 @@ def test_a_coupon_problem_is_a_refusal_that_can_be_waived() -> None:
     made = make_plan([desired()], [], namespace=NAMESPACE, now=NOW, policy=policy)
     assert with_findings(made, coupon_findings(made, {}), Policy()).refusals
     assert not with_findings(made, coupon_findings(made, {}), policy).refusals
-
-
-def test_coupons_are_read_from_the_account() -> None:
-    remote = Remote()
-    remote.seed([spec()])
-    found = remote.call(lambda api: read_coupons(api, ["98065001", "404"]))
-    assert list(found) == ["98065001"]
-    assert found["98065001"].stock_state == "RUNNING"
-    assert list(coupon_findings(remote.plan([spec()]), found)) == []

@@ -78,7 +78,7 @@ def test_what_is_refused_or_ends_stands_before_everything_else() -> None:
     text = plan_markdown(everything())
     order = (
         "Refused",
-        "Ends for ever",
+        "Ends permanently",
         "Waived by name",
         "Warnings",
         "Replacements",
@@ -258,7 +258,7 @@ LINKED = re.compile(
 OURS = {
     *(
         "Refused: apply stops here",
-        "Ends for ever: a termination cannot be undone",
+        "Ends permanently: a termination cannot be undone",
         "Waived by name",
         "Warnings",
     ),

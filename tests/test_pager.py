@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.errors import IncompleteReadError
+from reconciler.errors import ApiError, IncompleteReadError
 from reconciler.sandbox.options import Options
 from reconciler.wechatpay import pager
 from reconciler.wechatpay.api import PayGiftApi
@@ -421,3 +421,90 @@ def test_no_plan_is_made_from_an_incomplete_read(lie: int) -> None:
     with pytest.raises(IncompleteReadError) as caught:
         remote.plan([desired("spring")])
     assert "Nothing was concluded from it" in caught.value.remedy
+
+
+# --- pages that are refused as too large ------------------------------------------------------------------------------
+
+
+def asked(remote: Remote) -> list[str]:
+    """The queries of all requests for merchants, and how they were answered."""
+    return [
+        f"{line['target'].partition('?')[2]} {line['status']}"
+        for line in remote.world.log()
+        if "/merchants" in line["target"]
+    ]
+
+
+@pytest.mark.parametrize("paging", ["pages_from_0", "pages_from_1", "rows"])
+@pytest.mark.parametrize("most", [0, 50, 49, 20, 19, 1])
+@pytest.mark.parametrize("count", [1, 20, 45, 120])
+def test_merchants_are_read_whole_however_small_the_pages_must_be(paging: str, most: int, count: int) -> None:
+    for own in (7, 20, 100):
+        options = {"merchants_page_default": own, "merchants_page_max": 200, "paging": paging}
+        remote = sandbox(1, merchants_page_refused_above=most, **options)
+        insert(remote, "7", [str(1600000001 + more) for more in range(count)])
+        assert len(remote.call(lambda api: api.merchant_ids("7"))) == count
+
+
+def test_the_size_of_pages_is_learnt_once_for_each_client() -> None:
+    remote = sandbox(0, merchants_page_refused_above=20)
+    for number in range(5):
+        insert(remote, str(number), ["1900000001"])
+
+    async def all_at_once(api: PayGiftApi) -> list[tuple[str, ...]]:
+        return await asyncio.gather(*(api.merchant_ids(str(number)) for number in range(5)))
+
+    assert remote.call(all_at_once) == [("1900000001",)] * 5
+    answers = asked(remote)
+    assert [each for each in answers if each.endswith(" 400")] == ["offset=0&limit=50 400"]
+    assert {each for each in answers if each.endswith(" 200")} == {"offset=0&limit=20 200"}
+
+
+def test_no_size_is_sent_where_none_is_taken() -> None:
+    remote = sandbox(1, merchants_page_refused_above=1)
+    assert len(remote.call(merchant_ids)) == 1
+    assert asked(remote)[:3] == ["offset=0&limit=50 400", "offset=0&limit=20 400", "offset=0 200"]
+
+
+def test_goods_are_asked_for_in_the_same_way() -> None:
+    remote = sandbox(1, merchants_page_refused_above=20)
+
+    async def goods(api: PayGiftApi) -> list[str]:
+        return [row.goods_id async for row in api.goods("0")]
+
+    assert remote.call(goods) == []
+    targets = [line["target"] for line in remote.world.log() if "/goods" in line["target"]]
+    queries = [each.partition("?")[2] for each in targets]
+    assert queries == ["offset=0&limit=50", "offset=0&limit=20", "offset=0&limit=20"], (
+        "found out, and read anew"
+    )
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [{"status": 400, "signed": False}, {"status": 403}, {"status": 404}, {"kind": "rate_limited"}],
+)
+def test_only_a_proven_400_leads_to_smaller_pages(refusal: dict[str, Any]) -> None:
+    remote = sandbox(1)
+    remote.world.add_fault({"kind": "refused", "route": "merchants", "count": 0} | refusal)
+    with pytest.raises(ApiError):
+        remote.call(merchant_ids)
+    assert {each.partition(" ")[0] for each in asked(remote)} == {"offset=0&limit=50"}
+
+
+def test_a_400_that_is_not_about_the_size_stays_one_and_makes_no_page_small() -> None:
+    remote = sandbox(1)
+    remote.world.add_fault({"kind": "refused", "route": "merchants", "count": 3, "status": 400})
+
+    async def bad_then_good(api: PayGiftApi) -> tuple[str, ...]:
+        with pytest.raises(ApiError, match="HTTP 400"):
+            await api.merchant_ids("0")
+        return await api.merchant_ids("0")
+
+    assert remote.call(bad_then_good) == ("1900000001",)
+    assert asked(remote) == [
+        "offset=0&limit=50 400",
+        "offset=0&limit=20 400",
+        "offset=0 400",
+        "offset=0&limit=50 200",
+    ]

@@ -72,6 +72,9 @@ class Forgetful:
 
     run: Run
 
+    def require(self) -> None:
+        self.run.require()
+
     def intend(self, what: Intent) -> int:
         return self.run.intend(what)
 
@@ -146,6 +149,9 @@ class Broken:
         if self._left == 0:
             raise JournalError("the disk is full.")
         self._left -= 1
+
+    def require(self) -> None:
+        """The lock is held."""
 
     def intend(self, what: Intent) -> int:
         self._write()
@@ -235,3 +241,22 @@ def test_what_died_is_asked_of_the_remote_and_written_down(
     assert journal.run.book.open_intents() == []
     assert journal.apply(*after).complete
     assert journal.remote.plan(after).empty
+
+
+def test_all_open_creates_are_looked_for_in_the_same_passes(journal: Journal) -> None:
+    """Eight died with their answers, on an account with several pages of activities."""
+    remote = journal.remote
+    others = [spec(f"other-{number:03}", merchants=("1900000001",)) for number in range(3)]
+    journal.apply(*others)
+    (first, *_) = remote.world.activities()
+    for number in range(230):
+        base = {**first["item"]["activity_base_info"], "out_request_no": f"web-{number}"}
+        remote.world.insert_activity({**first["item"], "activity_base_info": base}, [])
+    new = [spec(f"new-{number}", transaction_amount_minimum=10 + number) for number in range(8)]
+    journal.apply(*others, *new, record=Forgetful(journal.run))
+    assert len(journal.run.book.open_intents()) >= 8
+    remote.network.sent.clear()
+    answers = journal.resume()
+    assert {each.status for each in answers if each.operation == "create"} == {OutcomeStatus.DONE}
+    lists = [line for line in remote.network.sent if line.endswith("/activities")]
+    assert len(lists) <= 4

@@ -124,6 +124,7 @@ def test_what_happens_once_in_thousands_of_requests_costs_nobody_attention(kind:
 
 
 NEEDS_SOMEBODY: Final = {
+    "refused",  # by WeChat Pay, for a reason that it gives: trying again would not help
     "invalid_merchants",
     "half_add",
     "half_delete",

@@ -204,6 +204,7 @@ def test_nothing_applied_is_said() -> None:
 def test_every_finding_makes_a_sentence_from_its_facts(code: str) -> None:
     facts = {
         "activity_id": "1",
+        "answer": "HTTP 403 NO_AUTH: 商户未被授权",
         "activity_ids": ["1", "2"],
         "activity_status": "S",
         "activity_type": "T",
@@ -222,12 +223,14 @@ def test_every_finding_makes_a_sentence_from_its_facts(code: str) -> None:
         "managed": 3,
         "mchid": "1900000001",
         "next_generation": 2,
+        "unknown": "coupon 1 could not be read: HTTP 403 NO_AUTH: 商户未被授权",
         "waiver": "PROTECTED:spring",
         "allowed": 1,
         "before": 10,
         "count": 7,
         "keys": ["spring"],
         "percent": 30,
+        "problem": "the journal in x cannot be used: it is a folder.",
         "problems": "coupon 1 is STOPED",
         "reason": "双十一",
     }

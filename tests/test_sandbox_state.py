@@ -1049,19 +1049,42 @@ def test_an_inserted_number_counts_as_used_and_another_creator_s_activity_is_not
     assert "7" not in ids(listing(memory, "offset=0&limit=9"))
 
 
+@pytest.mark.parametrize("item", [[], "text", None, 5])
+def test_an_inserted_activity_must_be_an_object(item: Any) -> None:
+    assert refused(insert, Memory(), item).code == "PARAM_ERROR"
+
+
 @pytest.mark.parametrize(
-    "item",
+    "odd",
     [
-        {},
-        [],
-        "text",
-        ITEM | {"create_time": "x"},
-        ITEM | {"activity_base_info": 5},
-        ITEM | {"award_send_rule": None},
+        {"create_time": "x"},
+        {"pause_time": "0001-01-01T00:00:00+08:00"},
+        {"recovery_time": None},
+        {"update_time": 5},
+        {"activity_base_info": 5},
+        {"activity_base_info": {"begin_time": "9999-12-31T23:59:59Z", "end_time": None}},
+        {"activity_status": None},
+        {"belong_merchant_id": 7},
+        {"award_send_rule": None},
+        {"award_send_rule": {"full_send_rule": {"award_list": [5, {}]}}},
     ],
 )
-def test_an_inserted_activity_must_look_like_one(item: Any) -> None:
-    assert refused(insert, Memory(), item).code == "PARAM_ERROR"
+def test_odd_values_of_an_inserted_activity_are_shown_as_they_were_put_in(odd: dict[str, Any]) -> None:
+    memory = Memory()
+    insert(memory, ITEM | odd, *OTHERS)
+    (element,) = listing(memory, "offset=0&limit=9")["data"]
+    shown = detail(memory, "20406356")
+    assert {name: shown[name] for name in odd} == odd
+    assert {name: element[name] for name in odd.keys() - {"award_send_rule"}} == {
+        name: value for name, value in odd.items() if name != "award_send_rule"
+    }
+    assert add(memory, "20406356", ["1900000077"])["add_time"]
+
+
+def test_a_filter_passes_over_an_activity_whose_name_is_none() -> None:
+    memory = Memory()
+    insert(memory, ITEM | {"activity_base_info": {"activity_name": 5}})
+    assert ids(listing(memory, "offset=0&limit=9&activity_name=%E7%BD%91")) == []
 
 
 # Anything at all

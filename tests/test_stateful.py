@@ -4,7 +4,6 @@ applies die, with or without their journal. Nothing ever happens twice, and one 
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,25 +15,30 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from reconciler.activity import DesiredActivity
 from reconciler.errors import PaygiftError
 from reconciler.journal.book import Book, Run, audit_lines
+from reconciler.journal.chain import verify
 from reconciler.journal.database import open_sqlite
-from reconciler.journal.entry import verify
 from reconciler.journal.lock import Holder
 from reconciler.journal.process import Process
-from reconciler.journaling import resume
-from tests.remote import Fault, dead_after
+from reconciler.journaling import remember, resume
+from tests.remote import Fault, after_write, dead_after
 from tests.samples import NAMESPACE
 from tests.signed import keys
 from tests.test_convergence import (
     ALLOWED,
+    MEDDLING,
+    STATUSES,
     History,
+    a_spec,
+    ended_fit,
     lasting,
     live_equals_the_files,
     nothing_happened_twice,
     specs,
+    stuck,
 )
+from tests.test_odd_rows import ODD_VALUES
 from tests.test_reliability import ROUGH
 
-OPERATOR = ("pause", "resume", "terminate", "fail")
 MEMORY = Path("/dev/shm")
 
 
@@ -46,6 +50,7 @@ class Life(RuleBasedStateMachine):
         self.history = History()
         self.remote = self.history.remote
         self.wanted: tuple[DesiredActivity, ...] = ()
+        self.judged = 0
         self.folder = TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
         self._open_journal()
 
@@ -63,7 +68,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(wanted=specs())
     def edit(self, wanted: tuple[DesiredActivity, ...]) -> None:
-        self.wanted = wanted
+        self.wanted = self.history.meant(wanted)
 
     @rule()
     def apply(self) -> None:
@@ -73,6 +78,10 @@ class Life(RuleBasedStateMachine):
     def apply_and_die(self, writes: int) -> None:
         self._apply(dead_after(writes))
 
+    @rule(number=st.integers(1, 6), action=MEDDLING, index=st.integers(0, 5))
+    def apply_and_be_meddled_with(self, number: int, action: str, index: int) -> None:
+        self._apply(after_write(number, lambda: self.history.meddle(action, index)))
+
     @rule()
     def lose_the_journal(self) -> None:
         self._close_journal()
@@ -80,14 +89,24 @@ class Life(RuleBasedStateMachine):
             file.unlink()
         self._open_journal()
 
-    @rule(action=st.sampled_from(OPERATOR), index=st.integers(0, 5))
+    @rule(action=MEDDLING, index=st.integers(0, 5))
     def operate(self, action: str, index: int) -> None:
-        with suppress(PaygiftError):  # a fault may stop them too
-            self.history.happen((action, index))
+        self.history.happen((action, index))
 
-    @rule(status=st.sampled_from(["", "TERMINATE_ACT_STATUS", "STOP_ACT_STATUS"]))
-    def make_elsewhere(self, status: str) -> None:
-        self.history.happen(("elsewhere", status))
+    @rule(status=STATUSES, spec=a_spec("web"))
+    def make_elsewhere(self, status: str, spec: DesiredActivity) -> None:
+        self.history.happen(("elsewhere", status, spec))
+
+    @rule(index=st.integers(0, len(ODD_VALUES) - 1))
+    def make_something_odd(self, index: int) -> None:
+        self.history.happen(("odd", index))
+
+    @rule(index=st.integers(0, 5), count=st.integers(1, 4))
+    def hide_a_row(self, index: int, count: int) -> None:
+        ids = self.remote.ids()
+        if ids:
+            hidden = {"kind": "row_hidden", "route": "list", "ids": ids[index % len(ids)], "count": count}
+            self.remote.world.add_fault(hidden)
 
     @rule(hours=st.sampled_from([1, 30, 24 * 20]))
     def wait(self, hours: int) -> None:
@@ -106,7 +125,9 @@ class Life(RuleBasedStateMachine):
         self.remote.network.fault = None
         try:
             self._resume()
-            plan = self.remote.plan(self.wanted, allow=ALLOWED)
+            witness = self.run.book.witness()
+            plan = self.remote.plan(self.wanted, allow=ALLOWED, witness=witness)
+            remember(self.run, self.wanted)
             self.remote.apply(plan, fault=fault, record=self.run)
         except PaygiftError:
             # The command would end in an error; what it did before stays, and is judged below.
@@ -124,8 +145,15 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def others_are_left_alone(self) -> None:
         truth = self.history.truth()
-        for activity_id, untouched in self.history.elsewhere.items():
+        for activity_id, untouched in self.history.others():
             assert lasting(truth[activity_id]) == lasting(untouched)
+
+    @invariant()
+    def nothing_ends_before_its_successor_is_fit(self) -> None:
+        ends = self.remote.network.ends
+        for end in ends[self.judged :]:
+            ended_fit(end, self.wanted)
+        self.judged = len(ends)
 
     def teardown(self) -> None:
         """Once nothing is broken any more, one run brings everything in line, and leaves no question open."""
@@ -137,7 +165,7 @@ class Life(RuleBasedStateMachine):
         assert report.complete, list(report.left())
         again = self.remote.plan(self.wanted, allow=ALLOWED)
         assert again.operations == ()
-        live_equals_the_files(self.remote, self.wanted, {finding.key for finding in again.refusals})
+        live_equals_the_files(self.remote, self.wanted, stuck(again))
         nothing_happened_twice(self.remote)
         assert self.run.book.open_intents() == []
         assert list(verify(audit_lines(self.database, NAMESPACE))) == []

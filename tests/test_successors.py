@@ -81,6 +81,15 @@ def test_one_that_starts_does_not_stand_in_for_five_that_end() -> None:
     assert (refusal.code, refusal.facts["count"]) == ("TOO_MANY_TERMINATIONS", 4)
 
 
+def test_what_a_start_gives_to_one_it_does_not_give_to_another() -> None:
+    """The second campaign ends by itself, and is told and counted so."""
+    tea, nuts = running("tea", "1", award_list=(Award("7", PICTURE),)), running("zebra-nuts", "2")
+    new = desired("new-nuts", transaction_amount_minimum=7, **RUNNING)
+    made = plan([new], [tea, nuts])
+    assert steps(made) == [["create new-nuts", "terminate zebra-nuts"], ["terminate tea"]]
+    assert [each.facts["former"] for each in made.findings if each.code == "LOOKS_REPLACED"] == ["zebra-nuts"]
+
+
 def test_one_that_starts_can_join_what_two_had() -> None:
     east, west = (
         running("east", "1", merchants=mchids(4)),

@@ -208,3 +208,68 @@ def test_unreadable_times_beside_the_terms_are_absent() -> None:
 
 def test_a_picture_is_its_url() -> None:
     assert read_terms(element()).merchant_logo_url == Image(url="https://wxpaylogo.qpic.cn/wxpaylogo/abc/0")
+
+
+# -- values that are none ----------------------------------------------------------------------------------------------
+
+FAR_AWAY = (
+    "0001-01-01T00:00:00+08:00",
+    "9999-12-31T23:59:59Z",
+    "1970-12-31T23:59:59Z",
+    "3000-01-01T00:00:00+08:00",
+)
+NO_TIMES = (*FAR_AWAY, "", "soon", "2026-02-30T00:00:00+08:00", "1764518400")
+
+
+@pytest.mark.parametrize("name", ["pause_time", "create_time", "update_time"])
+@pytest.mark.parametrize("time", [*NO_TIMES, None, 0, {"seconds": 1}])
+def test_a_time_that_is_none_is_unknown_and_nothing_else_is(name: str, time: object) -> None:
+    found = live_activity(element(**{name: time}))
+    assert getattr(found, name) is None
+    assert found.terms is not None
+
+
+@pytest.mark.parametrize("name", ["begin_time", "end_time"])
+@pytest.mark.parametrize("time", NO_TIMES)
+def test_terms_with_a_time_that_is_none_cannot_be_read(name: str, time: str) -> None:
+    found = live_activity(element(base={name: time}))
+    assert (found.terms, found.out_request_no) == (None, "100002322020-0602-1047-99")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"base": {name: None}} for name in ("activity_name", "begin_time", "end_time")),
+        {"rule": {"transaction_amount_minimum": 10**30}},
+        {"rule": {"transaction_amount_minimum": -1}},
+        *(
+            {
+                "base": {
+                    "available_periods": {"available_day_time": [{"begin_day_time": at, "end_day_time": "2"}]}
+                }
+            }
+            for at in ("", "9:00", "250000", "１２００００")
+        ),
+        {
+            "base": {
+                "available_periods": {
+                    "available_time": [{"begin_time": FAR_AWAY[0], "end_time": FAR_AWAY[1]}]
+                }
+            }
+        },
+    ],
+)
+def test_terms_with_a_value_that_is_none_cannot_be_read(change: dict[str, Any]) -> None:
+    assert live_activity(element(**change)).terms is None
+
+
+def test_milliseconds_are_sent_and_read_where_there_are_any() -> None:
+    end_time = datetime(2026, 12, 31, 15, 59, 59, 999000, tzinfo=UTC)
+    exact = terms(end_time=end_time, available_time=(Window(terms().begin_time, end_time),))
+    request = create_request("n", exact, ["1900000001"], {})
+    assert request.activity_base_info.begin_time == "2026-12-01T00:00:00+08:00"
+    assert request.activity_base_info.end_time == "2026-12-31T23:59:59.999+08:00"
+    assert b'"end_time":"2026-12-31T23:59:59.999+08:00"}]' in request.json_bytes()
+    read = as_listed(request.json_bytes()).terms
+    assert read is not None
+    assert read.end_time == end_time

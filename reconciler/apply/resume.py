@@ -6,27 +6,45 @@ here, since the plan that follows does what is left.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from reconciler.apply.writes import Writer
 from reconciler.change import OutcomeStatus
-from reconciler.errors import ApiError
+from reconciler.errors import ApiError, one_cause
 from reconciler.journal.entry import Concluded, Entry, Intent
+
+AT_ONCE: Final = 8
+"""So many questions are asked at once."""
 
 
 async def resume(writer: Writer, interrupted: Iterable[Entry]) -> list[Concluded]:
-    """The outcome of each intent in ``interrupted``, as far as reading can tell. Raises RemoteError if it fails."""
-    return [
-        await _ask(writer, entry.seq, entry.what) for entry in interrupted if isinstance(entry.what, Intent)
-    ]
+    """The outcome of each intent in ``interrupted``, as far as reading can tell. Raises RemoteError if it fails.
+
+    All creates are looked for in the same passes over the list; everything else is asked side by side.
+    """
+    intents = [(entry.seq, entry.what) for entry in interrupted if isinstance(entry.what, Intent)]
+    numbers = {intent.request_no for _, intent in intents if intent.operation == "create"}
+    created = await writer.all_created_under(numbers) if numbers else {}
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def ask(seq: int, intent: Intent) -> Concluded:
+        async with gate:
+            return await _ask(writer, seq, intent, created)
+
+    with one_cause():
+        async with asyncio.TaskGroup() as asked:
+            answers = [asked.create_task(ask(seq, intent)) for seq, intent in intents]
+    return [answer.result() for answer in answers]
 
 
-async def _ask(writer: Writer, seq: int, intent: Intent) -> Concluded:
+async def _ask(writer: Writer, seq: int, intent: Intent, created: Mapping[str, str]) -> Concluded:
     activity_id, reason = intent.activity_id, ""
     match intent.operation:
         case "create":
-            activity_id = await writer.created_under(intent.request_no)
+            activity_id = created.get(intent.request_no, "")
             status = OutcomeStatus.DONE if activity_id else OutcomeStatus.NOT_STARTED
         case "add_merchants" | "delete_merchants":
             status = await _merchants(writer, intent)

@@ -5,14 +5,16 @@ comes last: should the rest fail, customers keep what they have.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol
 
 from reconciler.activity import Image
+from reconciler.apply.breaker import Breaker
 from reconciler.apply.send import Recorder, Trace, Unrecorded
-from reconciler.apply.writes import KeyRun, Patience, Writer
+from reconciler.apply.writes import INTERRUPTED, KeyRun, Patience, Writer
 from reconciler.change import (
     ActivityChange,
     ActivityOperation,
@@ -23,14 +25,22 @@ from reconciler.change import (
     OutcomeStatus,
     Plan,
     Report,
+    TerminateActivity,
     UploadImage,
 )
-from reconciler.errors import JournalError, OutcomeUnknownError, PaygiftError, RefusedError, RemoteError
+from reconciler.errors import (
+    JournalError,
+    NotSentError,
+    OutcomeUnknownError,
+    PaygiftError,
+    RefusedError,
+    RemoteError,
+)
 from reconciler.journal.entry import Concluded
 from reconciler.wechatpay.api import PayGiftApi
 
+_log: Final = logging.getLogger(__name__)
 KEYS_AT_ONCE: Final = 8
-INTERRUPTED: Final = "The run was interrupted before this was begun."
 
 Progress = Callable[[int, int], None]
 """Told how many operations have an outcome, out of how many."""
@@ -76,24 +86,46 @@ async def apply_plan(
     """
     refuse(plan)
     started = clock()
-    record = record or Unrecorded()
-    writer = Writer(api, clock=clock, patience=patience or Patience(), record=record)
-    desk = _Desk(clock, record, stop or asyncio.Event(), _Counter(len(plan.operations), on_progress))
+    record, stop = record or Unrecorded(), stop or asyncio.Event()
+    writer = Writer(api, clock=clock, patience=patience or Patience(), record=record, stopping=stop.is_set)
+    desk = _Desk(clock, record, stop, _Counter(len(plan.operations), on_progress))
     uploads, urls = await _upload(writer, plan.uploads, read_image, uploaded or _NothingRemembered(), desk)
-    gate = asyncio.Semaphore(KEYS_AT_ONCE)
+    gate, breaker = asyncio.Semaphore(KEYS_AT_ONCE), Breaker()
 
     async def one_key(change: ActivityChange) -> list[Outcome]:
         async with gate:
-            return await _apply_change(writer, change, urls, desk)
+            return await _apply_change(writer, change, urls, desk, breaker)
 
-    ends = [change for change in plan.changes if change.kind is ChangeKind.TERMINATE]
-    starts = [change for change in plan.changes if change.kind is not ChangeKind.TERMINATE]
-    by_key = [
-        *await asyncio.gather(*(one_key(change) for change in starts)),
-        *await asyncio.gather(*(one_key(change) for change in ends)),
-    ]
-    outcomes = (*uploads, *(outcome for outcomes in by_key for outcome in outcomes))
-    return Report(plan, outcomes, started, clock(), interrupted=desk.stopping)
+    outcomes: dict[str, list[Outcome]] = {}
+    stages = _stages(plan.changes)
+    for changes in (stages.starts, *([change] for change in stages.switches), stages.ends):
+        for change, found in zip(changes, await asyncio.gather(*map(one_key, changes)), strict=True):
+            outcomes[change.key] = found
+    ordered = (outcome for change in plan.changes for outcome in outcomes[change.key])
+    return Report(plan, (*uploads, *ordered), started, clock(), interrupted=desk.stopping)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stages:
+    """In which order changes are applied: first what creates or adds, then, one after another, what ends before its
+    successor exists, and last what only ends. Should something be refused, customers keep what they have.
+    """
+
+    starts: Sequence[ActivityChange]
+    switches: Sequence[ActivityChange]
+    ends: Sequence[ActivityChange]
+
+
+def _stages(changes: Iterable[ActivityChange]) -> _Stages:
+    starts, switches, ends = [], [], []
+    for change in changes:
+        if change.kind is ChangeKind.TERMINATE:
+            ends.append(change)
+        elif isinstance(change.operations[0], TerminateActivity):
+            switches.append(change)
+        else:
+            starts.append(change)
+    return _Stages(starts, switches, ends)
 
 
 def refuse(plan: Plan) -> None:
@@ -135,11 +167,13 @@ class _Desk:
         """The outcome of an operation that was begun."""
         traced = replace(
             outcome,
+            reason=outcome.reason or _by_reading(trace),
             request_id=outcome.request_id or trace.request_id,
             http_status=trace.http_status,
             tries=trace.tries,
             started_at=started,
             finished_at=self.clock(),
+            by_reading=bool(trace.doubt),
         )
         return self._written(traced, trace)
 
@@ -154,6 +188,15 @@ class _Desk:
             unwritten = f"This outcome could not be written down: {error}"
             outcome = replace(outcome, reason=f"{outcome.reason} {unwritten}".strip())
         return self.progress.count(outcome)
+
+
+def _by_reading(trace: Trace) -> str:
+    """How an operation was settled whose answer proves nothing, or never came."""
+    return (
+        f"No answer proves it ({trace.doubt.rstrip('.')}); reading shows that it has happened."
+        if trace.doubt
+        else ""
+    )
 
 
 def _concluded(outcome: Outcome, trace: Trace) -> Concluded:
@@ -202,6 +245,8 @@ async def _upload(
             reply = await writer.upload(upload.path.rpartition("/")[2], content, trace)
         except PaygiftError as error:
             return desk.done(failed(upload, error, trace), trace, started)
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not lose what other images came to
+            return desk.done(unexpected(upload, error, trace), trace, started)
         urls[upload.sha256] = reply.value.media_url
         forgotten = _remember(uploaded, upload.sha256, reply.value.media_url)
         return desk.done(Outcome(upload, OutcomeStatus.DONE, reason=forgotten), trace, started)
@@ -219,19 +264,19 @@ def _remember(uploaded: UploadedImages, sha256: str, url: str) -> str:
 
 
 async def _apply_change(
-    writer: Writer, change: ActivityChange, urls: Mapping[str, str], desk: _Desk
+    writer: Writer, change: ActivityChange, urls: Mapping[str, str], desk: _Desk, breaker: Breaker
 ) -> list[Outcome]:
     """One key's operations in order. After a failure, or an interrupt, nothing more of this key is started."""
     run = KeyRun(change, urls)
     outcomes: list[Outcome] = []
     hindrance = ""
     for operation in change.operations:
-        hindrance = hindrance or _hindrance(operation, run, desk)
+        hindrance = hindrance or _hindrance(operation, run, desk) or breaker.holds(operation, run)
         if hindrance:
             outcomes.append(desk.not_started(operation, hindrance, run.activity_id_of(operation)))
             continue
         started, run.trace = desk.clock(), Trace()
-        outcome = await _apply_operation(writer, operation, run)
+        outcome = await _apply_operation(writer, operation, run, breaker)
         outcomes.append(desk.done(outcome, run.trace, started))
         if not may_go_on(outcome):
             hindrance = "An earlier operation of this activity did not succeed."
@@ -247,15 +292,24 @@ def _hindrance(operation: ActivityOperation, run: KeyRun, desk: _Desk) -> str:
 
 
 def may_go_on(outcome: Outcome) -> bool:
-    """After rejected merchants too: that is the server's last word on them, and the rest is still wanted."""
-    return outcome.settled or outcome.status is OutcomeStatus.PARTIAL or bool(outcome.rejections)
+    """After rejected merchants too: that is the server's last word on them, and the rest is still wanted. And after
+    what is proven to be done, though it could not be read back: what has ended needs its successor.
+    """
+    going = (OutcomeStatus.PARTIAL, OutcomeStatus.UNVERIFIED)
+    return outcome.settled or outcome.status in going or bool(outcome.rejections)
 
 
-async def _apply_operation(writer: Writer, operation: ActivityOperation, run: KeyRun) -> Outcome:
+async def _apply_operation(
+    writer: Writer, operation: ActivityOperation, run: KeyRun, breaker: Breaker
+) -> Outcome:
     try:
         return await writer.write(operation, run)
     except PaygiftError as error:
+        if isinstance(operation, CreateActivity):
+            breaker.refused(error)
         return failed(operation, error, run.trace, run.activity_id_of(operation))
+    except Exception as error:  # noqa: BLE001 - a defect of ours must not lose what other keys came to
+        return unexpected(operation, error, run.trace, run.activity_id_of(operation))
 
 
 def _missing_images(operation: ActivityOperation, urls: Mapping[str, str]) -> list[str]:
@@ -270,9 +324,19 @@ def failed(operation: Operation, error: PaygiftError, trace: Trace, activity_id:
     return Outcome(operation, _status_of(error, trace), activity_id, str(error), request_id)
 
 
+def unexpected(operation: Operation, error: Exception, trace: Trace, activity_id: str = "") -> Outcome:
+    """What came of an operation that a defect of ours broke off: a question, if something had been sent."""
+    _log.error("%s of %s broke off", operation.operation, getattr(operation, "key", ""), exc_info=error)
+    status = OutcomeStatus.UNKNOWN if trace.intents else OutcomeStatus.FAILED
+    reason = f"An unexpected error broke it off ({type(error).__name__}). Please report it."
+    return Outcome(operation, status, activity_id, reason)
+
+
 def _status_of(error: PaygiftError, trace: Trace) -> OutcomeStatus:
     if isinstance(error, OutcomeUnknownError):
         return OutcomeStatus.UNKNOWN
+    if isinstance(error, NotSentError):
+        return OutcomeStatus.NOT_STARTED
     if isinstance(error, JournalError) and not trace.intents:
         return OutcomeStatus.NOT_STARTED
     return OutcomeStatus.FAILED

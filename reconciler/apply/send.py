@@ -1,7 +1,7 @@
 """Sending one write so that its outcome is known: written down before it leaves, and looked for if its answer is lost.
 
 A write is repeated at most once, with the identical body and number, and only after a read has shown that it did not
-happen. A picture cannot be looked up, and a second copy does no harm.
+happen. An image cannot be looked up, and a second copy does no harm.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ Look = Callable[[], Awaitable[bool]]
 
 
 class Recorder(Protocol):
-    """Where intents and outcomes are written down, durably. Both raise JournalError when they could not be."""
+    """Where intents and outcomes are written down, durably. All raise JournalError when that is not possible."""
+
+    def require(self) -> None:
+        """Make sure that this run may still write: asked before every try."""
 
     def intend(self, what: Intent) -> int:
         """Write down what is about to be sent; its number is for ``Concluded.intents``."""
@@ -40,6 +43,9 @@ class Recorder(Protocol):
 class Unrecorded:
     """Where nobody keeps a journal: live truth alone tells the next run what has happened."""
 
+    def require(self) -> None:
+        """There is no lock."""
+
     def intend(self, what: Intent) -> int:
         return 0
 
@@ -49,12 +55,17 @@ class Unrecorded:
 
 @dataclass(slots=True)
 class Trace:
-    """What one operation has sent: the journal's numbers of its intents, and how the last request fared."""
+    """What one operation has sent: the journal's numbers of its intents, and how the last request fared.
+
+    ``doubt`` says why the answer to a write was not believed, or that it was lost, where a read then settled that the
+    write had happened.
+    """
 
     intents: list[int] = field(default_factory=list)
     tries: int = 0
     http_status: int = 0
     request_id: str = ""
+    doubt: str = ""
 
     def answered(self, reply: Reply[T]) -> Reply[T]:
         self.tries += reply.tries
@@ -62,8 +73,10 @@ class Trace:
         return reply
 
     def failed(self, error: RemoteError) -> None:
+        """The Request-ID of an answer that proves nothing is nobody's."""
         self.tries += error.tries
-        self.request_id = error.request_id
+        believed = isinstance(error, ApiError) and error.verified
+        self.request_id = error.request_id if believed else ""
         self.http_status = error.status if isinstance(error, ApiError) else 0
 
 
@@ -96,12 +109,14 @@ class Sender:
             if not is_lost(error):
                 raise
             if happened is not None and await _resolve(error, partial(self._patiently, happened)):
+                trace.doubt = error.message
                 return None
         try:
             return await _once(send, trace)
         except RemoteError as error:
             if happened is None or not is_lost(error) or not await _resolve(error, happened):
                 raise
+            trace.doubt = error.message
             return None
 
 
@@ -127,10 +142,13 @@ async def _resolve(error: RemoteError, look: Look) -> bool:
 
 
 def is_lost(error: RemoteError) -> bool:
-    """Whether a write that raised this may have happened all the same (API §5.7)."""
+    """Whether a write that raised this may have happened all the same (API §5.7).
+
+    Only a verified answer proves anything: a gateway may forward a write, and then answer 403 of its own.
+    """
     match error:
         case ApiError():
-            return error.status >= 500
+            return error.status >= 500 or not error.verified
         case TransportError():
             return error.sent
         case UnverifiedError() | ProtocolError():

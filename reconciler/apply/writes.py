@@ -28,15 +28,17 @@ from reconciler.change import (
     TerminateActivity,
     in_calls,
 )
-from reconciler.errors import ApiError
+from reconciler.errors import ApiError, JournalError, NotSentError, OutcomeUnknownError, RemoteError
 from reconciler.identity import add_request_no, delete_request_no, merchants_digest, terms_digest
 from reconciler.journal.entry import Intent
+from reconciler.plan.fitness import not_served, unfit
 from reconciler.translate import create_request, live_activity
 from reconciler.wechatpay.api import PayGiftApi, Reply, image_upload
 from reconciler.wechatpay.wire import AddMerchantsRequest, DeleteMerchantsRequest, ImageUploaded
 
 NUMBER_USED_TEXT: Final = "创建请求重入但与上次请求信息不一致"
 """What a create answers when its number was used with another body (API §1.10)."""
+INTERRUPTED: Final = "The run was interrupted before this was begun."
 
 T = TypeVar("T")
 
@@ -91,24 +93,49 @@ class KeyRun:
 
 @dataclass(frozen=True, slots=True)
 class _Changed:
-    """The merchants after a change, what the server rejected, and the change's Request-ID."""
+    """The merchants after a change, what the server rejected, and the change's Request-ID.
+
+    ``unread`` says why they could not be read back: then they are what the proven answer makes of them. ``problem``
+    says why nothing further was tried.
+    """
 
     merchants: frozenset[str]
     rejections: tuple[Rejection, ...] = ()
     request_id: str = ""
+    unread: str = ""
+    problem: str = ""
 
 
 class Writer:
-    """Does single operations through ``api``. ``clock`` gives aware instants."""
+    """Does single operations through ``api``. ``clock`` gives aware instants, ``stopping`` says whether somebody has
+    asked the run to stop.
+    """
 
     def __init__(
-        self, api: PayGiftApi, *, clock: Callable[[], datetime], patience: Patience, record: Recorder
+        self,
+        api: PayGiftApi,
+        *,
+        clock: Callable[[], datetime],
+        patience: Patience,
+        record: Recorder,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.api = api
+        self.api = api.permitted(self._permit)
         self._clock = clock
         self._started = clock()
         self._patience = patience
+        self._record = record
+        self._stopping = stopping
         self._sender = Sender(record, lambda look: patience.until(look, bool))
+
+    def _permit(self) -> None:
+        """Before every try of a write: whoever lost the lock, or was asked to stop, sends nothing more."""
+        if self._stopping():
+            raise NotSentError(INTERRUPTED)
+        try:
+            self._record.require()
+        except JournalError as error:
+            raise NotSentError(error.message, remedy=error.remedy) from error
 
     async def write(self, operation: ActivityOperation, run: KeyRun) -> Outcome:
         """The outcome of ``operation``. Raises RemoteError where the remote failed and nothing was done."""
@@ -128,7 +155,7 @@ class Writer:
 
     async def _create(self, operation: CreateActivity, run: KeyRun) -> Outcome:
         """The same number never makes a second activity (API §1.10). So the same request may follow a lost answer, and
-        if the number was used with another body, the activity exists and is looked for."""
+        if it is refused, whatever the words, the number may have been used before and is looked for."""
         body = create_request(operation.out_request_no, operation.terms, operation.merchants, run.urls)
         number = operation.out_request_no
         intent = Intent("create", operation.key, "", number, body.json_bytes().decode())
@@ -138,13 +165,25 @@ class Writer:
                 intent, lambda: self.api.create(body), lambda: self._is_listed(number), run.trace
             )
         except ApiError as error:
-            if NUMBER_USED_TEXT not in error.text and error.code != "RESOURCE_ALREADY_EXISTS":
+            run.created_id = await self._met(number, error)
+            if not run.created_id and not _is_known_conflict(error):
                 raise
             status, reply = OutcomeStatus.ALREADY_DONE, None
         if reply is not None:
             run.created_id, request_id = reply.value.activity_id, reply.request_id
-        else:
-            run.created_id = await self.created_under(number)
+        try:
+            if not run.created_id and status is OutcomeStatus.DONE:
+                run.created_id = await self.created_under(number)
+            return await self._verified_create(operation, run, status, request_id)
+        except OutcomeUnknownError:
+            raise
+        except RemoteError as error:
+            return _not_verified(operation, run.created_id, error, request_id)
+
+    async def _verified_create(
+        self, operation: CreateActivity, run: KeyRun, status: OutcomeStatus, request_id: str
+    ) -> Outcome:
+        """What a create came to, as reading shows it. Raises RemoteError if it cannot be read."""
         live = await self._shown(run.created_id) if run.created_id else None
         if live is None:
             reason = (
@@ -156,22 +195,45 @@ class Writer:
                 "WeChat Pay accepted the request, and then failed to create the activity (CREATE_ACT_FAILED)."
             )
             return Outcome(operation, OutcomeStatus.FAILED, run.created_id, reason, request_id)
-        changed = await self._align_first_merchants(operation, run)
+        if live.ended(self._clock()):
+            reason = (
+                f"Nothing was created: the number belongs to activity {run.created_id}, which has ended "
+                f"({live.activity_status}). Plan again."
+            )
+            return Outcome(operation, OutcomeStatus.FAILED, run.created_id, reason, request_id)
+        changed = await self._complete_first_merchants(operation, run)
         return _outcome(operation, status, run.created_id, changed, request_id)
 
-    async def _align_first_merchants(self, operation: CreateActivity, run: KeyRun) -> _Changed:
-        """An activity that was created in an earlier run may have other merchants than are wanted by now."""
+    async def _met(self, number: str, error: ApiError) -> str:
+        """The activity that a refused create has met, if the list shows one with its number."""
+        if _is_known_conflict(error):
+            return await self.created_under(number)
+        found = await self._listed(number) if _may_be_a_conflict(error) else None
+        return found.activity_id if found else ""
+
+    async def _complete_first_merchants(self, operation: CreateActivity, run: KeyRun) -> _Changed:
+        """An activity that was created in an earlier run may lack merchants that are wanted by now. These are added, as
+        the plan says; what else it serves is for another plan to show.
+        """
         activity_id, first = run.created_id, frozenset(operation.merchants)
         present = await self._merchants_once(activity_id, first.issubset)
         rejections: list[Rejection] = []
+        problem = ""
         for chunk in in_calls(first - present):
-            changed = await self._add(run, activity_id, chunk, present)
-            present = changed.merchants
+            try:
+                changed = await self._add(run, activity_id, chunk, present)
+            except ApiError as error:
+                problem = str(error)
+                break
+            present, problem = changed.merchants, changed.unread
             rejections += changed.rejections
-        for chunk in in_calls(present - run.wanted_merchants(operation)):
-            present = (await self._delete(run, activity_id, chunk, present)).merchants
         run.merchants = present
-        return _Changed(present, tuple(rejections))
+        more = len(present - run.wanted_merchants(operation))
+        if more and not problem:
+            problem = (
+                f"The activity was there, with {more:,} merchants that the plan does not name. Plan again."
+            )
+        return _Changed(present, tuple(rejections), problem=problem)
 
     async def _change_merchants(self, operation: AddMerchants | DeleteMerchants, run: KeyRun) -> Outcome:
         activity_id = run.activity_id_of(operation)
@@ -207,8 +269,12 @@ class Writer:
         )
         invalid = (reply.value.invalid_merchant_id_list if reply else None) or ()
         rejections = tuple(Rejection(item.mchid, item.invalid_reason or "") for item in invalid)
-        expected = set(mchids) - {rejection.mchid for rejection in rejections}
-        present = await self._merchants_once(activity_id, lambda merchants: expected <= merchants)
+        expected = frozenset(mchids) - {rejection.mchid for rejection in rejections}
+        try:
+            present = await self._merchants_once(activity_id, expected.issubset)
+        except RemoteError as error:
+            answered = reply.request_id if reply else ""
+            return _Changed(before | expected, rejections, answered, unread=error.message)
         return _Changed(present, rejections, reply.request_id if reply else "")
 
     async def _delete(
@@ -225,8 +291,12 @@ class Writer:
         reply = await self._sender.send(
             intent, lambda: self.api.delete_merchants(activity_id, request), happened, run.trace
         )
-        present = await self._merchants_once(activity_id, gone)
-        return _Changed(present, request_id=reply.request_id if reply else "")
+        request_id = reply.request_id if reply else ""
+        try:
+            present = await self._merchants_once(activity_id, gone)
+        except RemoteError as error:
+            return _Changed(before - set(mchids), request_id=request_id, unread=error.message)
+        return _Changed(present, request_id=request_id)
 
     async def _terminate(self, operation: TerminateActivity, run: KeyRun) -> Outcome:
         activity_id = operation.activity_id
@@ -236,14 +306,13 @@ class Writer:
         stale = _stale(operation.precondition, live, self._clock())
         if stale:
             return Outcome(operation, OutcomeStatus.FAILED, activity_id, stale)
-        if run.created_id and not await self._successor_is_listed(run):
-            reason = (
-                f"Its successor {run.created_id} does not show in the list yet, so this one was left running."
-            )
+        unfit_successor = await self._unfit_successor(operation, run)
+        if unfit_successor:
+            reason = f"{unfit_successor} Activity {activity_id} was left running, and its merchants have what they had."
             return Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason)
         try:
             reply = await self._sender.send(
-                Intent("terminate", run.key, activity_id, "", ""),
+                Intent("terminate", operation.key, activity_id, "", ""),
                 lambda: self.api.terminate(activity_id),
                 lambda: self.has_ended(activity_id),
                 run.trace,
@@ -254,10 +323,44 @@ class Writer:
                 raise
             return Outcome(operation, OutcomeStatus.ALREADY_DONE, activity_id, request_id=error.request_id)
         request_id = reply.request_id if reply else ""
-        if not await self._patience.until(lambda: self.has_ended(activity_id), bool):
+        try:
+            over = await self._patience.until(lambda: self.has_ended(activity_id), bool)
+        except RemoteError as error:
+            return _not_verified(operation, activity_id, error, request_id)
+        if not over:
             reason = "WeChat Pay has accepted the termination, but still shows the activity as running."
             return Outcome(operation, OutcomeStatus.UNKNOWN, activity_id, reason, request_id)
         return Outcome(operation, OutcomeStatus.DONE, activity_id, request_id=request_id)
+
+    async def _unfit_successor(self, operation: TerminateActivity, run: KeyRun) -> str:
+        """Why nothing is fit to stand in for what is about to end, as a sentence; nothing if something is, or if the
+        plan has said that nothing comes. Read afresh (design §7).
+        """
+        if operation.successor_id:
+            live = live_activity(await self.api.detail(operation.successor_id))
+            number, needed = "", frozenset(operation.serves)
+        elif run.created_id:
+            create = next(step for step in run.change.operations if isinstance(step, CreateActivity))
+            number, needed = create.out_request_no, run.wanted_merchants(create)
+            found = await self._patience.until(lambda: self._listed(number), _is_something)
+            if found is None:
+                return f"Its successor {run.created_id} does not show in the list yet."
+            live = found
+        else:
+            return ""
+        flaw = unfit(live, number, self._clock())
+        if not flaw and needed:
+            flaw = await self._not_served(operation, live.activity_id, needed)
+        return f"Its successor {live.activity_id} {flaw}." if flaw else ""
+
+    async def _not_served(
+        self, operation: TerminateActivity, successor_id: str, needed: frozenset[str]
+    ) -> str:
+        """Which merchants that the old one serves and the spec wants the successor does not; both as they are now."""
+        serving = await self.api.merchant_ids(successor_id)
+        if needed <= set(serving):
+            return ""
+        return not_served(needed.intersection(await self.api.merchant_ids(operation.activity_id)), serving)
 
     async def _merchants_once(
         self, activity_id: str, settled: Callable[[frozenset[str]], bool]
@@ -284,8 +387,25 @@ class Writer:
 
     async def created_under(self, out_request_no: str) -> str:
         """The activity_id that a create under this number made, or nothing; looks patiently (API §9 2)."""
-        found = await self._patience.until(lambda: self._listed(out_request_no), _is_something)
-        return found.activity_id if found else ""
+        return (await self.all_created_under([out_request_no])).get(out_request_no, "")
+
+    async def all_created_under(self, numbers: Collection[str]) -> dict[str, str]:
+        """The activity_ids that creates under ``numbers`` made, those that the list shows, in as few passes over it as
+        it takes for all of them to show.
+        """
+
+        async def look() -> dict[str, str]:
+            found: dict[str, str] = {}
+            async with aclosing(self.api.activities()) as items:
+                async for item in items:
+                    number = item.activity_base_info.out_request_no or ""
+                    if number in numbers:
+                        found[number] = item.activity_id
+                        if len(found) == len(numbers):
+                            break
+            return found
+
+        return await self._patience.until(look, lambda found: len(found) == len(numbers))
 
     async def _listed(self, out_request_no: str) -> LiveActivity | None:
         """The activity with this number, if the list shows it: there is no look-up by number (API §1.7)."""
@@ -298,10 +418,6 @@ class Writer:
     async def _is_listed(self, out_request_no: str) -> bool:
         return await self._listed(out_request_no) is not None
 
-    async def _successor_is_listed(self, run: KeyRun) -> bool:
-        numbers = [step.out_request_no for step in run.change.operations if isinstance(step, CreateActivity)]
-        return await self._patience.until(lambda: self._is_listed(numbers[0]), bool)
-
     async def has_ended(self, activity_id: str) -> bool:
         """Whether the remote shows it as over. Raises RemoteError, a 404 included."""
         return live_activity(await self.api.detail(activity_id)).ended(self._clock())
@@ -309,6 +425,25 @@ class Writer:
 
 def _is_something(value: object) -> bool:
     return value is not None
+
+
+def _is_known_conflict(error: ApiError) -> bool:
+    return NUMBER_USED_TEXT in error.text or error.code == "RESOURCE_ALREADY_EXISTS"
+
+
+def _may_be_a_conflict(error: ApiError) -> bool:
+    """Whether a refused create may mean that its number was used before: the words of such answers are not documented
+    (API §1.10), and some refusals say nothing about the request.
+    """
+    return error.verified and 400 <= error.status < 500 and error.status not in (401, 429)
+
+
+def _not_verified(
+    operation: ActivityOperation, activity_id: str, error: RemoteError, request_id: str
+) -> Outcome:
+    """A proven write whose effect could not be read back: done, and a question for the next run (design §8)."""
+    reason = f"WeChat Pay's answer proves that it was done; it could not be read back: {error.message}"
+    return Outcome(operation, OutcomeStatus.UNVERIFIED, activity_id, reason, request_id)
 
 
 def _stale(
@@ -345,14 +480,15 @@ def _outcome(
     left = (
         wanted & changed.merchants if isinstance(operation, DeleteMerchants) else wanted - changed.merchants
     )
-    if not left:
-        return Outcome(operation, status, activity_id, request_id=request_id)
     reasons = {rejection.mchid: rejection.invalid_reason for rejection in changed.rejections}
-    unexplained = "WeChat Pay gave no reason"
-    return Outcome(
-        operation,
-        OutcomeStatus.FAILED if left == wanted else OutcomeStatus.PARTIAL,
-        activity_id,
-        request_id=request_id,
-        rejections=tuple(Rejection(mchid, reasons.get(mchid) or unexplained) for mchid in sorted(left)),
-    )
+    unexplained = changed.problem or "WeChat Pay gave no reason"
+    rejections = tuple(Rejection(mchid, reasons.get(mchid) or unexplained) for mchid in sorted(left))
+    reason = changed.problem
+    if changed.unread:
+        status = OutcomeStatus.UNVERIFIED
+        reason = f"WeChat Pay's answer proves that it was done; it could not be read back: {changed.unread}"
+    elif left:
+        status = OutcomeStatus.FAILED if left == wanted else OutcomeStatus.PARTIAL
+    elif changed.problem:
+        status = OutcomeStatus.PARTIAL
+    return Outcome(operation, status, activity_id, reason, request_id, rejections)

@@ -18,7 +18,8 @@ from reconciler.cli import (
     EXIT_PENDING,
     EXIT_REFUSED,
 )
-from reconciler.cli.context import Bar, Context, pass_context, sandbox_option, undo_option
+from reconciler.cli.context import Bar, Context, output_path, pass_context, sandbox_option, undo_option
+from reconciler.cli.streams import is_terminal
 
 if TYPE_CHECKING:
     from reconciler.attempt import Attempt
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from reconciler.journal.history import Row
     from reconciler.reconcile import Account, Shown, Status
     from reconciler.session import Session
+    from reconciler.witness import Witness
 
 allow_option = click.option(
     "--allow",
@@ -79,7 +81,7 @@ def validate(context: Context, as_json: bool) -> int:
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending, 5 when refused.")
 @click.option("--notes", is_flag=True, help="Show notes too, such as specs that have ended.")
 @undo_option
-@click.option("--out", type=click.Path(path_type=Path), help="Write the plan to a file, for `apply FILE`.")
+@click.option("--out", type=output_path, help="Write the plan to a file, for `apply FILE`.")
 @click.option(
     "--at",
     metavar="TIME",
@@ -106,11 +108,21 @@ def plan(
 
     if at is not None and out is not None:
         raise click.UsageError("A plan for another time cannot be applied: give --at or --out.")
+    if out is not None:
+        from reconciler.output import Output
+
+        Output.checked(out)  # a plan of ten thousand activities takes a while
     with context.session(at=at) as session:
         made = _run(_plan(session, allow))
     if out is not None:
         reconcile.save_plan(made, out)
-    _print_plan(context, made, as_json=as_json, notes=notes, undo=undo)
+    if as_json:
+        from reconciler.render.json_ import dumps, plan_json
+
+        click.echo(dumps(plan_json(made)), nl=False)
+    else:
+        text = _plan_text(context, made, notes=notes, undo=undo)
+        click.echo(text, nl=False, color=context.colours())
     if detailed_exitcode and made.refusals:
         return EXIT_REFUSED
     return EXIT_PENDING if detailed_exitcode and not made.empty else 0
@@ -120,12 +132,10 @@ def plan(
 @click.argument("file", metavar="[PLANFILE]", type=click.Path(path_type=Path), required=False)
 @json_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
-@click.option(
-    "--report", type=click.Path(path_type=Path), help="Write the report to a file too: .md, .html or .json."
-)
+@click.option("--report", type=output_path, help="Write the report to a file too: .md, .html or .json.")
 @click.option(
     "--rejected",
-    type=click.Path(path_type=Path),
+    type=output_path,
     help="Write the merchants that WeChat Pay rejected to a CSV file, with its reasons.",
 )
 @click.option(
@@ -161,31 +171,19 @@ def apply(
     Only one apply runs at a time on an account and namespace. Interrupted once, it finishes what is in flight, reports,
     and exits 130; twice, it stops at once, and the next apply finds out what has happened.
     """
-    from reconciler import reconcile
-
     wanted = _Wanted(file, expect, allow)
-    with context.attempt(report) as attempt, context.session() as session:
+    with (
+        context.attempt(report, rejected=rejected, plan_file=file) as attempt,
+        context.session() as session,
+    ):
         attempt.knows(session)
         applying = _Applying(
             context, session, wanted, attempt, as_json=as_json, yes=yes, lock_timeout=lock_timeout
         )
-        happened = _run(applying.run())
-    if happened is None:
-        return 0
-    attempt.leave(happened)
-    if rejected is not None:
-        reconcile.save_rejected(happened, rejected)
-    if as_json:
-        from reconciler.render.json_ import dumps, report_json
-
-        click.echo(dumps(report_json(happened)), nl=False)
-    else:
-        from reconciler.render.text import report_text
-        from reconciler.render.view import report_view
-
-        click.echo(
-            report_text(report_view(happened), colour=context.colours()), nl=False, color=context.colours()
-        )
+        happened = _come_to(applying)
+        if happened is None:
+            return 0
+        _tell_outcome(context, attempt, happened, as_json=as_json)
     if happened.interrupted:
         return EXIT_INTERRUPTED
     return 0 if happened.complete else EXIT_PARTIAL
@@ -274,9 +272,36 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
 async def _plan(session: Session, allow: tuple[str, ...]) -> Plan:
     from reconciler import reconcile
 
-    async with reconcile.connect(session.remote, session.clock) as account:
+    witness, flaw = _witness(session)
+    async with reconcile.connect(session.remote, session.clock, uploaded=session.images.known) as account:
         with Bar("Reading activities") as bar:
-            return await reconcile.plan(account, session.project, allow=allow, on_progress=bar)
+            return await reconcile.plan(
+                account, session.project, allow=allow, witness=witness, journal_flaw=flaw, on_progress=bar
+            )
+
+
+def _witness(session: Session) -> tuple[Witness, str]:
+    """What the journal knows, and why it could not be read where it could not. Looking does not make it."""
+    from reconciler.errors import JournalError, UsageError
+    from reconciler.witness import NO_WITNESS
+
+    if not session.journal.exists:
+        return NO_WITNESS, ""
+    from reconciler.audit import witness_of
+
+    mchid, namespace = session.remote.credentials.mchid, session.project.namespace
+    try:
+        return witness_of(session.journal, mchid=mchid, namespace=namespace), ""
+    except (JournalError, UsageError) as error:
+        return NO_WITNESS, error.message
+
+
+def _told_witness(session: Session) -> tuple[Witness, str]:
+    """The same, for a command that shows no findings."""
+    witness, flaw = _witness(session)
+    if flaw:
+        _tell(f"Warning: {flaw} What only the journal knows was left out of account.")
+    return witness, flaw
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +321,9 @@ class _Wanted:
         if self.expect is not None and not re.fullmatch(r"[0-9a-f]{64}", self.expect):
             raise click.UsageError(f"--expect takes a digest of 64 hex digits, not {self.expect!r}.")
 
-    async def plan(self, account: Account, session: Session, attempt: Attempt, bar: Bar) -> Plan:
+    async def plan(
+        self, account: Account, session: Session, attempt: Attempt, witness: Witness, bar: Bar
+    ) -> Plan:
         from reconciler import reconcile
         from reconciler.plan import plan_digest
 
@@ -304,13 +331,15 @@ class _Wanted:
         if self.file is not None:
             reviewed = reconcile.saved_plan(self.file)
             attempt.expected = plan_digest(reviewed)
-            return await reconcile.plan_as_reviewed(account, project, reviewed, on_progress=bar)
+            return await reconcile.plan_as_reviewed(
+                account, project, reviewed, witness=witness, on_progress=bar
+            )
         if self.expect is not None:
             attempt.expected = self.expect
             return await reconcile.plan_as_expected(
-                account, project, self.expect, allow=self.allow, on_progress=bar
+                account, project, self.expect, allow=self.allow, witness=witness, on_progress=bar
             )
-        return await reconcile.plan(account, project, allow=self.allow, on_progress=bar)
+        return await reconcile.plan(account, project, allow=self.allow, witness=witness, on_progress=bar)
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +360,7 @@ class _Applying:
 
         session = self.session
         async with (
-            reconcile.connect(session.remote, session.clock) as account,
+            reconcile.connect(session.remote, session.clock, uploaded=session.images.known) as account,
             journaling.exclusive_run(
                 session.journal,
                 mchid=account.mchid,
@@ -352,8 +381,13 @@ class _Applying:
 
         attempt = self.attempt
         with Bar("Reading activities") as bar:
-            attempt.plan = made = await self.wanted.plan(account, self.session, attempt, bar)
-        _print_plan(self.context, made, as_json=False, notes=False, to_stderr=self.as_json)
+            witness = run.book.witness()
+            attempt.plan = made = await self.wanted.plan(account, self.session, attempt, witness, bar)
+        text = _plan_text(self.context, made)
+        if self.as_json:
+            click.echo(text, nl=False, err=True, color=self.context.colours())
+        else:
+            self.context.say(text)
         refuse(made)
         if not made.empty and not self.yes and not _agreed():
             click.echo("Nothing was written.", err=True)
@@ -361,7 +395,7 @@ class _Applying:
         attempt.writing = True
         try:
             with Bar("Applying") as bar, interruptible() as stop:
-                return await reconcile.apply(
+                attempt.happened = await reconcile.apply(
                     account,
                     self.session.project,
                     made,
@@ -373,6 +407,33 @@ class _Applying:
         except JournalError:
             attempt.writing = False  # raised only where the run could not even be begun
             raise
+        return attempt.happened
+
+
+def _come_to(applying: _Applying) -> Report | None:
+    """What it came to. Once that is known, nothing that fails afterwards, such as giving back the lock, hides it."""
+    from reconciler.errors import PaygiftError
+
+    try:
+        return _run(applying.run())
+    except (PaygiftError, OSError, KeyboardInterrupt) as error:
+        if applying.attempt.happened is None:
+            raise
+        _tell(f"Warning: after everything was written: {str(error) or type(error).__name__}")
+        return applying.attempt.happened
+
+
+def _tell_outcome(context: Context, attempt: Attempt, happened: Report, *, as_json: bool) -> None:
+    """On the streams, in the files, and to whom `notify` names: each of them, whatever becomes of the others."""
+    from reconciler.render.json_ import dumps, report_json
+    from reconciler.render.text import report_text
+    from reconciler.render.view import report_view
+
+    try:
+        text = report_text(report_view(happened), colour=context.colours())
+        context.say(dumps(report_json(happened)) if as_json else text)
+    finally:
+        attempt.leave(happened)
 
 
 def _tell(sentence: str) -> None:
@@ -395,7 +456,7 @@ def _agreed() -> bool:
     """Whether a person says yes. Never asks where there is no terminal (design §11)."""
     from reconciler.errors import UsageError
 
-    if not sys.stdin.isatty():
+    if not is_terminal(sys.stdin):
         raise UsageError("There is no terminal to ask on.", remedy="Give --yes to apply without asking.")
     click.echo(err=True)
     answer: str = click.prompt("Apply this plan? Only 'yes' is taken for it", default="no", err=True)
@@ -405,16 +466,20 @@ def _agreed() -> bool:
 async def _status(session: Session) -> Status:
     from reconciler import reconcile
 
+    witness, flaw = _told_witness(session)
     async with reconcile.connect(session.remote, session.clock) as account:
         with Bar("Reading activities") as bar:
-            return await reconcile.status(account, session.project, on_progress=bar)
+            return await reconcile.status(
+                account, session.project, witness=witness, journal_flaw=flaw, on_progress=bar
+            )
 
 
 async def _show(session: Session, name: str) -> Shown:
     from reconciler import reconcile
 
+    witness, _ = _told_witness(session)
     async with reconcile.connect(session.remote, session.clock) as account:
-        return await reconcile.show(account, session.project, name)
+        return await reconcile.show(account, session.project, name, witness=witness)
 
 
 def _done_to(session: Session, name: str) -> list[Row]:
@@ -428,24 +493,10 @@ def _done_to(session: Session, name: str) -> list[Row]:
     return [row for row in rows if name in (row.key, row.activity_id)]
 
 
-def _print_plan(
-    context: Context,
-    made: Plan,
-    *,
-    as_json: bool,
-    notes: bool = False,
-    undo: bool = False,
-    to_stderr: bool = False,
-) -> None:
+def _plan_text(context: Context, made: Plan, *, notes: bool = False, undo: bool = False) -> str:
     from reconciler.plan import plan_digest
-    from reconciler.render.json_ import dumps, plan_json
     from reconciler.render.text import plan_text
     from reconciler.render.view import plan_view
 
-    if as_json:
-        click.echo(dumps(plan_json(made)), nl=False)
-        return
     colour = context.colours()
-    digest = plan_digest(made)
-    text = plan_text(plan_view(made), digest=digest, colour=colour, notes=notes, undo=undo)
-    click.echo(text, nl=False, err=to_stderr, color=colour)
+    return plan_text(plan_view(made), digest=plan_digest(made), colour=colour, notes=notes, undo=undo)

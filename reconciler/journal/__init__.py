@@ -2,10 +2,11 @@
 
 entry     what is written, how it chains by hash, and how a chain is verified          pure
 history   entries → what happened, one row for each operation                          pure
+witness   entries → what is known of the account beside what it shows                  pure
 database  SQLite or PostgreSQL: opened, brought up to date, errors made ours
 process   which process this is, and whether another is gone
 lock      who may write: a lease on SQLite, an advisory lock on PostgreSQL
 book      appending and reading under the lock
 
-Only ``entry`` and ``history`` may be imported where no journal is used: the others import SQLAlchemy.
+Only the pure ones may be imported where no journal is used: the others import SQLAlchemy.
 """

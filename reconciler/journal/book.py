@@ -13,20 +13,24 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, select
 
 from reconciler.errors import JournalError, LockedError
+from reconciler.journal.chain import audit_line
 from reconciler.journal.database import Database, entries, open_intents
 from reconciler.journal.entry import (
     NO_HASH,
     Begun,
     Concluded,
+    Content,
     Displaced,
     Ended,
     Entry,
     Intent,
-    audit_line,
+    Remembered,
     read_entry,
     sealed,
 )
 from reconciler.journal.lock import SILENCE_SECONDS, Holder, Lock, Seen, Taken
+from reconciler.journal.witness import witness_of
+from reconciler.witness import Witness
 
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 1.0
@@ -44,9 +48,7 @@ class Book:
         self._clock = clock
         self.lock = Lock(database, mchid, namespace)
 
-    def append(
-        self, what: Begun | Intent | Concluded | Ended | Displaced, *, run: str, token: str | None
-    ) -> Entry:
+    def append(self, what: Content, *, run: str, token: str | None) -> Entry:
         """Write one entry; it is durable when this returns. ``token`` is the one that the lock was taken with, or
         ``None`` for an entry about the lock itself. Raises JournalError, and then nothing was written.
         """
@@ -59,10 +61,15 @@ class Book:
             connection.execute(insert(entries).values(**self._at(draft.seq), record=line, hash=hash_))
             if isinstance(what, Intent):
                 connection.execute(insert(open_intents).values(**self._at(draft.seq)))
-            elif isinstance(what, Concluded) and what.intents:
+            elif isinstance(what, Concluded) and what.answers:
                 ours = self._ours(open_intents) & open_intents.c.seq.in_(what.intents)
                 connection.execute(delete(open_intents).where(ours))
         return replace(draft, hash=hash_)
+
+    def require(self, token: str) -> None:
+        """Raise JournalError unless the lock is still the one that ``token`` was taken with."""
+        with self._database.transaction() as connection:
+            self.lock.require(connection, token)
 
     def head(self) -> tuple[int, str]:
         """The last entry's number and hash; 0 and ``NO_HASH`` for an empty journal."""
@@ -78,6 +85,19 @@ class Book:
         with self._database.transaction() as connection:
             rows = connection.execute(query.order_by(entries.c.seq)).all()
         return [replace(read_entry(row.record), hash=row.hash) for row in rows]
+
+    def witness(self) -> Witness:
+        """What the whole journal knows of the account. Raises JournalError."""
+        return witness_in(self._database, mchid=self._mchid, namespace=self._namespace)
+
+    def memory(self) -> Remembered:
+        """What was written down last of what must outlast the files. Raises JournalError."""
+        kind = entries.c.record.contains('"entry":"remembered"', autoescape=True)
+        query = select(entries.c.record).where(self._ours(entries), kind).order_by(entries.c.seq.desc())
+        with self._database.transaction() as connection:
+            record = connection.scalar(query.limit(1))
+        what = read_entry(record).what if record is not None else None
+        return what if isinstance(what, Remembered) else Remembered()
 
     def _now(self) -> datetime:
         """Whole milliseconds, as lines have them."""
@@ -118,11 +138,18 @@ class Run:
     def conclude(self, what: Concluded) -> None:
         self._append(what)
 
+    def require(self) -> None:
+        """Raise JournalError unless the lock is still ours: asked before every try of a write."""
+        self.book.require(self.holder.token)
+
+    def remember(self, what: Remembered) -> None:
+        self._append(what)
+
     def end(self, what: Ended) -> str:
         """Write down that the run is over. Returns the hash of this entry, which stands for all before it."""
         return self._append(what).hash
 
-    def _append(self, what: Begun | Intent | Concluded | Ended | Displaced) -> Entry:
+    def _append(self, what: Content) -> Entry:
         return self.book.append(what, run=self.run, token=self.holder.token)
 
 
@@ -194,6 +221,14 @@ def all_entries(database: Database, namespace: str) -> Iterator[Entry]:
     """Every entry of the accounts of ``namespace``, in the order of accounts and then of writing."""
     for record, hash_ in _records(database, namespace):
         yield replace(read_entry(record), hash=hash_)
+
+
+def witness_in(database: Database, *, mchid: str, namespace: str) -> Witness:
+    """What the journal in ``database`` knows of one account and namespace. Raises JournalError."""
+    ours = (entries.c.mchid == mchid) & (entries.c.namespace == namespace)
+    with database.transaction() as connection:
+        records = connection.scalars(select(entries.c.record).where(ours).order_by(entries.c.seq)).all()
+    return witness_of(map(read_entry, records))
 
 
 def audit_lines(database: Database, namespace: str) -> Iterator[str]:

@@ -153,6 +153,15 @@ class Database:
                 remedy="Use the newer paygift that wrote it.",
             )
 
+    def begun(self) -> bool:
+        """Whether there is a journal in it. Changes nothing. Raises JournalError if it is newer than we know."""
+        with self.transaction() as connection:
+            if not inspect(connection).has_table(schema.name):
+                return False
+            version = connection.execute(select(schema.c.version)).scalar() or 0
+            self._refuse_newer(version)
+            return version > 0
+
     def look(self) -> None:
         """Raises JournalError if a PostgreSQL database can be no journal, or is too new a one. Changes nothing."""
         with self.transaction() as connection:
@@ -204,12 +213,16 @@ def open_sqlite(file: Path) -> Database:
         raise JournalError(
             f"the folder {file.parent} cannot be made: {error.strerror}.", remedy="Make it writable."
         ) from error
+    return _opened(_sqlite(file))
+
+
+def _sqlite(file: Path) -> Database:
     engine = create_engine(
         URL.create("sqlite", database=str(file)), poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS}
     )
     event.listen(engine, "connect", _as_we_need_it)
     event.listen(engine, "begin", _begin_alone)
-    return _opened(Database(engine, str(file)))
+    return Database(engine, str(file))
 
 
 def open_postgresql(url: str) -> Database:
@@ -218,6 +231,14 @@ def open_postgresql(url: str) -> Database:
     Raises JournalError, UsageError for a URL that names no database.
     """
     return _opened(_postgresql(url))
+
+
+def reading_postgresql(url: str) -> Database | None:
+    """The journal in the PostgreSQL database that ``url`` names, or ``None`` if none was begun there.
+
+    Raises JournalError, UsageError for a URL that names no database.
+    """
+    return _only_begun(_postgresql(url))
 
 
 def look_at_postgresql(url: str) -> str:
@@ -265,6 +286,17 @@ def _opened(database: Database) -> Database:
         database.close()
         raise
     return database
+
+
+def _only_begun(database: Database) -> Database | None:
+    try:
+        begun = database.begun()
+    except BaseException:
+        database.close()
+        raise
+    if not begun:
+        database.close()
+    return database if begun else None
 
 
 def _as_we_need_it(connection: Any, _record: object) -> None:

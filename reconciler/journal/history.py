@@ -82,6 +82,7 @@ def history(entries: Iterable[Entry], wanted: Wanted = EVERYTHING) -> list[Row]:
 def _rows(entries: Iterable[Entry]) -> Iterator[Row]:
     runs: dict[str, Begun] = {}
     open_: dict[tuple[str, str, int], tuple[Entry, Intent]] = {}
+    told: set[tuple[str, str, int]] = set()
     for entry in entries:
         match entry.what:
             case Begun():
@@ -89,12 +90,14 @@ def _rows(entries: Iterable[Entry]) -> Iterator[Row]:
             case Intent():
                 open_[entry.mchid, entry.namespace, entry.seq] = (entry, entry.what)
             case Concluded():
-                asked = [
-                    open_.pop((entry.mchid, entry.namespace, number), None) for number in entry.what.intents
-                ]
-                bodies = tuple(each[1].body for each in asked if each is not None)
+                asked = [(entry.mchid, entry.namespace, number) for number in entry.what.intents]
+                bodies = tuple(open_[each][1].body for each in asked if each in open_)
+                told.update(asked)
+                if entry.what.answers:
+                    for each in asked:
+                        open_.pop(each, None)
                 yield _concluded(entry, entry.what, bodies, runs.get(entry.run, _UNKNOWN_RUN))
-    for entry, intent in open_.values():
+    for entry, intent in (open_[each] for each in open_ if each not in told):
         yield _open(entry, intent, runs.get(entry.run, _UNKNOWN_RUN))
 
 

@@ -5,7 +5,8 @@
 whether a plan is still the one that was reviewed.
 """
 
-from reconciler.plan.coupons import Coupon, coupon_findings, stocks_named
+from reconciler.plan.certainty import unproven_creates
+from reconciler.plan.coupons import Coupon, UnreadCoupon, coupon_findings, stocks_named, unproven
 from reconciler.plan.decide import make_plan
 from reconciler.plan.digest import operation_data, plan_data, plan_digest
 from reconciler.plan.drift import Drift, DriftCode, drifts
@@ -22,6 +23,7 @@ __all__ = [
     "Stale",
     "Undo",
     "UndoCode",
+    "UnreadCoupon",
     "checksum",
     "coupon_findings",
     "drifts",
@@ -34,6 +36,8 @@ __all__ = [
     "stocks_named",
     "undo_of",
     "undos_of",
+    "unproven",
+    "unproven_creates",
     "ways_back",
     "with_findings",
 ]

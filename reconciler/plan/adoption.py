@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from reconciler.activity import FIELD_PATHS, FULL_SEND, DesiredActivity, LiveActivity, Terms
@@ -30,48 +30,37 @@ def adoption_blocked(
     ownership: Ownership,
     adopted: LiveActivity | None,
     unreadable: Mapping[str, str],
-    *,
-    ended: bool,
+    now: datetime,
 ) -> Finding | None:
     """Why nothing is decided for this key, or ``None``.
 
     ``mine`` are the key's activities that have not ended, ``adopted`` is the one that ``adopt`` names, if the account
-    shows it, ``ended`` whether that one is over. ``unreadable`` says why an activity could not be read, by its id.
+    shows it. ``unreadable`` says why an activity could not be read, by its id.
     """
     if not desired.adopt:
         return None
-    code, facts = _flaw(desired, mine, ownership, adopted, unreadable, ended=ended)
-    if not code:
-        return None
-    facts = {"activity_id": desired.adopt, **facts}
-    return Finding(code, Severity.REFUSAL, desired.key, facts, desired.source)
-
-
-def _flaw(
-    desired: DesiredActivity,
-    mine: Sequence[LiveActivity],
-    ownership: Ownership,
-    adopted: LiveActivity | None,
-    unreadable: Mapping[str, str],
-    *,
-    ended: bool,
-) -> tuple[str, dict[str, object]]:
     if adopted is None:
         if desired.adopt in unreadable:
-            return "ADOPT_NOT_READABLE", {"reason": unreadable[desired.adopt]}
-        return ("", {}) if mine else ("ADOPT_NOT_FOUND", {})
+            return _refusal("ADOPT_NOT_READABLE", desired, reason=unreadable[desired.adopt])
+        return None if mine else _refusal("ADOPT_NOT_FOUND", desired)
     owner = ownership.key_of(adopted)
-    if owner != desired.key:
+    if owner is not None and owner != desired.key:
+        return _refusal("ADOPT_OWNED", desired, owner=owner)
+    if owner is None:
         number = parse_number(adopted.out_request_no)
-        if owner is None and number is not None:
-            return "ADOPT_FOREIGN", {"namespace": number.namespace}
-        return "ADOPT_OWNED", {"owner": owner}
-    if ended:
-        over = desired.state == "running" and not mine
-        return ("ADOPT_ENDED", {}) if over else ("", {})
+        return _refusal("ADOPT_FOREIGN", desired, namespace=number.namespace if number else "")
+    if adopted.ended(now):
+        over = desired.state != "running" or desired.terms.end_time < now
+        return None if mine or over else _refusal("ADOPT_ENDED", desired)
     if adopted.activity_type != FULL_SEND:
-        return "ADOPT_NOT_FULL_SEND", {"activity_type": adopted.activity_type}
-    return "", {}
+        return _refusal("ADOPT_NOT_FULL_SEND", desired, activity_type=adopted.activity_type)
+    return None
+
+
+def _refusal(code: str, desired: DesiredActivity, **facts: object) -> Finding:
+    return Finding(
+        code, Severity.REFUSAL, desired.key, {"activity_id": desired.adopt, **facts}, desired.source
+    )
 
 
 def not_expressible(desired: DesiredActivity, lives: Sequence[LiveActivity]) -> Finding | None:

@@ -188,6 +188,9 @@ def _terminate(
 ) -> _Decision:
     if not running:
         return _Decision()
+    unreadable = _unreadable(key, running, desired)
+    if unreadable is not None:
+        return _Decision(findings=(unreadable,))
     return _Decision(
         change=ActivityChange(
             key=key,
@@ -214,25 +217,21 @@ def _spec_ended(context: _Context, desired: DesiredActivity, running: list[LiveA
 def _blocked(context: _Context, desired: DesiredActivity, running: list[LiveActivity]) -> Finding | None:
     """Why nothing at all can be decided for this key: an adoption that fails, or live terms nobody can read."""
     adopted = context.adopted.get(desired.adopt)
-    over = adopted is not None and adopted.ended(context.now)
-    flaw = adoption_blocked(desired, running, context.ownership, adopted, context.unreadable, ended=over)
-    if flaw is not None:
-        return flaw
-    # What is ours by its number can be ended without reading its terms.
-    goes_on = desired.state == "running" and desired.terms.end_time >= context.now
-    unreadable = [
-        live.activity_id
-        for live in running
-        if live.terms is None and (goes_on or live.activity_id == desired.adopt)
-    ]
-    if unreadable:
-        facts: dict[str, object] = {"activity_ids": unreadable}
-        return Finding("TERMS_UNREADABLE", Severity.REFUSAL, desired.key, facts, desired.source)
-    return None
+    flaw = adoption_blocked(desired, running, context.ownership, adopted, context.unreadable, context.now)
+    return flaw or _unreadable(desired.key, running, desired)
+
+
+def _unreadable(key: str, running: list[LiveActivity], desired: DesiredActivity | None) -> Finding | None:
+    """What nobody can read is not ended either: no precondition could tell that it is still the same."""
+    unreadable = [live.activity_id for live in running if live.terms is None]
+    if not unreadable:
+        return None
+    facts: dict[str, object] = {"activity_ids": unreadable}
+    return Finding("TERMS_UNREADABLE", Severity.REFUSAL, key, facts, desired.source if desired else None)
 
 
 def _number_used(desired: DesiredActivity, past: list[LiveActivity]) -> Finding | None:
-    """A number is spent for ever (API §1.10): what was terminated does not come back by accident."""
+    """A number is spent permanently (API §1.10): what was terminated does not come back by accident."""
     spent = next((live for live in past if same_number(desired, live)), None)
     if spent is None:
         return None
@@ -402,7 +401,7 @@ def _keep(
         }
         findings.append(Finding("SUCCESSOR_PAUSED", Severity.REFUSAL, desired.key, facts, desired.source))
     merchants = tuple(steps.change_merchants(desired, kept))
-    ends = tuple(steps.terminate(desired.key, live, "superseded") for live in superseded)
+    ends = tuple(steps.supersede(desired, live, kept) for live in superseded)
     if not merchants and not ends:
         return _Decision(findings=tuple(findings))
     touched = [*([kept] if merchants else []), *superseded]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from reconciler.activity import DesiredActivity, LiveActivity
 from reconciler.change import (
@@ -44,6 +45,12 @@ def change_merchants(desired: DesiredActivity, live: LiveActivity) -> Iterator[A
 
 def terminate(key: str, live: LiveActivity, reason: TerminateReason) -> TerminateActivity:
     return TerminateActivity(key, live.activity_id, live.out_request_no, reason, _precondition(live))
+
+
+def supersede(desired: DesiredActivity, live: LiveActivity, kept: LiveActivity) -> TerminateActivity:
+    """End ``live``, since ``kept`` has the terms of ``desired`` and serves its merchants."""
+    serves = tuple(sorted(set(live.merchants or ()).intersection(desired.merchants)))
+    return replace(terminate(desired.key, live, "superseded"), successor_id=kept.activity_id, serves=serves)
 
 
 def _precondition(live: LiveActivity, merchants: Iterable[str] | None = None) -> Precondition:

@@ -7,7 +7,7 @@ merchants makes one replacement of both, in order.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -56,51 +56,61 @@ def pairs(
         return []
     starts = _Starts(changes)
     ends = {change.key: change for change in changes if change.key not in wanted}
-    found = (starts.pair(former, alive[former], ends.get(former)) for former in gone)
-    return [pair for pair in found if pair is not None]
+    # What gives the same coupon as a start chooses first.
+    order = sorted(gone, key=lambda key: (not starts.coupons & _coupons_of(alive[key]), key))
+    found = (starts.pair(former, alive[former], ends.get(former)) for former in order)
+    return sorted((pair for pair in found if pair is not None), key=lambda pair: pair.former)
 
 
 class _Starts:
-    """What a plan starts under keys that had nothing, by the merchants and the terms that it starts with."""
+    """What a plan starts under keys that had nothing, by the merchants and the terms that it starts with.
+
+    To each merchant a start gives once: what stands in for one campaign does not stand in for another there.
+    """
 
     def __init__(self, changes: Sequence[ActivityChange]) -> None:
         self._by_digest: dict[str, ActivityChange] = {}
         self._by_merchants: dict[frozenset[str], list[ActivityChange]] = {}
-        self._taken: set[str] = set()
-        for change in changes:
-            if change.kind is ChangeKind.CREATE:
-                self._by_digest.setdefault(terms_digest(_created(change).terms), change)
-                self._by_merchants.setdefault(_merchants(change), []).append(change)
+        self._left: dict[str, frozenset[str]] = {}
+        starts = [change for change in changes if change.kind is ChangeKind.CREATE]
+        for start in starts:
+            self._by_digest.setdefault(terms_digest(_created(start).terms), start)
+            self._by_merchants.setdefault(_merchants(start), []).append(start)
+        self.coupons = frozenset().union(*(_coupons(_created(start).terms) for start in starts))
 
     def pair(self, former: str, lives: Sequence[LiveActivity], end: ActivityChange | None) -> Pair | None:
         """The start with the same terms, or else the one with most of the merchants, if these are more than half.
 
         Of several with as many, one with the same coupons comes first, then one that stands in for nothing yet.
         """
-        for live in lives:
-            number = parse_number(live.out_request_no)
-            if number is not None and number.digest in self._by_digest:
-                return Pair(former, lives, self._by_digest[number.digest], end, same=True)
         before = frozenset().union(*(live.merchants or () for live in lives))
-        shares = {merchants: len(before & merchants) for merchants in self._by_merchants}
-        most = max(shares.values(), default=0)
-        if 2 * most <= len(before):
+        start, same = self._same_terms(lives), True
+        if start is None:
+            start, same = self._most_merchants(before, _coupons_of(lives)), False
+        if start is None:
             return None
-        coupons = frozenset().union(*(_coupons(live.terms) for live in lives if live.terms is not None))
-        best = max(
-            (
-                start
-                for merchants, share in shares.items()
-                if share == most
-                for start in self._by_merchants[merchants]
-            ),
-            key=lambda start: (
-                len(coupons & _coupons(_created(start).terms)),
-                start.key not in self._taken,
-            ),
-        )
-        self._taken.add(best.key)
-        return Pair(former, lives, best, end, same=False)
+        self._left[start.key] = self._left.get(start.key, _merchants(start)) - before
+        return Pair(former, lives, start, end, same)
+
+    def _same_terms(self, lives: Iterable[LiveActivity]) -> ActivityChange | None:
+        numbers = (parse_number(live.out_request_no) for live in lives)
+        digests = (number.digest for number in numbers if number is not None)
+        return next((self._by_digest[digest] for digest in digests if digest in self._by_digest), None)
+
+    def _most_merchants(self, before: frozenset[str], coupons: frozenset[str]) -> ActivityChange | None:
+        best: tuple[int, int, bool] = (len(before) // 2, len(coupons) + 1, True)
+        chosen: ActivityChange | None = None
+        for merchants, starts in self._by_merchants.items():
+            share = len(before & merchants)
+            if 2 * share <= len(before):
+                continue
+            for start in starts:
+                left = self._left.get(start.key)
+                shared = share if left is None else len(before & left)
+                rank = (shared, len(coupons & _coupons(_created(start).terms)), left is None)
+                if rank > best:
+                    best, chosen = rank, start
+        return chosen
 
 
 def merged(changes: Sequence[ActivityChange], found: Sequence[Pair]) -> list[ActivityChange]:
@@ -126,6 +136,10 @@ def looks_alike(found: Sequence[Pair]) -> Iterator[Finding]:
             ("LOOKS_RENAMED", Severity.REFUSAL) if pair.same else ("LOOKS_REPLACED", Severity.WARNING)
         )
         yield Finding(code, severity, pair.start.key, facts, pair.start.source)
+
+
+def _coupons_of(lives: Iterable[LiveActivity]) -> frozenset[str]:
+    return frozenset().union(*(_coupons(live.terms) for live in lives if live.terms is not None))
 
 
 def _coupons(terms: Terms) -> frozenset[str]:

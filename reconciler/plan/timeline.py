@@ -25,12 +25,12 @@ def timeline(
 ) -> Timeline:
     """All activities with an id in ``touched``, then the others: ours first, and what is nearest to ``now``."""
     rows = [row for each in live if (row := _row(each, ownership, now)) is not None]
+    told = sorted(
+        (row for row in rows if row.activity_id in touched), key=lambda row: (row.key, row.activity_id)
+    )
     around = [row for row in rows if row.activity_id not in touched]
     shown = nsmallest(MOST_ROWS, around, key=lambda row: _distance(row, now))
-    return Timeline(
-        rows=(*(row for row in rows if row.activity_id in touched), *shown),
-        left_out=len(around) - len(shown),
-    )
+    return Timeline(rows=(*told, *shown), left_out=len(around) - len(shown))
 
 
 def _row(live: LiveActivity, ownership: Ownership, now: datetime) -> TimelineRow | None:

@@ -98,7 +98,7 @@ def _tiles(view: PlanView, plan: Plan) -> Html:
     kinds = [block.kind for block in view.blocks]
     tiles = (
         ("refused", len(plan.refusals), "red"),
-        ("end for ever", len(view.endings), "red"),
+        ("end permanently", len(view.endings), "red"),
         *((words, kinds.count(kind), "") for kind, words in COUNTED.items()),
         ("unchanged", plan.unchanged, ""),
     )
@@ -153,7 +153,7 @@ def _endings(endings: Sequence[Ending]) -> Html | None:
     if not endings:
         return None
     return _section(
-        f"Ends for ever: {wording.IRREVERSIBLE}", (tag("div", *map(_ending, endings), class_="cards"),)
+        f"Ends permanently: {wording.IRREVERSIBLE}", (tag("div", *map(_ending, endings), class_="cards"),)
     )
 
 

@@ -135,6 +135,7 @@ def _outcome(outcome: Outcome) -> dict[str, object]:
         "request_id": outcome.request_id,
         "http_status": outcome.http_status,
         "tries": outcome.tries,
+        "by_reading": outcome.by_reading,
         "started_at": plan_data(outcome.started_at),
         "finished_at": plan_data(outcome.finished_at),
         "rejections": plan_data(outcome.rejections),

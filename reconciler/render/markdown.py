@@ -40,6 +40,7 @@ _TITLE_CHARS: Final = 120
 _NAME_CHARS: Final = 120
 _STATUS_SYMBOLS: Final[dict[OutcomeStatus, str]] = {
     OutcomeStatus.DONE: "✅",
+    OutcomeStatus.UNVERIFIED: "❔",
     OutcomeStatus.ALREADY_DONE: "✅",
     OutcomeStatus.PARTIAL: "⚠️",
     OutcomeStatus.FAILED: "❌",
@@ -148,7 +149,7 @@ def _table(view: PlanView, plan: Plan) -> Iterator[str]:
     columns = [
         ("refused", len(plan.refusals)),
         *((words, kinds.count(kind)) for kind, words in COUNTED.items()),
-        ("end for ever", len(view.endings)),
+        ("end permanently", len(view.endings)),
         ("unchanged", plan.unchanged),
     ]
     heads, counts = zip(*((words, f"{count:,}") for words, count in columns), strict=True)
@@ -208,7 +209,7 @@ def _findings_in_short(findings: list[FindingView]) -> Iterator[str]:
 def _essential_lines(refused: Iterable[str], endings: Iterable[str], waived: Iterable[str]) -> Iterator[str]:
     sections = (
         ("Refused: apply stops here", refused),
-        (f"Ends for ever: {wording.IRREVERSIBLE}", endings),
+        (f"Ends permanently: {wording.IRREVERSIBLE}", endings),
         ("Waived by name", waived),
     )
     for title, lines in sections:
@@ -222,7 +223,7 @@ def _essential_names(view: PlanView) -> tuple[Names, ...]:
         *_finding_names("refused", _refusals(view, waived=False)),
         *(
             Names(
-                f"**ends for ever** ({prose(reason)}; {len(group):,}):",
+                f"**ends permanently** ({prose(reason)}; {len(group):,}):",
                 tuple(each.activity_id for each in group),
             )
             for reason, group in endings.items()

@@ -31,7 +31,7 @@ _KEYS: Final = 20
 _REASON_CHARS: Final = 200
 _URL_CHARS: Final = 500
 _STOPPED: Final = frozenset({"refused", "stale"})
-_WRITTEN: Final = (OutcomeStatus.DONE, OutcomeStatus.PARTIAL)
+_WRITTEN: Final = (OutcomeStatus.DONE, OutcomeStatus.UNVERIFIED, OutcomeStatus.PARTIAL)
 _LOOK_ALIKES: Final = str.maketrans("*`<>[]#&~|", "＊｀＜＞［］＃＆～｜")
 """WeCom's Markdown has no way to escape, so that signs which mean something become their full-width forms. A mention,
 which would wake everybody in the group, is ``<@…>``."""
@@ -43,7 +43,9 @@ def events(happened: Report | Stopped) -> frozenset[str]:
         kind = stopped_view(happened).kind
         return frozenset({"unknown"} if happened.writing else {kind} & _STOPPED)
     came_to = {outcome.status for outcome in happened.outcomes} - {OutcomeStatus.ALREADY_DONE}
-    return frozenset(status.value.replace(" ", "_") for status in came_to)
+    return frozenset(
+        "unknown" if status.open_question else status.value.replace(" ", "_") for status in came_to
+    )
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
@@ -152,7 +154,7 @@ def _report_lines(report: Report) -> Iterator[str]:
     colour = "info" if report.complete else "warning"
     yield f'<font color="{colour}">{plain(view.summary)}</font>'
     yield _whose(report.plan.namespace, report.plan.mchid, plan_digest(report.plan))
-    yield from _named("Ended for ever", _keys(report, TerminateActivity))
+    yield from _named("Ended permanently", _keys(report, TerminateActivity))
     yield from _named("Created", _keys(report, CreateActivity))
     yield from _named("Merchants changed", _changed(report))
     left = [each for outcome, each in zip(report.outcomes, view.outcomes, strict=True) if not outcome.settled]

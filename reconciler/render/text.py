@@ -38,6 +38,7 @@ _SEVERITY_COLOURS: Final[dict[Severity, str]] = {
 }
 _OUTCOME_SYMBOLS: Final[dict[OutcomeStatus, tuple[str, str]]] = {
     OutcomeStatus.DONE: ("✓", "green"),
+    OutcomeStatus.UNVERIFIED: ("?", "yellow"),
     OutcomeStatus.ALREADY_DONE: ("✓", "green"),
     OutcomeStatus.PARTIAL: ("!", "yellow"),
     OutcomeStatus.FAILED: ("✗", "red"),

@@ -98,7 +98,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """One live activity that the plan ends for ever, in words: why, and how it stands to time, if that is known."""
+    """One live activity that the plan ends permanently, in words: why, and how it stands to time, if that is known."""
 
     activity_id: str
     key: str
@@ -125,7 +125,7 @@ class FindingView:
 class PlanView:
     """A whole plan: refusals, then warnings, then a block per activity, then uploads, notes and one summary line.
 
-    ``endings`` says once more, for those who read nothing else, which activities end for ever.
+    ``endings`` says once more, for those who read nothing else, which activities end permanently.
     """
 
     findings: tuple[FindingView, ...]
@@ -419,6 +419,7 @@ def report_view(report: Report) -> ReportView:
     counts = Counter(outcome.status for outcome in report.outcomes)
     parts = [f"{counts[status]:,} {status.value}" for status in OutcomeStatus if counts[status]]
     applied = f"Applied: {', '.join(parts)}." if parts else "Nothing to apply."
+    applied = " ".join((applied, *_settled_by_reading(report), *_not_replaced(report)))
     return ReportView(
         outcomes=tuple(_outcome_view(outcome) for outcome in report.outcomes),
         summary=f"Interrupted. {applied}" if report.interrupted else applied,
@@ -427,6 +428,38 @@ def report_view(report: Report) -> ReportView:
         record=f"Journal: run {report.run}, ends in {report.journal_head}." if report.journal_head else "",
         undo=_ways_back(report),
     )
+
+
+def _settled_by_reading(report: Report) -> Iterator[str]:
+    """Answers that were lost, or not believed: nothing to worry about one by one, and something if they are many."""
+    count = sum(outcome.by_reading for outcome in report.outcomes)
+    if count:
+        yield wording.SETTLED_BY_READING.format(operations=counted(count, "operation"))
+
+
+def _not_replaced(report: Report) -> Iterator[str]:
+    """What has ended for a create that did not follow: the worst that an apply can leave."""
+    came_to = {id(outcome.operation): outcome.status for outcome in report.outcomes}
+    ended, bare = 0, set[str]()
+    for change in report.plan.changes:
+        ends = [step for step in change.operations if isinstance(step, TerminateActivity)]
+        creates = [step for step in change.operations if isinstance(step, CreateActivity)]
+        over = [step for step in ends if came_to.get(id(step)) in _MAY_HAVE_ENDED]
+        if creates and over and not any(came_to.get(id(step)) in _IS_THERE for step in creates):
+            ended += len(over)
+            bare.update(*(_all_merchants(step, change) for step in creates))
+    if ended:
+        facts = {"campaigns": counted(ended, "campaign"), "merchants": merchants(len(bare))}
+        verbs = {"have": "has" if ended == 1 else "have", "give": "gives" if len(bare) == 1 else "give"}
+        yield wording.NOT_REPLACED.format(**facts, **verbs, are="is" if ended == 1 else "are")
+
+
+_MAY_HAVE_ENDED: Final = frozenset(
+    {OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE, OutcomeStatus.UNVERIFIED, OutcomeStatus.UNKNOWN}
+)
+_IS_THERE: Final = frozenset(
+    {OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE, OutcomeStatus.UNVERIFIED, OutcomeStatus.PARTIAL}
+)
 
 
 def _ways_back(report: Report) -> tuple[Line, ...]:
@@ -475,7 +508,7 @@ def _advice(report: Report) -> str:
             "Something is left. Take the rejected merchants out of the spec, or have them allowed on the merchant "
             "platform, and run `paygift apply` again."
         )
-    if any(outcome.status is OutcomeStatus.UNKNOWN for outcome in left):
+    if any(outcome.status.open_question for outcome in left):
         return (
             "Something is left. Run `paygift apply` again: it first finds out what became of the unknown ones, and "
             "does nothing twice."

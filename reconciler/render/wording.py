@@ -17,10 +17,6 @@ FINDINGS: Final[dict[str, str]] = {
         "would be replaced: ended permanently, and created anew as the spec says. Leave it unmanaged and remove "
         "`adopt`; or, if it is to be replaced, write `generation: 2`."
     ),
-    "ADOPT_NOT_READABLE": (
-        "activity {activity_id}, which this spec adopts, cannot be read: {reason}. Correct `adopt`, or ask the "
-        "activity's creator."
-    ),
     "ADOPT_OWNED": (
         "activity {activity_id}, which this spec adopts, belongs to the spec {owner} of this project. "
         "Remove `adopt`, or remove that spec and write `renamed_from: [{owner}]` here."
@@ -75,6 +71,10 @@ FINDINGS: Final[dict[str, str]] = {
         "activity {activity_id}, which this spec adopts, is a {activity_type}; "
         "only FULL_SEND_ACT_TYPE can be managed. Remove `adopt`."
     ),
+    "ADOPT_NOT_READABLE": (
+        "WeChat Pay refuses to show activity {activity_id}, which this spec adopts: {reason}. "
+        "It may belong to another merchant. Correct `adopt`, or remove it to create a new activity."
+    ),
     "BEGINS_IN_PAST": (
         "it should have begun on {begin_time} Beijing time; it will begin the moment it is created. "
         "If that date is a slip, correct it before anything is applied: terms cannot be edited afterwards."
@@ -85,6 +85,10 @@ FINDINGS: Final[dict[str, str]] = {
     ),
     "GENERATION_NOT_NEEDED": (
         "the same terms already run as activity {activity_id}, generation {generation}; nothing to do."
+    ),
+    "JOURNAL_NOT_READ": (
+        "{problem} What only the journal knows was left out of account: activities that the list hides, and the "
+        "`protect` and `adopt` of deleted specs. Nothing is applied until it can be read."
     ),
     "LIVE_TERMS_DIFFER": (
         "activity {activity_id} carries the request number of these terms but shows other ones ({fields}): it was "
@@ -97,6 +101,10 @@ FINDINGS: Final[dict[str, str]] = {
     "COUPON_TIME_EQUAL": (
         "{doubts}. WeChat Pay asks for coupons that begin before the activity and end after it, "
         "and may refuse this one. Give the coupon or the activity other times."
+    ),
+    "COUPON_NOT_READABLE": (
+        "{unknown}. So nobody knows whether WeChat Pay would take it. Look at the coupon on the merchant platform; one "
+        "that belongs to another merchant must be authorised for this one (委托营销)."
     ),
     "ENDS_SOON": (
         "it ends on {end_time} Beijing time, and for {count} of its {of} merchants nothing takes over within a day. "
@@ -214,7 +222,7 @@ CLOCKS_KEPT: Final[dict[str, str]] = {
 
 IRREVERSIBLE: Final = "a termination cannot be undone"
 
-COVERAGE_GAP: Final = "gap for {merchants}: {loss}, in which what ends would have given"
+COVERAGE_GAP: Final = "gap for {merchants}: {loss}"
 COVERAGE_NONE: Final[dict[str, str]] = {
     "overlap": "no gap for {merchants}: the old activity ends once the new one is seen; both give for that moment",
     "gap": "{merchants} {have} nothing between the two calls, and permanently if WeChat Pay refuses the second",
@@ -229,9 +237,9 @@ COVERAGE_LEFT: Final[dict[str, str]] = {
     "none": "{merchants} no longer ({sample}): what ends would have given them nothing more",
 }
 COVERAGE_LOSS: Final[dict[str, str]] = {
-    "nothing": "nothing is given for {span}",
+    "nothing": "nothing is given for {span} in which the old activity would have given",
     "partly": "this gift is not given for {span}, and nothing at all for {nothing} of it",
-    "others": "this gift is not given for {span}, while other activities give there",
+    "others": "this gift is not given for {span}; other activities give there meanwhile",
 }
 COVERAGE_UNTOLD: Final = "gap: nothing is given for {span}"
 COVERAGE_UP_TO: Final = "up to {span}"
@@ -250,3 +258,6 @@ HEADLINE_LEFT: Final[dict[str, str]] = {
 }
 UNPROVEN: Final = "(perhaps unchanged: reading cannot tell)"
 HEADLINE_MERCHANTS: Final = "merchants {before} → {after}"
+
+SETTLED_BY_READING: Final = "No answer proved {operations}; reading shows what happened."
+NOT_REPLACED: Final = "{campaigns} {have} ended and {are} not replaced: {merchants} {give} nothing now."

@@ -227,6 +227,8 @@ def _instead(fault: Fault, found: Found) -> Answer | None:
             return None
         case "html_before" | "html_after":
             return Answer(fault["status"], _page(fault["status"]), signed=False)
+        case "refused":
+            return _refusal(fault, found)
         case "rate_limited":
             status, code, message = 429, "FREQUENCY_LIMITED", "频率超限"
         case _:
@@ -235,6 +237,20 @@ def _instead(fault: Fault, found: Found) -> Answer | None:
             message = "系统异常,请稍后重试" if status == 500 else "服务不可用,请稍后重试"
     signed = found.verified and fault["signed"]
     return Answer(status, {"code": code, "message": message}, signed, fault["retry_after"])
+
+
+_REFUSALS: Final[Mapping[int, tuple[str, str]]] = {
+    400: ("INVALID_REQUEST", "请求违反业务规则"),
+    401: ("SIGN_ERROR", "验证不通过"),
+    403: ("NO_AUTH", "商户未被授权"),
+    404: ("RESOURCE_NOT_EXISTS", "资源不存在或不可用"),
+}
+
+
+def _refusal(fault: Fault, found: Found) -> Answer:
+    code, message = _REFUSALS[fault["status"]]
+    content = {"code": fault["code"] or code, "message": fault["message"] or message}
+    return Answer(fault["status"], content, found.verified and fault["signed"])
 
 
 def _page(status: int) -> str:

@@ -26,6 +26,14 @@ def parse(text: str) -> datetime:
     return moment
 
 
+def seconds(value: object) -> float | None:
+    """A time of the API in Unix seconds; ``None`` for anything that ``parse`` does not take."""
+    try:
+        return parse(value).timestamp() if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
 def beijing(unix: float) -> str:
     """Unix seconds as the API writes them: Beijing time in whole seconds; milliseconds only where there are any."""
     moment = (_EPOCH + timedelta(milliseconds=round(unix * 1000))).astimezone(BEIJING)

@@ -68,11 +68,11 @@ def _flag(value: Any) -> bool:
     return {"true": True, "false": False}[str(value).lower()]
 
 
-def _mchids(value: Any) -> list[str]:
-    mchids = value.split(",") if isinstance(value, str) else [str(each) for each in value]
-    if not all(each.isascii() and each.isdigit() for each in mchids):
+def _numbers(value: Any) -> list[str]:
+    numbers = value.split(",") if isinstance(value, str) else [str(each) for each in value]
+    if not all(each.isascii() and each.isdigit() for each in numbers):
         raise ValueError("not all digits")
-    return mchids
+    return numbers
 
 
 def _text(value: Any) -> str:
@@ -105,6 +105,16 @@ KINDS: Final[Mapping[str, Kind]] = {
     "rate_limited": Kind(
         Stage.REQUEST, "429 without any effect", {"retry_after": _RETRY_AFTER, "signed": _SIGNED}
     ),
+    "refused": Kind(
+        Stage.REQUEST,
+        "a refusal without any effect; code and message are the documented ones of the status, if none are given",
+        {
+            "status": _one_of(403, 400, 401, 403, 404),
+            "code": Parameter(None, _text, "a text"),
+            "message": Parameter(None, _text, "a text"),
+            "signed": _SIGNED,
+        },
+    ),
     "error_before": Kind(Stage.REQUEST, "5xx without any effect", _ERROR),
     "drop_before": Kind(Stage.REQUEST, "the connection closes, without answer and without effect"),
     "html_before": Kind(Stage.REQUEST, "a page of a gateway, without effect", _PAGE),
@@ -112,7 +122,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         Stage.EFFECT,
         "merchants fail validation in this request; the last that it names, if none are given",
         {
-            "merchants": Parameter(None, _mchids, "mchids with commas between them"),
+            "merchants": Parameter(None, _numbers, "mchids with commas between them"),
             "reason": Parameter("商户与活动创建方不具备父子关系", _text, "a text"),
         },
         ("create", "add"),
@@ -148,6 +158,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "row_appears": Kind(
         Stage.EFFECT, "before this read, somebody else adds a first row", {}, ("list", "merchants")
+    ),
+    "row_hidden": Kind(
+        Stage.EFFECT,
+        "some activities, all if none are given, are missing from the list, which reads by id show",
+        {"ids": Parameter(None, _numbers, "activity_ids with commas between them")},
+        ("list",),
     ),
     "row_vanishes": Kind(Stage.EFFECT, "the first row is missing from this read", {}, ("list", "merchants")),
     "error_after": Kind(Stage.ANSWER, "5xx instead of the answer, after the effect", _ERROR),

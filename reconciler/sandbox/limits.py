@@ -246,6 +246,8 @@ def page_query(query: str, options: Options) -> PageAsked:
     """A page of merchants or goods (API §1.3): both parameters are optional, no limit is documented."""
     parameters = read_query(query, ("offset", "limit"))
     parameters.setdefault("offset", "0")
+    if "limit" in parameters and (most := options.merchants_page_refused_above):
+        _number(parameters, "limit", 1, most)
     parameters.setdefault("limit", str(options.merchants_page_default))
     limit = min(_number(parameters, "limit", 1, 2**63), options.merchants_page_max)
     return PageAsked(_number(parameters, "offset", 0, 2**63), limit)

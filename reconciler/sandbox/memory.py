@@ -15,7 +15,8 @@ class Activity:
 
     ``body`` is the create request as it was sent, empty for an activity that was put in from outside. ``merchants``
     maps each mchid to when it was added, oldest first. ``status`` is set once something other than the clock
-    decides it. All times are Unix seconds of the business clock.
+    decides it. ``odd`` is what reads show in place of what they would, for an activity that was put in with values
+    which are none. All times are Unix seconds of the business clock.
     """
 
     kind: ClassVar = "activity"
@@ -34,6 +35,7 @@ class Activity:
     recovery_time: float | None = None
     terminate_time: float | None = None
     terminations: int = 0
+    odd: Json = field(default_factory=dict)
 
     @property
     def id(self) -> str:

@@ -42,6 +42,8 @@ def seen(
     match fault:
         case Fault(kind="row_vanishes"):
             return _without_first(memory, activity_id)
+        case Fault(kind="row_hidden"):
+            return memory.without_activities(fault["ids"] or memory.activities)
         case Fault(kind="status_lag"):
             return _with_old_statuses(memory, seen_at(fault, now).timestamp())
         case Fault(kind="invalid_merchants"):

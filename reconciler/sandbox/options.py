@@ -22,6 +22,8 @@ class Options:
     """Rows of a page of merchants or goods when no ``limit`` is sent."""
     merchants_page_max: int = 50
     """A larger ``limit`` for merchants or goods is cut down to this, and the page says so."""
+    merchants_page_refused_above: int = 0
+    """A larger ``limit`` for merchants or goods is refused with 400 before it could be cut down; 0: none is."""
     omit_empty_data: bool = False
     """Leave ``data`` out of a page without rows, as its being optional allows."""
     total_count_error: Literal[-1, 0, 1] = 0
@@ -58,6 +60,9 @@ class Options:
     a registered brand, or being the coupon's belong_merchant, lets a merchant pass (API §2 F1, F6)."""
     foreign_images: RefuseOrAccept = "refuse"
     """Image URLs that were not uploaded to this sandbox."""
+    uploads_per_minute: int = 0
+    """More image uploads than this in any 60 s of real time get 429 FREQUENCY_LIMITED; 0: any number may come. The
+    documented limit is 100 (API §4). Off unless asked for, since tests and demonstrations upload faster."""
     image_urls: Literal["new", "by_content"] = "new"
     """Whether every upload gets a new URL, or the same bytes get the same URL again (API §4)."""
 

@@ -44,7 +44,7 @@ def detail(memory: Memory, mchid: str, activity_id: str, now: datetime, options:
         moment = getattr(activity, name)
         if moment is not None:
             shown[name] = clock.beijing(moment)
-    return shown
+    return shown | activity.odd
 
 
 def listing(
@@ -106,9 +106,19 @@ def truth(activity: Activity, now: datetime, options: Options) -> Json:
 
 
 def _passes(activity: Activity, filters: Mapping[str, str]) -> bool:
-    rule = activity.item.get("award_send_rule", {}).get("full_send_rule", {})
-    named = filters.get("activity_name", "") in activity.item["activity_base_info"].get("activity_name", "")
-    return named and filters.get("award_type") in (None, rule.get("award_type"))
+    name = part(activity.item, "activity_base_info").get("activity_name")
+    named = filters.get("activity_name", "") in (name if isinstance(name, str) else "")
+    return named and filters.get("award_type") in (None, full_send_rule(activity).get("award_type"))
+
+
+def part(item: Json, name: str) -> Json:
+    """The object of that name; an empty one where something else stands, as activities made elsewhere may have it."""
+    found = item.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def full_send_rule(activity: Activity) -> Json:
+    return part(part(activity.item, "award_send_rule"), "full_send_rule")
 
 
 def _element(activity: Activity, now: datetime, options: Options) -> Json:
@@ -120,13 +130,16 @@ def _element(activity: Activity, now: datetime, options: Options) -> Json:
         "belong_merchant_id": activity.mchid,
         "create_time": clock.beijing(activity.create_time),
         "update_time": clock.beijing(_update_time(activity, now, options)),
+        **activity.odd,
     }
 
 
 def _with_empty_merchants(element: Json) -> Json:
+    if not isinstance(element.get("award_send_rule"), dict):
+        return element
     rules = {
         name: rule | {"merchant_id_list": []} if isinstance(rule, dict) else rule
-        for name, rule in element.get("award_send_rule", {}).items()
+        for name, rule in element["award_send_rule"].items()
     }
     return element | {"award_send_rule": rules}
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from reconciler.sandbox import clock, limits, reads, schema, stocks
+from reconciler.sandbox import clock, limits, reads, stocks
 from reconciler.sandbox.images import check_images
 from reconciler.sandbox.memory import (
     Activity,
@@ -38,30 +38,8 @@ from reconciler.sandbox.refusal import (
 
 _INSERTED_TEXTS: Final = ("activity_id", "activity_status", "creator_merchant_id", "belong_merchant_id")
 _INSERTED_TIMES: Final = ("create_time", "update_time", "pause_time", "recovery_time")
-_COUPON: Final = schema.Object("奖品", {"stock_id": schema.Text("批次", 0, 99)}, open=True)
-_FULL_SEND: Final = schema.Object(
-    "满额送", {"award_list": schema.List("奖品", _COUPON, 0, 99, required=False)}, open=True, required=False
-)
-_ELEMENT: Final = schema.Object(
-    "活动",
-    {
-        "activity_base_info": schema.Object(
-            "活动基本信息",
-            {
-                "activity_name": schema.Text("活动名称", 0, 999, required=False),
-                "out_request_no": schema.Text("商户请求单号", 0, 999, required=False),
-                "begin_time": schema.Time("活动开始时间"),
-                "end_time": schema.Time("活动结束时间"),
-            },
-            open=True,
-        ),
-        "award_send_rule": schema.Object("规则", {"full_send_rule": _FULL_SEND}, open=True, required=False),
-        **{name: schema.Text(name, 0, 99, required=False) for name in _INSERTED_TEXTS},
-        **{name: schema.Time(name, required=False) for name in _INSERTED_TIMES},
-    },
-    open=True,
-)
-"""As much of an element of the list as the rules below look at. Nothing else of it is judged."""
+_ALWAYS: Final = (0.0, 253_000_000_000.0)
+"""When an activity runs whose begin and end cannot be read, in Unix seconds."""
 
 FIRST_ACTIVITY_ID: Final = 20406354
 """Where activity ids start: all known ones have eight digits (API §1.1)."""
@@ -211,10 +189,12 @@ def hook(memory: Memory, action: Hook, activity_id: str, now: datetime, options:
 def insert(memory: Memory, mchid: str, item: Any, merchants: Sequence[str], now: datetime) -> Step:
     """Put in an activity that was made elsewhere, shaped like an element of the list (API §1.7).
 
-    ``activity_id``, times and creator are filled in where they are missing, and any other field is kept as it is.
+    ``activity_id``, times and creator are filled in where they are missing, and any other field is kept as it is, odd
+    values included: reads show them as they were put in, and the rules take an activity without times to run always.
     A status that the clock decides is left to the clock. Its number, if it has one, counts as used.
     """
-    schema.check(item, _ELEMENT, "/body/item")
+    if not isinstance(item, dict):
+        raise param_error("活动应为对象", "/body/item")
     activity = _inserted(memory, mchid, item, merchants, now)
     entities: list[Entity] = [activity, stocks.with_made(memory)]
     if activity.out_request_no:
@@ -300,8 +280,13 @@ def _reasons(memory: Memory, activity: Activity, asked: Sequence[str], options: 
 
 def _owners(memory: Memory, activity: Activity) -> list[str]:
     """The belong merchants of an activity's coupons, as far as they are known here."""
-    awards = activity.item.get("award_send_rule", {}).get("full_send_rule", {}).get("award_list", ())
-    known = [memory.stocks[award["stock_id"]] for award in awards if award["stock_id"] in memory.stocks]
+    awards = reads.full_send_rule(activity).get("award_list")
+    ids = (
+        [each.get("stock_id") for each in awards if isinstance(each, dict)]
+        if isinstance(awards, list)
+        else []
+    )
+    known = [memory.stocks[each] for each in ids if isinstance(each, str) and each in memory.stocks]
     return [each.content["belong_merchant"] for each in known]
 
 
@@ -326,26 +311,29 @@ def _changed(
     return Step(answer, (changed, used), (effect,))
 
 
-def _inserted(memory: Memory, mchid: str, item: Any, merchants: Sequence[str], now: datetime) -> Activity:
+def _inserted(memory: Memory, mchid: str, item: Json, merchants: Sequence[str], now: datetime) -> Activity:
     own = {*_INSERTED_TEXTS, *_INSERTED_TIMES}
-    at = {name: clock.parse(item[name]).timestamp() for name in _INSERTED_TIMES if name in item}
+    at = {name: moment for name in _INSERTED_TIMES if (moment := clock.seconds(item.get(name))) is not None}
+    texts = {name: item[name] for name in _INSERTED_TEXTS if isinstance(item.get(name), str)}
     created = at.get("create_time", now.timestamp())
-    info = item["activity_base_info"]
-    status = item.get("activity_status", "")
+    info = reads.part(item, "activity_base_info")
+    begin, end = clock.seconds(info.get("begin_time")), clock.seconds(info.get("end_time"))
+    status, number = texts.get("activity_status", ""), info.get("out_request_no")
     return Activity(
-        activity_id=item.get("activity_id") or _free_id(memory),
-        mchid=item.get("creator_merchant_id") or mchid,
-        out_request_no=info.get("out_request_no") or "",
+        activity_id=texts.get("activity_id") or _free_id(memory),
+        mchid=texts.get("creator_merchant_id") or mchid,
+        out_request_no=number if isinstance(number, str) else "",
         item={name: value for name, value in item.items() if name not in own},
         body={},
         merchants=dict.fromkeys(merchants, created),
-        begin=clock.parse(info["begin_time"]).timestamp(),
-        end=clock.parse(info["end_time"]).timestamp(),
+        begin=_ALWAYS[0] if begin is None else begin,
+        end=_ALWAYS[1] if end is None else end,
         create_time=created,
         update_time=at.get("update_time", created),
         status="" if status in reads.BY_CLOCK else status,
         pause_time=at.get("pause_time"),
         recovery_time=at.get("recovery_time"),
+        odd={name: item[name] for name in sorted(own - at.keys() - texts.keys()) if name in item},
     )
 
 

@@ -13,6 +13,7 @@ from reconciler.sandbox.memory import Json, Ledger, Memory, Stock
 from reconciler.sandbox.options import Options
 from reconciler.sandbox.refusal import COUPON_UNFIT, PACKAGE_MIXED, SAME_BRAND, invalid_request, not_found
 
+_SOME: Final = {"available_count": 1}
 _SEED_VALIDITY: Final = timedelta(days=180)
 _QUERIED: Final = schema.Object(
     "批次",
@@ -30,8 +31,8 @@ _QUERIED: Final = schema.Object(
                 "coupon_available_time": schema.Object(
                     "券可核销时间",
                     {
-                        "available_begin_time": schema.Time("开始时间"),
-                        "available_end_time": schema.Time("结束时间"),
+                        "available_begin_time": schema.Text("开始时间", 0),
+                        "available_end_time": schema.Text("结束时间", 0),
                     },
                     open=True,
                 )
@@ -52,6 +53,7 @@ _QUERIED: Final = schema.Object(
     },
     open=True,
 )
+"""What a batch that is put in from outside must have. Its times may be none, which no activity fits."""
 
 
 def check_coupons(memory: Memory, body: Any, options: Options) -> None:
@@ -121,27 +123,55 @@ def _existing(memory: Memory, stock_id: str) -> Json:
 
 def _check_fit(stock: Json, info: Any, options: Options) -> None:
     """F2 and F3, and what API §2 infers: the batch runs, and its codes do not come from the merchant."""
-    validity = stock["coupon_use_rule"]["coupon_available_time"]
-    before = clock.parse(info["begin_time"]) - clock.parse(validity["available_begin_time"])
-    after = clock.parse(validity["available_end_time"]) - clock.parse(info["end_time"])
-    margin = min(before, after)
-    encloses = margin >= timedelta(0) if options.coupon_bounds == "inclusive" else margin > timedelta(0)
     uploads = stock["coupon_code_mode"] == "MERCHANT_UPLOAD"
-    has_codes = not uploads or stock["coupon_code_count"]["available_count"] > 0
+    # A batch that was put in without a count has its codes: it is only not told how many.
+    has_codes = not uploads or stock.get("coupon_code_count", _SOME)["available_count"] > 0
     wrong_mode = stock["coupon_code_mode"] == "MERCHANT_API"
-    if wrong_mode or stock["stock_state"] != "RUNNING" or not encloses or not has_codes:
+    if (
+        wrong_mode
+        or stock["stock_state"] != "RUNNING"
+        or not _encloses(stock, info, options)
+        or not has_codes
+    ):
         raise invalid_request(COUPON_UNFIT)
 
 
+def _encloses(stock: Json, info: Any, options: Options) -> bool:
+    validity = stock["coupon_use_rule"]["coupon_available_time"]
+    begin, end = (
+        clock.seconds(validity["available_begin_time"]),
+        clock.seconds(validity["available_end_time"]),
+    )
+    if begin is None or end is None:
+        return False
+    before = clock.parse(info["begin_time"]).timestamp() - begin
+    after = end - clock.parse(info["end_time"]).timestamp()
+    margin = min(before, after)
+    return margin >= 0 if options.coupon_bounds == "inclusive" else margin > 0
+
+
 def _uniform(stock: Json) -> list[Any]:
-    """What must be equal across the coupons of a package (F5): stock, per-user limit, owner, redeem time."""
-    sending = stock["stock_send_rule"]
+    """What must be equal across the coupons of a package (F5): stock, per-user limit, owner, and the whole redeem time,
+    of which two parts may stand one level higher (API §3.1)."""
+    sending, rule = stock["stock_send_rule"], stock["coupon_use_rule"]
+    beside = {name: rule[name] for name in ("available_week", "irregulary_avaliable_time") if name in rule}
     return [
         sending.get("max_coupons"),
         sending["max_coupons_per_user"],
         stock["belong_merchant"],
-        stock["coupon_use_rule"]["coupon_available_time"],
+        _same(beside | rule["coupon_available_time"]),
     ]
+
+
+def _same(value: Any) -> Any:
+    """``value`` so that two which mean the same are equal: no order in lists, no offsets in times, nothing empty."""
+    if isinstance(value, dict):
+        plain = {name: _same(each) for name, each in value.items()}
+        return {name: each for name, each in plain.items() if each not in (None, [], {})}
+    if isinstance(value, list):
+        return sorted((_same(each) for each in value), key=repr)
+    moment = clock.seconds(value)
+    return value if moment is None else ("at", moment)
 
 
 def _free_id(memory: Memory, number: int) -> str:
@@ -172,8 +202,8 @@ def _defaults(stock_id: str, mchid: str, now: datetime) -> Json:
 
 
 def _with_codes(content: Json) -> Json:
-    """``coupon_code_count`` is there only for MERCHANT_UPLOAD (API §3.1), and starts empty."""
-    if content["coupon_code_mode"] == "MERCHANT_UPLOAD":
+    """``coupon_code_count`` is there only for MERCHANT_UPLOAD (API §3.1), and starts empty; null leaves it out."""
+    if content["coupon_code_mode"] == "MERCHANT_UPLOAD" and content.get("coupon_code_count", 0) is not None:
         return {"coupon_code_count": {"total_count": 0, "available_count": 0}, **content}
     return {name: value for name, value in content.items() if name != "coupon_code_count"}
 

@@ -15,7 +15,7 @@ AUTHORED: Final[dict[str, dict[str, str]]] = {
         "key": "The activity's name here, once in the project. Default: the file's name without its ending.",
         "generation": "Raise it to run the same terms again after the activity was terminated.",
         "protect": "Refuse to terminate or replace it, even once this file is deleted.",
-        "state": "`terminated` ends the activity for ever, and leaves the file as the record.",
+        "state": "`terminated` ends the activity permanently, and leaves the file as the record.",
         "renamed_from": "Keys that this activity had before: nothing ends because a file or key was renamed.",
         "adopt": "The activity_id of an activity that was created elsewhere and is to be taken over.",
         "replace": "What comes first when the terms change: a moment with two gifts, or a moment with none.",
@@ -82,7 +82,10 @@ AUTHORED: Final[dict[str, dict[str, str]]] = {
         "max_terminations": (
             "More activities may not end without a successor in one plan. Default: 1, or a fifth of those that live."
         ),
-        "max_merchant_deletions": "More percent of an activity's merchants may not be deleted in one plan.",
+        "max_replacements_running": "More that have begun may not be replaced in one plan. Default: no limit.",
+        "max_merchant_deletions": (
+            "More percent of an activity's merchants may not lose its gift in one plan, deleted or left out."
+        ),
         "allow_replace_running": "Whether new terms may replace an activity that has begun.",
         "freeze": "Spans in which nothing is written.",
         "warn_before_end": "Warn of what ends within so many days while nothing takes over.",

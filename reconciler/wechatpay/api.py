@@ -7,7 +7,9 @@ import json
 import re
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from typing import Final, Generic, TypeVar
 from urllib.parse import quote
@@ -16,17 +18,18 @@ from pydantic import ValidationError
 
 from reconciler.errors import ProtocolError, UsageError
 from reconciler.wechatpay import pager, wire
-from reconciler.wechatpay.client import Answer, Client
+from reconciler.wechatpay.client import Answer, Client, Permit
 from reconciler.wechatpay.keys import Certificate
+from reconciler.wechatpay.pagesize import LARGEST, OtherSizeError, PageSize
 
-MERCHANTS_LIMIT: Final = 50
-"""Rows of a page of merchants or goods. No maximum is documented; this one is hinted at (API §1.8)."""
-
+_SERVERS_OWN: Final = 2**31
+"""More rows than a page has: the pager learns the true size of pages for which no size is asked."""
 _FILENAME_LIMIT: Final = 128
 _IMAGE_TYPES: Final[Mapping[str, str]] = {".jpg": "image/jpg", ".png": "image/png", ".bmp": "image/bmp"}
 _UNSAFE_IN_HEADERS: Final = re.compile(r'[\x00-\x1f\x7f"\\]')
 
 Value = TypeVar("Value")
+Row = TypeVar("Row")
 Shape = TypeVar("Shape", bound=wire.Wire)
 
 
@@ -47,16 +50,28 @@ class PayGiftApi:
     """The endpoints, as methods. They raise what ``Client.request`` raises, and ProtocolError for other shapes.
 
     A ProtocolError, too, leaves open whether a write happened. An activity, or stock, that does not exist is an
-    ApiError of status 404; it proves that only if it is ``verified``.
+    ApiError of status 404; it proves that only if it is ``verified``. ``merchants_limit`` is how many merchants or
+    goods to ask for at once; where the server refuses that many, fewer are asked for (see ``pagesize``).
     """
 
-    def __init__(self, client: Client, *, merchants_limit: int = MERCHANTS_LIMIT) -> None:
+    def __init__(self, client: Client, *, merchants_limit: int = LARGEST) -> None:
         self._client = client
-        self._merchants_limit = merchants_limit
+        self._merchants_size = PageSize(merchants_limit)
+        self._goods_size = PageSize(merchants_limit)
+        self._permit: Permit | None = None
+
+    def permitted(self, permit: Permit) -> PayGiftApi:
+        """The same endpoints, whose writes ask ``permit`` before every try. Whatever it raises is raised, and nothing
+        more is sent.
+        """
+        same = copy(self)
+        same._permit = permit
+        return same
 
     # --- reads ---------------------------------------------------------------------------------------------------
 
     async def detail(self, activity_id: str) -> wire.ActivityItem:
+        """One activity; an ``OddActivityItem`` if it has not the documented shape."""
         return await self._get(wire.ActivityItem, _activity_path(activity_id), activity_id=activity_id)
 
     def activities(
@@ -68,7 +83,8 @@ class PayGiftApi:
     ) -> AsyncGenerator[wire.ActivityItem, None]:
         """All activities, each once, while the pages arrive. ``activity_name`` matches fuzzily.
 
-        Raises IncompleteReadError at the end, when the list contradicts itself (see ``pager``).
+        Those that have not the documented shape are ``OddActivityItem``. Raises IncompleteReadError at the end, when
+        the list contradicts itself (see ``pager``).
         """
         filters = {
             "activity_name": activity_name,
@@ -87,11 +103,8 @@ class PayGiftApi:
     def merchants(self, activity_id: str) -> AsyncGenerator[wire.MerchantItem, None]:
         """All merchants of an activity, each once; raises as ``activities`` does."""
         path = f"{_activity_path(activity_id)}/merchants"
-        return pager.read(
-            self._pages(wire.MerchantPage, path, activity_id=activity_id),
-            key=lambda row: row.mchid,
-            limit=self._merchants_limit,
-            path=path,
+        return self._sized(
+            self._merchants_size, self._pages(wire.MerchantPage, path, activity_id=activity_id), _mchid, path
         )
 
     async def merchant_ids(self, activity_id: str) -> tuple[str, ...]:
@@ -101,11 +114,8 @@ class PayGiftApi:
     def goods(self, activity_id: str) -> AsyncGenerator[wire.GoodsItem, None]:
         """All goods of an activity, each once; raises as ``activities`` does."""
         path = f"{_activity_path(activity_id)}/goods"
-        return pager.read(
-            self._pages(wire.GoodsPage, path, activity_id=activity_id),
-            key=lambda row: row.goods_id,
-            limit=self._merchants_limit,
-            path=path,
+        return self._sized(
+            self._goods_size, self._pages(wire.GoodsPage, path, activity_id=activity_id), _goods_id, path
         )
 
     async def stock(self, stock_id: str) -> wire.Stock:
@@ -160,6 +170,7 @@ class PayGiftApi:
             body=upload.body,
             content_type=upload.content_type,
             signed_body=upload.signed_body,
+            permit=self._permit,
         )
         return _reply(_decode(wire.ImageUploaded, answer, "POST", wire.IMAGE_UPLOAD_PATH), answer)
 
@@ -172,17 +183,48 @@ class PayGiftApi:
         return _decode(shape, answer, "GET", path, **asked)
 
     async def _post(self, shape: type[Shape], path: str, body: bytes = b"", **asked: str) -> Reply[Shape]:
-        answer = await self._client.request("POST", path, body=body)
+        answer = await self._client.request("POST", path, body=body, permit=self._permit)
         return _reply(_decode(shape, answer, "POST", path, **asked), answer)
 
     def _pages(
         self, shape: type[Shape], path: str, filters: Sequence[tuple[str, str]] = (), **asked: str
-    ) -> Callable[[int, int], Awaitable[Shape]]:
-        async def fetch(offset: int, limit: int) -> Shape:
-            query = [("offset", str(offset)), ("limit", str(limit)), *filters]
-            return await self._get(shape, path, query, **asked)
+    ) -> Callable[[int, int | None], Awaitable[Shape]]:
+        async def fetch(offset: int, limit: int | None) -> Shape:
+            size = [] if limit is None else [("limit", str(limit))]
+            return await self._get(shape, path, [("offset", str(offset)), *size, *filters], **asked)
 
         return fetch
+
+    async def _sized(
+        self,
+        size: PageSize,
+        ask: Callable[[int, int | None], Awaitable[pager.Page[Row]]],
+        key: Callable[[Row], str],
+        path: str,
+    ) -> AsyncGenerator[Row, None]:
+        """The rows of a list whose pages are as large as the server lets them be."""
+
+        async def fetch(offset: int, limit: int) -> pager.Page[Row]:
+            if not size.proven:
+                return await size.prove(rows, partial(ask, offset))
+            return await ask(offset, None if rows is None else limit)
+
+        while True:
+            rows = size.rows
+            try:
+                async for row in pager.read(fetch, key=key, limit=rows or _SERVERS_OWN, path=path):
+                    yield row
+            except OtherSizeError:  # raised by the first page, so that nothing was handed out
+                continue
+            return
+
+
+def _mchid(row: wire.MerchantItem) -> str:
+    return row.mchid
+
+
+def _goods_id(row: wire.GoodsItem) -> str:
+    return row.goods_id
 
 
 def _reply(value: Value, answer: Answer) -> Reply[Value]:
@@ -206,16 +248,22 @@ def _decode(shape: type[Shape], answer: Answer, method: str, path: str, **asked:
     A signature does not tell which request it answers, so an answer to another one could be replayed as this one's.
     """
     try:
-        value = shape.model_validate_json(answer.body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "body"
-        raise _unexpected(f"{field}: {first['msg']}", answer, method, path) from error
+        value = shape.read(answer.body)
+    except ValueError as error:
+        raise _unexpected(_flaw(error), answer, method, path) from error
     for name, wanted in asked.items():
         found = getattr(value, name)
         if found not in (None, wanted):
             raise _unexpected(f"{name}: {found!r}, but {wanted!r} was asked for", answer, method, path)
     return value
+
+
+def _flaw(error: ValueError) -> str:
+    """The field, and what is wrong with it; never what stands there."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {first['msg']}"
 
 
 def _unexpected(what: str, answer: Answer, method: str, path: str) -> ProtocolError:

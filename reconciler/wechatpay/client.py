@@ -42,14 +42,17 @@ from reconciler.wechatpay.keys import (
     open_certificates,
 )
 from reconciler.wechatpay.lanes import Lanes
-from reconciler.wechatpay.pace import Pace
-from reconciler.wechatpay.retry import Retry
+from reconciler.wechatpay.pace import UPLOADS_PER_MINUTE, Pace, Uploads
+from reconciler.wechatpay.retry import May, Retry, may_repeat, turned_away
 
 CONCURRENCY: Final = 8
 LONGEST_ANSWER: Final = 16 * 1024 * 1024
 """Bytes of a body, decompressed, after which reading stops."""
 JSON: Final = "application/json"
 
+MOST_PIECES: Final = 20_000
+"""Pieces of a body after which reading stops. ``LONGEST_ANSWER`` in packets has fewer, and in single bytes millions."""
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PHASES: Final = 3
 """A whole exchange may take as long as connecting, sending and waiting each may take: a server that sends one byte
 every few seconds would otherwise never time out."""
@@ -64,6 +67,10 @@ _HTTPCORE_LOGS: Final = ("httpcore.http11", "httpcore.http2", "httpcore.proxy")
 _SECRET_HEADER: Final = re.compile(
     r"""(\(b'(?:authorization|proxy-authorization|wechatpay-signature)', b)(['"]).*?\2(?=\))""", re.IGNORECASE
 )
+
+
+Permit = Callable[[], None]
+"""Asked right before a write leaves, at every try; raises whatever forbids it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +93,15 @@ class _Call:
     body: bytes = field(default=b"", repr=False)
     content_type: str = ""
     signed_body: bytes = field(default=b"", repr=False)
+    permit: Permit | None = None
 
     @property
     def is_write(self) -> bool:
         return self.method != "GET"
+
+    @property
+    def is_upload(self) -> bool:
+        return self.is_write and self.path == wire.IMAGE_UPLOAD_PATH
 
     @property
     def target(self) -> str:
@@ -128,7 +140,8 @@ class Client:
 
     ``rate`` is how many requests may be sent a second, tries counted each; None is no limit. ``concurrency`` bounds
     connections; further requests wait their turn without timing out. ``timeout_seconds`` bounds connecting, sending
-    and each wait for bytes, and three times of it the whole exchange.
+    and each wait for bytes, and three times of it the whole exchange. ``uploads_per_minute`` bounds image uploads,
+    tries counted each, beside ``rate``; None is no limit.
 
     When ``base_url`` cannot be reached, requests go to ``backup_url`` (empty: none), and come back after a minute.
     An answer never causes that, whatever its status. Plain http is for loopback only, and proxies from the
@@ -147,6 +160,7 @@ class Client:
         transport: httpx.AsyncBaseTransport | None = None,
         timeout_seconds: float = 10.0,
         rate: float | None = None,
+        uploads_per_minute: int | None = UPLOADS_PER_MINUTE,
         concurrency: int = CONCURRENCY,
         retry: Retry = Retry(),  # noqa: B008 - frozen
         wall_clock: Callable[[], float] = time.time,
@@ -154,6 +168,8 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
+        if uploads_per_minute is not None and uploads_per_minute < 1:
+            raise UsageError(f"there must be at least 1 upload per minute, found {uploads_per_minute!r}.")
         if rate is not None and not rate > 0:
             raise UsageError(f"the rate must be more than 0 requests per second, found {rate!r}.")
         if concurrency < 1:
@@ -164,6 +180,7 @@ class Client:
         main = Host(origin, self._headers(origin))
         self._hosts = Hosts(main, main if backup == origin else Host(backup, self._headers(backup)), clock)
         self._pace = Pace(rate, clock=clock, sleep=sleep)
+        self._uploads = Uploads(uploads_per_minute, clock=clock, sleep=sleep)
         self._retry = retry
         self._timeout_seconds = timeout_seconds
         self._seconds = dict.fromkeys(("connect", "write", "read"), timeout_seconds)
@@ -203,12 +220,14 @@ class Client:
         body: bytes = b"",
         content_type: str = JSON,
         signed_body: bytes | None = None,
+        permit: Permit | None = None,
     ) -> Answer:
         """Send one request and return its proven answer. Reads are repeated when that may help; a write only if it
         provably was not processed.
 
         ``target_path`` is percent-encoded already, ``query`` is not. ``content_type`` is sent with a body only.
         ``signed_body`` is what the signature covers instead of ``body``: the meta JSON of an upload (API §4).
+        ``permit`` is asked before every try, after every wait: whatever it raises is raised, and nothing is sent.
 
         Raises ApiError for HTTP status 400 and more, UnverifiedError for an answer that proves nothing,
         TransportError when none came, CredentialsError when ours cannot verify answers. After an UnverifiedError
@@ -221,16 +240,8 @@ class Client:
             body,
             content_type if body else "",
             body if signed_body is None else signed_body,
+            permit,
         )
-        # Held through all tries, so that the time they may take begins with the first and not in the queue. Whoever
-        # has a turn uses one connection at most: that for certificates is not beside its own, but before or after.
-        async with self._turns:
-            # Before anything is sent: credentials that cannot verify an answer must not cause a write.
-            if not self._keyring:
-                await self._refresh(self._keyring)
-            return await self._counted(call)
-
-    async def _counted(self, call: _Call) -> Answer:
         tries = 0
 
         async def once() -> Answer:
@@ -239,11 +250,42 @@ class Client:
             return await self._once(call)
 
         try:
-            answer = await self._retry.run(once, write=call.is_write)
+            answer = await (
+                self._upload(once) if call.is_upload else self._in_turn(once, write=call.is_write)
+            )
         except RemoteError as error:
             error.tries = tries
             raise
         return answer if tries == 1 else replace(answer, tries=tries)
+
+    async def _in_turn(
+        self, once: Callable[[], Awaitable[Answer]], *, write: bool, but: May = lambda error: False
+    ) -> Answer:
+        """All tries, unless one ends with an error of the kind ``but``."""
+        # Held through all tries, so that the time they may take begins with the first and not in the queue. Whoever
+        # has a turn uses one connection at most: that for certificates is not beside its own, but before or after.
+        async with self._turns:
+            # Before anything is sent: credentials that cannot verify an answer must not cause a write.
+            if not self._keyring:
+                await self._refresh(self._keyring)
+            return await self._retry.run_while(
+                lambda error: may_repeat(error, write=write) and not but(error), once
+            )
+
+    async def _upload(self, once: Callable[[], Awaitable[Answer]]) -> Answer:
+        """An upload may have to wait for the next minute. It does so outside of a turn, so that other requests go on.
+        A 429 all the same means that somebody else uploads for this merchant, and is waited for patiently."""
+        await self._uploads.turn()
+        may_go = True
+
+        async def again() -> Answer:
+            nonlocal may_go
+            if not may_go:
+                await self._uploads.turn()
+            may_go = False
+            return await self._in_turn(once, write=True, but=turned_away)
+
+        return await self._retry.patient.run_while(turned_away, again)
 
     async def certificates(self) -> tuple[Certificate, ...]:
         """Fetch the platform certificates anew. Raises as ``request`` does, CredentialsError without an APIv3 key."""
@@ -271,6 +313,8 @@ class Client:
     async def _exchange(self, call: _Call) -> _Exchange:
         """Send once, to the first host that can be reached, and read the whole answer."""
         asked_at = await self._pace.turn()
+        if call.permit is not None:
+            call.permit()
         unreached: list[TransportError] = []
         for host in self._hosts.in_order():
             try:
@@ -282,7 +326,8 @@ class Client:
                 unreached.append(error)
             else:
                 self._hosts.reached(host)
-                self._pace.learn(exchange.status, asked_at)
+                if not call.is_upload:  # whose 429 is about uploads only
+                    self._pace.learn(exchange.status, asked_at)
                 return exchange
         raise failures.unreached(unreached)
 
@@ -400,27 +445,41 @@ async def _read_body(call: _Call, answer: Incoming, arrived: _Arrived) -> bytes:
     if arrived.headers.get("Content-Encoding", "").strip().lower() == "gzip":
         unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
     body = bytearray()
+    pieces = 0
     while piece := await answer.read():
+        pieces += 1
         arrived.received += len(piece)
         try:
             # No more than shows that it is too long: a thousandfold of what was received may be in it.
             body += unzip.decompress(piece, LONGEST_ANSWER + 1 - len(body)) if unzip else piece
         except zlib.error as error:
             raise httpx.DecodingError(str(error)) from error
-        if len(body) > LONGEST_ANSWER:
+        if len(body) > LONGEST_ANSWER or pieces > MOST_PIECES:
+            too_much = (
+                f"is longer than {LONGEST_ANSWER} bytes"
+                if len(body) > LONGEST_ANSWER
+                else f"comes in more than {MOST_PIECES} pieces"
+            )
             raise TransportError(
-                f"the answer is longer than {LONGEST_ANSWER} bytes; reading it was stopped.",
+                f"the answer {too_much}; reading it was stopped.",
                 method=call.method,
                 path=call.path,
                 request_id=arrived.headers.get("Request-ID", ""),
-                remedy="No answer of WeChat Pay is that long: check PAYGIFT_BASE_URL and proxies.",
+                remedy="No answer of WeChat Pay is like that: check PAYGIFT_BASE_URL and proxies.",
             )
     return bytes(body)
 
 
 def _proof(call: _Call, exchange: _Exchange) -> signing.Proof:
     """The answer's proof, complete and of our time. Raises UnverifiedError."""
-    if 300 <= exchange.status < 400:
+    if 300 <= exchange.status < 400 and exchange.status not in _REDIRECTS:
+        raise _unverified(
+            call,
+            f"HTTP {exchange.status} is neither a success nor an error, and WeChat Pay never answers so",
+            exchange,
+            remedy="It may come from a cache in between: check PAYGIFT_BASE_URL and proxies.",
+        )
+    if exchange.status in _REDIRECTS:
         raise _unverified(
             call,
             f"it is a redirect (HTTP {exchange.status}), which is never followed",

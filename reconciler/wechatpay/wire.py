@@ -1,15 +1,21 @@
 """The shapes on the wire, as the API documents them (API §1–§5). Shared by the client and the sandbox.
 
 Reading is lenient, as the API demands (API §5.1): unknown fields are kept, unknown enum values are strings, optional
-fields may be absent or null. Times stay text here. Writing leaves out what is ``None``, since null is not allowed in
-requests.
+fields may be absent or null, and what nobody decides by may be anything (``object``). Times stay text here. Writing
+leaves out what is ``None``, since null is not allowed in requests.
+
+An account shows activities that others made, so one odd element must not hide the others: ``read`` gives what has not
+the documented shape as far as it can be read, and fails only where nothing tells which activity it is.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import json
+import math
+from collections.abc import Mapping
+from typing import Final, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 PREFIX: Final = "/v3/marketing/paygiftactivity"
 CREATE_PATH: Final = f"{PREFIX}/unique-threshold-activity"
@@ -24,6 +30,18 @@ LIST_LIMIT: Final = 100
 
 class Wire(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
+
+    @classmethod
+    def read(cls, body: bytes) -> Self:
+        """The answer in ``body``. Raises ValueError naming the field that is wrong."""
+        try:
+            return cls.model_validate_json(body)
+        except ValidationError:
+            return cls._read_leniently(_loads(body))
+
+    @classmethod
+    def _read_leniently(cls, content: object) -> Self:
+        return cls.model_validate(content)
 
     def json_bytes(self) -> bytes:
         """The body to send: UTF-8, no nulls, fields in the order in which they are declared."""
@@ -46,12 +64,14 @@ class AvailablePeriods(Wire):
 
 
 class ActivityBaseInfo(Wire):
-    activity_name: str
+    """A create request has all of the first six but the colour; a read promises nothing."""
+
+    activity_name: str | None = None
     activity_second_title: str | None = None
     merchant_logo_url: str | None = None
     background_color: str | None = None
-    begin_time: str
-    end_time: str
+    begin_time: str | None = None
+    end_time: str | None = None
     available_periods: AvailablePeriods | None = None
     out_request_no: str | None = None
     delivery_purpose: str | None = None
@@ -102,18 +122,48 @@ class AwardSendRule(Wire):
 class ActivityItem(Wire):
     """An element of the list, and the whole of the detail."""
 
-    activity_id: str
+    activity_id: str = Field(min_length=1)
     activity_type: str | None = None
     activity_base_info: ActivityBaseInfo
     award_send_rule: AwardSendRule = Field(default_factory=AwardSendRule)
     advanced_setting: AdvancedSetting | None = None
     activity_status: str
-    creator_merchant_id: str | None = None
-    belong_merchant_id: str | None = None
-    pause_time: str | None = None
-    recovery_time: str | None = None
-    create_time: str | None = None
-    update_time: str | None = None
+    creator_merchant_id: object = None
+    belong_merchant_id: object = None
+    pause_time: object = None
+    recovery_time: object = None
+    create_time: object = None
+    update_time: object = None
+
+    @classmethod
+    def _read_leniently(cls, content: object) -> Self:
+        """Where it has not the documented shape, it is an ``OddActivityItem``, of which no other class is read."""
+        if not isinstance(content, Mapping):
+            raise ValueError("body: it is no object")  # noqa: TRY004 - a shape that is wrong, for the caller to tell
+        sent = {str(name): value for name, value in content.items()}
+        activity_id = _identifier(sent.get("activity_id"))
+        if not activity_id:
+            raise ValueError("activity_id: Field required")
+        try:
+            return cls.model_validate({**sent, "activity_id": activity_id})
+        except ValidationError:
+            return cast("Self", _odd(activity_id, sent))
+
+    def as_sent(self) -> dict[str, object]:
+        """The element as it came, without nulls."""
+        return self.model_dump(exclude_none=True)
+
+
+class OddActivityItem(ActivityItem):
+    """An element that has not the documented shape: what tells which activity it is, and all of it in ``sent``.
+
+    Texts that cannot be read are empty. Its terms cannot be known.
+    """
+
+    sent: dict[str, object] = Field(default_factory=dict)
+
+    def as_sent(self) -> dict[str, object]:
+        return self.sent
 
 
 class Page(Wire):
@@ -127,12 +177,22 @@ class Page(Wire):
 class ActivityPage(Page):
     data: list[ActivityItem] | None = None
 
+    @classmethod
+    def _read_leniently(cls, content: object) -> Self:
+        """Each element by itself, so that an odd one leaves the others as they are."""
+        if not isinstance(content, Mapping) or not isinstance(content.get("data"), list):
+            return cls.model_validate(content)
+        rows = [_row(number, row) for number, row in enumerate(content["data"])]
+        return cls.model_validate({**content, "data": rows})
+
 
 class MerchantItem(Wire):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     mchid: str
-    merchant_name: str | None = None
-    create_time: str | None = None
-    update_time: str | None = None
+    merchant_name: object = None
+    create_time: object = None
+    update_time: object = None
 
 
 class MerchantPage(Page):
@@ -141,9 +201,11 @@ class MerchantPage(Page):
 
 
 class GoodsItem(Wire):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     goods_id: str
-    create_time: str | None = None
-    update_time: str | None = None
+    create_time: object = None
+    update_time: object = None
 
 
 class GoodsPage(Page):
@@ -182,36 +244,19 @@ class DeleteMerchantsResponse(Wire):
     delete_time: str | None = None
 
 
-class CouponAvailableTime(Wire):
-    available_begin_time: str
-    available_end_time: str
-
-
-class CouponUseRule(Wire):
-    coupon_available_time: CouponAvailableTime
-
-
-class StockSendRule(Wire):
-    max_coupons: int | None = None
-    max_coupons_per_user: int | None = None
-
-
-class CouponCodeCount(Wire):
-    total_count: int
-    available_count: int
-
-
 class Stock(Wire):
-    """A 商家券 batch as its query answers; only what pay-gift depends on is named (API §3.1)."""
+    """A 商家券 batch as its query answers; only what pay-gift depends on is named (API §3.1).
+
+    The objects are as they come: somebody else may have made the batch, and the documents disagree on their insides.
+    """
 
     stock_id: str
-    stock_name: str
-    belong_merchant: str
-    stock_state: str
-    coupon_code_mode: str
-    coupon_use_rule: CouponUseRule
-    stock_send_rule: StockSendRule
-    coupon_code_count: CouponCodeCount | None = None
+    stock_state: object = None
+    belong_merchant: object = None
+    coupon_code_mode: object = None
+    coupon_use_rule: object = None
+    stock_send_rule: object = None
+    coupon_code_count: object = None
 
 
 class StockCreated(Wire):
@@ -252,3 +297,74 @@ class ErrorBody(Wire):
     code: str
     message: str
     detail: object = None
+
+
+# What is read leniently.
+
+_DEEPEST: Final = 60
+"""What is nested deeper than this is left out: nothing that we know is."""
+_MOST_DIGITS: Final = 40
+"""Python refuses to read numbers of thousands of digits. Longer ones than this stay text: nothing that we know is."""
+
+
+def _loads(body: bytes) -> object:
+    """The JSON of ``body`` as far as it can be read: characters, numbers and depths that are none are replaced."""
+    try:
+        return _plain(json.loads(body.decode("utf-8", "replace"), parse_int=_whole), _DEEPEST)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("body: it is no JSON that can be read") from error
+
+
+def _row(number: int, row: object) -> ActivityItem:
+    try:
+        return ActivityItem._read_leniently(row)
+    except ValueError as error:
+        raise ValueError(f"data.{number}.{error}") from error
+
+
+def _odd(activity_id: str, sent: dict[str, object]) -> OddActivityItem:
+    base = sent.get("activity_base_info")
+    number = base.get("out_request_no") if isinstance(base, Mapping) else None
+    return OddActivityItem(
+        activity_id=activity_id,
+        activity_status=_text(sent.get("activity_status")),
+        activity_type=_text(sent.get("activity_type")) or None,
+        activity_base_info=ActivityBaseInfo(out_request_no=_text(number)),
+        creator_merchant_id=sent.get("creator_merchant_id"),
+        belong_merchant_id=sent.get("belong_merchant_id"),
+        pause_time=sent.get("pause_time"),
+        create_time=sent.get("create_time"),
+        update_time=sent.get("update_time"),
+        sent=sent,
+    )
+
+
+def _identifier(value: object) -> str:
+    """Ids are texts (API §1.1); a whole number names the same activity."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+def _plain(value: object, depth: int) -> object:
+    """``value`` without what no text and no JSON can hold: halves of characters, infinite numbers, endless depths."""
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return (
+                {_plain(name, depth): _plain(each, depth - 1) for name, each in value.items()}
+                if depth
+                else None
+            )
+        case list():
+            return [_plain(each, depth - 1) for each in value] if depth else None
+    return value

@@ -1,0 +1,38 @@
+"""Whether a successor is fit to stand in for what is about to end (design §7). Pure; asked right before each end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+
+from reconciler.activity import LiveActivity
+
+GIVES: Final = frozenset({"CREATE_ACT_STATUS", "ONGOING_ACT_STATUS"})
+"""Created or running: what a successor must be (API §1.7)."""
+_NAMED: Final = 3
+
+
+def unfit(successor: LiveActivity, out_request_no: str, now: datetime) -> str:
+    """Why ``successor`` does not stand in for anything, in words that follow its name, or nothing if it does.
+
+    ``out_request_no`` is the number that it must carry, empty if any will do.
+    """
+    if out_request_no and successor.out_request_no != out_request_no:
+        return f"carries the request number {successor.out_request_no!r}, and not {out_request_no}"
+    if successor.ended(now):
+        return f"has ended ({successor.activity_status})"
+    if successor.activity_status not in GIVES:
+        return f"is neither created nor running ({successor.activity_status})"
+    return ""
+
+
+def not_served(needed: Collection[str], serving: Collection[str]) -> str:
+    """Which of the merchants that must be served are not, in words that follow the successor's name, or nothing."""
+    missing = sorted(set(needed) - set(serving))
+    if not missing:
+        return ""
+    more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
+    return (
+        f"does not serve {len(missing):,} of {len(needed):,} merchants ({', '.join(missing[:_NAMED])}{more})"
+    )
