@@ -27,7 +27,7 @@ from reconciler.change import (
 from reconciler.errors import PaygiftError
 from reconciler.identity import parse_number
 from reconciler.journal.book import Book, audit_lines
-from reconciler.journal.entry import verify
+from reconciler.journal.chain import verify
 from reconciler.sandbox.memory import Activity
 from tests.samples import NAMESPACE
 from tests.signed import keys

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from tests.simulation.script import Apply, Edit, Hands, Pass, Script, Spec, Strike
+from tests.simulation.script import Apply, Edit, Hands, Pass, Script, Spec, Strike, Unlock
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,19 @@ KNOWN: Final = (
             (
                 Edit((Spec("autumn", amount=300), Spec("summer", amount=200))),
                 Apply((Strike("create", 0, "unlock_after"),)),
+            )
+        ),
+    ),
+    Known(
+        189,
+        "lock",
+        "a terminate that was answered 500, and is seen not to have happened, is sent again after the lock was broken",
+        Script(
+            (
+                Edit((Spec("summer"),)),
+                Apply(),
+                Apply((Strike("terminate", 0, "error_before", 500),), behind=1, wait=False),
+                Unlock(),
             )
         ),
     ),

@@ -118,7 +118,9 @@ class Process:
             self.run = run
             account = reconcile.Account(PayGiftApi(client), life.now, keys().mchid, sandbox=True)
             await journaling.resume(account.api, run, clock=life.now)
-            self.plan = made = await reconcile.plan(account, self._project(), allow=self.life.waived)
+            self.plan = made = await reconcile.plan(
+                account, self._project(), allow=life.waived, witness=run.book.witness()
+            )
             refuse(made)
             self.applying_since = life.now()
             # What the journal says of the commit comes from here; it is read in the first step of ``apply``.
