@@ -46,7 +46,9 @@ class Account(World):
         self.fault: Fault | None = None
         self.effects: list[Happened] = []
         self.told: Callable[[Happened], None] = lambda happened: None
-        self._looks: dict[str, list[tuple[datetime, Activity]]] = {}
+        self.changes = 0
+        """How often an activity was changed: what was before what, also within one instant."""
+        self._past: dict[str, list[tuple[int, datetime, Activity]]] = {}
 
     def strike(self, route: str, *, verified: bool) -> Struck:
         """The fault that the script has for the present request."""
@@ -62,7 +64,8 @@ class Account(World):
         answer = super().commit(step)
         for entity in step.entities:
             if isinstance(entity, Activity):
-                self._looks.setdefault(entity.activity_id, []).append((self.real(), entity))
+                self.changes += 1
+                self._past.setdefault(entity.activity_id, []).append((self.changes, self.real(), entity))
         for each in step.effects:
             happened = Happened(
                 self.real(),
@@ -82,15 +85,15 @@ class Account(World):
 
     def during(self, activity_id: str, begin: datetime, end: datetime) -> Iterator[tuple[Activity, str]]:
         """How an activity looked at some time from ``begin`` to ``end``, with its status then."""
-        looks = self._looks.get(activity_id, [])
-        for place, (since, activity) in enumerate(looks):
-            until = looks[place + 1][0] if place + 1 < len(looks) else end
+        past = self._past.get(activity_id, [])
+        for place, (_, since, activity) in enumerate(past):
+            until = past[place + 1][1] if place + 1 < len(past) else end
             if since <= end and until >= begin:
                 yield activity, self.status(activity, max(begin, since))
 
-    def as_of(self, activity_id: str, at: datetime) -> tuple[Activity, str] | None:
-        """How an activity looked at ``at``: the last thing that had been done to it by then."""
-        known = [activity for since, activity in self._looks.get(activity_id, []) if since <= at]
+    def as_of(self, activity_id: str, change: int, at: datetime) -> tuple[Activity, str] | None:
+        """How an activity looked at ``at``, when so many changes had been made to any of them."""
+        known = [activity for number, _, activity in self._past.get(activity_id, []) if number <= change]
         return (known[-1], self.status(known[-1], at)) if known else None
 
     def takes_new(self, *, taken: bool) -> None:

@@ -35,7 +35,7 @@ from tests.simulation.account import GOOD, OVER, Happened
 
 if TYPE_CHECKING:
     from tests.simulation.life import Life
-    from tests.simulation.process import Process, Request
+    from tests.simulation.process import Look, Process, Request
 
 INVARIANTS: Final = {
     "fit": "no campaign that the files want ends while its successor is not fit",
@@ -169,15 +169,17 @@ class Judge:
         """The status and merchants of a successor when ``process``, applying, last saw them: it is to look right
         before it ends something. Whatever it never looked at is judged by how it is."""
         looks = [look for look in process.looks if look.at >= (process.applying_since or at)]
-        name = activity.activity_id
-        status_at = max((look.at for look in looks if look.shows(name)), default=at)
-        merchants_at = max((look.at for look in looks if look.shows_merchants(name)), default=at)
-        account = self._life.account
-        status = account.as_of(name, status_at)
-        merchants = account.as_of(name, merchants_at)
-        looked = "as it saw" if status_at < at else "it did not look"
+        name, account = activity.activity_id, self._life.account
+        status_seen = next((look for look in reversed(looks) if look.shows(name)), None)
+        merchants_seen = next((look for look in reversed(looks) if look.shows_merchants(name)), None)
+
+        def as_seen(look: Look | None) -> tuple[Activity, str] | None:
+            change, moment = (account.changes, at) if look is None else (look.change, look.at)
+            return account.as_of(name, change, moment)
+
+        status, merchants = as_seen(status_seen), as_seen(merchants_seen)
         return (
-            looked,
+            "it did not look" if status_seen is None else "as it saw",
             status[1] if status else "not there",
             set(merchants[0].merchants) if merchants else set(),
         )

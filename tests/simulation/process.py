@@ -210,14 +210,14 @@ class Process:
         await asyncio.sleep(_NETWORK_SECONDS * self.slow)
         await self._around("before", struck)
         response = self._answered(request, call, struck)
-        then = self.life.now()
+        then, change = self.life.now(), self.life.account.changes
         self._hands(struck)
         await self._around("after", struck)
         await asyncio.sleep(_NETWORK_SECONDS * self.slow + late)
         if response is None:
             raise httpx.RemoteProtocolError("the connection was closed", request=request)
         if not any(fault(each.what, each.value) for each in struck):
-            self.looks.append(Look(then, asked.route, call.path, json.loads(response.content)))
+            self.looks.append(Look(then, change, asked.route, call.path, json.loads(response.content)))
             self.create_refused |= asked.route == "create" and response.status_code == 403
         return response
 
@@ -265,10 +265,11 @@ class Request:
 
 
 class Look:
-    """One answer that arrived as the account gave it: what a process knew, and when it was so."""
+    """One answer that arrived as the account gave it: what a process knew, and when it was so. ``change`` counts the
+    changes of the account before it."""
 
-    def __init__(self, at: datetime, route: str, path: str, body: Any) -> None:
-        self.at, self.route, self.path, self.body = at, route, path, body
+    def __init__(self, at: datetime, change: int, route: str, path: str, body: Any) -> None:
+        self.at, self.change, self.route, self.path, self.body = at, change, route, path, body
 
     def shows(self, activity_id: str) -> bool:
         """Whether the status of an activity stands in it."""
