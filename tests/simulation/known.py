@@ -207,6 +207,17 @@ KNOWN: Final = (
         ),
     ),
     Known(
+        573,
+        "signal",
+        "a run is asked to stop while it adds merchants, and writes that had not left yet leave",
+        Script(
+            (
+                Edit((Spec("spring", (0, 1, 2, 4)), Spec("summer", (1, 3, 4), amount=300))),
+                Apply((Strike("add", 0, "signal"),)),
+            )
+        ),
+    ),
+    Known(
         193,
         "order",
         "an apply of an older commit has waited for the lock, gets it last, and ends what the newer one made",
