@@ -279,7 +279,11 @@ def what_is_left_of_a_plan_is_what_was_reviewed(situation: Situation) -> None:
     for part in _parts(plan):
         left = applied(everything, part)
         fresh = left.plan()
-        assert staleness(plan, fresh, left.live, now=left.now) == ()
+        reasons = staleness(plan, fresh, left.live, now=left.now)
+        # That half of it raises another refusal than the whole: tests/found/test_rest_of_a_rename.py; and that what was
+        # adopted is not created after it was ended first: test_adopted_and_over.py.
+        known = {each.key for each in fresh.findings if each.code == "ADOPT_ENDED"}
+        assert [each for each in reasons if each.code != "waived" and each.key not in known] == []
 
 
 def _parts(plan: Plan) -> Iterator[Plan]:
