@@ -33,7 +33,7 @@ NOT_SERVED = pytest.mark.xfail(
 def test_a_campaign_is_not_joined_to_one_that_nothing_is_done_to_or_that_gives_nothing(
     east: LiveActivity,
 ) -> None:
-    """``west.yaml`` deleted, its shops written into ``east.yaml``. Seen: west ends, its 3 shops have nothing, exit 0."""
+    """``west.yaml`` deleted, its shops written into ``east.yaml``. Seen: west ends, 3 shops have nothing, exit 0."""
     made = plan([JOINED], [east, LEAVING])
     assert not ended(made) or refused(made)
 
