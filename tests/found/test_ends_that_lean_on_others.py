@@ -138,3 +138,22 @@ def test_running_again_after_an_end_was_held_back_does_not_end_it() -> None:
     if not plan.refusals:
         remote.apply(plan)
     assert served(remote) == set(EAST)
+
+
+@pytest.mark.xfail(strict=True, reason="see test_rest_of_a_rename")
+def test_running_again_after_some_shops_were_refused_does_not_end_what_serves_them() -> None:
+    """700 shops, renamed and edited; 3 of the last 200 are refused. Seen: the first run holds the end back, since
+    the new one does not serve all; the second tries the 3 again in vain, and ends the old one.
+    """
+    shops = mchids(700)
+    remote = begun(spec("old", merchants=shops))
+    for mchid in shops[-3:]:
+        remote.world.declare_invalid(mchid)
+    wanted = [spec("new", merchants=shops, transaction_amount_minimum=300)]
+    remote.seed(wanted)
+    _, report = run(remote, wanted)
+    assert "does not serve 3 of 700 merchants" in report.outcomes[-1].reason
+    plan = remote.plan(wanted)
+    if not plan.refusals:
+        remote.apply(plan)
+    assert served(remote) == set(shops)
