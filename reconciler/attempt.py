@@ -6,8 +6,9 @@ An apply that stops before its first write leaves a report too: why, and that no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Final
 
@@ -15,17 +16,20 @@ from reconciler.change import Plan, Report, Stopped
 from reconciler.errors import PaygiftError, ProjectError, StaleError, UsageError
 from reconciler.notify import Message, post
 from reconciler.origin import job_url
+from reconciler.output import Output, same_file
 from reconciler.plan import plan_digest
-from reconciler.reconcile import save_text
 from reconciler.render.html import report_html
 from reconciler.render.json_ import dumps, report_json
 from reconciler.render.markdown import report_markdown
 from reconciler.render.notice import events, summary_json, wecom_json
+from reconciler.render.rejected import rejected_csv
 from reconciler.render.stopped import COMMENT_CHARS, stopped_as
 from reconciler.session import Clock, Session, system_clock
 from reconciler.spec import Notify
 
 REPORT_KINDS: Final = (".md", ".html", ".json")
+_BYTE_ORDER_MARK: Final = "\ufeff"
+"""Without one, spreadsheets take Chinese for something else."""
 Warn = Callable[[str], None]
 
 
@@ -33,13 +37,15 @@ Warn = Callable[[str], None]
 class Attempt:
     """What is known so far. ``expected`` is the digest of the plan that may be applied, if only one may.
 
-    ``writing`` is set before the first write: from then on nobody may say that nothing was written. ``warn`` is given a
-    line for each who could not be told.
+    ``writing`` is set before the first write: from then on nobody may say that nothing was written. ``happened`` is set
+    as soon as it is known what the writes came to: from then on nothing else may be said of this apply. ``warn`` is
+    given a line for each file that could not be written, and for each who could not be told.
     """
 
-    file: Path | None
+    report: Output | None
     environ: Mapping[str, str] = field(repr=False)
     warn: Warn
+    rejected: Output | None = None
     sandbox: bool = False
     clock: Clock = system_clock
     namespace: str = ""
@@ -48,6 +54,7 @@ class Attempt:
     expected: str = ""
     plan: Plan | None = None
     writing: bool = False
+    happened: Report | None = None
 
     def knows(self, session: Session) -> None:
         self.clock = session.clock
@@ -56,17 +63,34 @@ class Attempt:
         self.notify = session.project.notify
 
     def leave(self, happened: Report | Stopped) -> None:
-        """Write the report, if one is wanted, and tell whom `notify` names.
+        """Write the files that are wanted, and tell whom `notify` names.
 
-        Raises UsageError if it cannot be written.
+        What cannot be written is a warning: it changes nothing of what ``happened``.
         """
         try:
-            if self.file is not None:
-                save_text(_as(self.file.suffix, happened), self.file)
+            if self.report is not None:
+                self._write(_as(self.report.file.suffix, happened), self.report, "The report")
         finally:
-            if self.notify:
-                for failure in tell(self.notify, happened, self.environ, sandbox=self.sandbox):
-                    self.warn(f"Warning: nobody was told by {failure}")
+            try:
+                if self.rejected is not None and isinstance(happened, Report):
+                    text = _BYTE_ORDER_MARK + rejected_csv(happened)
+                    self._write(text, self.rejected, "The list of rejected merchants")
+            finally:
+                self._tell(happened)
+
+    def _write(self, text: str, output: Output, what: str) -> None:
+        try:
+            output.write(text)
+        except UsageError as error:
+            self.warn(
+                f"Warning: {what} is missing: {error.message} What was printed, the exit code and `paygift history` "
+                "tell what happened."
+            )
+
+    def _tell(self, happened: Report | Stopped) -> None:
+        if self.notify:
+            for failure in tell(self.notify, happened, self.environ, sandbox=self.sandbox):
+                self.warn(f"Warning: nobody was told by {failure}")
 
     def stopped(self, error: PaygiftError, exit_code: int) -> Stopped:
         message, remedy = _said(error)
@@ -86,43 +110,46 @@ class Attempt:
 
 @contextmanager
 def attempted(
-    file: Path | None,
+    report: Path | None,
     exit_code: Callable[[PaygiftError], int],
     *,
     environ: Mapping[str, str],
     warn: Warn,
+    rejected: Path | None = None,
+    plan_file: Path | None = None,
     sandbox: bool = False,
 ) -> Iterator[Attempt]:
-    """An attempt whose report goes to ``file``. An error on the way is reported there, and goes on.
+    """An attempt that leaves its ``report`` and the ``rejected`` merchants (CSV).
 
-    ``exit_code`` tells how the command will end for an error. Raises UsageError for a file that cannot be a report.
+    An error on the way is reported there, and goes on.
+
+    ``exit_code`` tells how the command will end for an error. ``plan_file`` is what it reads. Raises UsageError, before
+    anything is done, for a file that cannot be written; what an earlier run has left there is removed, since it must
+    not pass for this one's.
     """
-    if file is not None:
-        check_report_file(file)
-    attempt = Attempt(file, environ, warn, sandbox)
+    _check_names(report, rejected, plan_file)
+    attempt = Attempt(_cleared(report), environ, warn, _cleared(rejected), sandbox)
     try:
         yield attempt
     except PaygiftError as error:
-        with suppress(PaygiftError):  # what stopped the apply matters more
+        if attempt.happened is None:
             attempt.leave(attempt.stopped(error, exit_code(error)))
         raise
 
 
-def check_report_file(file: Path) -> None:
-    """Raises UsageError, before anything is done, for a name that says no known format or where nothing can be.
+def _check_names(report: Path | None, rejected: Path | None, plan_file: Path | None) -> None:
+    """Raises UsageError for a name that says no known format, or for one file that would be two things."""
+    if report is not None and report.suffix not in REPORT_KINDS:
+        raise UsageError(f"{report}: a report ends in {', '.join(REPORT_KINDS)}.", remedy="Name it so.")
+    named = [("--report", report), ("--rejected", rejected), ("PLANFILE", plan_file)]
+    given = [(name, file) for name, file in named if file is not None]
+    for (name, file), (other, another) in combinations(given, 2):
+        if same_file(file, another):
+            raise UsageError(f"{name} and {other} are the same file, {file}.", remedy="Name two files.")
 
-    What an earlier run has left there is removed: it must not pass for this one's.
-    """
-    if file.suffix not in REPORT_KINDS:
-        raise UsageError(f"{file}: a report ends in {', '.join(REPORT_KINDS)}.", remedy="Name it so.")
-    if not file.absolute().parent.is_dir():
-        raise UsageError(f"{file}: its folder does not exist.", remedy="Make it, or name another file.")
-    try:
-        file.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"{file} cannot be written: {error.strerror}.", remedy="Name another file."
-        ) from error
+
+def _cleared(file: Path | None) -> Output | None:
+    return None if file is None else Output.checked(file, clear=True)
 
 
 def _as(suffix: str, happened: Report | Stopped) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from reconciler.errors import UsageError
 from reconciler.journal.book import Book, all_entries, witness_in
 from reconciler.journal.book import audit_lines as lines_in
 from reconciler.journal.database import Database
@@ -27,14 +28,14 @@ Clock = Callable[[], datetime]
 def history_of(root: Path, place: Place, wanted: Wanted) -> list[Row]:
     """What has been done to the activities of the project in ``root``. Raises JournalError, ProjectError."""
     namespace = read_namespace(root)
-    with _reading(place) as database:
+    with _opened(place.open_to_read()) as database:
         return [] if database is None else history(all_entries(database, namespace), wanted)
 
 
 def audit_lines(root: Path, place: Place) -> list[str]:
     """The journal of the project in ``root`` as the lines of an audit file."""
     namespace = read_namespace(root)
-    with _reading(place) as database:
+    with _opened(place.open_to_read()) as database:
         return [] if database is None else list(lines_in(database, namespace))
 
 
@@ -55,7 +56,7 @@ def witness_of(place: Place, *, mchid: str, namespace: str) -> Witness:
 def locks_of(root: Path, place: Place) -> list[tuple[str, Holder]]:
     """Who holds the locks of the project in ``root``, by account."""
     namespace = read_namespace(root)
-    with _reading(place) as database:
+    with _to_write(place) as database:
         return [] if database is None else locks_in(database, namespace)
 
 
@@ -63,7 +64,7 @@ def break_lock(
     root: Path, place: Place, environ: Mapping[str, str], *, mchid: str, clock: Clock
 ) -> Holder | None:
     """Take the lock from whoever holds it, write that down, and tell who it was; ``None`` if it was free by then."""
-    with _reading(place) as database:
+    with _to_write(place) as database:
         if database is None:
             return None
         book = Book(database, mchid=mchid, namespace=read_namespace(root), clock=clock)
@@ -74,14 +75,31 @@ def break_lock(
         return displaced
 
 
+def lines_of(file: Path) -> list[str]:
+    """The lines of an audit file, to the byte; only a line feed ends one. Raises UsageError if it cannot be read."""
+    try:
+        lines = file.read_bytes().decode().split("\n")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.", remedy="Name an audit file.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{file} cannot be read: it is not UTF-8 from byte {error.start} on.",
+            remedy="Name an audit file.",
+        ) from error
+    return lines if lines[-1] else lines[:-1]
+
+
 @contextmanager
-def _reading(place: Place) -> Iterator[Database | None]:
+def _to_write(place: Place) -> Iterator[Database | None]:
     """The journal, if there is one. Looking does not make it."""
-    if not place.exists:
-        yield None
-        return
-    database = place.open()
+    with _opened(place.open() if place.exists else None) as database:
+        yield database
+
+
+@contextmanager
+def _opened(database: Database | None) -> Iterator[Database | None]:
     try:
         yield database
     finally:
-        database.close()
+        if database is not None:
+            database.close()

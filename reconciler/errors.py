@@ -193,7 +193,7 @@ class TransportError(RemoteError):
     """No complete answer came: refused, timed out, or broken off.
 
     ``sent`` is False when no connection was made, so that nothing can have happened. Otherwise a write may or may
-    not have happened.
+    not have happened. ``lasting`` tells that the next try would fare no better: a certificate that is not trusted.
     """
 
     def __init__(
@@ -205,9 +205,11 @@ class TransportError(RemoteError):
         request_id: str = "",
         remedy: str = "",
         sent: bool = True,
+        lasting: bool = False,
     ) -> None:
         super().__init__(message, method=method, path=path, request_id=request_id, remedy=remedy)
         self.sent = sent
+        self.lasting = lasting
 
 
 class UnverifiedError(RemoteError):

@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.errors import UsageError
+from reconciler.output import write
 
 FORMAT_VERSION: Final = "1.0"
+_UPLOADED_AGAIN: Final = (
+    "Make its folder writable; the image was uploaded, and will be uploaded again next time."
+)
 
 
 @dataclass(slots=True)
@@ -47,16 +51,15 @@ class ImageCache:
         text = json.dumps(
             {"format_version": FORMAT_VERSION, "images": self._accounts}, indent=1, sort_keys=True
         )
-        draft = self.path.with_name(f"{self.path.name}.new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(text + "\n", encoding="utf-8")
-            draft.replace(self.path)
+            write(text + "\n", self.path, follow_links=False)
         except OSError as error:
             raise UsageError(
-                f"{self.path} cannot be written: {error.strerror}.",
-                remedy="Make its folder writable; the picture was uploaded, and will be uploaded again next time.",
+                f"{self.path} cannot be written: {error.strerror}.", remedy=_UPLOADED_AGAIN
             ) from error
+        except UsageError as error:
+            raise UsageError(error.message, remedy=_UPLOADED_AGAIN) from error
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:

@@ -17,7 +17,7 @@ from reconciler import __version__
 from reconciler.activity import BEIJING, DesiredActivity
 from reconciler.apply import Patience, Writer
 from reconciler.apply import resume as ask
-from reconciler.change import Plan, Report
+from reconciler.change import Plan, Report, TerminateActivity
 from reconciler.errors import JournalError
 from reconciler.journal.book import Book, Run, locked
 from reconciler.journal.entry import Begun, Concluded, Ended
@@ -44,6 +44,7 @@ def begun(root: Path, made: Plan) -> Begun:
         commit=here.commit,
         job_url=here.job_url,
         version=__version__,
+        switches=_switches(made),
     )
 
 
@@ -56,6 +57,18 @@ def remember(run: Run, desired: Sequence[DesiredActivity]) -> None:
     after = remembered(before, desired)
     if after != before:
         run.remember(after)
+
+
+def _switches(made: Plan) -> dict[str, str]:
+    """What ends once a start under another key stands in for it: were this run to die between the two, nothing else
+    would tell that they belong together.
+    """
+    return {
+        step.activity_id: change.key
+        for change in made.changes
+        for step in change.operations
+        if isinstance(step, TerminateActivity) and step.key != change.key
+    }
 
 
 def ended(run: Run, happened: Report) -> Report:

@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,22 +32,31 @@ _MOST_BYTES: Final = 65_536
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
+DELIVERY_HEADER: Final = "X-Paygift-Delivery"
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
-    """``variable`` is the name of the environment variable that holds ``url``."""
+    """``variable`` is the name of the environment variable that holds ``url``. ``delivery`` is the message's own id:
+    both tries carry it, so that a receiver knows them for one.
+    """
 
     kind: Literal["wecom", "webhook"]
     variable: str
     url: str = field(repr=False)
     body: Mapping[str, object] = field(repr=False)
+    delivery: str = field(default_factory=lambda: str(uuid.uuid4()), compare=False)
 
 
 class _NotToldError(Exception):
-    """Why a message did not arrive, as the end of a sentence. ``passing``: once more may help."""
+    """Why a message did not arrive, as the end of a sentence. ``unsent``: it did not leave, and may be sent again.
 
-    def __init__(self, why: str, *, passing: bool = False) -> None:
+    After an answer, whatever it is, nobody knows who has read the message before.
+    """
+
+    def __init__(self, why: str, *, unsent: bool = False) -> None:
         super().__init__(why)
-        self.passing = passing
+        self.unsent = unsent
 
 
 def post(messages: Sequence[Message]) -> list[str]:
@@ -96,7 +106,7 @@ def _post(message: Message) -> None:
         ) as client,
     ):
         for attempt in stamina.retry_context(
-            on=lambda error: isinstance(error, _NotToldError) and error.passing,
+            on=lambda error: isinstance(error, _NotToldError) and error.unsent,
             attempts=TRIES,
             timeout=SECONDS,
             wait_initial=0.2,
@@ -121,10 +131,12 @@ def _checked(url: str) -> bool:
 
 def _send(client: httpx.Client, message: Message) -> None:
     try:
-        with client.stream("POST", message.url, json=message.body) as answer:
+        with client.stream(
+            "POST", message.url, json=message.body, headers={DELIVERY_HEADER: message.delivery}
+        ) as answer:
             _check(answer, message.kind)
     except (httpx.ConnectError, httpx.ConnectTimeout):
-        raise _NotToldError("it cannot be reached", passing=True) from None
+        raise _NotToldError("it cannot be reached", unsent=True) from None
     except httpx.TimeoutException:
         raise _NotToldError(f"no answer within {SECONDS:g} s") from None
     except httpx.HTTPError as error:
@@ -136,7 +148,9 @@ def _check(answer: httpx.Response, kind: str) -> None:
     if answer.is_redirect:
         raise _NotToldError(f"HTTP {status}, a redirect, which is not followed")
     if not answer.is_success:
-        raise _NotToldError(f"HTTP {status}", passing=status == 429 or status >= 500)
+        raise _NotToldError(
+            f"HTTP {status}" + (", and whether it arrived is unknown" if status >= 500 else "")
+        )
     if kind != "wecom":
         return
     code = _errcode(answer)

@@ -10,7 +10,7 @@ why that could not be read, where it could not.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -153,10 +153,11 @@ async def plan_as_expected(
 
 
 def save_plan(made: Plan, file: Path) -> None:
-    """Write ``made`` to ``file``, whole or not at all. Raises UsageError if it cannot be written."""
+    """Write ``made`` to ``file`` (see ``output``). Raises UsageError if it cannot be written."""
+    from reconciler.output import write
     from reconciler.render.json_ import dumps, plan_json
 
-    save_text(dumps(plan_json(made)), file)
+    write(dumps(plan_json(made)), file)
 
 
 def saved_plan(file: Path) -> Plan:
@@ -172,30 +173,6 @@ def saved_plan(file: Path) -> Plan:
     except ValueError as error:
         raise StaleError(f"{file} is no plan file: {error}.", remedy="Make one with `plan --out`.") from error
     return read_plan(data)
-
-
-def save_rejected(happened: Report, file: Path) -> None:
-    """Write the rejected merchants as CSV, only its head if there are none. Raises UsageError if it cannot be written.
-
-    It begins with a byte order mark: without one, spreadsheets take Chinese for something else.
-    """
-    from reconciler.render.rejected import rejected_csv
-
-    save_text("\ufeff" + rejected_csv(happened), file)
-
-
-def save_text(text: str, file: Path) -> None:
-    """The whole text, or the file as it was. Raises UsageError if it cannot be written."""
-    draft = file.with_name(f"{file.name}.new")
-    try:
-        draft.write_text(text, encoding="utf-8", newline="")
-        draft.replace(file)
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise UsageError(
-            f"{file} cannot be written: {error.strerror}.", remedy="Name another file."
-        ) from error
 
 
 async def apply(
@@ -237,14 +214,6 @@ async def apply(
         on_progress=on_progress,
     )
     return happened if run is None or made.empty else ended(run, happened)
-
-
-def lines_in(file: Path) -> list[str]:
-    """The lines of an audit file. Raises UsageError if it cannot be read."""
-    try:
-        return file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}.", remedy="Name an audit file.") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class FakeGitHub:
     async def _really(self, request: Request, path: str) -> Response:
         data = json.loads(await request.body() or b"null")
         if path == "/api/graphql":
-            return JSONResponse({"data": self._question(data)})
+            return JSONResponse(_with_missing(self._question(data)))
         prefix = f"/api/v3/repos/{REPOSITORY}/"
         if not path.startswith(prefix):
             return _problem(404, "Not Found")
@@ -254,7 +254,8 @@ class FakeGitHub:
         return self.say(number, body, login=self.login)
 
     def _edited(self, comment: dict[str, Any], body: str) -> dict[str, Any]:
-        self.edit(comment, body, self.login)
+        if comment["body"] != body:  # what changes nothing is no edit
+            self.edit(comment, body, self.login)
         return comment
 
     def _limited(self, data: dict[str, Any], write: Any, status: int = 201) -> Response:
@@ -280,6 +281,16 @@ class FakeGitHub:
     def _new_id(self) -> int:
         self.next_id += 1
         return self.next_id
+
+
+def _with_missing(data: dict[str, Any]) -> dict[str, Any]:
+    """GraphQL's answer: what is not there is ``null``, and an error beside it."""
+    missing = [
+        {"type": "NOT_FOUND", "path": ["nodes", at], "message": "Could not resolve to a node"}
+        for at, node in enumerate(data.get("nodes", ()))
+        if node is None
+    ]
+    return {"data": data, "errors": missing} if missing else {"data": data}
 
 
 def _actor(login: str | None) -> dict[str, str] | None:

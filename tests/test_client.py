@@ -309,6 +309,26 @@ async def test_an_error_that_proves_nothing_is_still_an_error_but_unverified(dou
         assert isinstance(caught.value.__cause__, UnverifiedError)
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("status", [400, 403, 404, 408, 413, 417, 426, 429, 500, 502])
+@pytest.mark.parametrize("path", ["/v3/x", wire.IMAGE_UPLOAD_PATH])
+async def test_an_error_tells_whether_it_proves_anything(path: str, status: int, method: str) -> None:
+    """A proxy that has passed a write on answers 403, 408 or 429 too: only what is signed tells what happened."""
+    body = error_body("X", "说明")
+    for spoil, verified in (
+        (changed(), True),
+        (changed(Wechatpay_Signature=None), False),
+        (changed(b"<html>", Content_Type="text/html", Wechatpay_Signature=None), False),
+        (changed(b"<html>"), False),
+    ):
+        remote = Remote(answers={f"{method} {path}": (status, body)}, spoil=spoil)
+        async with remote.client() as client:
+            with pytest.raises(ApiError) as caught:
+                await client.request(method, path)
+        assert (caught.value.status, caught.value.verified) == (status, verified)
+        assert remote.log == ["GET /v3/certificates", f"{method} {path}"]
+
+
 @pytest.mark.parametrize("seconds", [-299, 299])
 async def test_answers_within_the_window_are_believed(seconds: int) -> None:
     assert (await ask(Remote(now=NOW + seconds))).status == 200
@@ -498,8 +518,8 @@ async def test_the_wrong_apiv3_key_found_late_leaves_a_write_unknown(
         (404, "ORDER_NOT_EXIST", "exists"),
         (429, "FREQUENCY_LIMITED", "was not processed"),
         (429, "SOMETHING_NEW", "was not processed"),
-        (500, "SYSTEM_ERROR", "same request again"),
-        (503, "SOMETHING_NEW", "same request again"),
+        (500, "SYSTEM_ERROR", "is out of order or overloaded"),
+        (503, "SOMETHING_NEW", "is out of order or overloaded"),
         (418, "SOMETHING_NEW", ""),
     ],
 )
@@ -511,6 +531,23 @@ async def test_errors_carry_their_facts_and_a_remedy(status: int, code: str, rem
     assert (error.method, error.path, error.request_id, error.verified) == ("GET", "/v3/x", "08F78B", True)
     assert remedy in error.remedy
     assert bool(remedy) == bool(error.remedy)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_a_write_that_the_service_failed_at_may_have_had_its_effect(status: int) -> None:
+    remote = Remote(answers={"POST /v3/x": (status, error_body("SYSTEM_ERROR", "系统异常"))})
+    error = await failure(ApiError, remote, "POST")
+    assert "whether it took effect is unknown until then" in error.remedy
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_429_that_proves_nothing_does_not_say_what_was_processed(method: str) -> None:
+    limited = (429, error_body("FREQUENCY_LIMITED", "频率超限"))
+    remote = Remote(answers={f"{method} /v3/x": limited}, spoil=changed(Wechatpay_Signature=None))
+    error = await failure(ApiError, remote, method)
+    assert not error.verified
+    assert "not processed" not in error.remedy
+    assert "check PAYGIFT_BASE_URL and proxies" in error.remedy
 
 
 async def test_a_wrong_private_key_names_the_variables_to_check() -> None:
@@ -769,8 +806,8 @@ async def over_socket(expected: type[E], base_url: str, **options: Any) -> E:
     ("answer", "told"),
     [
         (b"", "broken off before any answer came"),
-        (b"HTTP/1.1 200 OK\r\nContent-Le", "broken off before any answer came"),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", "broken off before any answer came"),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", "answered, but not in valid HTTP/1.1: it ended within the head"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "not in valid HTTP/1.1: it does not begin with a status line"),
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{1234567",
             "the answer broke off after 8 of 100 bytes",
@@ -934,7 +971,7 @@ def _caused(error: httpx.RequestError, cause: BaseException) -> httpx.RequestErr
         ),
         (
             _caused(httpx.ConnectError("self-signed"), ssl.SSLCertVerificationError("x")),
-            "no trustworthy TLS connection to 127.0.0.1:1 could be made: self-signed",
+            "no trustworthy TLS connection to 127.0.0.1:1 could be made: its certificate cannot be verified",
         ),
         (
             _caused(httpx.ConnectError("x"), ExceptionGroup("all", [OSError("a"), ConnectionRefusedError()])),

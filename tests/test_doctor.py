@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import re
+import socketserver
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -29,6 +33,7 @@ from reconciler.cli import run
 from reconciler.doctor import CHECKS, examine, remote
 from reconciler.doctor.evidence import Knock, Proven, Signed
 from reconciler.doctor.judge import (
+    META_REFUSED,
     judge_backup_host,
     judge_certificates,
     judge_clock,
@@ -45,6 +50,7 @@ from reconciler.doctor.local import read
 from reconciler.errors import ApiError, CredentialsError, TransportError, UnverifiedError
 from reconciler.journal.place import Place
 from reconciler.render.checkup import checkup_json, checkup_text
+from reconciler.sandbox.server import Sandbox
 from reconciler.sandbox.world import World
 from reconciler.settings import remote_from
 from reconciler.wechatpay import signing, wire
@@ -482,7 +488,7 @@ def test_a_shared_journal_can_be_used_before_it_is_begun_and_after(postgresql: s
     for _ in range(2):
         found = checkup({"PAYGIFT_JOURNAL_URL": url})
         assert unusual(found) == {"journal": "ok"}
-        assert line(found, "journal") == f"PostgreSQL (local/{make_url(url).database}) can be used."
+        assert line(found, "journal").startswith(f"PostgreSQL (local/{make_url(url).database}) lets us in")
     with connected(url) as connection:
         assert inspect(connection).get_table_names() == [], "a doctor changes nothing"
     Place(Path(), url).open().close()
@@ -530,7 +536,7 @@ def test_without_any_host_the_rest_cannot_be_asked() -> None:
             {"signed_call": "failed", **skipped(*NETWORKED[1:])},
             "there was no answer within 0.3 s",
         ),
-        (wire.ACTIVITIES_PATH, skipped("permission"), "it needs an accepted signature and usable keys"),
+        (wire.ACTIVITIES_PATH, {"permission": "warning"}, "there was no answer within 0.3 s"),
     ],
 )
 def test_who_never_answers_is_not_waited_for(
@@ -597,7 +603,7 @@ def test_an_answer_that_is_no_json_may_be_a_login_page() -> None:
 def test_the_clock_may_be_wrong_by_less_than_signatures_allow(
     seconds: float, status: str, words: str
 ) -> None:
-    check = judge_skew(seconds)
+    check = judge_skew(seconds, "host")
     assert check.status == status
     assert words in check.text
     assert ("NTP" in check.remedy) == (status != "ok")
@@ -608,7 +614,7 @@ def test_a_skewed_clock_is_named_before_what_it_breaks(ahead: int) -> None:
     found = checkup(ahead_seconds=ahead)
     assert unusual(found) == {"clock": "failed", "signed_call": "failed", **skipped(*NETWORKED[1:])}
     direction = "ahead of" if ahead > 0 else "behind"
-    assert re.search(rf"clock is (399|400|401) s {direction} WeChat Pay's", line(found, "clock"))
+    assert re.search(rf"clock is (399|400|401) s {direction} that of 127\.0\.0\.1", line(found, "clock"))
     assert "clock is" in line(found, "signed_call")
 
 
@@ -651,7 +657,7 @@ def test_the_backup_host_tells_the_time_too() -> None:
         ),
         pytest.param(
             {"PAYGIFT_APIV3_KEY": "x" * 32},
-            {"certificates": "failed", **skipped(*NETWORKED[2:])},
+            {"certificates": "failed", **skipped("signed_call", *NETWORKED[2:])},
             "Set PAYGIFT_APIV3_KEY to the APIv3密钥",
             id="another APIv3 key",
         ),
@@ -704,9 +710,9 @@ def test_what_wechat_pay_refuses_is_named_with_its_remedy(
         ),
         pytest.param(
             answering(wire.CERTIFICATES_PATH, 403, "NO_AUTH", signed=False),
-            {"certificates": "warning", **skipped(*NETWORKED[2:])},
+            {"signed_call": "warning", "certificates": "warning", **skipped(*NETWORKED[2:])},
             "HTTP 403 NO_AUTH",
-            id="certificates refused",
+            id="certificates refused by an answer that nobody has signed",
         ),
         pytest.param(
             rewritten(without_proof, only=wire.ACTIVITIES_PATH),
@@ -738,18 +744,230 @@ def test_a_wrong_apiv3_key_is_wrong_beside_a_public_key_too() -> None:
 
 
 def test_outcomes_that_the_sandbox_does_not_bring() -> None:
-    broken, doubtful = TransportError("the line is dead."), UnverifiedError("not believed.")
-    limited = ApiError(status=429, code="FREQUENCY_LIMITED", text="频率超限")
-    assert judge_signed_call(Signed("host", broken, None, None)).status is Status.FAILED
-    assert judge_signed_call(Signed("host", limited, None, None)).status is Status.WARNING
-    assert judge_signed_call(Signed("host", doubtful, None, None)).status is Status.SKIPPED
-    assert judge_certificates(broken, has_public_key=False).status is Status.SKIPPED
-    assert judge_permission(broken).status is Status.SKIPPED
-    assert judge_image_upload(doubtful).status is Status.SKIPPED
-    assert judge_verification([Proven(), limited, broken]).text == "2 of 3 answers are signed by WeChat Pay."
-    assert judge_main_host(Knock(MAIN, "host", status=302)).text.endswith("(HTTP 302, no content type).")
     assert judge_backup_host(None).status is Status.SKIPPED
     assert judge_validity(None, 0.0).status is Status.SKIPPED
+
+
+# What was seen, and what may be said of it.
+
+BROKEN: Final = TransportError("the line is dead.")
+DOUBTFUL: Final = UnverifiedError("not believed.")
+NO_KEY_FITS: Final = CredentialsError("the APIv3 key is not this merchant's.")
+
+
+def answered(status: int, code: str = "CODE", text: str = "说明", *, signed: bool) -> ApiError:
+    return ApiError(status=status, code=code, text=text, verified=signed)
+
+
+FAILURES: Final = {
+    **{f"{status}, signed": answered(status, signed=True) for status in (400, 403, 404, 429, 500, 503)},
+    **{f"{status}, unsigned": answered(status, signed=False) for status in (400, 403, 404, 429, 500, 503)},
+    **{f"{status} in HTML": answered(status, "", signed=False) for status in (401, 403, 404, 407, 429, 502)},
+    "401, unsigned": answered(401, "SIGN_ERROR", signed=False),
+    "NO_AUTH, signed": answered(403, "NO_AUTH", signed=True),
+    "NO_AUTH, unsigned": answered(403, "NO_AUTH", signed=False),
+    "the digest, signed": answered(403, "REQUEST_BLOCKED", META_REFUSED, signed=True),
+    "the digest, unsigned": answered(403, "REQUEST_BLOCKED", META_REFUSED, signed=False),
+    "no answer": BROKEN,
+    "not believed": DOUBTFUL,
+    "no key fits": NO_KEY_FITS,
+}
+
+
+@pytest.mark.parametrize("seen", FAILURES)
+def test_a_signature_counts_as_accepted_only_where_an_answer_is_signed(seen: str) -> None:
+    failure = FAILURES[seen]
+    check = judge_signed_call(Signed("host", failure, None, None))
+    proven = isinstance(failure, ApiError) and failure.verified
+    assert (check.status is Status.OK) == proven
+    assert (check.status is Status.FAILED) == (seen in ("401, unsigned", "no answer"))
+    assert check.credentials == (seen == "401, unsigned")
+    assert judge_signed_call(Signed("host", failure, Proven(), None)).status is Status.OK
+
+
+@pytest.mark.parametrize("seen", FAILURES)
+def test_permission_is_told_by_what_is_signed_only(seen: str) -> None:
+    check = judge_permission(FAILURES[seen])
+    assert (check.status is Status.FAILED) == check.credentials == (seen == "NO_AUTH, signed")
+    assert check.status is not Status.OK
+    assert ("WeChat Pay has not signed this answer" in check.text) == (
+        check.status is Status.WARNING
+        and "signed" not in seen.replace("unsigned", "")
+        and seen != "no answer"
+    )
+
+
+@pytest.mark.parametrize("seen", FAILURES)
+def test_an_upload_is_permitted_only_by_a_signed_refusal_of_its_digest(seen: str) -> None:
+    check = judge_image_upload(FAILURES[seen])
+    assert (check.status is Status.OK) == (seen == "the digest, signed")
+    assert (check.status is Status.FAILED) == (seen == "NO_AUTH, signed")
+
+
+@pytest.mark.parametrize("seen", FAILURES)
+def test_verification_counts_what_is_signed_among_what_answered(seen: str) -> None:
+    failure = FAILURES[seen]
+    alone, together = judge_verification([failure]), judge_verification([failure, Proven()])
+    if failure is DOUBTFUL:
+        assert (alone.status, together.status) == (Status.FAILED, Status.FAILED)
+        return
+    proven, answer = isinstance(failure, ApiError) and failure.verified, isinstance(failure, ApiError)
+    assert alone.status is (Status.OK if proven else Status.SKIPPED)
+    assert together.text == f"{1 + proven} of {1 + answer} answers are signed by WeChat Pay."
+
+
+@pytest.mark.parametrize("seen", FAILURES)
+def test_certificates_are_opened_or_nothing_is_said_of_them(seen: str) -> None:
+    check = judge_certificates(FAILURES[seen], has_public_key=False)
+    assert check.status is not Status.OK
+    assert (check.status is Status.FAILED, check.credentials) == (seen == "no key fits",) * 2
+
+
+def test_what_is_ticked_says_no_more_than_was_seen() -> None:
+    found = checkup()
+    assert line(found, "permission").endswith("Whether it may still create new ones was not asked.")
+    assert "nothing was uploaded" in line(found, "image_upload")
+    assert "open to" not in checkup_text(found)
+    assert "can be used" not in checkup_text(found)
+
+
+@pytest.mark.parametrize(
+    ("status", "media_type", "expected"),
+    [
+        (401, "application/json", "ok"),
+        (400, "application/json", "ok"),
+        (200, "application/json", "warning"),
+        (302, "application/json", "warning"),
+        (429, "application/json", "warning"),
+        (500, "application/json", "warning"),
+        (503, "application/json", "warning"),
+        (401, "text/html", "warning"),
+        (302, "", "warning"),
+    ],
+)
+def test_a_host_is_fine_if_it_refuses_an_unsigned_request_in_json(
+    status: int, media_type: str, expected: str
+) -> None:
+    knock = Knock(MAIN, "host", status=status, media_type=media_type)
+    for check in (judge_main_host(knock), judge_backup_host(knock)):
+        assert check.status == expected
+        assert (f"HTTP {status}" in check.text) == (expected == "warning")
+
+
+def everything(status: int, content: bytes, media_type: str = "application/json") -> Fault:
+    """Whatever is asked, signed or not, gets this, and nobody has signed it."""
+
+    async def fault(request: httpx.Request, send: Send) -> httpx.Response:
+        return httpx.Response(status, headers={"Content-Type": media_type}, content=content, request=request)
+
+    return fault
+
+
+NOTHING_PROVEN: Final = {
+    "all 500": everything(500, b'{"code": "SYSTEM_ERROR", "message": "x"}'),
+    "all 429": everything(429, b'{"code": "FREQUENCY_LIMITED", "message": "x"}'),
+    "all 403": everything(403, b'{"code": "NO_AUTH", "message": "x"}'),
+    "all 404": everything(404, b'{"code": "ORDER_NOT_EXIST", "message": "x"}'),
+    "all 403 in HTML": everything(403, b"<html>", "text/html"),
+    "all 502 in HTML": everything(502, b"<html>", "text/html"),
+    "all 401 in HTML": everything(401, b"<html>", "text/html"),
+    "all 200": everything(200, b"{}"),
+    "all 304": everything(304, b""),
+    "the login page": everything(200, b"<html>", "text/html"),
+}
+
+
+@pytest.mark.parametrize("with_public_key", [False, True], ids=["certificates", "public key"])
+@pytest.mark.parametrize("answers", NOTHING_PROVEN)
+def test_where_nothing_is_proven_nothing_is_fine(answers: str, with_public_key: bool) -> None:
+    public = {"PAYGIFT_PUBLIC_KEY_ID": PUBLIC_KEY_ID, "PAYGIFT_PUBLIC_KEY": keys().public_key_pem}
+    found = checkup(public if with_public_key else {}, fault=NOTHING_PROVEN[answers])
+    by_code = {check.code: check.status for check in found.checks}
+    assert [code for code in NETWORKED if by_code[code] is Status.OK] == []
+    assert not found.passed
+    assert not found.credentials_failed
+    failed = [code for code, status in by_code.items() if status is Status.FAILED]
+    assert failed in ([], ["verification"])
+    if not failed:
+        assert "Essential, but not checked: signed call, verification, permission." in checkup_text(found)
+
+
+@pytest.mark.parametrize("path", [wire.CERTIFICATES_PATH, wire.ACTIVITIES_PATH])
+@pytest.mark.parametrize("status", [403, 429, 500])
+def test_what_is_essential_must_have_been_checked(path: str, status: int) -> None:
+    found = checkup(fault=answering(path, status, "CODE", signed=False))
+    assert not found.passed
+    assert "permission" in found.not_checked
+    assert not found.credentials_failed
+
+
+def test_what_is_not_essential_may_stay_open() -> None:
+    found = checkup(fault=answering(wire.IMAGE_UPLOAD_PATH, 500, "SYSTEM_ERROR"))
+    assert unusual(found) == {"image_upload": "warning"}
+    assert found.passed
+
+
+# The first knock
+
+
+def test_a_knock_reads_no_more_than_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever answers there may send what unpacks to gigabytes."""
+    read = 0
+
+    class Bomb(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            nonlocal read
+            while True:
+                read += 1
+                yield gzip.compress(bytes(10_000_000))
+
+    async def fault(request: httpx.Request, send: Send) -> httpx.Response:
+        if "Authorization" in request.headers:
+            return await send(request)
+        return httpx.Response(401, headers=BOMB_HEADERS, stream=Bomb(), request=request)
+
+    found = checkup(fault=fault)
+    assert read == 0
+    assert unusual(found) == skipped("clock")
+
+
+BOMB_HEADERS: Final = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+
+
+def test_a_bomb_at_every_door_costs_little_time_and_memory(tmp_path: Path) -> None:
+    """Over a socket, in a process of its own: signed requests get it too."""
+    packed = gzip.compress(bytes(1_000_000_000), 1)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+
+    class Door(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                while self.rfile.readline().strip():
+                    pass
+                self.wfile.write(head % len(packed) + packed)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Door) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environ = {**right(), "PAYGIFT_BASE_URL": f"http://127.0.0.1:{server.server_address[1]}"}
+        script = (
+            "import resource, sys; from reconciler.cli import run; code = run(['doctor']); "
+            "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+        )
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, **environ, "PAYGIFT_BACKUP_URL": ""},
+            cwd=tmp_path,
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+        )
+        server.shutdown()
+    code, megabytes = map(int, done.stdout.splitlines()[-1].split())
+    assert code == 1
+    assert megabytes < 300
+    assert time.monotonic() - began < 20
 
 
 # --- the command -------------------------------------------------------------------------------------------------
@@ -804,6 +1022,41 @@ def test_a_failed_check_exits_4(folder: Path) -> None:
     assert "\x1b[31m✗\x1b[0m main host             \x1b[31mfailed: \x1b[0m127.0.0.1:9 refused" in out
     assert "3 failed" in out.splitlines()[-1]
     assert "short" not in out
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"PAYGIFT_MCHID": ""}, 4),
+        ({"PAYGIFT_PRIVATE_KEY": "not a key"}, 4),
+        ({"PAYGIFT_PRIVATE_KEY": keys().wechatpay_key_pem, "PAYGIFT_CERTIFICATE": ""}, 4),
+        ({"PAYGIFT_APIV3_KEY": "x" * 32}, 4),
+        ({"PAYGIFT_BASE_URL": "http://127.0.0.1:9"}, 1),
+        ({"PAYGIFT_JOURNAL_URL": "postgresql://127.0.0.1:1/journal"}, 1),
+        ({"PAYGIFT_CERTIFICATE": certificate(ends_days=12)}, 0),
+    ],
+    ids=["missing", "unusable", "rejected", "of another", "no host", "no journal", "a warning"],
+)
+def test_the_exit_code_tells_credentials_from_the_rest(
+    changes: dict[str, str], code: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Sandbox(folder / ".paygift/sandbox", keys=keys()) as sandbox:
+        environ = {**right(), "PAYGIFT_BASE_URL": sandbox.base_url, "PAYGIFT_BACKUP_URL": "", **changes}
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        assert run(["-C", str(folder), "doctor"]) == code
+
+
+def test_a_service_that_is_out_of_order_exits_1(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox(folder / ".paygift/sandbox", keys=keys()) as sandbox:
+        sandbox.add_fault({"kind": "html_before", "count": 99})
+        for name, value in {
+            **right(),
+            "PAYGIFT_BASE_URL": sandbox.base_url,
+            "PAYGIFT_BACKUP_URL": "",
+        }.items():
+            monkeypatch.setenv(name, value)
+        assert run(["-C", str(folder), "doctor"]) == 1
 
 
 def test_words_of_the_server_cannot_touch_the_terminal() -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 import pytest
 import stamina
+from starlette.requests import Request
+from starlette.responses import Response
 
 from reconciler.change import Plan
 from reconciler.cli import run
@@ -342,6 +344,98 @@ def test_what_we_wrote_over_a_strangers_edit_counts_again(fake: FakeGitHub, gith
     assert keep(github) == "updated"
     fake.merge(PULL, MERGE)
     assert reviewed(github) == DIGEST
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_text_that_somebody_edited_and_restored_is_written_anew_and_counts_again(
+    fake: FakeGitHub, github: GitHub, times: int
+) -> None:
+    keep(github)
+    for _ in range(times):
+        ours = fake.comments[0]["body"]
+        fake.edit(fake.comments[0], "forged", "mallory")
+        fake.edit(fake.comments[0], ours, "mallory")
+        assert keep(github) == "updated"
+        assert keep(github) == "unchanged"
+    fake.merge(PULL, MERGE)
+    assert reviewed(github) == DIGEST
+
+
+def test_a_text_that_was_restored_after_the_merge_stays_refused(fake: FakeGitHub, github: GitHub) -> None:
+    """Who approved it may have read the forged one; another pull request is the way out, and the message says so."""
+    keep(github)
+    fake.merge(PULL, MERGE)
+    ours = fake.comments[0]["body"]
+    fake.edit(fake.comments[0], "forged", "mallory")
+    fake.edit(fake.comments[0], ours, "mallory")
+    refused(github, "was edited by mallory. Nothing was applied. Open a new pull request")
+
+
+def test_an_approval_of_before_an_edit_does_not_count_after_it(fake: FakeGitHub, github: GitHub) -> None:
+    keep(github)
+    fake.review(PULL)
+    ours = fake.comments[0]["body"]
+    fake.edit(fake.comments[0], "forged", "mallory")
+    fake.edit(fake.comments[0], ours, "mallory")
+    keep(github)
+    fake.merge(PULL, MERGE)
+    refused(github, "approved by nobody since")
+
+
+def test_a_comment_that_goes_between_two_pages_hides_no_other(
+    fake: FakeGitHub, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of the second page moves to the first page, which was read already."""
+    remarks = [fake.say(PULL, f"remark {number}") for number in range(100)]
+    keep(github)
+    fake.say(PULL, "the last")
+    really, gone = fake._page, [remarks[3]]
+
+    def page(request: Request, found: list[dict[str, Any]]) -> Response:
+        answer = really(request, found)
+        if gone and request.query_params.get("page", "1") == "1":
+            fake.comments.remove(gone.pop())
+        return answer
+
+    monkeypatch.setattr(fake, "_page", page)
+    assert keep(github) == "unchanged"
+    assert len(bodies(fake)) == 1
+    gone.append(remarks[5])
+    fake.say(PULL, "another")
+    fake.merge(PULL, MERGE)
+    assert reviewed(github) == DIGEST
+
+
+def test_a_list_that_never_stands_still_is_an_error(
+    fake: FakeGitHub, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(150):
+        fake.say(PULL, f"remark {number}")
+    really = fake._page
+
+    def page(request: Request, found: list[dict[str, Any]]) -> Response:
+        answer = really(request, found)
+        fake.comments.pop(0)
+        return answer
+
+    monkeypatch.setattr(fake, "_page", page)
+    with pytest.raises(GitHubError, match="changes while it is read"):
+        keep(github)
+
+
+def test_a_comment_that_was_deleted_before_it_could_be_changed_is_made_again(
+    fake: FakeGitHub, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(github)
+    really = fake._marks
+
+    def marks(comment: dict[str, Any]) -> dict[str, Any]:
+        fake.comments.remove(comment)
+        return really(comment)
+
+    monkeypatch.setattr(fake, "_marks", marks)
+    assert keep(github, OTHER) == "created"
+    assert len(bodies(fake)) == 1
 
 
 def test_an_author_who_is_another_to_graphql_is_refused(
@@ -693,6 +787,25 @@ def test_what_is_no_list_of_problems_is_refused(data: Any) -> None:
 
 # --- the wire -----------------------------------------------------------------------------------------------
 
+SORRY = (
+    "Something went wrong while executing your query on 2026-11-25T02:00:00Z. This may be the result of a timeout, or "
+    "it could be a GitHub bug. Please include `C1A2:0` when reporting this issue."
+)
+SECONDARY = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+IN_GRAPHQL = [
+    {
+        "data": None,
+        "errors": [{"type": "RATE_LIMIT", "code": "graphql_rate_limit", "message": "API rate limit"}],
+    },
+    {"errors": [{"type": "RATE_LIMITED", "message": "API rate limit exceeded"}]},
+    {"data": None, "errors": [{"message": SECONDARY}]},
+    {"errors": [{"message": "You have triggered an abuse detection mechanism."}]},
+    {"data": None, "errors": [{"message": SORRY}]},
+    {"data": {"viewer": None}, "errors": [{"message": SORRY, "path": ["viewer"]}]},
+    {"data": {"viewer": None}, "errors": [{"type": "SERVICE_UNAVAILABLE", "message": "no"}]},
+    {"data": {"viewer": None}, "errors": [{"type": "INTERNAL", "message": "no"}]},
+]
+
 LIMITS = [
     Fault(403, {"Retry-After": "1"}),
     Fault(429),
@@ -707,6 +820,59 @@ def test_a_rate_limit_is_waited_for(fake: FakeGitHub, github: GitHub, limit: Fau
     keep(github)
     fake.faults.extend([replace(limit, method=method)] * (TRIES - 1))
     assert keep(github, OTHER) == "updated"
+
+
+@pytest.mark.parametrize("answer", IN_GRAPHQL)
+def test_a_question_that_github_cannot_answer_now_is_asked_again(
+    fake: FakeGitHub, github: GitHub, answer: dict[str, Any]
+) -> None:
+    fake.faults.extend([Fault(200, body=answer, path="/graphql")] * (TRIES - 1))
+    assert keep(github) == "created"
+
+
+@pytest.mark.parametrize("answer", IN_GRAPHQL)
+def test_a_question_that_github_never_answers_is_an_error_in_the_end(
+    fake: FakeGitHub, github: GitHub, answer: dict[str, Any]
+) -> None:
+    fake.faults.extend([Fault(200, body=answer, path="/graphql")] * TRIES)
+    with pytest.raises(GitHubError, match=r"HTTP 200: .*(limit|wrong|abuse|no)"):
+        keep(github)
+    assert len(fake.asked) == 1 + TRIES
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        [{"type": "FORBIDDEN", "message": "Resource not accessible by integration", "path": ["nodes", 0]}],
+        [{"type": "NOT_FOUND", "message": "x"}, {"type": "FORBIDDEN", "message": "y"}],
+        [{"message": "Field 'x' doesn't exist"}],
+    ],
+)
+def test_what_may_not_be_seen_is_not_taken_for_deleted(
+    fake: FakeGitHub, github: GitHub, errors: list[dict[str, Any]]
+) -> None:
+    keep(github)
+    fake.merge(PULL, MERGE)
+    data = {"viewer": {"login": BOT}, "nodes": [None]}
+    fake.faults.append(Fault(200, path="/graphql", body={"data": data}))  # who we are
+    fake.faults.append(Fault(200, path="/graphql", body={"data": data, "errors": errors}))
+    with pytest.raises(GitHubError, match=r"in part only: .*(FORBIDDEN|Field).*permissions"):
+        reviewed(github)
+
+
+def test_a_comment_that_was_deleted_meanwhile_is_deleted(
+    fake: FakeGitHub, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(github)
+    fake.merge(PULL, MERGE)
+    monkeypatch.setattr(fake, "_find", lambda _: None)
+    refused(github, "has been deleted")
+
+
+def test_a_text_about_rate_limits_is_no_rate_limit(fake: FakeGitHub, github: GitHub) -> None:
+    fake.say(PULL, '"errors": the rate limit was exceeded. Something went wrong.')
+    assert keep(github) == "created"
+    assert len(fake.asked) == len(set(fake.asked)) == 4, "nothing is asked twice"
 
 
 def test_creating_is_tried_again_after_a_rate_limit(fake: FakeGitHub, github: GitHub) -> None:
@@ -738,6 +904,17 @@ def test_a_rate_limit_that_lasts_too_long_ends_the_command(fake: FakeGitHub, git
         (403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": f"{START.timestamp() + 20:.0f}"}, "", 21),
         (403, {"X-RateLimit-Remaining": "0"}, "", 60),
         (200, {}, '{"errors": [{"type": "RATE_LIMITED"}]}', 60),
+        (200, {}, '{"errors": [{"type": "RATE_LIMIT"}]}', 60),
+        (200, {"Retry-After": "30"}, '{"errors": [{"message": "a secondary rate limit"}]}', 30),
+        (
+            200,
+            {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": f"{START.timestamp() + 20:.0f}"},
+            '{"data": null, "errors": [{"type": "RATE_LIMIT"}]}',
+            21,
+        ),
+        (200, {"X-RateLimit-Remaining": "0"}, '{"data": {}}', None),
+        (200, {}, '{"errors": [{"message": "Something went wrong"}]}', None),
+        (200, {}, '{"errors": "rate limit"}', None),
         (200, {}, '{"data": "\\"RATE_LIMITED\\""}', None),
         (200, {}, '["RATE_LIMITED"]', None),
     ],

@@ -18,6 +18,7 @@ from reconciler.change import OutcomeStatus, Rejection
 from reconciler.errors import JournalError, UsageError
 from reconciler.journal import database as db
 from reconciler.journal.book import Book, all_entries, audit_lines
+from reconciler.journal.chain import audit_line, verify
 from reconciler.journal.database import MIGRATIONS, Database, open_postgresql, open_sqlite
 from reconciler.journal.entry import (
     NO_HASH,
@@ -27,10 +28,8 @@ from reconciler.journal.entry import (
     Ended,
     Entry,
     Intent,
-    audit_line,
     read_entry,
     sealed,
-    verify,
 )
 from reconciler.journal.history import Wanted, history
 from reconciler.journal.place import Place, journal_place
@@ -150,9 +149,9 @@ def test_a_line_that_was_sealed_anew_is_found(database: Database) -> None:
 def test_lines_cut_off_at_the_end_show_by_the_head(database: Database) -> None:
     whole = lines(database)
     _, head = book(database).head()
-    assert list(verify(whole, head=head)) == []
+    assert list(verify(whole, heads=[head])) == []
     assert list(verify(whole[:-1])) == []
-    (found,) = verify(whole[:-1], head=head)
+    (found,) = verify(whole[:-1], heads=[head])
     assert "missing at the end" in found.problem
 
 

@@ -9,9 +9,11 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from email.message import Message as Headers
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -21,8 +23,8 @@ from hypothesis import settings as hypothesis_settings
 from reconciler import notify
 from reconciler.attempt import Attempt
 from reconciler.change import OutcomeStatus, Plan, Report, Stopped
-from reconciler.errors import UsageError
-from reconciler.notify import Message, post
+from reconciler.notify import DELIVERY_HEADER, Message, post
+from reconciler.output import Output
 from reconciler.render.notice import WECOM_BYTES, events, plain, summary_json, wecom_json
 from reconciler.spec import Notify
 from tests.project import SPEC, Project
@@ -43,11 +45,11 @@ class Robot:
     status: int = 200
     answer: bytes = b'{"errcode":0,"errmsg":"ok"}'
     headers: dict[str, str] = field(default_factory=dict)
-    falters: int = 0
-    """So many times it answers HTTP 503 before."""
     hangs: threading.Event | None = None
     breaks_off: bool = False
     told: list[dict[str, Any]] = field(default_factory=list)
+    headers_of: list[Headers] = field(default_factory=list)
+    """Those of what it was told."""
 
     def contents(self) -> list[str]:
         return [each["markdown"]["content"] for each in self.told]
@@ -61,13 +63,12 @@ def robot() -> Iterator[Robot]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             made.told.append(json.loads(body))
+            made.headers_of.append(self.headers)
             if made.hangs is not None:
                 made.hangs.wait(20)
             if made.breaks_off:
                 return
-            status = 503 if made.falters else made.status
-            made.falters = max(0, made.falters - 1)
-            self.send_response(status)
+            self.send_response(made.status)
             for name, value in made.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(made.answer)))
@@ -251,21 +252,40 @@ def test_wecom_refuses_with_http_200(robot: Robot, answer: bytes, why: str) -> N
     assert post([replace(wecom(robot.url), kind="webhook")]) == []
 
 
-@pytest.mark.parametrize(
-    ("status", "tries"), [(500, 2), (503, 2), (429, 2), (400, 1), (404, 1), (302, 1), (307, 1)]
-)
-def test_what_may_pass_is_tried_twice_and_nothing_else(robot: Robot, status: int, tries: int) -> None:
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 429, 400, 404, 302, 307])
+def test_whoever_answers_may_have_heard_and_is_not_told_twice(robot: Robot, status: int) -> None:
     robot.status = status
     robot.headers = {"Location": robot.url}
     (failure,) = post([wecom(robot.url)])
     assert failure.startswith(f"PAYGIFT_WECOM_URL (wecom): HTTP {status}")
-    assert len(robot.told) == tries
+    assert ("whether it arrived is unknown" in failure) == (status >= 500)
+    assert len(robot.told) == 1
 
 
-def test_the_second_try_may_arrive(robot: Robot) -> None:
-    robot.falters = 1
+def test_what_did_not_leave_is_sent_again_as_the_same_message(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, refused = httpx.HTTPTransport.handle_request, [httpx.ConnectError("refused")]
+    headers: list[str] = []
+
+    def handle(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        headers.append(request.headers[DELIVERY_HEADER])
+        if refused:
+            raise refused.pop()
+        return really(self, request)
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", handle)
     assert post([wecom(robot.url)]) == []
-    assert len(robot.told) == 2
+    assert len(robot.told) == 1
+    first, second = headers
+    assert first == second
+    assert UUID(first).version == 4
+
+
+def test_every_message_has_an_id_of_its_own(robot: Robot) -> None:
+    assert post([wecom(robot.url), replace(wecom(robot.url), kind="webhook")]) == []
+    first, second = (each[DELIVERY_HEADER] for each in robot.headers_of)
+    assert first != second
 
 
 def test_whoever_hangs_is_not_waited_for(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -484,10 +504,12 @@ def test_what_is_left_is_told_with_the_rejected_merchants(
 def test_everybody_is_told_though_the_report_cannot_be_left(robot: Robot, tmp_path: Path) -> None:
     target = Notify(kind="webhook", url_from="ROBOT_URL")
     nowhere = tmp_path / "nowhere/report.md"
-    attempt = Attempt(nowhere, {"ROBOT_URL": robot.url}, pytest.fail, notify=(target,))
-    with pytest.raises(UsageError, match="cannot be written"):
-        attempt.leave(done(everything()))
+    warnings: list[str] = []
+    attempt = Attempt(Output(nowhere), {"ROBOT_URL": robot.url}, warnings.append, notify=(target,))
+    attempt.leave(done(everything()))
     assert len(robot.told) == 1
+    (warning,) = warnings
+    assert warning.startswith("Warning: The report is missing: ")
 
 
 def test_the_example_of_a_spec_stays_valid(project: Project) -> None:

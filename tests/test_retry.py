@@ -51,8 +51,10 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def api_error(status: int, retry_after_seconds: float | None = None) -> ApiError:
-    return ApiError(status=status, code="X", text="x", retry_after_seconds=retry_after_seconds)
+def api_error(status: int, retry_after_seconds: float | None = None, *, verified: bool = True) -> ApiError:
+    return ApiError(
+        status=status, code="X", text="x", retry_after_seconds=retry_after_seconds, verified=verified
+    )
 
 
 # --- which errors -----------------------------------------------------------------------------------------------------
@@ -65,6 +67,7 @@ CLASSES: list[tuple[BaseException, tuple[bool, bool]]] = [
     (UnverifiedError("garbage"), READS),
     (UnverifiedError("nobody's key", lasting=True), NEVER),
     (api_error(429), BOTH),
+    (api_error(429, verified=False), READS),
     (api_error(500), READS),
     (api_error(502), READS),
     (api_error(503), READS),
@@ -237,7 +240,20 @@ def spoilt(spoil: Spoil) -> Fault:
 
 
 def refusing(status: int, code: str, **headers: str | None) -> Fault:
+    """An error that nobody has signed."""
     return spoilt(changed(error_body(code, "说明"), status=status, Wechatpay_Signature=None, **headers))
+
+
+def turning_away(**headers: str) -> Fault:
+    """WeChat Pay's own 429."""
+    remote = Remote()
+
+    def fault(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
+        proven = remote._signed(429, error_body("FREQUENCY_LIMITED", "说明"))
+        proven.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+        return proven
+
+    return fault
 
 
 FAULTS: dict[str, tuple[Fault, tuple[bool, bool]]] = {
@@ -250,9 +266,11 @@ FAULTS: dict[str, tuple[Fault, tuple[bool, bool]]] = {
     "no answer in time": (failing(lambda request: httpx.ReadTimeout("", request=request)), READS),
     "sending stalls": (failing(lambda request: httpx.WriteTimeout("", request=request)), READS),
     "truncated": (failing(lambda request: httpx.RemoteProtocolError("cut", request=request)), READS),
-    "429": (refusing(429, "FREQUENCY_LIMITED"), BOTH),
-    "429 with Retry-After": (refusing(429, "FREQUENCY_LIMITED", Retry_After="5"), BOTH),
-    "429 with a Retry-After of an hour": (refusing(429, "FREQUENCY_LIMITED", Retry_After="3600"), NEVER),
+    "429": (turning_away(), BOTH),
+    "429 with Retry-After": (turning_away(Retry_After="5"), BOTH),
+    "429 with a Retry-After of an hour": (turning_away(Retry_After="3600"), NEVER),
+    "429 that nobody has signed": (refusing(429, "FREQUENCY_LIMITED"), READS),
+    "429 of a proxy": (spoilt(changed(b"<html>", status=429, Wechatpay_Signature=None)), READS),
     "500": (refusing(500, "SYSTEM_ERROR"), READS),
     "503 with Retry-After": (refusing(503, "SERVICE_UNAVAILABLE", Retry_After="1"), READS),
     "HTML with 502": (spoilt(changed(b"<html>", status=502, Content_Type="text/html")), READS),

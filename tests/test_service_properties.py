@@ -229,7 +229,7 @@ def what_is_wanted_and_not_refused_is_there_in_the_end(situation: Situation) -> 
         lives = [each for each in done.live if done.owner(each) == spec.key and not each.ended(done.now)]
         if spec.key in stuck:
             continue
-        if spec.state == "terminated" or spec.terms.end_time < done.now:
+        if spec.state == "terminated" or spec.terms.end_time <= done.now:
             assert lives == []
         else:
             (live,) = lives

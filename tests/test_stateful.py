@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from reconciler.activity import DesiredActivity
 from reconciler.errors import PaygiftError
 from reconciler.journal.book import Book, Run, audit_lines
+from reconciler.journal.chain import verify
 from reconciler.journal.database import open_sqlite
-from reconciler.journal.entry import verify
 from reconciler.journal.lock import Holder
 from reconciler.journal.process import Process
 from reconciler.journaling import remember, resume

@@ -230,13 +230,17 @@ def test_a_report_that_cannot_be_left_does_not_hide_what_happened(tmp_path: Path
     folder = tmp_path / "gone"
     folder.mkdir()
 
+    warnings: list[str] = []
+
     def stop() -> None:
-        with attempted(folder / "report.md", exit_code, environ={}, warn=pytest.fail):
+        with attempted(folder / "report.md", exit_code, environ={}, warn=warnings.append):
             folder.rmdir()
             raise StaleError("Another plan.")
 
     with pytest.raises(StaleError, match="Another plan"):
         stop()
+    (warning,) = warnings
+    assert "report.md cannot be written" in warning
 
 
 def test_the_clock_is_that_of_the_account(project: Project) -> None:

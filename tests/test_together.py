@@ -11,8 +11,9 @@ import pytest
 
 from reconciler.activity import DesiredActivity
 from reconciler.journal.book import Book, audit_lines, locked
+from reconciler.journal.chain import verify
 from reconciler.journal.database import Database
-from reconciler.journal.entry import Begun, verify
+from reconciler.journal.entry import Begun
 from reconciler.journal.lock import Holder
 from reconciler.journal.place import Place
 from reconciler.journal.process import Process

@@ -17,6 +17,7 @@ from reconciler.audit import witness_of as read_witness
 from reconciler.change import OutcomeStatus, Rejection
 from reconciler.errors import ApiError, IncompleteReadError, JournalError
 from reconciler.journal.book import Book
+from reconciler.journal.chain import audit_line, verify
 from reconciler.journal.database import Database
 from reconciler.journal.entry import (
     Begun,
@@ -27,10 +28,8 @@ from reconciler.journal.entry import (
     Entry,
     Intent,
     Remembered,
-    audit_line,
     read_entry,
     sealed,
-    verify,
 )
 from reconciler.journal.history import history
 from reconciler.journal.place import Place

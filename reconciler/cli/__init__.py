@@ -5,8 +5,6 @@ Only click is imported here, so that ``paygift --help`` is quick; commands impor
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -128,18 +126,27 @@ def paygift(
 
 def main() -> NoReturn:
     """Run the command line and exit with one of the codes of the README."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character must not end an apply half way.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    from reconciler.cli.streams import occupy_closed_descriptors
+
+    occupy_closed_descriptors()
     sys.exit(run())
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """One command, by default that of the process. Returns its exit code; errors are explained on stderr."""
+    from reconciler.cli.streams import guarded_streams
+
+    with guarded_streams():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    from reconciler.cli.streams import StdoutError
+
     try:
         code = paygift.main(arguments, prog_name="paygift", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.exceptions.Abort:
         click.echo("Interrupted.", err=True)
         return EXIT_INTERRUPTED
@@ -151,11 +158,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return EXIT_ERROR
     except PaygiftError as error:
         return _explain(error)
-    except OSError as error:
-        if error.errno != errno.EPIPE:
-            raise
-        # Whoever read our output has gone, as `head` does. Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except StdoutError as error:
+        if not error.reader_left:  # as `head` does, which has all that it wants
+            click.echo(f"Error: {error}", err=True)
         return EXIT_ERROR
     return code if isinstance(code, int) else 0
 

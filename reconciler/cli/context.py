@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 
+from reconciler.cli.streams import StdoutError, is_terminal, stdout_gone
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
@@ -53,13 +55,32 @@ class Context:
         ) as session:
             yield replace(session, remote=session.remote.paced(rate=self.rate, concurrency=self.concurrency))
 
-    def attempt(self, report: Path | None) -> AbstractContextManager[Attempt]:
-        """An apply that leaves a report and tells whom `notify` names, however it ends."""
+    def attempt(
+        self, report: Path | None, *, rejected: Path | None = None, plan_file: Path | None = None
+    ) -> AbstractContextManager[Attempt]:
+        """An apply that leaves its files and tells whom `notify` names, however it ends."""
         from reconciler.attempt import attempted
         from reconciler.cli import exit_code
 
-        warn = partial(click.echo, err=True)
-        return attempted(report, exit_code, environ=os.environ, warn=warn, sandbox=self.sandbox)
+        return attempted(
+            report,
+            exit_code,
+            environ=os.environ,
+            warn=partial(click.echo, err=True),
+            rejected=rejected,
+            plan_file=plan_file,
+            sandbox=self.sandbox,
+        )
+
+    def say(self, text: str) -> None:
+        """``text`` on stdout, or on stderr if that is closed, full, or read by nobody: for what must be told."""
+        if not stdout_gone():
+            try:
+                click.echo(text, nl=False, color=self.colours())
+                return
+            except StdoutError as error:
+                click.echo(f"Warning: {error} What was to be told there follows.", err=True)
+        click.echo(text, nl=False, err=True, color=False)
 
     def journal(self) -> Place:
         """Where the journal of this project is. Raises UsageError without a project."""
@@ -92,10 +113,12 @@ class Context:
             return self.colour
         if os.environ.get("NO_COLOR"):
             return False
-        return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+        return bool(os.environ.get("FORCE_COLOR")) or is_terminal(sys.stdout)
 
 
 pass_context = click.make_pass_decorator(Context)
+output_path: Final = click.Path(path_type=Path, readable=False)
+"""A file that a command writes, and need not be able to read (see ``output``)."""
 
 
 def sandbox_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -138,7 +161,7 @@ class Bar:
 
     def __call__(self, done: int, total: int) -> None:
         if self._shown is None:
-            if not sys.stderr.isatty() or time.monotonic() - self._started < PATIENCE_SECONDS:
+            if not is_terminal(sys.stderr) or time.monotonic() - self._started < PATIENCE_SECONDS:
                 return
             self._shown = self._show()
         self._shown.update(self._shown.task_ids[0], completed=done, total=total)

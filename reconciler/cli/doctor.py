@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import EXIT_CREDENTIALS
+from reconciler.cli import EXIT_CREDENTIALS, EXIT_ERROR
 from reconciler.cli.context import Context, pass_context, sandbox_option
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def doctor(context: Context, as_json: bool) -> int:
     """Check credentials, clock, network, a shared journal and permissions; in a project, whose account it is.
 
-    Needs no project and changes nothing: it sends a few reads, and an upload that is made to be refused. Exits 4 if a
-    check failed. See docs/doctor.md.
+    Needs no project and changes nothing: it sends a few reads, and an upload that is made to be refused. Exits 0 if
+    everything essential was checked and is fine, 4 if the credentials are not, otherwise 1. See docs/doctor.md.
     """
     from reconciler.doctor import examine
     from reconciler.render.checkup import checkup_json, checkup_text
@@ -38,7 +38,9 @@ def doctor(context: Context, as_json: bool) -> int:
     else:
         colour = context.colours()
         click.echo(checkup_text(checkup, colour=colour), nl=False, color=colour)
-    return 0 if checkup.passed else EXIT_CREDENTIALS
+    if checkup.passed:
+        return 0
+    return EXIT_CREDENTIALS if checkup.credentials_failed else EXIT_ERROR
 
 
 def _project_account(context: Context) -> ProjectAccount:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.context import Context, pass_context, sandbox_option
+from reconciler.cli.context import Context, output_path, pass_context, sandbox_option
 
 if TYPE_CHECKING:
     from reconciler.change import Plan
@@ -105,9 +105,11 @@ def reviewed_digest(context: Context, /, **options: Any) -> None:
 
 @github.command("reviewed-plan")
 @merged_options
-@click.option("--out", type=PathOption, required=True, help="Where to write the plan file.")
+@click.option("--out", type=output_path, required=True, help="Where to write the plan file.")
 @click.option(
-    "--report", type=PathOption, help="If there is no such plan, a report that says why: .md, .html or .json."
+    "--report",
+    type=output_path,
+    help="If there is no such plan, a report that says why: .md, .html or .json.",
 )
 @pass_context
 def reviewed_plan(context: Context, /, out: Path, report: Path | None, **options: Any) -> None:
@@ -121,7 +123,7 @@ def reviewed_plan(context: Context, /, out: Path, report: Path | None, **options
 
     with _connected() as connected:
         merge = _merge(context, connected, **options)
-        with context.attempt(report) as attempt:
+        with context.attempt(report, plan_file=out) as attempt:
             attempt.namespace, attempt.mchid = merge.owner.namespace, merge.owner.mchid
             attempt.expected = _digest(connected, merge)
             save_plan(kept_plan(connected, merge.pull, attempt.expected), out)

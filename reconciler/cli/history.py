@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
 import click
 
 from reconciler.cli import EXIT_ERROR
-from reconciler.cli.context import Context, pass_context, sandbox_option
+from reconciler.cli.context import Context, output_path, pass_context, sandbox_option
+from reconciler.cli.streams import is_terminal
 
 OUTCOMES = ("done", "already done", "partial", "failed", "unknown", "not started", "open")
 
@@ -66,36 +68,46 @@ def history(
 
 
 @history.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=output_path, required=False)
 @pass_context
 def export(context: Context, file: Path | None) -> None:
     """Write the journal as an audit file: JSON lines that chain by hash. On stdout without FILE."""
     from reconciler.audit import audit_lines
-    from reconciler.reconcile import save_text
+    from reconciler.output import write
 
-    text = "".join(f"{line}\n" for line in audit_lines(context.root(), context.journal()))
+    lines = audit_lines(context.root(), context.journal())
+    text = "".join(f"{line}\n" for line in lines)
     if file is None:
         click.echo(text, nl=False)
     else:
-        save_text(text, file)
-        click.echo(f"{text.count(chr(10))} entries in {file}.", err=True)
+        write(text, file)
+        click.echo(f"{len(lines)} entries in {file}.", err=True)
 
 
 @history.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--head", default="", metavar="HASH", help="The hash of the last entry, as a report shows it.")
+@click.option(
+    "--head",
+    "heads",
+    multiple=True,
+    metavar="HASH",
+    help="The hash of the last entry, as a report shows it; once for each account.",
+)
 @pass_context
-def verify(context: Context, file: Path | None, head: str) -> int:
+def verify(context: Context, file: Path | None, heads: tuple[str, ...]) -> int:
     """Check that no entry was removed or altered: of an audit FILE, or without one of the journal itself.
 
-    Exits 1 and names each line that does not fit. Entries cut off at the end show only if --head says how it ended.
+    Exits 1 and names each line that does not fit. Entries cut off at the end of an account's journal, or all of it,
+    show only if --head says how it ended.
     """
-    from reconciler.audit import audit_lines
-    from reconciler.journal.entry import verify as breaks_in
-    from reconciler.reconcile import lines_in
+    from reconciler.audit import audit_lines, lines_of
+    from reconciler.journal.chain import verify as breaks_in
 
-    lines = list(lines_in(file) if file is not None else audit_lines(context.root(), context.journal()))
-    breaks = list(breaks_in(lines, head=head))
+    for head in heads:  # an empty one, from a step of CI that failed, must not pass for none
+        if not re.fullmatch(r"[0-9a-f]{64}", head):
+            raise click.UsageError(f"--head takes a hash of 64 hex digits, not {head!r}.")
+    lines = lines_of(file) if file is not None else audit_lines(context.root(), context.journal())
+    breaks = list(breaks_in(lines, heads=heads))
     for each in breaks:
         click.echo(f"line {each.line}: {each.problem}" if each.line else each.problem)
     if breaks:
@@ -126,7 +138,7 @@ def unlock(context: Context, yes: bool) -> int:
     for mchid, holder in held:
         click.echo(safe(f"Account {mchid}: {holder}."))
     if not yes:
-        if not sys.stdin.isatty():
+        if not is_terminal(sys.stdin):
             raise click.UsageError("There is no terminal to ask on. Give --yes to unlock without asking.")
         answer: str = click.prompt("Take the lock away? Only 'yes' is taken for it", default="no", err=True)
         if answer.strip() != "yes":

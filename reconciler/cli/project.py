@@ -18,7 +18,8 @@ from reconciler.cli import (
     EXIT_PENDING,
     EXIT_REFUSED,
 )
-from reconciler.cli.context import Bar, Context, pass_context, sandbox_option, undo_option
+from reconciler.cli.context import Bar, Context, output_path, pass_context, sandbox_option, undo_option
+from reconciler.cli.streams import is_terminal
 
 if TYPE_CHECKING:
     from reconciler.attempt import Attempt
@@ -80,7 +81,7 @@ def validate(context: Context, as_json: bool) -> int:
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending, 5 when refused.")
 @click.option("--notes", is_flag=True, help="Show notes too, such as specs that have ended.")
 @undo_option
-@click.option("--out", type=click.Path(path_type=Path), help="Write the plan to a file, for `apply FILE`.")
+@click.option("--out", type=output_path, help="Write the plan to a file, for `apply FILE`.")
 @click.option(
     "--at",
     metavar="TIME",
@@ -107,11 +108,21 @@ def plan(
 
     if at is not None and out is not None:
         raise click.UsageError("A plan for another time cannot be applied: give --at or --out.")
+    if out is not None:
+        from reconciler.output import Output
+
+        Output.checked(out)  # a plan of ten thousand activities takes a while
     with context.session(at=at) as session:
         made = _run(_plan(session, allow))
     if out is not None:
         reconcile.save_plan(made, out)
-    _print_plan(context, made, as_json=as_json, notes=notes, undo=undo)
+    if as_json:
+        from reconciler.render.json_ import dumps, plan_json
+
+        click.echo(dumps(plan_json(made)), nl=False)
+    else:
+        text = _plan_text(context, made, notes=notes, undo=undo)
+        click.echo(text, nl=False, color=context.colours())
     if detailed_exitcode and made.refusals:
         return EXIT_REFUSED
     return EXIT_PENDING if detailed_exitcode and not made.empty else 0
@@ -121,12 +132,10 @@ def plan(
 @click.argument("file", metavar="[PLANFILE]", type=click.Path(path_type=Path), required=False)
 @json_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
-@click.option(
-    "--report", type=click.Path(path_type=Path), help="Write the report to a file too: .md, .html or .json."
-)
+@click.option("--report", type=output_path, help="Write the report to a file too: .md, .html or .json.")
 @click.option(
     "--rejected",
-    type=click.Path(path_type=Path),
+    type=output_path,
     help="Write the merchants that WeChat Pay rejected to a CSV file, with its reasons.",
 )
 @click.option(
@@ -162,31 +171,19 @@ def apply(
     Only one apply runs at a time on an account and namespace. Interrupted once, it finishes what is in flight, reports,
     and exits 130; twice, it stops at once, and the next apply finds out what has happened.
     """
-    from reconciler import reconcile
-
     wanted = _Wanted(file, expect, allow)
-    with context.attempt(report) as attempt, context.session() as session:
+    with (
+        context.attempt(report, rejected=rejected, plan_file=file) as attempt,
+        context.session() as session,
+    ):
         attempt.knows(session)
         applying = _Applying(
             context, session, wanted, attempt, as_json=as_json, yes=yes, lock_timeout=lock_timeout
         )
-        happened = _run(applying.run())
-    if happened is None:
-        return 0
-    attempt.leave(happened)
-    if rejected is not None:
-        reconcile.save_rejected(happened, rejected)
-    if as_json:
-        from reconciler.render.json_ import dumps, report_json
-
-        click.echo(dumps(report_json(happened)), nl=False)
-    else:
-        from reconciler.render.text import report_text
-        from reconciler.render.view import report_view
-
-        click.echo(
-            report_text(report_view(happened), colour=context.colours()), nl=False, color=context.colours()
-        )
+        happened = _come_to(applying)
+        if happened is None:
+            return 0
+        _tell_outcome(context, attempt, happened, as_json=as_json)
     if happened.interrupted:
         return EXIT_INTERRUPTED
     return 0 if happened.complete else EXIT_PARTIAL
@@ -386,7 +383,11 @@ class _Applying:
         with Bar("Reading activities") as bar:
             witness = run.book.witness()
             attempt.plan = made = await self.wanted.plan(account, self.session, attempt, witness, bar)
-        _print_plan(self.context, made, as_json=False, notes=False, to_stderr=self.as_json)
+        text = _plan_text(self.context, made)
+        if self.as_json:
+            click.echo(text, nl=False, err=True, color=self.context.colours())
+        else:
+            self.context.say(text)
         refuse(made)
         if not made.empty and not self.yes and not _agreed():
             click.echo("Nothing was written.", err=True)
@@ -394,7 +395,7 @@ class _Applying:
         attempt.writing = True
         try:
             with Bar("Applying") as bar, interruptible() as stop:
-                return await reconcile.apply(
+                attempt.happened = await reconcile.apply(
                     account,
                     self.session.project,
                     made,
@@ -406,6 +407,33 @@ class _Applying:
         except JournalError:
             attempt.writing = False  # raised only where the run could not even be begun
             raise
+        return attempt.happened
+
+
+def _come_to(applying: _Applying) -> Report | None:
+    """What it came to. Once that is known, nothing that fails afterwards, such as giving back the lock, hides it."""
+    from reconciler.errors import PaygiftError
+
+    try:
+        return _run(applying.run())
+    except (PaygiftError, OSError, KeyboardInterrupt) as error:
+        if applying.attempt.happened is None:
+            raise
+        _tell(f"Warning: after everything was written: {str(error) or type(error).__name__}")
+        return applying.attempt.happened
+
+
+def _tell_outcome(context: Context, attempt: Attempt, happened: Report, *, as_json: bool) -> None:
+    """On the streams, in the files, and to whom `notify` names: each of them, whatever becomes of the others."""
+    from reconciler.render.json_ import dumps, report_json
+    from reconciler.render.text import report_text
+    from reconciler.render.view import report_view
+
+    try:
+        text = report_text(report_view(happened), colour=context.colours())
+        context.say(dumps(report_json(happened)) if as_json else text)
+    finally:
+        attempt.leave(happened)
 
 
 def _tell(sentence: str) -> None:
@@ -428,7 +456,7 @@ def _agreed() -> bool:
     """Whether a person says yes. Never asks where there is no terminal (design §11)."""
     from reconciler.errors import UsageError
 
-    if not sys.stdin.isatty():
+    if not is_terminal(sys.stdin):
         raise UsageError("There is no terminal to ask on.", remedy="Give --yes to apply without asking.")
     click.echo(err=True)
     answer: str = click.prompt("Apply this plan? Only 'yes' is taken for it", default="no", err=True)
@@ -465,24 +493,10 @@ def _done_to(session: Session, name: str) -> list[Row]:
     return [row for row in rows if name in (row.key, row.activity_id)]
 
 
-def _print_plan(
-    context: Context,
-    made: Plan,
-    *,
-    as_json: bool,
-    notes: bool = False,
-    undo: bool = False,
-    to_stderr: bool = False,
-) -> None:
+def _plan_text(context: Context, made: Plan, *, notes: bool = False, undo: bool = False) -> str:
     from reconciler.plan import plan_digest
-    from reconciler.render.json_ import dumps, plan_json
     from reconciler.render.text import plan_text
     from reconciler.render.view import plan_view
 
-    if as_json:
-        click.echo(dumps(plan_json(made)), nl=False)
-        return
     colour = context.colours()
-    digest = plan_digest(made)
-    text = plan_text(plan_view(made), digest=digest, colour=colour, notes=notes, undo=undo)
-    click.echo(text, nl=False, err=to_stderr, color=colour)
+    return plan_text(plan_view(made), digest=plan_digest(made), colour=colour, notes=notes, undo=undo)

@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+from reconciler.cli.context import output_path
+
 KINDS: Final = ("spec", "project", "plan", "report")
 
 
@@ -18,7 +20,7 @@ KINDS: Final = ("spec", "project", "plan", "report")
     show_default=True,
     help="A spec or paygift.yaml for editors; a plan or a report, as --json writes them, for programs.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Write it to a file instead of stdout.")
+@click.option("--out", type=output_path, help="Write it to a file instead of stdout.")
 def schema(kind: str, out: Path | None) -> None:
     """Print the JSON Schema (draft 2020-12) of what you write or read.
 
@@ -31,6 +33,6 @@ def schema(kind: str, out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)
     else:
-        from reconciler.reconcile import save_text
+        from reconciler.output import write
 
-        save_text(text, out)
+        write(text, out)

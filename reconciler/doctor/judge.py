@@ -1,6 +1,7 @@
 """The judgement: what was found, said in words, with the remedy. Pure, so each ``judge_…`` is tested with values.
 
-What cannot be asked because an earlier check failed is skipped, so that the failures stand out.
+What cannot be asked because an earlier check failed is skipped, so that the failures stand out. Of what came from the
+network, only what WeChat Pay has signed proves anything, but for its 401, which it never signs (API §5.3).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from reconciler.errors import (
     CredentialsError,
     PaygiftError,
     RemoteError,
+    TransportError,
     UnverifiedError,
     UsageError,
 )
@@ -58,6 +60,7 @@ _DAY_SECONDS: Final = 86_400
 _NO_PERMISSION: Final = frozenset({"NO_AUTH", "NOAUTH"})
 _API_SECURITY: Final = "账户中心 → API安全"
 _NO_CREDENTIALS: Final = "it needs usable credentials; see the failed checks above."
+_NOT_ACCEPTED: Final = "it needs an accepted signature and usable keys; see the checks above."
 _CLOCK_REMEDY: Final = (
     "Have this machine set its clock over the network (NTP; on Linux: timedatectl set-ntp true)."
 )
@@ -111,13 +114,18 @@ def _judge_signed(material: Material, signed: Signed | None) -> tuple[Check, ...
     if signed is None:
         reason = _NO_CREDENTIALS if material.credentials() is None else "no host can be reached."
         return tuple(_skipped(code, reason) for code in CHECKS[CHECKS.index("signed_call") :])
-    return (
-        judge_signed_call(signed),
+    signed_call = judge_signed_call(signed)
+    others: tuple[Check, ...] = (
         judge_certificates(signed.certificates, has_public_key=material.public_key is not None),
         judge_verification(signed.outcomes),
         judge_permission(signed.activities),
         judge_image_upload(signed.upload),
     )
+    if signed_call.status is Status.FAILED:  # which has told already why the others could not be made
+        others = tuple(
+            _skipped(each.code, _NOT_ACCEPTED) if each.status is Status.WARNING else each for each in others
+        )
+    return (signed_call, *others)
 
 
 # --- this machine ------------------------------------------------------------------------------------------------
@@ -125,7 +133,7 @@ def _judge_signed(material: Material, signed: Signed | None) -> tuple[Check, ...
 
 def judge_variables(missing: Sequence[str]) -> Check:
     if missing:
-        return _failed(
+        return _unusable(
             "variables",
             f"not set: {', '.join(missing)}.",
             "Set them, see README.md, “Credentials”; `paygift --sandbox …` needs none.",
@@ -167,7 +175,7 @@ def judge_project_account(mchid: str, named: ProjectAccount) -> Check:
     if not mchid:
         return _skipped(code, "PAYGIFT_MCHID is not set.")
     if mchid != named.mchid:
-        return _failed(
+        return _unusable(
             code,
             f"PAYGIFT_MCHID is another number, and the project belongs to merchant {named.mchid} "
             f"(`account`, {named.source}).",
@@ -209,7 +217,7 @@ def judge_certificate(
         return _failure(code, certificate)
     own = f"{certificate.serial_number:040X}"
     if serial_no and not _same_number(serial_no, certificate.serial_number):
-        return _failed(
+        return _unusable(
             code,
             f"PAYGIFT_SERIAL_NO is not the serial number of the merchant certificate, which is {own}.",
             "Set PAYGIFT_SERIAL_NO to that, or PAYGIFT_CERTIFICATE_FILE to the certificate that you mean.",
@@ -217,7 +225,7 @@ def judge_certificate(
     if not isinstance(key, RSAPrivateKey):
         return _skipped(code, "there is no usable private key to compare it with.")
     if certificate.public_key() != key.public_key():
-        return _failed(
+        return _unusable(
             code,
             f"the merchant certificate {own} is not that of the private key.",
             "Use apiclient_key.pem and apiclient_cert.pem from the same download; if one is lost, apply for a new "
@@ -234,9 +242,9 @@ def judge_validity(certificate: x509.Certificate | CredentialsError | None, now:
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     days = (ends.timestamp() - now) / _DAY_SECONDS
     if days < 0:
-        return _failed(code, f"it expired on {ends:%Y-%m-%d}.", _RENEW)
+        return _unusable(code, f"it expired on {ends:%Y-%m-%d}.", _RENEW)
     if now < begins.timestamp():
-        return _failed(
+        return _unusable(
             code, f"it is not valid before {begins:%Y-%m-%d}.", f"Is the clock right? {_CLOCK_REMEDY}"
         )
     if days < EXPIRY_WARNING_DAYS:
@@ -248,7 +256,7 @@ def judge_apiv3_key(key: bytes | None) -> Check:
     if key is None:
         return _skipped("apiv3_key", "PAYGIFT_APIV3_KEY is not set.")
     if len(key) != APIV3_KEY_BYTES:
-        return _failed(
+        return _unusable(
             "apiv3_key",
             f"PAYGIFT_APIV3_KEY has {len(key)} bytes instead of {APIV3_KEY_BYTES}.",
             "Look for a missing end, quotes, or a trailing line break. It is the APIv3密钥 of "
@@ -264,7 +272,7 @@ def judge_public_key(key_id: str, key: RSAPublicKey | CredentialsError | None) -
     if key is None or not key_id:
         return _skipped(code, "PAYGIFT_PUBLIC_KEY_ID and PAYGIFT_PUBLIC_KEY are not both set.")
     if not key_id.startswith(PUBLIC_KEY_ID_PREFIX):
-        return _failed(
+        return _unusable(
             code,
             f"PAYGIFT_PUBLIC_KEY_ID does not begin with {PUBLIC_KEY_ID_PREFIX}.",
             f"Copy the 公钥ID from the merchant platform ({_API_SECURITY} → 微信支付公钥).",
@@ -314,26 +322,30 @@ def _answered(code: str, knock: Knock) -> Check:
             f"{knock.host} answered, but hardly as WeChat Pay (HTTP {knock.status}, {kind}).",
             "Something in between may have: check PAYGIFT_BASE_URL, proxies, and login pages of this network.",
         )
+    if knock.status == 429 or not 400 <= knock.status < 500:
+        return Check(
+            code,
+            Status.WARNING,
+            f"{knock.host} answered HTTP {knock.status}, where WeChat Pay refuses a request without signature (401).",
+            "Run again in a few minutes; if it stays, check PAYGIFT_BASE_URL and proxies.",
+        )
     return _ok(code, f"{knock.host} answered in {knock.milliseconds:.0f} ms.")
 
 
 def judge_clock(main: Knock, backup: Knock | None) -> Check:
     """By the first ``Date`` header that came."""
-    skews = [
-        knock.ahead_seconds
-        for knock in (main, backup)
-        if knock is not None and knock.ahead_seconds is not None
-    ]
-    if not skews:
-        return _skipped("clock", "no answer told the time.")
-    return judge_skew(skews[0])
+    for knock in (main, backup):
+        if knock is not None and knock.ahead_seconds is not None:
+            return judge_skew(knock.ahead_seconds, knock.host)
+    return _skipped("clock", "no answer told the time.")
 
 
-def judge_skew(ahead_seconds: float) -> Check:
-    """Signed requests and answers are refused when they are ``WINDOW_SECONDS`` old or ahead (API §5.3)."""
+def judge_skew(ahead_seconds: float, host: str) -> Check:
+    """Against the clock of ``host``. Signed requests and answers are refused when they are ``WINDOW_SECONDS`` old or
+    ahead (API §5.3)."""
     seconds = abs(ahead_seconds)
     direction = "ahead of" if ahead_seconds > 0 else "behind"
-    text = f"this machine's clock is {seconds:.0f} s {direction} WeChat Pay's"
+    text = f"this machine's clock is {seconds:.0f} s {direction} that of {host}"
     if seconds >= WINDOW_SECONDS:
         return _failed("clock", f"{text}; signatures are refused from {WINDOW_SECONDS} s.", _CLOCK_REMEDY)
     if seconds >= SKEW_WARNING_SECONDS:
@@ -346,26 +358,47 @@ def judge_journal(journal: Journal) -> Check:
         return _skipped("journal", "PAYGIFT_JOURNAL_URL is not set: each project has its own file.")
     if isinstance(journal, PaygiftError):
         return _failure("journal", journal)
-    return _ok("journal", f"{journal} can be used.")
+    return _ok(
+        "journal",
+        f"{journal} lets us in, and holds a journal that this paygift knows or may be given one; nothing was written.",
+    )
 
 
 # --- the account -------------------------------------------------------------------------------------------------
 
 
 def judge_signed_call(signed: Signed) -> Check:
-    """By the first signed request: a refusal for any other reason than the signature means that it was accepted."""
+    """Whether our signature is accepted: WeChat Pay signs its answers to requests whose signature it has accepted, and
+    to no others. Any other answer tells nothing, but for a 401."""
     code = "signed_call"
-    first = signed.outcomes[0]
-    if isinstance(first, Proven | CredentialsError):
+    outcomes = signed.outcomes
+    if any(map(_is_proven, outcomes)):
         return _ok(code, f"{signed.host} accepts our signature.")
-    if isinstance(first, UnverifiedError):
-        return _skipped(code, "what came back cannot be believed; see verification.")
-    if isinstance(first, ApiError):
-        if first.status == 429 or first.status >= 500:
+    for outcome in outcomes:
+        if isinstance(outcome, ApiError) and _is_rejection(outcome):
+            return _failure(code, outcome)
+    first = outcomes[0]
+    match first:
+        case UnverifiedError():
+            return _skipped(code, "what came back cannot be believed; see verification.")
+        case CredentialsError():
+            return _skipped(
+                code, "what came back cannot be verified without the right key; see certificates."
+            )
+        case ApiError():
             return _unclear(code, first)
-        if first.code and first.status != 401:
-            return _ok(code, f"{signed.host} accepts our signature, and refuses for another reason.")
-    return _failure(code, first)
+        case PaygiftError():
+            return _failure(code, first)
+    raise AssertionError("a proven outcome was looked for first")  # pragma: no cover
+
+
+def _is_proven(outcome: Proven | PaygiftError) -> bool:
+    return isinstance(outcome, Proven) or (isinstance(outcome, ApiError) and outcome.verified)
+
+
+def _is_rejection(error: PaygiftError) -> bool:
+    """WeChat Pay's refusal of a signature. A 401 in other words than its own is somebody else's."""
+    return isinstance(error, ApiError) and error.status == 401 and bool(error.code)
 
 
 def judge_certificates(found: Sequence[Certificate] | PaygiftError | None, *, has_public_key: bool) -> Check:
@@ -389,22 +422,24 @@ def judge_verification(outcomes: Sequence[Proven | PaygiftError]) -> Check:
     for outcome in outcomes:
         if isinstance(outcome, UnverifiedError):
             return _failure("verification", outcome)
-    proven = sum(
-        isinstance(outcome, Proven) or (isinstance(outcome, ApiError) and outcome.verified)
-        for outcome in outcomes
-    )
+    proven = sum(map(_is_proven, outcomes))
     if not proven:
-        return _skipped("verification", "no answer came that WeChat Pay signs; see the checks above.")
-    return _ok("verification", f"{proven} of {len(outcomes)} answers are signed by WeChat Pay.")
+        return _skipped("verification", "no answer came that WeChat Pay has signed; see the checks above.")
+    answers = sum(isinstance(outcome, Proven | ApiError) for outcome in outcomes)
+    return _ok("verification", f"{proven} of {answers} answers are signed by WeChat Pay.")
 
 
 def judge_permission(outcome: Outcome) -> Check:
-    """Whether this merchant may use pay-gift, by its list of activities."""
+    """Whether this merchant may use pay-gift, by its list of activities. That it may create some, nothing tells but
+    creating one: new activities have been closed to more and more merchants since December 2025 (API §0.3)."""
     code = "permission"
     if isinstance(outcome, Proven):
-        return _ok(code, "支付有礼 is open to this merchant.")
-    if isinstance(outcome, ApiError) and outcome.code in _NO_PERMISSION:
-        return _failed(code, _said(outcome), _ASK_FOR_PERMISSION)
+        return _ok(
+            code,
+            "this merchant may read its 支付有礼 activities. Whether it may still create new ones was not asked.",
+        )
+    if isinstance(outcome, ApiError) and outcome.verified and outcome.code in _NO_PERMISSION:
+        return _unusable(code, _said(outcome), _ASK_FOR_PERMISSION)
     return _cannot_tell(code, outcome)
 
 
@@ -418,25 +453,29 @@ def judge_image_upload(outcome: Outcome) -> Check:
             "permitted, but a picture with a wrong digest was taken: one pixel, used by nothing, is stored now.",
             "WeChat Pay may have changed its interface: look for a newer paygift, or report this.",
         )
-    if isinstance(outcome, ApiError):
+    if isinstance(outcome, ApiError) and outcome.verified:
         if outcome.code in _NO_PERMISSION:
-            return _failed(code, _said(outcome), _ASK_FOR_UPLOAD)
+            return _unusable(code, _said(outcome), _ASK_FOR_UPLOAD)
         if outcome.code == "REQUEST_BLOCKED" and META_REFUSED in outcome.text:
-            return _ok(code, "permitted; nothing was uploaded.")
+            return _ok(
+                code, "an upload was refused for its wrong digest and nothing else; nothing was uploaded."
+            )
     return _cannot_tell(code, outcome)
 
 
-def _cannot_tell(code: str, outcome: PaygiftError | None) -> Check:
+def _cannot_tell(code: str, outcome: PaygiftError | Proven | None) -> Check:
     """What has failed an earlier check is not told again."""
     if isinstance(outcome, UnverifiedError):
         return _skipped(code, "what came back cannot be believed; see verification.")
-    if isinstance(outcome, ApiError) and outcome.status != 401:
+    if isinstance(outcome, TransportError) or (isinstance(outcome, ApiError) and not _is_rejection(outcome)):
         return _unclear(code, outcome)
-    return _skipped(code, "it needs an accepted signature and usable keys; see the checks above.")
+    return _skipped(code, _NOT_ACCEPTED)
 
 
-def _unclear(code: str, error: ApiError) -> Check:
-    return Check(code, Status.WARNING, f"this cannot be told now: {_said(error)}", error.remedy)
+def _unclear(code: str, error: ApiError | TransportError) -> Check:
+    unsigned = isinstance(error, ApiError) and not error.verified
+    doubt = " WeChat Pay has not signed this answer, so it proves nothing." if unsigned else ""
+    return Check(code, Status.WARNING, f"this cannot be told now: {_said(error)}{doubt}", error.remedy)
 
 
 # --- saying it ---------------------------------------------------------------------------------------------------
@@ -454,8 +493,14 @@ def _failed(code: str, text: str, remedy: str) -> Check:
     return Check(code, Status.FAILED, text, remedy)
 
 
+def _unusable(code: str, text: str, remedy: str) -> Check:
+    """A failure of the credentials themselves, or of what they are permitted: what exits 4 in other commands too."""
+    return Check(code, Status.FAILED, text, remedy, credentials=True)
+
+
 def _failure(code: str, error: PaygiftError) -> Check:
-    return _failed(code, _said(error), error.remedy)
+    credentials = isinstance(error, CredentialsError) or _is_rejection(error)
+    return Check(code, Status.FAILED, _said(error), error.remedy, credentials=credentials)
 
 
 def _said(error: PaygiftError) -> str:

@@ -19,6 +19,7 @@ from reconciler.wechatpay.client import Client
 from reconciler.wechatpay.hosts import is_loopback
 from reconciler.wechatpay.keys import Credentials
 from reconciler.wechatpay.retry import Retry
+from reconciler.wechatpay.trust import tls_context
 
 SECONDS: Final = 5.0
 """How long each request may take. Each is sent once: a doctor says what is, and does not try until it is well."""
@@ -45,7 +46,8 @@ async def knock_at(
 
 
 async def _knock(url: str, transport: httpx.AsyncBaseTransport | None, wall_clock: WallClock) -> Knock:
-    """Any answer will do; an unsigned request gets a 401 from WeChat Pay, with a ``Date`` like every answer."""
+    """Any answer will do; an unsigned request gets a 401 from WeChat Pay, with a ``Date`` like every answer. Only its
+    head is read: whoever answers there may send a body without end, or one that unpacks to one."""
     try:
         address = httpx.URL(url)
     except httpx.InvalidURL:
@@ -57,15 +59,21 @@ async def _knock(url: str, transport: httpx.AsyncBaseTransport | None, wall_cloc
         async with (
             asyncio.timeout(SECONDS),
             httpx.AsyncClient(
-                transport=transport, timeout=SECONDS, trust_env=not is_loopback(address.host)
+                transport=transport,
+                timeout=SECONDS,
+                verify=tls_context(),
+                trust_env=not is_loopback(address.host),
             ) as http,
         ):
             sent, started = wall_clock(), time.perf_counter()
-            response = await http.get(
+            async with http.stream(
+                "GET",
                 address.copy_with(raw_path=wire.CERTIFICATES_PATH.encode()),
                 headers={"Accept": "application/json", "User-Agent": "paygift doctor"},
-            )
-            seconds = time.perf_counter() - started
+            ) as response:
+                seconds = time.perf_counter() - started
+    except UsageError as error:  # of the certificates to trust
+        return Knock(url, host, error)
     except (httpx.RequestError, TimeoutError) as broken:
         return Knock(url, host, _no_answer(broken, host))
     return Knock(

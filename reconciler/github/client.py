@@ -29,6 +29,8 @@ SECONDARY_PAUSE_SECONDS: Final = 60.0
 """GitHub asks for a minute where it sets a secondary rate limit and does not say for how long."""
 MOST_PAGES: Final = 200
 """20,000 comments. A list that goes on is an error, never cut short."""
+MOST_READINGS: Final = 4
+"""A list that is another one each time is an error."""
 
 Json = dict[str, Any]
 
@@ -72,12 +74,26 @@ class GitHub:
         """One object of this repository, such as ``pulls/7``."""
         return _object(self._answer("GET", str(httpx.URL(self._url(path), params=params))))
 
-    def items(self, path: str, params: Mapping[str, str] | None = None) -> Iterator[Json]:
-        """Everything in a list of this repository, page after page."""
+    def items(self, path: str, params: Mapping[str, str] | None = None) -> list[Json]:
+        """Everything in a list of this repository.
+
+        Pages are counted from the beginning: what is removed from one of them moves an item of the next one into it,
+        where nobody sees it. So a list of several pages is read until two readings agree.
+        """
+        pages = list(self._pages(path, params))
+        for _ in range(MOST_READINGS):
+            if len(pages) == 1:
+                return pages[0]
+            before, pages = pages, list(self._pages(path, params))
+            if _identities(before) == _identities(pages):
+                return [item for page in pages for item in page]
+        raise GitHubError(f"{path} changes while it is read.", remedy="Run this job again.")
+
+    def _pages(self, path: str, params: Mapping[str, str] | None) -> Iterator[list[Json]]:
         url = str(httpx.URL(self._url(path), params={**(params or {}), "per_page": "100"}))
         for _ in range(MOST_PAGES):
             answer = self._answer("GET", url)
-            yield from _objects(answer)
+            yield _objects(answer)
             url = answer.links.get("next", {}).get("url", "")
             if not url:
                 return
@@ -120,13 +136,20 @@ class GitHub:
                 raise
 
     def ask(self, query: str, variables: Json | None = None) -> Json:
-        """The data of a GraphQL query. All of ours only read."""
+        """The data of a GraphQL query. All of ours only read.
+
+        Raises GitHubError for half an answer: ``null`` stands for what is not there (NOT_FOUND) and for nothing else.
+        """
         body = {"query": query, "variables": variables or {}}
-        answer = _object(self._answer("POST", self.run.graphql_url, body))
-        data = answer.get("data")
-        if not isinstance(data, dict):
-            why = self._quiet(answer.get("errors", ""))[:300]
-            raise GitHubError(f"GitHub answered a question without data: {why}")
+        answer = self._answer("POST", self.run.graphql_url, body)
+        data = _object(answer).get("data")
+        errors = [each for each in _errors_of(answer) if each.get("type") != "NOT_FOUND"]
+        if not isinstance(data, dict) or errors:
+            half = "in part only" if isinstance(data, dict) else "without data"
+            why = self._quiet("; ".join(_said(each) for each in errors or _errors_of(answer)))[:300]
+            raise GitHubError(
+                f"GitHub answered a question {half}: {why or 'it does not say why'}.", remedy=_REMEDIES[403]
+            )
         return data
 
     def _url(self, path: str) -> str:
@@ -159,7 +182,7 @@ class GitHub:
         except httpx.HTTPError as error:
             said = self._quiet(error) or type(error).__name__
             raise GitHubError(f"{asked}: no answer came: {said}.", passing=True, unsure=True) from error
-        if (answer.is_success or answer.status_code == 302) and not _rate_limited_question(answer):
+        if (answer.is_success or answer.status_code == 302) and not any(map(_may_pass, _errors_of(answer))):
             return answer
         raise self._error(asked, answer)
 
@@ -171,7 +194,7 @@ class GitHub:
             return GitHubError(
                 said, status=answer.status_code, passing=True, retry_after_seconds=pause, remedy=remedy
             )
-        broken = answer.status_code >= 500
+        broken = answer.status_code >= 500 or answer.is_success
         remedy = "" if broken else _REMEDIES.get(answer.status_code, "")
         return GitHubError(said, status=answer.status_code, passing=broken, unsure=broken, remedy=remedy)
 
@@ -191,14 +214,17 @@ _REMEDIES: Final = {
 def pause_asked(answer: httpx.Response, now: float) -> float | None:
     """For how many seconds GitHub wants to be left alone; ``None`` if this is no rate limit.
 
-    It says so with 429 or 403, and for how long in ``Retry-After`` or, once nothing remains, ``X-RateLimit-Reset``.
+    It says so with 429 or 403, in GraphQL with 200 too, and for how long in ``Retry-After`` or, once nothing remains,
+    ``X-RateLimit-Reset``.
     """
     used_up = answer.headers.get("x-ratelimit-remaining") == "0"
-    named = "rate limit" in answer.text.lower()
     if not (
         answer.status_code == 429
-        or (answer.status_code == 403 and (used_up or named or "retry-after" in answer.headers))
-        or _rate_limited_question(answer)
+        or (
+            answer.status_code == 403
+            and (used_up or _names_limit(answer.text) or "retry-after" in answer.headers)
+        )
+        or any(map(_is_limit, _errors_of(answer)))
     ):
         return None
     if "retry-after" in answer.headers:
@@ -217,18 +243,47 @@ def _seconds(text: str, now: float) -> float:
         return SECONDARY_PAUSE_SECONDS
 
 
-def _rate_limited_question(answer: httpx.Response) -> bool:
-    """GraphQL says so with HTTP 200."""
-    if answer.status_code != 200 or '"RATE_LIMITED"' not in answer.text:
-        return False
+def _errors_of(answer: httpx.Response) -> list[Json]:
+    """What GraphQL could not do. It says so with HTTP 200."""
+    if answer.status_code != 200 or '"errors"' not in answer.text:
+        return []
     data = _json(answer)
     errors = data.get("errors") if isinstance(data, dict) else None
-    return isinstance(errors, list) and any(
-        isinstance(error, dict) and error.get("type") == "RATE_LIMITED" for error in errors
+    return [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
+
+
+def _may_pass(error: Json) -> bool:
+    """A rate limit, or what GitHub calls a timeout or a bug of its own."""
+    return (
+        _is_limit(error)
+        or error.get("type") in _OUT_OF_ORDER
+        or str(error.get("message", "")).lower().startswith("something went wrong")
     )
 
 
+def _is_limit(error: Json) -> bool:
+    """The types are those that it has used since 2020, and before that; the secondary limit has words only."""
+    return error.get("type") in ("RATE_LIMIT", "RATE_LIMITED") or _names_limit(str(error.get("message", "")))
+
+
+def _names_limit(text: str) -> bool:
+    return "rate limit" in text.lower() or "abuse detection" in text.lower()
+
+
+_OUT_OF_ORDER: Final = ("INTERNAL", "SERVICE_UNAVAILABLE", "TIMEOUT")
+
+
+def _said(error: Json) -> str:
+    return ": ".join(str(error[name]) for name in ("type", "message") if error.get(name))
+
+
+def _identities(pages: list[list[Json]]) -> list[tuple[object, object]]:
+    return [(item.get("id"), item.get("number")) for page in pages for item in page]
+
+
 def _message_of(answer: httpx.Response) -> str:
+    if errors := _errors_of(answer):
+        return _said(errors[0])[:300]
     try:
         data = answer.json()
     except ValueError:

@@ -117,7 +117,8 @@ def keep_plan_comment(github: GitHub, pull: int, plan: Plan, *, render: Render, 
     pull request has moved on or is closed: a late run must not overwrite what was reviewed.
 
     A plan that would do the same, for the same commit and as long, keeps the moment since when it is shown: approvals
-    of it stand, however often it is planned and worded anew.
+    of it stand, however often it is planned and worded anew. What somebody else has edited is written anew though it
+    says the same again: until then it counts for nothing, and nobody could apply it.
     """
     pull_data = github.get(f"pulls/{pull}")
     newest = head_sha(pull_data)
@@ -143,11 +144,16 @@ def keep_plan_comment(github: GitHub, pull: int, plan: Plan, *, render: Render, 
     def body(kept: Comment | None, login: str) -> str:
         if kept is None:
             return with_second_line(markdown, facts)
-        as_it_is = with_second_line(markdown, facts | {"since": second_line(kept.body).get("since", "")})
+        marks = marks_of(github, kept)
+        if not _untouched(marks, login):
+            # GitHub takes no notice of an edit that changes nothing: this makes it another text.
+            return with_second_line(markdown, facts | {"rewritten": _last_touched(marks)})
+        shown = second_line(kept.body)
+        told = {name: shown.get(name, "") for name in ("since", "rewritten")}
+        as_it_is = with_second_line(markdown, facts | told)
         if kept.body == as_it_is:
             return as_it_is
-        since = _shown_since(github, kept, digest, facts, login)
-        return with_second_line(markdown, facts | {"since": since})
+        return with_second_line(markdown, facts | {"since": _shown_since(marks, digest, facts)})
 
     return _keep(github, pull, body, lambda each: _is(each, "plan", owner))
 
@@ -179,24 +185,27 @@ def head_sha(pull: Json) -> str:
 
 
 def look_again(write: Callable[[], Result]) -> Result:
-    """What ``write`` returns, which looks before it creates: once more if nobody knows whether it has created."""
+    """What ``write`` returns, which looks before it writes: once more if nobody knows whether it has created, or if
+    what it had found was deleted meanwhile.
+    """
     try:
         return write()
     except GitHubError as error:
-        if not error.unsure:
+        if not error.unsure and error.status != 404:
             raise
         return write()
 
 
-def _shown_since(github: GitHub, kept: Comment, digest: str, facts: Mapping[str, str], login: str) -> str:
-    """Since when ``kept`` shows the plan with ``digest`` and ``facts``; empty if it does not.
-
-    Nothing is taken over from a text that somebody else had their hands on.
-    """
-    marks = marks_of(github, kept)
+def _untouched(marks: Json | None, login: str) -> bool:
+    """Whether nobody but ``login`` has written the comment with these ``marks``, or edited it last."""
     if marks is None or not is_actor(marks.get("author"), login):
-        return ""
-    if marks.get("lastEditedAt") and not is_actor(marks.get("editor"), login):
+        return False
+    return not marks.get("lastEditedAt") or is_actor(marks.get("editor"), login)
+
+
+def _shown_since(marks: Json | None, digest: str, facts: Mapping[str, str]) -> str:
+    """Since when an untouched comment shows the plan with ``digest`` and ``facts``; empty if it does not."""
+    if marks is None:
         return ""
     body = str(marks.get("body") or "")
     marker, shown = read_marker(body), second_line(body)
@@ -204,7 +213,11 @@ def _shown_since(github: GitHub, kept: Comment, digest: str, facts: Mapping[str,
         return ""
     if any(shown.get(name, "") != fact for name, fact in facts.items()):
         return ""
-    return shown.get("since") or str(marks.get("lastEditedAt") or marks.get("createdAt") or "")
+    return shown.get("since") or _last_touched(marks)
+
+
+def _last_touched(marks: Json | None) -> str:
+    return str(marks.get("lastEditedAt") or marks.get("createdAt") or "") if marks else ""
 
 
 def _keep(

@@ -6,8 +6,9 @@ The first line is the renderer's, the second ours:
     <!-- paygift head=<40 hex> valid_until=<RFC 3339, UTC> since=<RFC 3339, UTC> -->
 
 ``valid_until`` is missing where the plan has none; ``since`` is there once the same plan has been written again, and
-says since when it is shown. A report's second line names the run that wrote it. Only these two lines count. What looks
-like them further down is text that somebody wrote.
+says since when it is shown; ``rewritten`` in its place tells when somebody else made the edit written over.
+A report's second line names the run that wrote it. Only these two lines count. What looks like them further down is
+text that somebody wrote.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, select
 
 from reconciler.errors import JournalError, LockedError
+from reconciler.journal.chain import audit_line
 from reconciler.journal.database import Database, entries, open_intents
 from reconciler.journal.entry import (
     NO_HASH,
@@ -25,7 +26,6 @@ from reconciler.journal.entry import (
     Entry,
     Intent,
     Remembered,
-    audit_line,
     read_entry,
     sealed,
 )

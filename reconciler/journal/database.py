@@ -216,11 +216,6 @@ def open_sqlite(file: Path) -> Database:
     return _opened(_sqlite(file))
 
 
-def reading_sqlite(file: Path) -> Database | None:
-    """The journal in ``file`` as it is, or ``None`` if there is none. Raises JournalError."""
-    return _only_begun(_sqlite(file)) if file.exists() else None
-
-
 def _sqlite(file: Path) -> Database:
     engine = create_engine(
         URL.create("sqlite", database=str(file)), poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS}

@@ -2,14 +2,14 @@
 
 An ``Intent`` is written before a request leaves, an ``Outcome`` after it was verified; an intent that no outcome names
 is a question to the remote. Each entry carries the hash of the one before it, so that a line which was removed or
-altered shows (``verify``).
+altered shows (``chain``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from functools import cache
@@ -27,7 +27,9 @@ NO_HASH: Final = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A run of apply that has something to write. ``who`` is CI's actor or the operating system's user."""
+    """A run of apply that has something to write. ``who`` is CI's actor or the user. ``switches`` maps
+    the ids that are to end once a start under another key stands in for them to that key.
+    """
 
     plan_digest: str
     operations: int
@@ -37,6 +39,7 @@ class Begun:
     commit: str = ""
     job_url: str = ""
     version: str = ""
+    switches: Mapping[str, str] = field(default_factory=dict)
     entry: Literal["begun"] = "begun"
 
 
@@ -138,19 +141,15 @@ class Entry:
 
 def sealed(entry: Entry) -> tuple[str, str]:
     """The entry as one line of canonical JSON without its hash, and its hash: SHA-256 over that line."""
-    line = canonical_json(_data(entry))
-    return line, _hash(line)
-
-
-def audit_line(sealed_line: str, hash_: str) -> str:
-    """One line of an audit file: what was sealed, whatever it holds by now, and the hash that it had then."""
-    return canonical_json({**json.loads(sealed_line), "hash": hash_})
+    # Half a surrogate pair, from a server's words, has no UTF-8; as JSON escapes it, it is read back as it was.
+    line = canonical_json(_data(entry)).encode(errors="backslashreplace").decode()
+    return line, hash_of(line)
 
 
 def read_entry(line: str) -> Entry:
     """The entry in one line, of the journal or of an audit file. Raises JournalError saying what is wrong with it."""
+    data = parsed(line)
     try:
-        data = json.loads(line)
         what = _adapter().validate_python({name: data[name] for name in data if name not in _ENVELOPE})
         return Entry(
             mchid=str(data["mchid"]),
@@ -166,43 +165,27 @@ def read_entry(line: str) -> Entry:
         raise JournalError(f"this is no entry of a journal: {_brief(error)}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Break:
-    """Where a chain does not hold: the line, counted from 1, and what is wrong there."""
+def parsed(line: str) -> dict[str, Any]:
+    """The object in one line. Raises JournalError, also where a key is written twice: two readers might differ."""
+    try:
+        data = json.loads(line, object_pairs_hook=_once_each)
+    except (ValueError, RecursionError) as error:
+        raise JournalError(f"this is no entry of a journal: {_brief(error)}") from error
+    if not isinstance(data, dict):
+        raise JournalError("this is no entry of a journal: it is no JSON object")
+    return data
 
-    line: int
-    problem: str
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        raise ValueError("a key is written twice")
+    return data
 
 
-def verify(lines: Iterable[str], *, head: str = "") -> Iterator[Break]:
-    """Every place where ``lines`` of audit files are not what was written; ``head`` is the last hash, if it is known.
-
-    Journals of several accounts may follow one another. What was cut off at the end shows only by ``head``: every
-    report of an apply has it.
-    """
-    expected: dict[tuple[str, str], tuple[int, str]] = {}
-    last = ""
-    for number, line in enumerate(lines, start=1):
-        try:
-            entry = read_entry(line)
-        except JournalError as error:
-            yield Break(number, error.message)
-            continue
-        chain = (entry.mchid, entry.namespace)
-        seq, previous = expected.get(chain, (1, NO_HASH))
-        unsealed = {name: value for name, value in json.loads(line).items() if name != "hash"}
-        if _hash(canonical_json(unsealed)) != entry.hash:
-            yield Break(number, f"entry {entry.seq} was altered: its hash does not fit what it says")
-        elif entry.seq != seq:
-            yield Break(number, f"entry {entry.seq} follows where entry {seq} was to come")
-        elif entry.previous != previous:
-            yield Break(
-                number, f"entry {entry.seq} does not continue entry {seq - 1}: one of both was replaced"
-            )
-        expected[chain] = (entry.seq + 1, entry.hash)
-        last = entry.hash
-    if head and last != head:
-        yield Break(0, f"the last entry is not the one whose hash is {head}: entries are missing at the end")
+def hash_of(line: str) -> str:
+    """SHA-256 of a sealed line, in hex digits."""
+    return hashlib.sha256(line.encode()).hexdigest()
 
 
 _ENVELOPE: Final = frozenset({"mchid", "namespace", "seq", "at", "run", "previous", "hash"})
@@ -231,10 +214,6 @@ def _plain(value: object) -> object:
         case Mapping():
             return dict(value)
     return value
-
-
-def _hash(line: str) -> str:
-    return hashlib.sha256(line.encode()).hexdigest()
 
 
 @cache

@@ -40,10 +40,14 @@ class Place:
         return open_postgresql(self.url) if self.url else open_sqlite(self.file)
 
     def open_to_read(self) -> Database | None:
-        """As ``open``, but ``None`` where there is no journal: none is made, and none is brought up to date."""
-        from reconciler.journal.database import reading_postgresql, reading_sqlite
+        """As ``open``, but ``None`` where there is no journal: none is made, and none is brought up to date.
 
-        return reading_postgresql(self.url) if self.url else reading_sqlite(self.file)
+        Nor need the folder of a file be writable.
+        """
+        from reconciler.journal.database import reading_postgresql
+        from reconciler.journal.reader import read_sqlite
+
+        return reading_postgresql(self.url) if self.url else read_sqlite(self.file)
 
     def open_to_write(self, on_damage: Callable[[Path], None]) -> Database:
         """As ``open``, but a damaged file is moved out of the way, and told of, rather than in the way of an apply.

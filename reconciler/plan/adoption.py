@@ -50,7 +50,7 @@ def adoption_blocked(
         number = parse_number(adopted.out_request_no)
         return _refusal("ADOPT_FOREIGN", desired, namespace=number.namespace if number else "")
     if adopted.ended(now):
-        over = desired.state != "running" or desired.terms.end_time < now
+        over = desired.state != "running" or desired.terms.end_time <= now
         return None if mine or over else _refusal("ADOPT_ENDED", desired)
     if adopted.activity_type != FULL_SEND:
         return _refusal("ADOPT_NOT_FULL_SEND", desired, activity_type=adopted.activity_type)

@@ -17,12 +17,19 @@ _DRESS: Final[dict[Status, tuple[str, str]]] = {
 
 
 def checkup_text(checkup: Checkup, *, colour: bool = False) -> str:
-    """``✗ clock: failed: what was found. What to do.`` for each check, and a line that counts them."""
+    """``✗ clock: failed: what was found. What to do.`` for each check; what is essential and was not checked, though
+    nothing failed; and a line that counts them."""
     pen = Pen(colour=colour)
     width = max(len(_name(check)) for check in checkup.checks)
     lines = [_line(check, pen, width) for check in checkup.checks]
     counted = ", ".join(f"{count} {status}" for status, count in checkup.counts.items() if count)
-    return "\n".join((*lines, pen(f"{counted}.", "bold"))) + "\n"
+    if checkup.counts[Status.FAILED] == 0 and checkup.not_checked:
+        named = ", ".join(code.replace("_", " ") for code in checkup.not_checked)
+        lines.append(
+            f"Essential, but not checked: {named}. It is not known whether paygift works here; run again later."
+        )
+    lines.append(pen(f"{counted}.", "bold"))
+    return "\n".join(lines) + "\n"
 
 
 def _line(check: Check, pen: Pen, width: int) -> str:
@@ -41,6 +48,7 @@ def checkup_json(checkup: Checkup) -> dict[str, object]:
         "format_version": FORMAT_VERSION,
         "kind": "checkup",
         "passed": checkup.passed,
+        "not_checked": list(checkup.not_checked),
         "checks": [
             {
                 "code": check.code,

@@ -46,6 +46,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
                 "coverage": plan_data(change.coverage),
                 "merchants_before": change.merchants_before,
                 "merchants_after": change.merchants_after,
+                "leans_on": plan_data(change.leans_on),
             }
             for change in plan.changes
         ],

@@ -53,6 +53,8 @@ def answer(world: World, call: Call, mchid: str, fault: Fault | None = None) -> 
     and to the effect in ``mischief``.
     """
     row, parameters = _find(call)
+    if row.route == "upload":
+        world.uploads.check(world.real())
     now, activity_id = world.moment(), parameters.get("activity_id", "")
     world.commit(mischief.intruded(world.memory, fault, mchid, activity_id, now))
     seen = mischief.seen(world.memory, fault, row.route, activity_id, call.body or b"", now)

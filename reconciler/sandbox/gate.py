@@ -1,7 +1,9 @@
-"""Who may come in: the headers a request must have, and its signature, checked strictly (API §5.1, §5.2)."""
+"""Who may come in: the headers a request must have, and its signature, checked strictly (API §5.1, §5.2); and how many
+images may in a minute (API §4)."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,10 +11,11 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from reconciler.sandbox.refusal import SIGNATURE_WRONG, Refusal, param_error
+from reconciler.sandbox.refusal import SIGNATURE_WRONG, Refusal, param_error, too_frequent
 from reconciler.wechatpay.signing import WINDOW_SECONDS, Authorization, request_message, verifies
 
 _SHOWN: Final = 128
+_MINUTE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,23 @@ class Signed:
     method: str
     target: str
     body: bytes
+
+
+class UploadLimit:
+    """Lets ``per_minute`` uploads through in any 60 s; 0: all of them. Those turned away do not count."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._taken: deque[float] = deque(maxlen=per_minute or None)
+
+    def check(self, now: datetime) -> None:
+        """Count an upload at ``now``. Raises 429 FREQUENCY_LIMITED when there were too many in the last minute."""
+        if not self._per_minute:
+            return
+        moment = now.timestamp()
+        if len(self._taken) == self._per_minute and moment - self._taken[0] < _MINUTE:
+            raise too_frequent()
+        self._taken.append(moment)
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

@@ -60,6 +60,9 @@ class Options:
     a registered brand, or being the coupon's belong_merchant, lets a merchant pass (API §2 F1, F6)."""
     foreign_images: RefuseOrAccept = "refuse"
     """Image URLs that were not uploaded to this sandbox."""
+    uploads_per_minute: int = 0
+    """More image uploads than this in any 60 s of real time get 429 FREQUENCY_LIMITED; 0: any number may come. The
+    documented limit is 100 (API §4). Off unless asked for, since tests and demonstrations upload faster."""
     image_urls: Literal["new", "by_content"] = "new"
     """Whether every upload gets a new URL, or the same bytes get the same URL again (API §4)."""
 

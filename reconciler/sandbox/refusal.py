@@ -51,3 +51,8 @@ def not_found(message: str) -> Refusal:
 def blocked(message: str) -> Refusal:
     """403 REQUEST_BLOCKED, as image upload answers (API §4)."""
     return Refusal(403, "REQUEST_BLOCKED", message)
+
+
+def too_frequent() -> Refusal:
+    """429 FREQUENCY_LIMITED: the request was not processed (API §5.7)."""
+    return Refusal(429, "FREQUENCY_LIMITED", "频率超限")

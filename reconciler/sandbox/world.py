@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from reconciler.sandbox import faults, reads, state
+from reconciler.sandbox import faults, gate, reads, state
 from reconciler.sandbox.faults import Fault, Struck
 from reconciler.sandbox.keys import Keys, Signer
 from reconciler.sandbox.memory import Memory, Script, Step
@@ -48,6 +48,7 @@ class World:
         self.chance = chance
         self.store = store or Store(None)
         self.memory = Memory.of(self.store.entities())
+        self.uploads = gate.UploadLimit(options.uploads_per_minute)
         self._requests = self.store.last_request()
 
     @classmethod

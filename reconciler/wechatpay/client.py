@@ -42,14 +42,17 @@ from reconciler.wechatpay.keys import (
     open_certificates,
 )
 from reconciler.wechatpay.lanes import Lanes
-from reconciler.wechatpay.pace import Pace
-from reconciler.wechatpay.retry import Retry
+from reconciler.wechatpay.pace import UPLOADS_PER_MINUTE, Pace, Uploads
+from reconciler.wechatpay.retry import May, Retry, may_repeat, turned_away
 
 CONCURRENCY: Final = 8
 LONGEST_ANSWER: Final = 16 * 1024 * 1024
 """Bytes of a body, decompressed, after which reading stops."""
 JSON: Final = "application/json"
 
+MOST_PIECES: Final = 20_000
+"""Pieces of a body after which reading stops. ``LONGEST_ANSWER`` in packets has fewer, and in single bytes millions."""
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PHASES: Final = 3
 """A whole exchange may take as long as connecting, sending and waiting each may take: a server that sends one byte
 every few seconds would otherwise never time out."""
@@ -97,6 +100,10 @@ class _Call:
         return self.method != "GET"
 
     @property
+    def is_upload(self) -> bool:
+        return self.is_write and self.path == wire.IMAGE_UPLOAD_PATH
+
+    @property
     def target(self) -> str:
         return f"{self.path}?{self.query}" if self.query else self.path
 
@@ -133,7 +140,8 @@ class Client:
 
     ``rate`` is how many requests may be sent a second, tries counted each; None is no limit. ``concurrency`` bounds
     connections; further requests wait their turn without timing out. ``timeout_seconds`` bounds connecting, sending
-    and each wait for bytes, and three times of it the whole exchange.
+    and each wait for bytes, and three times of it the whole exchange. ``uploads_per_minute`` bounds image uploads,
+    tries counted each, beside ``rate``; None is no limit.
 
     When ``base_url`` cannot be reached, requests go to ``backup_url`` (empty: none), and come back after a minute.
     An answer never causes that, whatever its status. Plain http is for loopback only, and proxies from the
@@ -152,6 +160,7 @@ class Client:
         transport: httpx.AsyncBaseTransport | None = None,
         timeout_seconds: float = 10.0,
         rate: float | None = None,
+        uploads_per_minute: int | None = UPLOADS_PER_MINUTE,
         concurrency: int = CONCURRENCY,
         retry: Retry = Retry(),  # noqa: B008 - frozen
         wall_clock: Callable[[], float] = time.time,
@@ -159,6 +168,8 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
+        if uploads_per_minute is not None and uploads_per_minute < 1:
+            raise UsageError(f"there must be at least 1 upload per minute, found {uploads_per_minute!r}.")
         if rate is not None and not rate > 0:
             raise UsageError(f"the rate must be more than 0 requests per second, found {rate!r}.")
         if concurrency < 1:
@@ -169,6 +180,7 @@ class Client:
         main = Host(origin, self._headers(origin))
         self._hosts = Hosts(main, main if backup == origin else Host(backup, self._headers(backup)), clock)
         self._pace = Pace(rate, clock=clock, sleep=sleep)
+        self._uploads = Uploads(uploads_per_minute, clock=clock, sleep=sleep)
         self._retry = retry
         self._timeout_seconds = timeout_seconds
         self._seconds = dict.fromkeys(("connect", "write", "read"), timeout_seconds)
@@ -230,15 +242,6 @@ class Client:
             body if signed_body is None else signed_body,
             permit,
         )
-        # Held through all tries, so that the time they may take begins with the first and not in the queue. Whoever
-        # has a turn uses one connection at most: that for certificates is not beside its own, but before or after.
-        async with self._turns:
-            # Before anything is sent: credentials that cannot verify an answer must not cause a write.
-            if not self._keyring:
-                await self._refresh(self._keyring)
-            return await self._counted(call)
-
-    async def _counted(self, call: _Call) -> Answer:
         tries = 0
 
         async def once() -> Answer:
@@ -247,11 +250,42 @@ class Client:
             return await self._once(call)
 
         try:
-            answer = await self._retry.run(once, write=call.is_write)
+            answer = await (
+                self._upload(once) if call.is_upload else self._in_turn(once, write=call.is_write)
+            )
         except RemoteError as error:
             error.tries = tries
             raise
         return answer if tries == 1 else replace(answer, tries=tries)
+
+    async def _in_turn(
+        self, once: Callable[[], Awaitable[Answer]], *, write: bool, but: May = lambda error: False
+    ) -> Answer:
+        """All tries, unless one ends with an error of the kind ``but``."""
+        # Held through all tries, so that the time they may take begins with the first and not in the queue. Whoever
+        # has a turn uses one connection at most: that for certificates is not beside its own, but before or after.
+        async with self._turns:
+            # Before anything is sent: credentials that cannot verify an answer must not cause a write.
+            if not self._keyring:
+                await self._refresh(self._keyring)
+            return await self._retry.run_while(
+                lambda error: may_repeat(error, write=write) and not but(error), once
+            )
+
+    async def _upload(self, once: Callable[[], Awaitable[Answer]]) -> Answer:
+        """An upload may have to wait for the next minute. It does so outside of a turn, so that other requests go on.
+        A 429 all the same means that somebody else uploads for this merchant, and is waited for patiently."""
+        await self._uploads.turn()
+        may_go = True
+
+        async def again() -> Answer:
+            nonlocal may_go
+            if not may_go:
+                await self._uploads.turn()
+            may_go = False
+            return await self._in_turn(once, write=True, but=turned_away)
+
+        return await self._retry.patient.run_while(turned_away, again)
 
     async def certificates(self) -> tuple[Certificate, ...]:
         """Fetch the platform certificates anew. Raises as ``request`` does, CredentialsError without an APIv3 key."""
@@ -292,7 +326,8 @@ class Client:
                 unreached.append(error)
             else:
                 self._hosts.reached(host)
-                self._pace.learn(exchange.status, asked_at)
+                if not call.is_upload:  # whose 429 is about uploads only
+                    self._pace.learn(exchange.status, asked_at)
                 return exchange
         raise failures.unreached(unreached)
 
@@ -410,27 +445,41 @@ async def _read_body(call: _Call, answer: Incoming, arrived: _Arrived) -> bytes:
     if arrived.headers.get("Content-Encoding", "").strip().lower() == "gzip":
         unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
     body = bytearray()
+    pieces = 0
     while piece := await answer.read():
+        pieces += 1
         arrived.received += len(piece)
         try:
             # No more than shows that it is too long: a thousandfold of what was received may be in it.
             body += unzip.decompress(piece, LONGEST_ANSWER + 1 - len(body)) if unzip else piece
         except zlib.error as error:
             raise httpx.DecodingError(str(error)) from error
-        if len(body) > LONGEST_ANSWER:
+        if len(body) > LONGEST_ANSWER or pieces > MOST_PIECES:
+            too_much = (
+                f"is longer than {LONGEST_ANSWER} bytes"
+                if len(body) > LONGEST_ANSWER
+                else f"comes in more than {MOST_PIECES} pieces"
+            )
             raise TransportError(
-                f"the answer is longer than {LONGEST_ANSWER} bytes; reading it was stopped.",
+                f"the answer {too_much}; reading it was stopped.",
                 method=call.method,
                 path=call.path,
                 request_id=arrived.headers.get("Request-ID", ""),
-                remedy="No answer of WeChat Pay is that long: check PAYGIFT_BASE_URL and proxies.",
+                remedy="No answer of WeChat Pay is like that: check PAYGIFT_BASE_URL and proxies.",
             )
     return bytes(body)
 
 
 def _proof(call: _Call, exchange: _Exchange) -> signing.Proof:
     """The answer's proof, complete and of our time. Raises UnverifiedError."""
-    if 300 <= exchange.status < 400:
+    if 300 <= exchange.status < 400 and exchange.status not in _REDIRECTS:
+        raise _unverified(
+            call,
+            f"HTTP {exchange.status} is neither a success nor an error, and WeChat Pay never answers so",
+            exchange,
+            remedy="It may come from a cache in between: check PAYGIFT_BASE_URL and proxies.",
+        )
+    if exchange.status in _REDIRECTS:
         raise _unverified(
             call,
             f"it is a redirect (HTTP {exchange.status}), which is never followed",

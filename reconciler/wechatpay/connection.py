@@ -25,6 +25,8 @@ from reconciler.wechatpay.carrier import Outgoing
 _LONGEST_HEAD: Final = 100 * 1024
 _MOST_UNREAD: Final = 256 * 1024
 """Bytes received and not yet asked for, after which the other side has to wait."""
+_MOST_PROMISES: Final = 20
+"""Answers 1xx, after which the answer itself is no longer waited for."""
 _NEXT_ADDRESS_SECONDS: Final = 0.25
 """For how long the first address of a name is tried alone (RFC 8305)."""
 _LAST_PORT: Final = 0xFFFF
@@ -54,7 +56,7 @@ class Connection:
         self._read_seconds: float | None = None
 
     async def send(self, request: Outgoing) -> Head:
-        """Returns when the head of the answer has come."""
+        """Returns when the head of the answer has come, which may be before all of a large request has left."""
         data = self._spell(request)
         wire = self._wire
         if wire is None:
@@ -62,9 +64,10 @@ class Connection:
         wire.write(data)
         await wire.drain(request.seconds.get("write"))
         self._read_seconds = request.seconds.get("read")
-        while not isinstance(event := await self._next_event(wire), h11.Response):
-            pass  # 1xx: the answer is still to come
-        return Head(event.status_code, event.headers.raw_items())
+        for _ in range(_MOST_PROMISES):
+            if isinstance(event := await self._next_event(wire), h11.Response):
+                return Head(event.status_code, event.headers.raw_items())
+        raise httpx.RemoteProtocolError("too many informational responses")
 
     async def read(self) -> bytes:
         """The next piece of the body; nothing at its end."""
@@ -77,7 +80,7 @@ class Connection:
     async def end(self) -> bool:
         """The answer is no longer needed. Says whether another request may be sent: both sides have said all that
         belonged to this one, and the other side not a byte more."""
-        if self._wire is None or self._wire.is_spent or self._http.trailing_data != (b"", False):
+        if self._wire is None or not self._wire.is_clean or self._http.trailing_data != (b"", False):
             return False
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
@@ -110,7 +113,12 @@ class Connection:
             while (event := self._http.next_event()) is h11.NEED_DATA:
                 data = await wire.read(self._read_seconds)
                 if not data and self._http.their_state is h11.SEND_RESPONSE:
-                    raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+                    begun = bool(self._http.trailing_data[0])
+                    raise httpx.RemoteProtocolError(
+                        "ended within the head"
+                        if begun
+                        else "Server disconnected without sending a response."
+                    )
                 self._http.receive_data(data)
         except h11.RemoteProtocolError as error:
             raise httpx.RemoteProtocolError(str(error)) from error
@@ -183,10 +191,12 @@ class _Wire(asyncio.Protocol):
         if len(self._unread) > _MOST_UNREAD:
             self._transport.pause_reading()
         _wake(self._reading)
+        _wake(self._writing)
 
     def eof_received(self) -> None:
         self._ended = True
         _wake(self._reading)
+        _wake(self._writing)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended = True
@@ -208,6 +218,11 @@ class _Wire(asyncio.Protocol):
         """Whether it has ended, or holds what nobody asked for."""
         return self._ended or bool(self._unread)
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether all that was written has left, and nothing came that nobody asked for."""
+        return not self.is_spent and self._transport.get_write_buffer_size() == 0
+
     def is_readable(self) -> bool:
         """Whether there is news that the event loop has not brought yet."""
         return self._poll()
@@ -217,8 +232,9 @@ class _Wire(asyncio.Protocol):
             self._transport.write(data)
 
     async def drain(self, seconds: float | None) -> None:
-        """Wait until nearly all that was written has left. If it never will, there may still be an answer to read."""
-        if not self._paused or self._ended:
+        """Wait until nearly all that was written has left, or the other side says something. If it never will, there
+        may still be an answer to read."""
+        if not self._paused or self.is_spent:
             return
         self._writing = self._loop.create_future()
         try:

@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import httpx
 from pydantic import ValidationError
@@ -24,6 +24,58 @@ _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeou
 # Whoever echoes our request would have us print its signature. Slashes may be escaped in JSON.
 _SIGNATURE: Final = re.compile(rb'(signature=\\?")(?:[^"\\]|\\/)*', re.IGNORECASE)
 
+_BROKEN_OFF: Final = ("Server disconnected without sending a response", "peer closed connection without")
+"""How h11 and httpcore begin to say that the other side hung up, rather than said something wrong."""
+_NO_HTTP: Final[Mapping[str, str]] = {
+    "ended within the head": "it ended within the head",
+    "too many informational": "it announces an answer (1xx) again and again",
+    "conflicting Content-Length": "its Content-Length headers contradict each other",
+    "bad Content-Length": "its Content-Length is not a number of bytes",
+    "Receive buffer too long": "its head is too long",
+    "illegal status line": "it does not begin with a status line",
+    "illegal header line": "one of its header lines is malformed",
+}
+"""What is wrong with an answer, by how the libraries begin to say it."""
+_NO_HTTP_REMEDY: Final = (
+    "It is hardly WeChat Pay's, but comes from something in between: check PAYGIFT_BASE_URL and proxies."
+)
+
+
+class _Fault(NamedTuple):
+    """What is wrong with a certificate, and what to do."""
+
+    what: str
+    remedy: str
+
+
+_UNTRUSTED_REMEDY: Final = (
+    "If this network inspects TLS, let SSL_CERT_FILE name a PEM file of the authorities to trust, the network's own "
+    "included; without it those of Python's certifi are trusted, not this machine's. Otherwise do not go on: somebody "
+    "may be posing as the host."
+)
+_CLOCK_OR_RENEWAL_REMEDY: Final = (
+    "Check this machine's clock first. If it is right, the certificate must be renewed, by whoever runs the host or "
+    "the proxy that inspects TLS."
+)
+_SELF_SIGNED: Final = _Fault("its certificate is self-signed", _UNTRUSTED_REMEDY)
+_UNKNOWN_ISSUER: Final = _Fault("the issuer of its certificate is not trusted", _UNTRUSTED_REMEDY)
+_OTHER_NAME: Final = _Fault(
+    "its certificate is for another host name",
+    "Check PAYGIFT_BASE_URL (a name, no address), and whether a proxy or the name service (DNS) leads elsewhere.",
+)
+_CERTIFICATE_FAULTS: Final[Mapping[int, _Fault]] = {  # X509_V_ERR_… of OpenSSL
+    2: _UNKNOWN_ISSUER,
+    9: _Fault("its certificate is not valid yet", _CLOCK_OR_RENEWAL_REMEDY),
+    10: _Fault("its certificate has expired", _CLOCK_OR_RENEWAL_REMEDY),
+    18: _SELF_SIGNED,
+    19: _UNKNOWN_ISSUER,
+    20: _UNKNOWN_ISSUER,
+    21: _UNKNOWN_ISSUER,
+    27: _UNKNOWN_ISSUER,
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+
 _NETWORK_REMEDY: Final = "Check the network, then run again."
 _SIGN_REMEDY: Final = (
     "WeChat Pay could not verify our signature. Check that PAYGIFT_PRIVATE_KEY is the key of the certificate with "
@@ -35,6 +87,11 @@ _PERMISSION_REMEDY: Final = (
     "coupons of another merchant need 委托营销."
 )
 _FREQUENCY_REMEDY: Final = "The request was not processed. Wait a minute, then run again."
+_UNPROVEN_FREQUENCY_REMEDY: Final = (
+    "Nothing proves that this is WeChat Pay's own answer. Wait a minute, then run again; if it stays, check "
+    "PAYGIFT_BASE_URL and proxies."
+)
+_OUT_OF_ORDER_REMEDY: Final = "WeChat Pay is out of order or overloaded. Try again later."
 _AGAIN_REMEDY: Final = (
     "WeChat Pay asks for the same request again, later; whether it took effect is unknown until then."
 )
@@ -46,7 +103,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "SIGN_ERROR": _SIGN_REMEDY,
     "NO_AUTH": _PERMISSION_REMEDY,
     "NOAUTH": _PERMISSION_REMEDY,  # how the coupon pages spell it
-    "REQUEST_BLOCKED": "WeChat Pay blocks this request; the message says why. Mend that, then run again.",
+    "REQUEST_BLOCKED": "WeChat Pay blocks this request; the message says why. Fix that, then run again.",
     "RULELIMIT": "A rule of the merchant platform forbids this; the message says which.",
     "FREQUENCY_LIMITED": _FREQUENCY_REMEDY,
     "RATELIMIT_EXCEEDED": _FREQUENCY_REMEDY,
@@ -61,7 +118,16 @@ _REMEDIES: Final[Mapping[str, str]] = {
 }
 
 
-def _remedy(status: int, code: str) -> str:
+def _remedy(status: int, code: str, *, method: str, verified: bool) -> str:
+    remedy = _remedy_of(status, code)
+    if remedy is _FREQUENCY_REMEDY and not verified:
+        return _UNPROVEN_FREQUENCY_REMEDY
+    if remedy is _AGAIN_REMEDY and method == "GET":  # a read has no effect
+        return _OUT_OF_ORDER_REMEDY
+    return remedy
+
+
+def _remedy_of(status: int, code: str) -> str:
     if code in _REMEDIES:
         return _REMEDIES[code]
     if not code:  # not WeChat Pay's own words, so perhaps not WeChat Pay
@@ -94,7 +160,7 @@ def api_error(
             code="",
             message=f"the answer was not JSON with code and message ({media_type}, {len(body)} bytes)",
         )
-    remedy = _remedy(status, error.code)
+    remedy = _remedy(status, error.code, method=method, verified=verified)
     if error.code == "SIGN_ERROR" or status == 401:
         remedy = f"{clock_remedy(headers, received_at)} {remedy}".strip()
     return ApiError(
@@ -178,6 +244,7 @@ def transport_error(
         request_id=request_id,
         remedy=remedy,
         sent=not isinstance(error, _NEVER_SENT),
+        lasting=isinstance(error, _NEVER_SENT) and _tls_failure(error) is not None,
     )
 
 
@@ -192,6 +259,7 @@ def unreached(errors: Sequence[TransportError]) -> TransportError:
         path=first.path,
         remedy=first.remedy,
         sent=False,
+        lasting=all(error.lasting for error in errors),
     )
     together.__cause__ = others[-1]
     return together
@@ -210,11 +278,9 @@ def _before_answer(error: Exception, host: str, timeout_seconds: float) -> tuple
             f"the name {host} could not be resolved.",
             "Check PAYGIFT_BASE_URL and the network's name service (DNS).",
         )
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return (
-            f"no trustworthy TLS connection to {host} could be made: {error}.",
-            "Something in between may be intercepting it: check proxies and this machine's certificate store.",
-        )
+    if (tls := _tls_failure(error)) is not None:
+        fault = _tls_fault(tls)
+        return f"no trustworthy TLS connection to {host} could be made: {fault.what}.", fault.remedy
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return (
             f"{host} refused the connection.",
@@ -222,7 +288,38 @@ def _before_answer(error: Exception, host: str, timeout_seconds: float) -> tuple
         )
     if isinstance(error, httpx.ConnectError):
         return f"{host} could not be reached: {error}.", _NETWORK_REMEDY
+    if isinstance(error, httpx.RemoteProtocolError) and not str(error).startswith(_BROKEN_OFF):
+        return f"{host} answered, but not in valid HTTP/1.1{_in_detail(error)}.", _NO_HTTP_REMEDY
     return f"the connection to {host} was broken off before any answer came.", _NETWORK_REMEDY
+
+
+def _tls_failure(error: BaseException) -> ssl.SSLError | None:
+    """Why TLS could not be agreed on; nothing if the other side just hung up meanwhile."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLError) and not isinstance(
+            cause, ssl.SSLEOFError | ssl.SSLZeroReturnError
+        ):
+            return cause
+    return None
+
+
+def _tls_fault(error: ssl.SSLError) -> _Fault:
+    """In our words; OpenSSL's own code is shown where we have none."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        code = getattr(error, "verify_code", 0)
+        unknown = _Fault(f"its certificate cannot be verified (OpenSSL's code {code})", _UNTRUSTED_REMEDY)
+        return _CERTIFICATE_FAULTS.get(code, unknown)
+    return _Fault(
+        f"it does not speak TLS as this machine does ({error.reason or 'no reason given'})",
+        "Check scheme and port of PAYGIFT_BASE_URL, and proxies.",
+    )
+
+
+def _in_detail(error: Exception) -> str:
+    for beginning, what in _NO_HTTP.items():
+        if str(error).startswith(beginning):
+            return f": {what}"
+    return ""
 
 
 def _within_answer(error: Exception, arrived: Arrived, timeout_seconds: float) -> str:
@@ -232,6 +329,8 @@ def _within_answer(error: Exception, arrived: Arrived, timeout_seconds: float) -
         return f"the answer stalled after {so_far}; {timeout_seconds:g} s were not enough."
     if isinstance(error, httpx.DecodingError):
         return f"the answer's compression is damaged ({so_far} received)."
+    if isinstance(error, httpx.RemoteProtocolError) and not str(error).startswith(_BROKEN_OFF):
+        return f"the answer is no valid HTTP/1.1 after {so_far}."
     return f"the answer broke off after {so_far}."
 
 

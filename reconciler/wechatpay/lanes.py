@@ -27,6 +27,7 @@ import httpx
 
 from reconciler.wechatpay.carrier import Outgoing
 from reconciler.wechatpay.connection import Connection, Head
+from reconciler.wechatpay.trust import tls_context
 
 _ERRORS: Final = (
     httpcore.NetworkError,
@@ -42,10 +43,11 @@ class Lanes(httpx.AsyncBaseTransport):
 
     Further requests wait, first come, first served, and without a time limit (a request's ``pool`` timeout is not
     looked at). A connection that has been idle for ``idle_seconds`` is closed and never written to; ``clock`` tells
-    seconds that only grow, and is replaced in tests. With ``trust_env`` the environment names certificate files as
-    it does for httpx, and proxies as it does for urllib, by scheme and host.
+    seconds that only grow, and is replaced in tests. With ``trust_env`` the environment names proxies as it does for
+    urllib, by scheme and host; certificates are those of ``trust`` in any case.
 
-    The client uses ``send``; it is a transport of httpx too. Raises what httpx's own transport raises.
+    The client uses ``send``; it is a transport of httpx too. Raises what httpx's own transport raises, and UsageError
+    for certificates that cannot be used.
     """
 
     def __init__(
@@ -58,7 +60,6 @@ class Lanes(httpx.AsyncBaseTransport):
     ) -> None:
         self._idle_seconds = idle_seconds
         self._clock = clock
-        self._trust_env = trust_env
         self._proxy_for = cache(_environment_proxy if trust_env else _no_proxy)
         self._connector_for = cache(self._connector)
         self._turns = asyncio.Semaphore(limit)
@@ -138,7 +139,7 @@ class Lanes(httpx.AsyncBaseTransport):
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         """One for all lanes, and none for plain http: reading the certificates takes longer than many requests."""
-        context = httpx.create_ssl_context(trust_env=self._trust_env)
+        context = tls_context()
         context.set_alpn_protocols(["http/1.1"])
         return context
 

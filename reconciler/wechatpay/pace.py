@@ -1,7 +1,7 @@
 """How fast requests may follow each other: a limit that gives way to 429 and comes back.
 
 WeChat Pay publishes no limit (API §1.12), so the service says where it is. ``Pacer`` decides, and is told the time;
-``Pace`` asks the clock and sleeps.
+``Pace`` asks the clock and sleeps. Only uploads have a published limit, by the minute (API §4): ``Window`` keeps it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -18,6 +19,10 @@ RECOVERY: Final = 0.1
 """What comes back at a time, as a share of the allowed rate…"""
 ANSWERS_PER_RECOVERY: Final = 20
 """… after so many good answers."""
+UPLOADS_PER_MINUTE: Final = 100
+"""How many images may be uploaded a minute (API §4)."""
+_MINUTE: Final = 62.0
+"""Seconds of a minute as we count it: uploads take unequally long to arrive, and the limit is counted over there."""
 
 
 class Pacer:
@@ -61,6 +66,24 @@ class Pacer:
             self.rate = min(self._allowed, self.rate + RECOVERY * self._allowed)
 
 
+class Window:
+    """Hands out moments such that no stretch of ``seconds`` has more than ``most``; the first ``most`` at once."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        if most < 1 or not seconds > 0:
+            raise ValueError(f"a window must let something through, not {most!r} in {seconds!r} s")
+        self._seconds = seconds
+        self._taken: deque[float] = deque(maxlen=most)
+
+    def take(self, now: float) -> float:
+        """Take the next moment; says how long it is from ``now``, in seconds."""
+        moment = now
+        if len(self._taken) == self._taken.maxlen:
+            moment = max(now, self._taken[0] + self._seconds)
+        self._taken.append(moment)
+        return moment - now
+
+
 class Pace:
     """Lets requests through at no more than ``rate`` per second; without a rate, at once.
 
@@ -95,3 +118,26 @@ class Pace:
             self._pacer.refused(self._clock(), asked_at)
         elif status < 500:
             self._pacer.answered()
+
+
+class Uploads:
+    """Lets no more than ``per_minute`` uploads through in a minute, first come, first served; None is no limit.
+
+    ``clock`` is monotonic, in seconds; it and ``sleep`` are replaced in tests.
+    """
+
+    def __init__(
+        self,
+        per_minute: int | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._window = None if per_minute is None else Window(per_minute, _MINUTE)
+        self._clock = clock
+        self._sleep = sleep
+
+    async def turn(self) -> None:
+        """Wait until an upload may be sent."""
+        if self._window is not None and (wait := self._window.take(self._clock())) > 0:
+            await self._sleep(wait)

@@ -1,8 +1,8 @@
 """When a request is sent again: the only place that decides it (docs/decisions/retry.md).
 
 A read may be repeated after anything that may pass. A write is repeated here only when it provably was not processed:
-it never left this machine, or was turned away by a rate limit. Whatever else becomes of a write is for its caller, who
-can read whether it happened.
+it never left this machine, or a verified 429 turned it away. Whatever else becomes of a write is for its caller, who
+can read whether it happened: an unverified 429 may be that of a proxy which has passed the write on.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 import stamina
@@ -19,6 +20,8 @@ import stamina
 from reconciler.errors import ApiError, RemoteError, TransportError, UnverifiedError
 
 T = TypeVar("T")
+May = Callable[[BaseException], bool]
+"""Whether the same request may follow an error."""
 
 _log: Final = logging.getLogger(__name__)
 # stamina warns of each retry. Where nobody has set up logging, Python would print that bare on stderr.
@@ -40,8 +43,27 @@ class Retry:
     jitter_seconds: float = 0.5
     longest_retry_after_seconds: float = 30.0
 
+    @property
+    def patient(self) -> Retry:
+        """For a limit that is counted by the minute (API §4): pauses as long as that takes, for up to five minutes.
+        Whoever tries once only still does."""
+        if self.tries == 1:
+            return self
+        return Retry(
+            tries=20,
+            seconds=300.0,
+            first_pause_seconds=5.0,
+            longest_pause_seconds=20.0,
+            jitter_seconds=5.0,
+            longest_retry_after_seconds=120.0,
+        )
+
     async def run(self, send: Callable[[], Awaitable[T]], *, write: bool) -> T:
         """What ``send`` returns; raises what its last try raised. stamina's test mode takes the pauses away."""
+        return await self.run_while(partial(may_repeat, write=write), send)
+
+    async def run_while(self, may: May, send: Callable[[], Awaitable[T]]) -> T:
+        """The same, with further tries after the errors that ``may`` allows."""
         began = time.monotonic()
         try:
             return await send()
@@ -50,10 +72,10 @@ class Retry:
         seconds = self.seconds - (time.monotonic() - began)
         if seconds <= 0:
             raise first
-        return await self._after(first, send, seconds, write=write)
+        return await self._after(first, send, seconds, may)
 
     async def _after(
-        self, first: RemoteError, send: Callable[[], Awaitable[T]], seconds: float, *, write: bool
+        self, first: RemoteError, send: Callable[[], Awaitable[T]], seconds: float, may: May
     ) -> T:
         """What follows a first try that failed, with ``seconds`` left. stamina hears of that try as if it had made it,
         and decides. Most requests succeed at once, and do without what it takes to set stamina up."""
@@ -62,7 +84,7 @@ class Retry:
         def on(error: BaseException) -> bool | float:
             nonlocal failed
             failed = error
-            return self.again(error, write=write)
+            return self._again(error, may)
 
         async for attempt in stamina.retry_context(
             on=on,
@@ -83,7 +105,10 @@ class Retry:
 
     def again(self, error: BaseException, *, write: bool) -> bool | float:
         """Whether to try again after ``error``, or after how many seconds, if the server said so."""
-        if not may_repeat(error, write=write):
+        return self._again(error, partial(may_repeat, write=write))
+
+    def _again(self, error: BaseException, may: May) -> bool | float:
+        if not may(error):
             return False
         asked = error.retry_after_seconds if isinstance(error, ApiError) else None
         if asked is None:
@@ -98,10 +123,17 @@ def may_repeat(error: BaseException, *, write: bool) -> bool:
     """Whether the same request may follow ``error``, and could fare better (API §5.7)."""
     match error:
         case TransportError():
-            return not (write and error.sent)
+            return not (error.lasting or (write and error.sent))
         case ApiError():
-            return error.status == 429 or (error.status >= 500 and not write)
+            if write:
+                return turned_away(error)
+            return error.status == 429 or error.status >= 500
         case UnverifiedError():
             return not (write or error.lasting)
         case _:
             return False
+
+
+def turned_away(error: BaseException) -> bool:
+    """Whether WeChat Pay itself says that the request was not processed, because there were too many (API §5.7)."""
+    return isinstance(error, ApiError) and error.status == 429 and error.verified

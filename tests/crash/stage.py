@@ -20,8 +20,8 @@ from typing import Any, Final, Literal, Protocol
 import uvicorn
 
 from reconciler.journal.book import Book, audit_lines
+from reconciler.journal.chain import verify
 from reconciler.journal.database import Database
-from reconciler.journal.entry import verify
 from reconciler.journal.place import Place, journal_place
 from reconciler.sandbox.app import app
 from reconciler.sandbox.memory import Step

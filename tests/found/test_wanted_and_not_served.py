@@ -38,7 +38,6 @@ def test_a_campaign_is_not_joined_to_one_that_nothing_is_done_to_or_that_gives_n
     assert not ended(made) or refused(made)
 
 
-@NOT_SERVED
 def test_a_waived_refusal_of_what_starts_does_not_let_the_other_end() -> None:
     """A rename with an edit back to terms that had ended. ``--allow NUMBER_USED`` is for the others to go on. Seen: the
     former one ends, nothing starts."""
