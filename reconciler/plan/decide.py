@@ -41,7 +41,7 @@ from reconciler.plan.clock import clock_of_live, clock_of_new, next_boundary
 from reconciler.plan.compare import contradictions, differences, same_number, same_terms
 from reconciler.plan.coverage import covered
 from reconciler.plan.fitness import GIVES
-from reconciler.plan.leaning import leaning
+from reconciler.plan.leaning import leaning, wanted_and_not_served
 from reconciler.plan.limits import ending_soon, never_opens, over_the_limits
 from reconciler.plan.protection import not_marked, protected
 from reconciler.plan.service import service_map
@@ -87,7 +87,7 @@ def make_plan(
     alive = {key: [each for each in lives if not each.ended(now)] for key, lives in mine.items()}
     running = [each for lives in alive.values() for each in lives]
     started = [decision.change for decision in decisions if decision.change is not None]
-    found = pairs(started, alive, wanted, now, witness.switches)
+    found = pairs(started, alive, wanted, witness.switches)
     joined = merged(started, found, uploaded)
     ordered = sorted(joined, key=lambda each: (each.kind is ChangeKind.TERMINATE, each.key))
     whole = service_map(((key, each) for key, lives in alive.items() for each in lives), ordered, now)
@@ -98,6 +98,7 @@ def make_plan(
         *_no_specs(context, desired, running),
         *looks_alike(found),
         *_switched(context, found),
+        *wanted_and_not_served(claims, whole, desired, now),
         *_given_up(context, live, wanted),
         *over_the_limits(context.policy, changes, claims, managed=len(running), now=now),
         *never_opens(changes, now),

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
-from reconciler.change import ActivityChange, CreateActivity, Lean, TerminateActivity
+from reconciler.activity import DesiredActivity
+from reconciler.change import ActivityChange, CreateActivity, Finding, Lean, TerminateActivity
 from reconciler.plan.service import Claim, Service, ServiceMap
+from reconciler.plan.successors import successor_unfit
 
 
 def leaning(
@@ -67,3 +70,35 @@ def _leaning(
             for service, mchids in on.items()
         ),
     )
+
+
+def wanted_and_not_served(
+    claims: Mapping[str, Claim], whole: ServiceMap, desired: Sequence[DesiredActivity], now: datetime
+) -> Iterator[Finding]:
+    """A refusal for each key without a spec that ends, and most of whose merchants other specs name, and do not serve
+    once the plan is done: they are paused, or cannot be created or changed as they stand.
+    """
+    wanted = {each.key for each in desired}
+    gone = [claim for claim in claims.values() if claim.ended and claim.key not in wanted]
+    if not gone:
+        return
+    specs = [each for each in desired if each.state == "running" and each.terms.end_time > now]
+    served = {
+        (each.key, mchid)
+        for each in whole.after
+        if each.key in wanted and each.spans
+        for mchid in each.merchants
+    }
+    for claim in gone:
+        bare = {mchid for group in claim.groups if not group.have for mchid in group.merchants}
+        by = {spec.key: bare.intersection(spec.merchants) for spec in specs}
+        unserved = {
+            mchid
+            for named in by.values()
+            for mchid in named
+            if not any((key, mchid) in served for key, others in by.items() if mchid in others)
+        }
+        if 2 * len(unserved) > len(claim.merchants):
+            keys = ", ".join(key for key, named in by.items() if named & unserved)
+            why = f"{keys} names most of its merchants, and does not serve them"
+            yield successor_unfit(claim.key, [each.activity_id for each in claim.ended], why, None)

@@ -75,14 +75,16 @@ class Group:
 
     @property
     def left(self) -> bool:
-        """Whether nothing serves them in place of what they had, or for less than half of the time in which that would
-        have served them, if it has begun. Judged as if nobody had paused anything.
+        """Whether nothing serves them in place of what ends for them, or for less than half of the time in which that
+        would have served them, if it has begun. Judged as if nobody had paused anything.
         """
-        owed = union(span for each in self.had for span in each.nominal)
+        stays = {each.activity_id for each in self.have}
+        gone = [each for each in self.had if each.activity_id not in stays]
+        owed = union(span for each in gone for span in each.nominal)
         met = union(span for each in self.have for span in each.nominal)
         if not owed:
             return False
-        if not any(each.begun for each in self.had):
+        if not any(each.begun for each in gone):
             return not met
         return 2 * seconds(overlap(owed, met)) < seconds(owed)
 

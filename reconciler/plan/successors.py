@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final
 
 from reconciler.activity import DesiredActivity, LiveActivity, Source, Terms
@@ -32,10 +31,8 @@ STAYS: Final = "keeps running beside the new one"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What comes under a key that nothing lives under yet, or has come before an apply was held back.
-
-    ``change`` creates it; ``live`` is there already; with neither it is wanted and does not come, and the key's own
-    findings say why.
+    """What comes under a key that nothing lives under yet: ``change`` creates it. Or what has come already, before an
+    apply was held back: ``live``.
     """
 
     spec: DesiredActivity
@@ -49,13 +46,9 @@ class Start:
     @property
     def flaw(self) -> str:
         """Why it does not give, or nothing."""
-        if self.change is not None:
+        if self.live is None or self.live.activity_status in GIVES:
             return ""
-        if self.live is None:
-            return f"{self.spec.key} cannot be created as its spec stands"
-        if self.live.activity_status not in GIVES:
-            return f"activity {self.live.activity_id} of {self.spec.key} is {self.live.activity_status}"
-        return ""
+        return f"activity {self.live.activity_id} of {self.spec.key} is {self.live.activity_status}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +69,6 @@ def pairs(
     changes: Sequence[ActivityChange],
     alive: Mapping[str, Sequence[LiveActivity]],
     wanted: Mapping[str, DesiredActivity],
-    now: datetime,
     switches: Mapping[str, str],
 ) -> list[Pair]:
     """The starts that stand in for what lost its spec under another key; each former key once, sorted.
@@ -87,7 +79,7 @@ def pairs(
     gone = sorted(key for key, lives in alive.items() if lives and key not in wanted)
     if not gone:
         return []
-    starts = _Starts(_starts(changes, alive, wanted, now))
+    starts = _Starts(Start(wanted[each.key], each) for each in changes if each.kind is ChangeKind.CREATE)
     ends = {change.key: change for change in changes if change.key not in wanted}
     # What gives the same coupon as a start chooses first.
     order = sorted(gone, key=lambda key: (not starts.coupons & _coupons_of(alive[key]), key))
@@ -115,19 +107,6 @@ def _begun_before(
     return None
 
 
-def _starts(
-    changes: Sequence[ActivityChange],
-    alive: Mapping[str, Sequence[LiveActivity]],
-    wanted: Mapping[str, DesiredActivity],
-    now: datetime,
-) -> Iterator[Start]:
-    """What is wanted under keys that nothing lives under, created by the plan or not."""
-    creating = {change.key: change for change in changes if change.kind is ChangeKind.CREATE}
-    for key, spec in wanted.items():
-        if spec.state == "running" and spec.terms.end_time > now and not alive.get(key):
-            yield Start(spec, change=creating.get(key))
-
-
 class _Starts:
     """The starts by the merchants and the terms that they start with.
 
@@ -140,8 +119,7 @@ class _Starts:
         self._left: dict[str, frozenset[str]] = {}
         coupons: set[str] = set()
         for start in starts:
-            if start.change is not None:
-                self._by_digest.setdefault(terms_digest(start.spec.terms), start)
+            self._by_digest.setdefault(terms_digest(start.spec.terms), start)
             self._by_merchants.setdefault(start.merchants, []).append(start)
             coupons |= _coupons(start.spec.terms)
         self.coupons = frozenset(coupons)

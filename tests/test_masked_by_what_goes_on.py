@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from reconciler.activity import DayWindow
 from tests.samples import desired, mchids
 from tests.test_service import RUNNING, ended, plan, refused, running
@@ -11,9 +9,6 @@ from tests.test_service import RUNNING, ended, plan, refused, running
 MORNINGS, EVENINGS = DayWindow("080000", "115959"), DayWindow("180000", "215959")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what is kept meets what it gave itself, and so the whole claim counts as met"
-)
 def test_what_goes_on_in_the_evening_does_not_meet_what_ended_of_the_morning() -> None:
     """``renamed_from: [a, b]`` with the terms of b. Seen: a ends, its 12 shops lose every morning for 10 days, and
     max_terminations 0 and max_merchant_deletions 0 pass without a finding. Alone, as a replacement of mornings by
