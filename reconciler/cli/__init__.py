@@ -15,6 +15,7 @@ from typing import Final, NoReturn
 import click
 
 from reconciler import __version__
+from reconciler.characters import safe
 from reconciler.errors import (
     ApiError,
     CredentialsError,
@@ -23,6 +24,7 @@ from reconciler.errors import (
     ProjectError,
     RefusedError,
     StaleError,
+    condensed,
 )
 
 EXIT_ERROR: Final = 1
@@ -162,11 +164,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _explain(error: PaygiftError) -> int:
     if isinstance(error, ProjectError):
-        click.echo("\n".join(str(problem) for problem in error.problems), err=True)
+        click.echo("\n".join(safe(str(problem)) for problem in condensed(error.problems)), err=True)
         click.echo(_problem_count(error), err=True)
     else:
-        from reconciler.render.text import safe
-
         for line in error.details if isinstance(error, StaleError) else ():
             click.echo(safe(line), err=True)
         click.echo(f"Error: {safe(str(error))}", err=True)

@@ -115,7 +115,7 @@ def unlock(context: Context, yes: bool) -> int:
     If it lives after all, it can send nothing more: it notices before its next request.
     """
     from reconciler.audit import break_lock, locks_of
-    from reconciler.render.text import safe
+    from reconciler.characters import safe
     from reconciler.session import system_clock
 
     root, place = context.root(), context.journal()
