@@ -186,3 +186,25 @@ def test_the_error_itself_keeps_every_mistake(tmp_path: Path) -> None:
     with pytest.raises(ProjectError) as caught:
         load_project(tmp_path, now=NOW)
     assert len(caught.value.problems) == 200
+
+
+def test_an_exported_journal_can_be_printed_into_a_log_and_verified(project: Project) -> None:
+    name = "春日##[x]"
+    project.edit("spring", "activity_name: 春日回馈", f'activity_name: "{name}"')
+    assert project.run("--sandbox", "apply", "--yes")[0] == 0
+    _, out, _ = project.run("history", "--sandbox", "export")
+    assert name not in out
+    assert any(name in str(json.loads(line)) for line in out.splitlines())
+    assert commands_in(out) == []
+    (project.root / "journal.jsonl").write_text(out, encoding="utf-8")
+    code_, _, err = project.run("history", "--sandbox", "verify", str(project.root / "journal.jsonl"))
+    assert (code_, err) == (0, "")
+
+
+@pytest.mark.parametrize("argument", ["##[error]x", "x\n::stop-commands::y", "\x1b[2J"])
+def test_no_argument_is_a_command_where_it_is_quoted(project: Project, argument: str) -> None:
+    for arguments in (("show", argument), (argument,), ("plan", argument), ("plan", f"--{argument}")):
+        code_, out, err = project.run(*arguments)
+        assert code_ != 0
+        assert commands_in(out + "\n" + err) == []
+        assert "\x1b" not in err

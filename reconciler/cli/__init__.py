@@ -6,6 +6,7 @@ Only click is imported here, so that ``paygift --help`` is quick; commands impor
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -149,7 +150,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo("Interrupted. Run `paygift plan` to see what is left; nothing is done twice.", err=True)
         return EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        click.echo(
+            "\n".join(map(safe, said.getvalue().split("\n"))), err=True, nl=False
+        )  # it quotes arguments
         return EXIT_ERROR
     except PaygiftError as error:
         return _explain(error)

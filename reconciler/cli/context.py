@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
+
+from reconciler.characters import safe
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -58,7 +59,9 @@ class Context:
         from reconciler.attempt import attempted
         from reconciler.cli import exit_code
 
-        warn = partial(click.echo, err=True)
+        def warn(text: str) -> None:
+            click.echo(safe(text), err=True)
+
         return attempted(report, exit_code, environ=os.environ, warn=warn, sandbox=self.sandbox)
 
     def journal(self) -> Place:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from reconciler.characters import safe, safe_json
 from reconciler.cli import EXIT_ERROR
 from reconciler.cli.context import Context, pass_context, sandbox_option
 
@@ -75,7 +76,7 @@ def export(context: Context, file: Path | None) -> None:
 
     text = "".join(f"{line}\n" for line in audit_lines(context.root(), context.journal()))
     if file is None:
-        click.echo(text, nl=False)
+        click.echo(safe_json(text), nl=False)  # each hash is of what a line means, not of how it is written
     else:
         save_text(text, file)
         click.echo(f"{text.count(chr(10))} entries in {file}.", err=True)
@@ -97,7 +98,7 @@ def verify(context: Context, file: Path | None, head: str) -> int:
     lines = list(lines_in(file) if file is not None else audit_lines(context.root(), context.journal()))
     breaks = list(breaks_in(lines, head=head))
     for each in breaks:
-        click.echo(f"line {each.line}: {each.problem}" if each.line else each.problem)
+        click.echo(safe(f"line {each.line}: {each.problem}" if each.line else each.problem))
     if breaks:
         click.echo(f"Not as it was written: {len(breaks)} of {len(lines)} entries do not fit.", err=True)
         return EXIT_ERROR
@@ -115,7 +116,6 @@ def unlock(context: Context, yes: bool) -> int:
     If it lives after all, it can send nothing more: it notices before its next request.
     """
     from reconciler.audit import break_lock, locks_of
-    from reconciler.characters import safe
     from reconciler.session import system_clock
 
     root, place = context.root(), context.journal()

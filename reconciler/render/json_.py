@@ -81,7 +81,7 @@ def problems_json(
         "kind": "problems",
         "specs": specs,
         "problems": [_problem_data(problem) for problem in problems],
-        "notes": [_problem_data(note) for note in notes],
+        **({"notes": [_problem_data(note) for note in notes]} if notes else {}),
     }
 
 
