@@ -109,11 +109,12 @@ def _first_of_each(
 
 
 class ProjectError(PaygiftError):
-    """paygift.yaml, specs, merchant groups or images are invalid. ``problems`` holds all of them, sorted."""
+    """paygift.yaml, specs, merchant groups or images are invalid. ``problems`` holds all of them, sorted; the message
+    tells those of one kind once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        super().__init__("\n".join(str(problem) for problem in condensed(self.problems)))
 
 
 class CredentialsError(PaygiftError):
