@@ -91,41 +91,30 @@ def _look_at_png(content: bytes) -> tuple[str, bool]:
 
 
 _NEXT_MARKER: Final = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
-"""In the pixels of a JPG a byte FF is followed by 00, or by the number of a restart."""
-_END, _SCAN, _ALONE = 0xD9, 0xDA, frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
+"""Where the next part of a JPG begins. In its pixels a byte FF is followed by 00, or by the number of a restart."""
+_END, _SCAN, _ALONE = 0xD9, 0xDA, frozenset({0x01, 0xD8})
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def _look_at_jpg(content: bytes) -> tuple[str, bool]:
-    """Segments from SOI to EOI; previews inside segments are passed over with them."""
-    components = 0
+    """Segments from SOI to EOI; previews inside segments are passed over with them, and padding between them too."""
+    components = position = 0
     scanned = False
-    position = 2
-    while True:
-        while content[position] == 0xFF and content[position + 1] == 0xFF:
-            position += 1
-        if content[position] != 0xFF:
-            raise _damaged("a marker is missing")
-        marker = content[position + 1]
+    while found := _NEXT_MARKER.search(content, position):
+        marker, position = found[1][0], found.end()
         if marker == _END:
-            break
-        position += 2
+            if not components or not scanned:
+                raise _damaged("it holds no pixels")
+            return "JPG", components == 4
         if marker in _ALONE:
             continue
         (length,) = struct.unpack_from(">H", content, position)
         if marker in _FRAMES:
             height, width, components = struct.unpack_from(">HHB", content, position + 3)
             _sized(width, height)
+        scanned |= marker == _SCAN
         position += length
-        if marker == _SCAN:
-            scanned = True
-            found = _NEXT_MARKER.search(content, position)
-            if found is None:
-                raise _cut_off()
-            position = found.end() - 2
-    if not components or not scanned:
-        raise _damaged("it holds no pixels")
-    return "JPG", components == 4
+    raise _cut_off()
 
 
 def _look_at_bmp(content: bytes) -> tuple[str, bool]:
