@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import process_time
 
 import pytest
 
@@ -202,3 +203,31 @@ def test_files_that_are_no_zones_of_the_database_are_no_zones(name: str) -> None
 )
 def test_zones_of_the_database_are_zones(name: str) -> None:
     assert zone_named(name).key == name
+
+
+# --- what means harm ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 400_000 + "中", '"' + '\\"' * 200_000 + "中", "“" * 300_000, "- " * 300_000 + "：",
+        "a: “" + " " * 500_000 + "中",
+        "\n".join(['中"' + '\\"' * 240] * 1_900), "\n".join(["中[" + "{,a" * 160] * 2_000), "\n".join(["＃"] * 200_000),
+    ],
+    ids=range(8),
+)  # fmt: skip
+def test_no_text_takes_long_to_look_through(text: str) -> None:
+    started = process_time()
+    lookalikes(text, is_yaml=False)
+    lookalikes(text, is_yaml=True)
+    assert process_time() - started < 8
+
+
+@pytest.mark.parametrize("value", ["https://x。y/key", "ｓｅｃｒｅｔ", "密，钥"])
+def test_of_what_may_be_a_secret_not_even_a_character_is_quoted(tmp_path: Path, value: str) -> None:
+    notify = f"notify:\n  - {{kind: wecom, url_from: '{value}'}}\n"
+    write(tmp_path, paygift_yaml=PROJECT + notify, activities__a_yaml=SPEC)
+    (only,) = problems(tmp_path)
+    assert not set(value) & set(only) - set("https://xykey ")
+    assert "full-width" not in only

@@ -31,8 +31,8 @@ _CERTAIN: Final = (
 """What is never meant: a blank that does not indent, and a colon that ends no key."""
 _LIKELY: Final = (
     re.compile(r"(?:^\s*|[:：\-,，[{]\s*)(?P<sign>[“”‘’＂＇])"),
-    re.compile(r"[“‘][^”’]*(?P<sign>[”’])\s*(?:[,，\]}]|$)"),
-    re.compile(r"[\[{［｛【].*?(?P<sign>[，、；])"),
+    re.compile(r"[“‘][^“”‘’]*(?P<sign>[”’])\s*(?:[,，\]}]|$)"),
+    re.compile(r"^[^\[{［｛【]*[\[{［｛【].*?(?P<sign>[，、；])"),
     re.compile(r"(?:[:：\-]\s*)(?P<sign>[［｛【])"),
     re.compile(r"(?P<sign>[］｝】])\s*$"),
     re.compile(r"^\s*(?P<sign>[－—–])\s*\S"),
@@ -55,6 +55,10 @@ _WRITTEN: Final = {
 }
 
 
+_LONGEST: Final = 300
+"""So much of a line is looked at: nobody writes longer ones by hand, and looking may take the square of it."""
+
+
 def written(character: str) -> str:
     """What a keyboard writes for a full-width or typographic sign; empty for any other character."""
     if "！" <= character <= "～":
@@ -75,7 +79,7 @@ def lookalikes(text: str, *, is_yaml: bool) -> list[Issue]:
         issue
         for number, line in enumerate(text.split("\n"), 1)
         if not line.isascii() or line.startswith(("<", "|", "=", ">"))
-        for issue in _in_line(number, line.rstrip("\r"), patterns)
+        for issue in _in_line(number, line[:_LONGEST].rstrip("\r"), patterns)
     ]
 
 

@@ -95,9 +95,10 @@ _ABOUT_TEXT: Final = frozenset(
         "not_bmp",
         "url_length",
     }
-    | {"file_name_length", "outside_project"}
+    | {"file_name_length", "outside_project", "address_written", "not_a_variable"}
 )
-"""Codes of mistakes in texts that may well hold full-width signs, and of those that are not about the value."""
+"""Codes of mistakes in texts that may well hold full-width signs, of those that are not about the value, and of those
+whose value may be a secret."""
 
 
 def faults_of(model: type[BaseModel], error: ValidationError) -> list[Fault]:
