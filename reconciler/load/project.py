@@ -328,10 +328,9 @@ class _Loading:
                 continue
             mchids, problems = parse_group(file, text)
             self.problems += problems
+            # Where a line is no merchant, nobody knows who belongs to the group, and what would follow is not told.
             if all(problem.code == "duplicate_merchant" for problem in problems):
-                groups[name] = (
-                    mchids  # otherwise nobody knows who belongs to it, and what would follow is not told
-                )
+                groups[name] = mchids
         return groups
 
     def _brands(
