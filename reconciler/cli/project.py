@@ -50,15 +50,18 @@ def validate(context: Context, as_json: bool) -> int:
 
     Prints every problem as file:line:column and exits 3, or says how many specs are fine.
     """
-    from reconciler.errors import ProjectError
+    from reconciler.characters import safe
+    from reconciler.errors import ProjectError, condensed
     from reconciler.load import load_project
 
     root = context.root()
     now = context.whose().now
     problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
     count = 0
     try:
-        count = len(load_project(root, now=now).activities)
+        project = load_project(root, now=now)
+        count, notes = len(project.activities), project.notes
     except ProjectError as error:
         if not as_json:
             raise
@@ -66,8 +69,10 @@ def validate(context: Context, as_json: bool) -> int:
     if as_json:
         from reconciler.render.json_ import dumps, problems_json
 
-        click.echo(dumps(problems_json(problems, specs=count)), nl=False)
+        click.echo(dumps(problems_json(problems, specs=count, notes=notes)), nl=False)
         return EXIT_INVALID if problems else 0
+    for note in condensed(notes):
+        click.echo(f"note: {safe(str(note))}", err=True)
     click.echo(f"{count} spec{'' if count == 1 else 's'} fine.")
     if count == 0:
         click.echo(
@@ -437,13 +442,13 @@ def _tell_outcome(context: Context, attempt: Attempt, happened: Report, *, as_js
 
 
 def _tell(sentence: str) -> None:
-    from reconciler.render.text import safe
+    from reconciler.characters import safe
 
     click.echo(safe(sentence), err=True)
 
 
 def _tell_resumed(found: Sequence[Concluded]) -> None:
-    from reconciler.render.text import safe
+    from reconciler.characters import safe
 
     if found:
         click.echo("An earlier run ended before it knew what became of:", err=True)

@@ -16,6 +16,7 @@ from reconciler.activity import FIELD_PATHS, FULL_SEND, DesiredActivity, LiveAct
 from reconciler.change import Finding, Severity
 from reconciler.identity import Ownership, parse_number
 from reconciler.plan.compare import differing
+from reconciler.spec import FORBIDDEN
 
 MOST_FEN: Final = 1_000_000_000
 _COLOUR: Final = re.compile(r"Color0[1-9]0|Color100")
@@ -112,9 +113,7 @@ def inexpressible(terms: Terms) -> frozenset[str]:
 
 def _text(text: str, most: int) -> bool:
     plain = unicodedata.normalize("NFC", text) == text and text == text.strip()
-    return (
-        1 <= len(text) <= most and plain and all(ord(each) <= 0xFFFF and each.isprintable() for each in text)
-    )
+    return 1 <= len(text) <= most and plain and not FORBIDDEN.search(text)
 
 
 def _windows_inside(terms: Terms) -> bool:
