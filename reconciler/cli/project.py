@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -360,23 +361,31 @@ class _Applying:
     async def run(self) -> Report | None:
         """``None`` when the person at the terminal said no."""
         from reconciler import journaling, reconcile
+        from reconciler.origin import Origin
 
-        session = self.session
+        before = self.session
         async with (
-            reconcile.connect(session.remote, session.clock, uploaded=session.images.known) as account,
+            reconcile.connect(before.remote, before.clock) as account,
             journaling.exclusive_run(
-                session.journal,
+                before.journal,
                 mchid=account.mchid,
-                namespace=session.project.namespace,
-                clock=session.clock,
+                namespace=before.project.namespace,
+                clock=before.clock,
                 lock_timeout=self.lock_timeout,
                 tell=_tell,
+                commit=Origin.of(os.environ, before.project.root).commit,
             ) as run,
         ):
+            # What was read before the lock was held may be of another time: somebody else has applied since.
+            session = before.reread()
+            self.attempt.knows(session)
+            doubt = await journaling.not_older(run, session.project.root)
+            if doubt:
+                _tell(doubt)
             _tell_resumed(await journaling.resume(account.api, run, clock=account.clock))
-            return await self._plan_and_apply(account, run)
+            return await self._plan_and_apply(session, replace(account, uploaded=session.images.known), run)
 
-    async def _plan_and_apply(self, account: Account, run: Run) -> Report | None:
+    async def _plan_and_apply(self, session: Session, account: Account, run: Run) -> Report | None:
         from reconciler import reconcile
         from reconciler.apply import refuse
         from reconciler.cli.interrupts import interruptible
@@ -384,8 +393,8 @@ class _Applying:
 
         attempt = self.attempt
         with Bar("Reading activities") as bar:
-            witness = run.book.witness()
-            attempt.plan = made = await self.wanted.plan(account, self.session, attempt, witness, bar)
+            witness = await run.witness()
+            attempt.plan = made = await self.wanted.plan(account, session, attempt, witness, bar)
         _print_plan(self.context, made, as_json=False, notes=False, to_stderr=self.as_json)
         refuse(made)
         if not made.empty and not self.yes and not _agreed():
@@ -396,9 +405,9 @@ class _Applying:
             with Bar("Applying") as bar, interruptible() as stop:
                 return await reconcile.apply(
                     account,
-                    self.session.project,
+                    session.project,
                     made,
-                    uploaded=self.session.images,
+                    uploaded=session.images,
                     run=run,
                     stop=stop,
                     on_progress=bar,
