@@ -44,6 +44,8 @@ from reconciler.journal.holder import Holder
 BUSY_SECONDS: Final = 8.0
 """How long a transaction waits for the one of another process. None takes longer than a moment, so this is told before
 the deadline for a journal that does not answer at all."""
+STILL_BUSY_SECONDS: Final = 0.5
+"""The same after somebody has waited that long in vain, until it is free again."""
 CONNECT_SECONDS: Final = 10
 """How long each address of a PostgreSQL server is given to answer, unless the URL says ``connect_timeout``."""
 
@@ -157,6 +159,7 @@ class Database:
         self._pinned = False
         self._pid = 0
         self._is_no_pool = False
+        self._busy = False
 
     @property
     def is_postgresql(self) -> bool:
@@ -181,6 +184,15 @@ class Database:
             with connection.begin():
                 self._check_files()
                 yield connection
+            if self._busy:
+                self._wait_for_others(connection, busy=False)
+
+    def _wait_for_others(self, connection: Connection, *, busy: bool) -> None:
+        """Not as long for each of many writes, once one has shown that it does not help."""
+        self._busy = busy
+        seconds = STILL_BUSY_SECONDS if busy else BUSY_SECONDS
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
     def _connected(self) -> Connection:
         if self._connection is not None and self._connection.invalidated:
@@ -271,7 +283,7 @@ class Database:
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
-        self._files = {}
+        self._files, self._busy = {}, False
         if connection is not None:
             connection.close()
 
@@ -371,6 +383,8 @@ class Database:
                 ) from error
             name = getattr(cause, "sqlite_errorname", "")
             if self._file is not None and name.startswith("SQLITE_BUSY"):
+                if self._connection is not None:
+                    self._wait_for_others(self._connection, busy=True)
                 raise _busy(self._file, self.where) from error
             if getattr(cause, "sqlstate", "") == _LOCK_NOT_AVAILABLE:
                 raise BusyError(_busy_text(self.where, said), remedy=_BUSY_REMEDY) from error
