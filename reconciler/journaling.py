@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,8 +126,10 @@ async def exclusive_run(
             async with locked(book, me, timeout_seconds=lock_timeout, worker=worker, tell=tell) as run:
                 yield run
         finally:
-            with suppress(JournalError):  # it does not answer, and ends with this process
+            try:
                 await worker.do(database.close, deadline_seconds=CLOSING_SECONDS)
+            except JournalError:
+                worker.later(database.close)
     finally:
         worker.stop()
 

@@ -137,6 +137,15 @@ def test_who_gives_up_leaves_the_queue(place: Place) -> None:
         assert book(third).lock.try_take(holder("carol")) == Taken()
 
 
+def test_a_lock_that_comes_too_late_for_who_has_given_up_is_given_back(place: Place) -> None:
+    """Whoever is cancelled does not hear that the call which was under way has taken the lock."""
+    with opened(place, 2) as (first, second):
+        waiting, bob = book(first).lock, holder("bob")
+        assert waiting.try_take(bob) == Taken()
+        waiting.give_up(bob)
+        assert book(second).lock.try_take(holder("carol")) == Taken()
+
+
 def test_who_died_while_waiting_keeps_nobody(memory_path: Path) -> None:
     with opened(Place(memory_path / "journal.db"), 3) as (first, second, third):
         alice, held = holder("alice"), book(first).lock

@@ -276,7 +276,7 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
 async def _plan(session: Session, allow: tuple[str, ...]) -> Plan:
     from reconciler import reconcile
 
-    witness, flaw = _witness(session)
+    witness, flaw = await _witness(session)
     async with reconcile.connect(session.remote, session.clock, uploaded=session.images.known) as account:
         with Bar("Reading activities") as bar:
             return await reconcile.plan(
@@ -284,25 +284,35 @@ async def _plan(session: Session, allow: tuple[str, ...]) -> Plan:
             )
 
 
-def _witness(session: Session) -> tuple[Witness, str]:
-    """What the journal knows, and why it could not be read where it could not. Looking does not make it."""
+async def _witness(session: Session) -> tuple[Witness, str]:
+    """What the journal knows, and why it could not be read where it could not. Looking does not make it.
+
+    Signals are answered meanwhile, whatever its server or disk does.
+    """
     from reconciler.errors import JournalError, UsageError
     from reconciler.witness import NO_WITNESS
 
     if not session.journal.exists:
         return NO_WITNESS, ""
+    from functools import partial
+
     from reconciler.audit import witness_of
+    from reconciler.journal.worker import READING_SECONDS, Worker
 
     mchid, namespace = session.remote.credentials.mchid, session.project.namespace
+    worker = Worker(session.journal.name)
     try:
-        return witness_of(session.journal, mchid=mchid, namespace=namespace), ""
+        look = partial(witness_of, session.journal, mchid=mchid, namespace=namespace)
+        return await worker.do(look, deadline_seconds=READING_SECONDS), ""
     except (JournalError, UsageError) as error:
         return NO_WITNESS, error.message
+    finally:
+        worker.stop()
 
 
-def _told_witness(session: Session) -> tuple[Witness, str]:
+async def _told_witness(session: Session) -> tuple[Witness, str]:
     """The same, for a command that shows no findings."""
-    witness, flaw = _witness(session)
+    witness, flaw = await _witness(session)
     if flaw:
         _tell(f"Warning: {flaw} What only the journal knows was left out of account.")
     return witness, flaw
@@ -447,7 +457,7 @@ def _agreed() -> bool:
 async def _status(session: Session) -> Status:
     from reconciler import reconcile
 
-    witness, flaw = _told_witness(session)
+    witness, flaw = await _told_witness(session)
     async with reconcile.connect(session.remote, session.clock) as account:
         with Bar("Reading activities") as bar:
             return await reconcile.status(
@@ -458,7 +468,7 @@ async def _status(session: Session) -> Status:
 async def _show(session: Session, name: str) -> Shown:
     from reconciler import reconcile
 
-    witness, _ = _told_witness(session)
+    witness, _ = await _told_witness(session)
     async with reconcile.connect(session.remote, session.clock) as account:
         return await reconcile.show(account, session.project, name, witness=witness)
 

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -33,13 +33,11 @@ from reconciler.journal.entry import (
 from reconciler.journal.holder import Holder
 from reconciler.journal.lock import ENDED, SESSION_ENDED, SILENCE_SECONDS, SILENT, Beat, Lock, Seen, Taken
 from reconciler.journal.witness import witness_of
-from reconciler.journal.worker import Worker
+from reconciler.journal.worker import READING_SECONDS, Worker
 from reconciler.witness import Witness
 
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 1.0
-_WHOLE_SECONDS: Final = 600.0
-"""What reads all of a journal may take, as its lines are read by us and not by the database."""
 _LEAVING_SECONDS: Final = 1.0
 """How long somebody who leaves in a hurry waits for the lock to be given back."""
 
@@ -188,15 +186,15 @@ class Run:
 
     async def open_intents(self) -> list[Entry]:
         """The intents without an outcome, oldest first."""
-        return await self.worker.do(self.book.open_intents, deadline_seconds=_WHOLE_SECONDS)
+        return await self.worker.do(self.book.open_intents, deadline_seconds=READING_SECONDS)
 
     async def witness(self) -> Witness:
         """What the whole journal knows of the account."""
-        return await self.worker.do(self.book.witness, deadline_seconds=_WHOLE_SECONDS)
+        return await self.worker.do(self.book.witness, deadline_seconds=READING_SECONDS)
 
     async def memory(self) -> Remembered:
         """What was written down last of what must outlast the files."""
-        return await self.worker.do(self.book.memory, deadline_seconds=_WHOLE_SECONDS)
+        return await self.worker.do(self.book.memory, deadline_seconds=READING_SECONDS)
 
     async def _append(self, what: Content) -> Entry:
         return await self.worker.do(partial(self.book.append, what, run=self.run, token=self.holder.token))
@@ -258,13 +256,16 @@ async def _give_back(
     try:
         await worker.do(release, deadline_seconds=deadline)
     except JournalError as error:
+        worker.later(release)
         tell(f"The lock could not be given back: {error} The next apply takes it over from this process.")
 
 
 async def _leave(give_up: Callable[[], None], worker: Worker) -> None:
-    """Wait no longer. A place in the queue that cannot be given up is lost with our process."""
-    with suppress(JournalError):
+    """Wait no longer. What cannot be given up now is as soon as it can be, or is lost with our process."""
+    try:
         await worker.do(give_up, deadline_seconds=_LEAVING_SECONDS)
+    except JournalError:
+        worker.later(give_up)
 
 
 async def _wait(

@@ -67,6 +67,7 @@ class Lock:
         self._waiting = (queue.c.mchid == mchid) & (queue.c.namespace == namespace)
         self._number = number_for("apply", mchid, namespace)
         self._beating: _Heartbeat | None = None
+        self._taken = False
 
     def try_take(self, me: Holder, *, silent: Collection[Beat] = ()) -> Taken | Seen:
         """Take the lock, if it is free or its holder dead, and nobody came before us; or stand in the queue, and tell
@@ -92,15 +93,18 @@ class Lock:
                 insert(locks).values(token=me.token, holder=me.to_json(), beats=0, **self._ours)
             )
             self._leave(connection, me)
+        self._taken = True
         self._database.pin()
         if not self._database.is_postgresql:
             self._beating = _Heartbeat(self._database.another(), self._mine(me.token))
         return Taken(found.holder if found is not None else None, reason)
 
     def give_up(self, me: Holder) -> None:
-        """Wait no longer."""
+        """Wait no longer; and give back what was taken while nobody waited for the answer any more."""
         with self._database.transaction() as connection:
             self._leave(connection, me)
+        if self._taken:
+            self.release(me)
 
     def release(self, me: Holder) -> None:
         """Give the lock back, if it is still ours."""
@@ -112,6 +116,7 @@ class Lock:
             # Apart, since it takes effect at once: whoever sees the row without the lock takes us for dead.
             with self._database.transaction() as connection:
                 connection.execute(select(func.pg_advisory_unlock(self._number)))
+        self._taken = False
         self._database.unpin()
 
     def break_(self) -> Holder | None:

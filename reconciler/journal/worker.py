@@ -14,6 +14,8 @@ from reconciler.errors import JournalError
 
 DEADLINE_SECONDS: Final = 10.0
 """How long one call may take before whoever waits is told that the journal does not answer."""
+READING_SECONDS: Final = 120.0
+"""The same for what reads all of a journal, as its lines are read by us and not by the database."""
 
 T = TypeVar("T")
 _Job = tuple["Future[Any]", Callable[[], Any]]
@@ -53,6 +55,11 @@ class Worker:
         finally:
             answer.cancel()
             future.cancel()  # now, and not when the loop comes to it
+
+    def later(self, call: Callable[[], object]) -> None:
+        """Make ``call`` once the thread is free for it. Nobody waits for it, or hears what became of it."""
+        self._begin()
+        self._jobs.put((Future(), call))
 
     def stop(self) -> None:
         """End the thread once it has done what it was given; nobody waits for that."""
