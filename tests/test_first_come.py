@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -416,6 +418,9 @@ class Waiting:
         assert self._process.stderr is not None
         self.said = self._process.stderr.readline()
 
+    def interrupt(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+
     def ended(self) -> tuple[int, str, str]:
         out, err = self._process.communicate(timeout=60)
         return self._process.returncode, out, self.said + err
@@ -460,6 +465,22 @@ def test_a_namespace_that_was_changed_meanwhile_stops_it(
     code, _, err = waiting.ended()
     assert code == 6, err
     assert "The namespace was liangpin when this run asked for the lock, and is another now" in err
+
+
+def test_who_waits_answers_a_signal_at_once_though_others_write_to_the_journal(
+    project: Project, let_go: Callable[[], None]
+) -> None:
+    waiting = Waiting(project)
+    with closing(sqlite3.connect(project.root / SANDBOX_FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        time.sleep(1.2)  # by now it has looked again, and is kept from it
+        started = time.monotonic()
+        waiting.interrupt()
+        code, _, err = waiting.ended()
+        assert code == 130, err
+        assert time.monotonic() - started < db.BUSY_SECONDS / 2
+        other.execute("ROLLBACK")
+    let_go()
 
 
 def test_mistakes_are_told_before_anybody_waits(project: Project, let_go: Callable[[], None]) -> None:

@@ -271,6 +271,16 @@ def took(database: Database, me: Holder) -> bool:
     return False
 
 
+def test_unlock_does_not_wait_for_ever_for_a_row_that_somebody_else_keeps(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "BUSY_SECONDS", 0.1)
+    with opened(url) as first, opened(url) as second, first.transaction() as connection:
+        connection.execute(text("LOCK TABLE paygift_locks"))
+        with pytest.raises(BusyError, match="is busy"):
+            book(second).lock.break_()
+
+
 # -- a server that does not answer -------------------------------------------------------------------------------------
 
 

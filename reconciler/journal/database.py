@@ -414,7 +414,7 @@ def _identities(file: Path) -> dict[Path, _Identity]:
     for path in (file, file.with_name(f"{file.name}-wal")):
         try:
             status = path.stat()
-        except FileNotFoundError:
+        except OSError:  # gone, or out of our reach: nobody can tell any more whether it is the same
             continue
         found[path] = (status.st_dev, status.st_ino)
     return found

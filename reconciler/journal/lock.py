@@ -127,6 +127,8 @@ class Lock:
         try:
             return self._break()
         except BusyError:
+            if self._database.is_postgresql:
+                raise
             self._database.replace_file()
         return self._break()
 
