@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -141,7 +142,8 @@ _Identity = tuple[int, int]
 
 
 class Database:
-    """An open journal database. One connection, used by one thread at a time; ``another`` gives a second one.
+    """An open journal database. One connection, for one transaction at a time, whichever thread it is in; ``another``
+    gives a second one.
 
     ``pin`` binds it to the session, or to the file, that it has now, since the lock belongs to that: from then on
     nothing reconnects, and whatever is no longer the same raises LockLostError. ``remark`` is a sentence for people
@@ -160,6 +162,7 @@ class Database:
         self._pid = 0
         self._is_no_pool = False
         self._busy = False
+        self._alone = threading.Lock()
 
     @property
     def is_postgresql(self) -> bool:
@@ -179,7 +182,7 @@ class Database:
 
     @contextmanager
     def _begun(self, *, reading: bool) -> Iterator[Connection]:
-        with self._translated():
+        with self._alone, self._translated():
             connection = self._connected().execution_options(paygift_reading=reading)
             with connection.begin():
                 self._check_files()
