@@ -8,7 +8,9 @@
     ├── StaleError               a plan is not, or is no longer, the one that was reviewed
     ├── InterruptedRunError      a run was stopped at once, with something in flight
     ├── JournalError             the journal cannot be read or written, so nothing may be sent
-    │   └── LockedError          another apply holds the lock
+    │   ├── LockedError          another apply holds the lock
+    │   ├── LockLostError        the lock of this run is no longer its own
+    │   └── BusyError            another process has been writing to the journal for too long
     ├── GitHubError              GitHub cannot be reached, or does not do what it is asked
     ├── SandboxError             the embedded WeChat Pay cannot start or cannot be reached
     └── RemoteError              anything that went wrong between us and WeChat Pay
@@ -175,6 +177,14 @@ class JournalError(PaygiftError):
 
 class LockedError(JournalError):
     """Another apply holds the lock of the account and namespace, and did not let go in time."""
+
+
+class LockLostError(JournalError):
+    """The lock of this run was taken away, or can no longer be shown to be its own. Nothing more may be sent."""
+
+
+class BusyError(JournalError):
+    """Another process has been in the middle of writing to the journal for longer than any write takes."""
 
 
 class GitHubError(PaygiftError):

@@ -177,7 +177,7 @@ class _Desk:
     def stopping(self) -> bool:
         return self.stop.is_set()
 
-    def done(self, outcome: Outcome, trace: Trace, started: datetime) -> Outcome:
+    async def done(self, outcome: Outcome, trace: Trace, started: datetime) -> Outcome:
         """The outcome of an operation that was begun."""
         traced = replace(
             outcome,
@@ -189,14 +189,16 @@ class _Desk:
             finished_at=self.clock(),
             by_reading=bool(trace.doubt),
         )
-        return self._written(traced, trace)
+        return await self._written(traced, trace)
 
-    def not_started(self, operation: Operation, reason: str, activity_id: str = "") -> Outcome:
-        return self._written(Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason), Trace())
+    async def not_started(self, operation: Operation, reason: str, activity_id: str = "") -> Outcome:
+        return await self._written(
+            Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason), Trace()
+        )
 
-    def _written(self, outcome: Outcome, trace: Trace) -> Outcome:
+    async def _written(self, outcome: Outcome, trace: Trace) -> Outcome:
         try:
-            self.record.conclude(_concluded(outcome, trace))
+            await self.record.conclude(_concluded(outcome, trace))
         except JournalError as error:
             # What happened has happened; the next run finds the open intent, and asks.
             unwritten = f"This outcome could not be written down: {error}"
@@ -248,22 +250,22 @@ async def _upload(
 
     async def one(upload: UploadImage) -> Outcome:
         if desk.stopping:
-            return desk.not_started(upload, INTERRUPTED)
+            return await desk.not_started(upload, INTERRUPTED)
         started, trace = desk.clock(), Trace()
         known = uploaded.url_of(upload.sha256)
         if known is not None:
             urls[upload.sha256] = known
-            return desk.done(Outcome(upload, OutcomeStatus.ALREADY_DONE), trace, started)
+            return await desk.done(Outcome(upload, OutcomeStatus.ALREADY_DONE), trace, started)
         try:
             content = read_image(Image(sha256=upload.sha256, path=upload.path))
             reply = await writer.upload(upload.path.rpartition("/")[2], content, trace)
         except PaygiftError as error:
-            return desk.done(failed(upload, error, trace), trace, started)
+            return await desk.done(failed(upload, error, trace), trace, started)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not lose what other images came to
-            return desk.done(unexpected(upload, error, trace), trace, started)
+            return await desk.done(unexpected(upload, error, trace), trace, started)
         urls[upload.sha256] = reply.value.media_url
         forgotten = _remember(uploaded, upload.sha256, reply.value.media_url)
-        return desk.done(Outcome(upload, OutcomeStatus.DONE, reason=forgotten), trace, started)
+        return await desk.done(Outcome(upload, OutcomeStatus.DONE, reason=forgotten), trace, started)
 
     return list(await asyncio.gather(*(one(upload) for upload in uploads))), urls
 
@@ -294,11 +296,11 @@ class _Key:
             )
             if self._hindrance:
                 activity_id = run.activity_id_of(operation)
-                self.outcomes.append(desk.not_started(operation, self._hindrance, activity_id))
+                self.outcomes.append(await desk.not_started(operation, self._hindrance, activity_id))
                 continue
             started, run.trace = desk.clock(), Trace()
             outcome = await _apply_operation(writer, operation, run, breaker)
-            self.outcomes.append(desk.done(outcome, run.trace, started))
+            self.outcomes.append(await desk.done(outcome, run.trace, started))
             if not may_go_on(outcome):
                 self._hindrance = "An earlier operation of this activity did not succeed."
 

@@ -129,12 +129,12 @@ class Writer:
         self._stopping = stopping
         self._sender = Sender(record, lambda look: patience.until(look, bool))
 
-    def _permit(self) -> None:
+    async def _permit(self) -> None:
         """Before every try of a write: whoever lost the lock, or was asked to stop, sends nothing more."""
         if self._stopping():
             raise NotSentError(INTERRUPTED)
         try:
-            self._record.require()
+            await self._record.require()
         except JournalError as error:
             raise NotSentError(error.message, remedy=error.remedy) from error
 
