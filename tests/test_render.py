@@ -219,6 +219,8 @@ def test_every_finding_makes_a_sentence_from_its_facts(code: str) -> None:
         "windows": ["180000–200000"],
         "doubts": "coupon 1 ends at the same second as the activity",
         "end_time": NOW,
+        "kept_id": "2",
+        "why": "activity 2 is STOP_ACT_STATUS",
         "former": "old",
         "generation": 1,
         "managed": 3,

@@ -4,6 +4,7 @@ applies die, with or without their journal. Nothing ever happens twice, and one 
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
