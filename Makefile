@@ -32,6 +32,7 @@ check: $(INSTALLED) $(CLIENTS)  ## what CI runs: format, lint, types, import con
 	@echo "lint-imports"; $(BIN)/lint-imports --no-logo
 	@echo "zizmor"; $(BIN)/zizmor --offline --pedantic --quiet --no-progress .github/workflows
 	@echo "check-jsonschema"; $(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@echo "check-jsonschema"; $(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	@echo "pytest"; $(PYTEST)
 
 # Counting lines takes as long as the tests themselves before Python 3.12, so it is a run of its own: CI has one.

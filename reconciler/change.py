@@ -225,13 +225,26 @@ class ChangeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Lean:
+    """What the ends and deletions of a change wait for: the activity with the number ``out_request_no`` under another
+    ``key``, which the plan creates or adds ``merchants`` to, must serve these first. ``activity_id`` is empty for one
+    that it creates.
+    """
+
+    key: str
+    out_request_no: str
+    activity_id: str
+    merchants: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ActivityChange:
     """All operations of one key, in the order in which they must happen, and what explains them.
 
     A change can end activities of other keys too, which what it creates stands in for: operations carry their own key.
-    ``differences`` are given for a replacement, ``coverage`` wherever something ends. ``merchants_before`` and
-    ``merchants_after`` count the merchants of
-    the activity that an update changes, and of the one that a create or replacement makes (0 before).
+    ``differences`` are given for a replacement, ``coverage`` wherever something ends, and ``leans_on`` where its ends
+    and deletions wait for other keys. ``merchants_before`` and ``merchants_after`` count the merchants of the activity
+    that an update changes, and of the one that a create or replacement makes (0 before).
     """
 
     key: str
@@ -244,6 +257,7 @@ class ActivityChange:
     coverage: Coverage | None = None
     merchants_before: int = 0
     merchants_after: int = 0
+    leans_on: tuple[Lean, ...] = ()
 
 
 TimelineState = Literal["planned", "live", "terminating", "ended"]

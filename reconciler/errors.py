@@ -8,7 +8,9 @@
     ├── StaleError               a plan is not, or is no longer, the one that was reviewed
     ├── InterruptedRunError      a run was stopped at once, with something in flight
     ├── JournalError             the journal cannot be read or written, so nothing may be sent
-    │   └── LockedError          another apply holds the lock
+    │   ├── LockedError          another apply holds the lock
+    │   ├── LockLostError        the lock of this run is no longer its own
+    │   └── BusyError            another process has been writing to the journal for too long
     ├── GitHubError              GitHub cannot be reached, or does not do what it is asked
     ├── SandboxError             the embedded WeChat Pay cannot start or cannot be reached
     └── RemoteError              anything that went wrong between us and WeChat Pay
@@ -25,9 +27,12 @@ Facts are attributes; the sentence is made from them once, here or in the comman
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 
 class PaygiftError(Exception):
@@ -56,8 +61,8 @@ class Problem:
     """
 
     file: str
-    line: int
-    column: int
+    line: int = 0
+    column: int = 0
     path: str = ""
     message: str = ""
     code: str = ""
@@ -68,12 +73,50 @@ class Problem:
         return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
 
 
+MANY: Final = 20
+"""So many equal mistakes are told one by one; of more, the first and how many there are."""
+
+
+def condensed(problems: Iterable[Problem]) -> list[Problem]:
+    """``problems`` in their order, but one for each kind of which there are more than ``MANY``, with their number.
+
+    Of one kind are those with the same code at the same field of one file, and those with the same words in many files.
+    """
+    in_files = _first_of_each(list(problems), _kind_in_file, "in this file")
+    return _first_of_each(in_files, lambda each: (each.code, each.message), "in other files")
+
+
+def _kind_in_file(problem: Problem) -> tuple[str, ...]:
+    field = re.sub(r"\[\d+\]", "[]", problem.path)
+    if problem.code == "unknown_key":  # its path ends in what the author made up
+        field = field.rpartition(".")[0]
+    return problem.file, problem.code, field
+
+
+def _first_of_each(
+    problems: list[Problem], kind: Callable[[Problem], tuple[str, ...]], where: str
+) -> list[Problem]:
+    counts = Counter(map(kind, problems))
+    told = set()
+    kept = []
+    for each in problems:
+        mine = kind(each)
+        if counts[mine] <= MANY:
+            kept.append(each)
+        elif mine not in told:
+            told.add(mine)
+            more = f"(and {counts[mine] - 1:,} more of this kind {where}; `validate --json` tells all)"
+            kept.append(replace(each, message=f"{each.message} {more}"))
+    return kept
+
+
 class ProjectError(PaygiftError):
-    """paygift.yaml, specs, merchant groups or images are invalid. ``problems`` holds all of them, sorted."""
+    """paygift.yaml, specs, merchant groups or images are invalid. ``problems`` holds all of them, sorted; the message
+    tells those of one kind once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        super().__init__("\n".join(str(problem) for problem in condensed(self.problems)))
 
 
 class CredentialsError(PaygiftError):
@@ -134,6 +177,14 @@ class JournalError(PaygiftError):
 
 class LockedError(JournalError):
     """Another apply holds the lock of the account and namespace, and did not let go in time."""
+
+
+class LockLostError(JournalError):
+    """The lock of this run was taken away, or can no longer be shown to be its own. Nothing more may be sent."""
+
+
+class BusyError(JournalError):
+    """Another process has been in the middle of writing to the journal for longer than any write takes."""
 
 
 class GitHubError(PaygiftError):

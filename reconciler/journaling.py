@@ -12,24 +12,29 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from reconciler import __version__
 from reconciler.activity import BEIJING, DesiredActivity
 from reconciler.apply import Patience, Writer
 from reconciler.apply import resume as ask
-from reconciler.change import Plan, Report
+from reconciler.change import Plan, Report, TerminateActivity
 from reconciler.errors import JournalError
 from reconciler.journal.book import Book, Run, locked
 from reconciler.journal.entry import Begun, Concluded, Ended
-from reconciler.journal.lock import Holder
+from reconciler.journal.holder import Holder
 from reconciler.journal.place import Place
 from reconciler.journal.process import Process
 from reconciler.journal.witness import remembered
-from reconciler.origin import Origin, who_runs
+from reconciler.journal.worker import Worker
+from reconciler.origin import Origin, age_remark, who_runs
 from reconciler.plan import plan_digest
 from reconciler.wechatpay.api import PayGiftApi
 
 Clock = Callable[[], datetime]
+OPENING_SECONDS: Final = 60.0
+"""What opening a journal may take: connecting, looking for damage in a large file, bringing an old one up to date."""
+CLOSING_SECONDS: Final = 1.0
 
 
 def begun(root: Path, made: Plan) -> Begun:
@@ -44,25 +49,53 @@ def begun(root: Path, made: Plan) -> Begun:
         commit=here.commit,
         job_url=here.job_url,
         version=__version__,
+        switches=_switches(made),
     )
 
 
-def remember(run: Run, desired: Sequence[DesiredActivity]) -> None:
+async def remember(run: Run, desired: Sequence[DesiredActivity]) -> None:
     """Write down what of the specs must outlast their files, if it is something else than what is written already.
 
     Raises JournalError.
     """
-    before = run.book.memory()
+    before = await run.memory()
     after = remembered(before, desired)
     if after != before:
-        run.remember(after)
+        await run.remember(after)
 
 
-def ended(run: Run, happened: Report) -> Report:
+def _switches(made: Plan) -> dict[str, str]:
+    """What ends once a start under another key stands in for it: were this run to die between the two, nothing else
+    would tell that they belong together.
+    """
+    return {
+        step.activity_id: change.key
+        for change in made.changes
+        for step in change.operations
+        if isinstance(step, TerminateActivity) and step.key != change.key
+    }
+
+
+async def up_to_date(run: Run, root: Path) -> None:
+    """Write down that nothing had to be done for the commit of the project in ``root``. Raises JournalError."""
+    commit = Origin.of(os.environ, root).commit
+    if commit and commit != await run.applied():
+        await run.up_to_date(commit)
+
+
+async def not_older(run: Run, root: Path) -> str:
+    """A sentence for people about what cannot be known of the order of commits, or nothing.
+
+    Raises StaleError if the files of the project in ``root`` are older than those that were applied last, JournalError.
+    """
+    return age_remark(root, Origin.of(os.environ, root).commit, await run.applied())
+
+
+async def ended(run: Run, happened: Report) -> Report:
     """The report with its place in the journal. That the last line could not be written changes nothing else of it."""
     counts = Counter(outcome.status.value for outcome in happened.outcomes)
     try:
-        head = run.end(Ended(dict(counts), interrupted=happened.interrupted))
+        head = await run.end(Ended(dict(counts), interrupted=happened.interrupted))
     except JournalError as error:
         unwritten = f"The end of this run could not be written down: {error}"
         return replace(happened, run=run.run, remarks=(*happened.remarks, unwritten))
@@ -78,11 +111,13 @@ async def exclusive_run(
     clock: Clock,
     lock_timeout: float,
     tell: Callable[[str], None],
+    commit: str = "",
 ) -> AsyncIterator[Run]:
     """The lock of the account ``mchid`` and ``namespace``, with the journal in ``place`` that is written under it.
 
-    Waits up to ``lock_timeout`` seconds for another apply. ``tell`` is given sentences for people: for whom it waits,
-    that a damaged journal was set aside. Raises LockedError, JournalError.
+    Waits up to ``lock_timeout`` seconds for other applies, in the order in which they came. ``tell`` is given sentences
+    for people: for whom it waits, that a damaged journal was set aside. ``commit`` tells others which files this is
+    about. Raises LockedError, JournalError.
     """
 
     def tell_damage(moved_to: Path) -> None:
@@ -93,14 +128,23 @@ async def exclusive_run(
         )
 
     since = f"{datetime.now(UTC).astimezone(BEIJING):%Y-%m-%d %H:%M:%S} Beijing time"
-    me = Holder(who_runs(os.environ), Process.this(), since)
-    database = place.open_to_write(tell_damage)
+    me = Holder(who_runs(os.environ), Process.this(), since, commit=commit)
+    worker = Worker(place.name)
     try:
+        database = await worker.do(lambda: place.open_to_write(tell_damage), deadline_seconds=OPENING_SECONDS)
+        if database.remark:
+            tell(database.remark)
         book = Book(database, mchid=mchid, namespace=namespace, clock=clock)
-        async with locked(book, me, timeout_seconds=lock_timeout, tell=tell) as run:
-            yield run
+        try:
+            async with locked(book, me, timeout_seconds=lock_timeout, worker=worker, tell=tell) as run:
+                yield run
+        finally:
+            try:
+                await worker.do(database.close, deadline_seconds=CLOSING_SECONDS)
+            except JournalError:
+                worker.later(database.close)
     finally:
-        database.close()
+        worker.stop()
 
 
 async def resume(
@@ -110,11 +154,11 @@ async def resume(
 
     Raises RemoteError if WeChat Pay could not be asked: then they stay open.
     """
-    interrupted = run.book.open_intents()
+    interrupted = await run.open_intents()
     if not interrupted:
         return []
     writer = Writer(api, clock=clock, patience=patience or Patience(), record=run)
     found = await ask(writer, interrupted)
     for outcome in found:
-        run.conclude(outcome)
+        await run.conclude(outcome)
     return found

@@ -1,9 +1,10 @@
-"""Who runs this, from which commit, and where: for the journal and for notices."""
+"""Who runs this, from which commit, and where: for the journal and for notices; and which of two commits is older."""
 
 from __future__ import annotations
 
 import getpass
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -11,14 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from reconciler.errors import StaleError
+
 _ACTORS: Final = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN")
 _COMMITS: Final = ("GITHUB_SHA", "CI_COMMIT_SHA")
 _GIT_SECONDS: Final = 5.0
+_HASH: Final = re.compile(r"[0-9a-f]{4,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """``who`` is CI's actor or the operating system's user; ``commit`` a hash, ``job_url`` the page of CI's run.
+    """``who`` is CI's actor or the operating system's user; ``commit`` the hash of what is checked out, or what CI says
+    where git cannot tell; ``job_url`` the page of CI's run.
 
     What is not known is empty.
     """
@@ -36,7 +41,7 @@ class Origin:
             who=who_runs(environ),
             host=socket.gethostname(),
             pid=os.getpid(),
-            commit=_first(environ, _COMMITS) or _head_of(root),
+            commit=_head_of(root) or _first(environ, _COMMITS),
             job_url=job_url(environ),
         )
 
@@ -67,16 +72,57 @@ def _user() -> str:
         return str(os.getuid()) if hasattr(os, "getuid") else ""
 
 
+def age_remark(root: Path, commit: str, last: str) -> str:
+    """A sentence for people about what cannot be known of the age of the files in ``root``, or nothing.
+
+    They are of ``commit``, and those of ``last`` were applied last; either is empty where it is not known. Raises
+    StaleError if ``commit`` is an ancestor of ``last``: what is newer in ``last`` would be taken back.
+    """
+    if not last or commit == last:
+        return ""
+    if not commit:
+        return (
+            f"Whether these files are older than those of commit {last}, which were applied last, cannot be known: "
+            "they are of no commit."
+        )
+    are_hashes = all(_HASH.fullmatch(each) for each in (commit, last))  # and no options of git
+    known = _git(root, "merge-base", "--is-ancestor", commit, last) if are_hashes else None
+    if known is None or known.returncode not in (0, 1):
+        return (
+            f"Whether commit {commit} is older than {last}, which was applied last, cannot be known: git does not have "
+            "both here. Fetch the whole history before applying (actions/checkout: `fetch-depth: 0`)."
+        )
+    if known.returncode == 1:
+        return ""
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    if changed is None or changed.returncode or changed.stdout.strip():
+        return (
+            f"Commit {commit} is older than {last}, which was applied last; but these files were changed since, and "
+            "whether what they say is older cannot be known."
+        )
+    raise StaleError(
+        f"These files are of commit {commit}, which is older than {last}, the one that was applied last: what is newer "
+        "would be taken back. Nothing was written.",
+        remedy="Apply the newest commit. To go back to what this one says, commit that: `git revert`.",
+    )
+
+
 def _head_of(root: Path) -> str:
     """The commit that is checked out, or nothing where there is no git or no repository."""
+    asked = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    return asked.stdout.strip() if asked is not None and asked.returncode == 0 else ""
+
+
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str] | None:
+    """What git answers in ``root``, or ``None`` where there is no git, or none that answers in time."""
     try:
-        asked = subprocess.run(  # noqa: S603 - no shell, and nothing of the user's but a folder
-            ["git", "-C", str(root), "rev-parse", "HEAD"],  # noqa: S607 - found on the path, as people have it
+        return subprocess.run(  # noqa: S603 - no shell, and nothing of the user's but a folder and hashes
+            ["git", "-C", str(root), *arguments],  # noqa: S607 - found on the path, as people have it
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=_GIT_SECONDS,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return asked.stdout.strip() if asked.returncode == 0 else ""
+        return None

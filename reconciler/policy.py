@@ -10,6 +10,7 @@ from reconciler.activity import Window
 
 WAIVABLE: Final = frozenset(
     {
+        "ADOPT_AMBIGUOUS",
         "ADOPT_ENDED",
         "ADOPT_FOREIGN",
         "ADOPT_NOT_EXPRESSIBLE",
@@ -27,7 +28,7 @@ WAIVABLE: Final = frozenset(
         "PROTECTED",
         "REMOVED_SPEC",
         "REPLACE_RUNNING",
-        "SUCCESSOR_PAUSED",
+        "SUCCESSOR_UNFIT",
         "TERMS_UNREADABLE",
         "TOO_MANY_DELETIONS",
         "TOO_MANY_REPLACEMENTS",

@@ -194,14 +194,16 @@ async def apply(
     holds open refusals, JournalError before anything is sent if the run cannot be written down.
     """
     from reconciler.apply import apply_plan, refuse
-    from reconciler.journaling import begun, ended, remember
+    from reconciler.journaling import begun, ended, remember, up_to_date
     from reconciler.load import read_image
 
     refuse(made)
     if run is not None:
-        remember(run, project.activities)
-        if not made.empty:
-            run.begin(begun(project.root, made))
+        await remember(run, project.activities)
+        if made.empty:
+            await up_to_date(run, project.root)
+        else:
+            await run.begin(begun(project.root, made))
     happened = await apply_plan(
         account.api,
         made,
@@ -213,7 +215,7 @@ async def apply(
         patience=patience,
         on_progress=on_progress,
     )
-    return happened if run is None or made.empty else ended(run, happened)
+    return happened if run is None or made.empty else await ended(run, happened)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.errors import CredentialsError, UsageError
+from reconciler.errors import CredentialsError, StaleError, UsageError
 
 if TYPE_CHECKING:
     from reconciler.images import ImageCache
@@ -33,8 +33,8 @@ def system_clock() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a command works with: the project, the account it is for, the pictures that were uploaded there, and where
-    its journal is.
+    """What a command works with: the project, the account it is for, the images that were uploaded there, and where
+    its journal is. ``read`` reads the project's files once more.
     """
 
     project: Project
@@ -42,6 +42,23 @@ class Session:
     clock: Clock
     images: ImageCache
     journal: Place
+    read: Callable[[], Project]
+
+    def reread(self) -> Session:
+        """The same with its files as they are by now, for who has waited for the lock.
+
+        Raises ProjectError, CredentialsError, and StaleError if they ask for the lock of another namespace by now.
+        """
+        from reconciler.images import ImageCache
+
+        project = self.read()
+        if project.namespace != self.project.namespace:
+            raise StaleError(
+                f"The namespace was {self.project.namespace} when this run asked for the lock, and is "
+                f"{project.namespace} now. Nothing was written.",
+                remedy="Run apply again.",
+            )
+        return replace(self, project=project, images=ImageCache.open(self.images.path, self.images.mchid))
 
 
 @contextmanager
@@ -70,15 +87,27 @@ def open_session(
         project = load(root, now=clock())
         remote = remote_from(environ)
         _check_account(project, remote)
+
+        def read() -> Project:
+            fresh = load(root, now=clock())
+            _check_account(fresh, remote)
+            return fresh
+
         images = ImageCache.open(root / IMAGES_FILE, remote.credentials.mchid)
-        yield Session(project, remote, clock, images, journal_place(root, journal_url))
+        yield Session(project, remote, clock, images, journal_place(root, journal_url), read)
         return
     with sandbox(root / SANDBOX_FOLDER) as local:
         clock = stopped or local.clock
-        project = load(root, now=clock())
-        seed(local, project)
+
+        def read_and_seed() -> Project:
+            fresh = load(root, now=clock())
+            seed(local, fresh)
+            return fresh
+
+        project = read_and_seed()
         images = _sandbox_images(root / SANDBOX_FOLDER, local)
-        yield Session(project, local.remote, clock, images, journal_place(root, use_sandbox=True))
+        place = journal_place(root, use_sandbox=True)
+        yield Session(project, local.remote, clock, images, place, read_and_seed)
 
 
 def _check_account(project: Project, remote: Remote) -> None:

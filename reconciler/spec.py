@@ -17,10 +17,11 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from unicodedata import is_normalized, normalize
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from reconciler.activity import KEY_PATTERN, NAMESPACE_PATTERN, ReplaceOrder, State
+from reconciler.characters import BLANKS, HIDDEN, HIDDEN_CLASS, character_class
 
 Path = tuple[str | int, ...]
 """Where a value stands in a document: keys of mappings and indices of lists, from the top."""
@@ -65,8 +66,16 @@ ADOPT_PATTERN: Final = r"^[0-9]{1,20}$"
 def shown(text: str, limit: int = 40) -> str:
     """``text`` in quotes for a message: cut short, and what cannot be seen is escaped."""
     cut = text if len(text) <= limit else text[:limit] + "…"
-    escaped = "".join(c if c.isprintable() or c == "\u3000" else f"\\u{ord(c):04x}" for c in cut)
-    return f'"{escaped}"'
+    return f'"{escaped(cut)}"'
+
+
+def escaped(text: str) -> str:
+    """``text`` with an escape for every character that cannot be seen, or that passes for another."""
+    return "".join(f"\\u{ord(c):04x}" if _unseen(c) else c for c in text)
+
+
+def _unseen(character: str) -> bool:
+    return not (character.isprintable() or character == "\u3000") or HIDDEN.match(character) is not None
 
 
 def _wrong(code: str, template: str, **facts: object) -> PydanticCustomError:
@@ -76,9 +85,8 @@ def _wrong(code: str, template: str, **facts: object) -> PydanticCustomError:
 
 # --- texts ---------------------------------------------------------------------------------------------------------
 
-FORBIDDEN: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U00010000-\U0010ffff]"
-)
+FORBIDDEN: Final = re.compile(f"[{HIDDEN_CLASS}\U00010000-\U0010ffff]")
+_BLANK: Final = re.compile(f"[{character_class(BLANKS)}]")
 
 
 def check_text(value: str) -> str:
@@ -101,9 +109,11 @@ def _bad_character(value: str, index: int) -> PydanticCustomError:
             "character {position} is {character} ({codepoint}): the API takes no emoji or others above U+FFFF"
         )
         return _wrong("not_bmp", template, **facts)
-    return _wrong(
-        "invisible", "character {position} is {codepoint}, which cannot be seen: remove it", **facts
-    )
+    if _BLANK.fullmatch(character):
+        template = "character {position} is {codepoint}, a blank of another kind: write an ordinary space"
+        return _wrong("blank", template, **facts)
+    template = "character {position} is {codepoint}, which cannot be seen: remove it"
+    return _wrong("invisible", template, **facts)
 
 
 Text = AfterValidator(check_text)
@@ -137,6 +147,7 @@ GoodsTag = Annotated[str, Field(min_length=1, max_length=15), Text, Composed]
 ActivityKey = Annotated[str, Field(pattern=rf"^{KEY_PATTERN.pattern}$")]
 StockId = Annotated[str, Field(min_length=1, max_length=20, pattern=OPAQUE_PATTERN)]
 Name = Annotated[str, Field(min_length=1), Text]
+"""What stands in paygift.yaml and is named by specs: two names that look the same are the same."""
 
 
 def read_color(value: object) -> object:
@@ -237,18 +248,20 @@ MOMENT: Final = re.compile(
 )
 MAX_FRACTION: Final = 3
 """Digits after the point of a second: the API takes milliseconds (API §5.1)."""
-_DATE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}", re.ASCII)
+_DATE: Final = re.compile(r"(20\d\d) ?[-/.年] ?(\d{1,2}) ?[-/.月] ?(\d{1,2}) ?日?", re.ASCII)
 
 
-def read_moment(value: object) -> object:
-    """An RFC 3339 time, naive where no offset is written: the project's time zone is not known here."""
+def read_moment(value: object, info: ValidationInfo) -> object:
+    """An RFC 3339 time, naive where no offset is written: the project's time zone is not known here.
+
+    Of a date alone it is told how it begins, or in an ``end_time`` how it ends: until the 1st means all of that day.
+    """
     if not isinstance(value, str):
         return value
     found = MOMENT.fullmatch(value)
     if found is None:
-        if _DATE.fullmatch(value):
-            template = "{text} has no time of day: write for example {text_plain}T00:00:00"
-            raise _wrong("date_only", template, text=shown(value), text_plain=value)
+        if day := _DATE.fullmatch(value):
+            raise _date_only(value, day, is_end=info.field_name == "end_time")
         template = (
             "{text} is not a time: write for example 2026-12-01T00:00:00+08:00, from the years 2000 to 2099"
         )
@@ -260,6 +273,18 @@ def read_moment(value: object) -> object:
         return datetime.fromisoformat(value.upper())
     except ValueError:
         raise _wrong("no_such_time", "{text} does not exist in the calendar", text=shown(value)) from None
+
+
+def _date_only(value: str, day: re.Match[str], *, is_end: bool) -> PydanticCustomError:
+    meant = f"{day[1]}-{int(day[2]):02}-{int(day[3]):02}"
+    try:
+        datetime.fromisoformat(meant)
+    except ValueError:
+        return _wrong("no_such_time", "{text} does not exist in the calendar", text=shown(value))
+    template = "{text} has no time of day: write for example {meant}T00:00:00"
+    if is_end:
+        template = "{text} has no time of day: for the whole day write {meant}T23:59:59"
+    return _wrong("date_only", template, text=shown(value), meant=meant)
 
 
 Moment = Annotated[datetime, BeforeValidator(read_moment)]
@@ -514,7 +539,7 @@ class ProjectFile(SpecObject):
     timezone: Name = "Asia/Shanghai"
     activities: RelativePath = "activities/"
     defaults: dict[str, Any] = {}
-    merchant_groups: dict[str, RelativePath] = {}
-    brands: dict[str, Brand] = {}
+    merchant_groups: dict[Name, RelativePath] = {}
+    brands: dict[Name, Brand] = {}
     policy: PolicySection = PolicySection()
     notify: tuple[Notify, ...] = ()

@@ -15,7 +15,8 @@ class Witness:
     ``created`` maps the ids of activities that paygift made, and has not ended itself, to their ``out_request_no``.
     ``terminated`` holds the ids that paygift ended. ``merchants`` holds the merchants that paygift left in an activity
     after its last verified change of them. ``protected`` holds the keys whose spec said ``protect: true`` when it was
-    applied, ``adopted`` the ids that specs took over, with their keys. ``last_create`` is the UTC instant of the last
+    applied, ``adopted`` the ids that specs took over, with their keys. ``switches`` maps the ids that a run was to end
+    once a start under another key stood in for them to that key. ``last_create`` is the UTC instant of the last
     create that was proven done.
     """
 
@@ -24,6 +25,7 @@ class Witness:
     merchants: Mapping[str, frozenset[str]] = field(default_factory=dict)
     protected: frozenset[str] = frozenset()
     adopted: Mapping[str, str] = field(default_factory=dict)
+    switches: Mapping[str, str] = field(default_factory=dict)
     last_create: datetime | None = None
 
 

@@ -32,6 +32,7 @@ from tests.samples import NAMESPACE, NOW
 from tests.signed import keys, merchant_key
 
 T = TypeVar("T")
+MAIN_HOST = "http://127.0.0.1"
 Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
 Fault = Callable[[httpx.Request, Send], Awaitable[httpx.Response]]
 
@@ -78,6 +79,7 @@ class Remote:
         self.network = Network(self.world)
         self.pauses: list[float] = []
         self.stop: asyncio.Event | None = None
+        self.backup_url = MAIN_HOST
         self._reads = reads
 
     def copy(self) -> Remote:
@@ -109,7 +111,9 @@ class Remote:
                 private_key=merchant_key(),
                 apiv3_key=keys().apiv3_key.encode(),
             )
-            async with Client(credentials, base_url="http://127.0.0.1", transport=self.network) as client:
+            async with Client(
+                credentials, base_url=MAIN_HOST, backup_url=self.backup_url, transport=self.network
+            ) as client:
                 await client.certificates()
                 self.network.fault = fault
                 return await use(PayGiftApi(client))

@@ -228,13 +228,14 @@ def _live(draw: st.DrawFn, activity_id: str, desired: Sequence[DesiredActivity])
     status = draw(st.sampled_from(["", "", "", "", PAUSED, TERMINATED, FAILED, OVER_TIME, "NEW_STATUS"]))
     # Sometimes it is not what its number says, or cannot be read, or is of a kind that is not ours.
     shown: Terms | None = draw(st.sampled_from([what] * 12 + [replace(what, activity_name="别的"), None]))
+    kind = draw(st.sampled_from([FULL_SEND] * 12 + ["STEP_SEND_ACT_TYPE"]))
     return LiveActivity(
         activity_id=activity_id,
         out_request_no=draw(st.sampled_from([str(number)] * 5 + [f"web-{activity_id}", ""])),
         activity_status=status or (ONGOING if what.begin_time <= NOW else CREATED),
-        terms=shown,
+        terms=shown if kind == FULL_SEND else None,
         merchants=of.merchants if of and draw(st.booleans()) else draw(st.sampled_from(_POOLS)),
-        activity_type=draw(st.sampled_from([FULL_SEND] * 12 + ["STEP_SEND_ACT_TYPE"])),
+        activity_type=kind,
         create_time=draw(st.sampled_from([NOW - 80 * HOUR, NOW - 90 * HOUR, None])),
         update_time=draw(st.sampled_from([NOW - 70 * HOUR, None])),
     )

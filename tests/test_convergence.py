@@ -233,7 +233,7 @@ def live_equals_the_files(remote: Remote, wanted: Sequence[DesiredActivity], ref
         lives = ours.pop(spec.key, [])
         if spec.key in refused:
             continue
-        if spec.state == "terminated" or spec.terms.end_time < remote.now:
+        if spec.state == "terminated" or spec.terms.end_time <= remote.now:
             assert lives == []
         else:
             (live,) = lives

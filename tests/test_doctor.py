@@ -504,7 +504,7 @@ def test_a_shared_journal_that_cannot_be_used_is_named_with_its_remedy(postgresq
         connection.execute(text("CREATE ROLE reader LOGIN"))
         connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
     refused = {
-        newer: "version 99, and this paygift knows 2. Use the newer paygift that wrote it.",
+        newer: "version 99, and this paygift knows 3. Use the newer paygift that wrote it.",
         str(make_url(closed).set(username="reader")): "its user may not make tables there. GRANT CREATE",
         "postgresql://paygift:hunter-2-hunter@127.0.0.1:1/journal": "PostgreSQL (127.0.0.1/journal) cannot be used: ",
         "mysql://paygift:hunter-2-hunter@db/journal": "names a mysql database. Write postgresql://",

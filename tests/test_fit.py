@@ -368,17 +368,17 @@ class Losing:
     def __init__(self, journal: Journal, questions: int) -> None:
         self._run, self._left = journal.run, questions
 
-    def require(self) -> None:
+    async def require(self) -> None:
         self._left -= 1
         if self._left < 0:
             self._run.book.lock.break_()
-        self._run.require()
+        await self._run.require()
 
-    def intend(self, what: Any) -> int:
-        return self._run.intend(what)
+    async def intend(self, what: Any) -> int:
+        return await self._run.intend(what)
 
-    def conclude(self, what: Any) -> None:
-        self._run.conclude(what)
+    async def conclude(self, what: Any) -> None:
+        await self._run.conclude(what)
 
 
 def test_whoever_lost_the_lock_sends_nothing_more(memory_path: Path) -> None:

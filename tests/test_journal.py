@@ -254,7 +254,7 @@ def test_a_newer_journal_is_refused(place: Place) -> None:
     with first.transaction() as connection:
         connection.execute(update(db.schema).values(version=len(MIGRATIONS) + 1))
     first.close()
-    with pytest.raises(JournalError, match=r"version 3, and this paygift knows 2\. Use the newer paygift"):
+    with pytest.raises(JournalError, match=r"version 4, and this paygift knows 3\. Use the newer paygift"):
         place.open()
 
 

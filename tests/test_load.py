@@ -15,6 +15,7 @@ from reconciler.activity import Image, Source
 from reconciler.errors import ProjectError, UsageError
 from reconciler.load import find_root, load_project, read_image
 from tests.load_projects import NOW, PROJECT, SPEC, png, problems, put, write
+from tests.pictures import bmp
 
 ACTIVITIES = Path(__file__).parent.parent / "activities"
 
@@ -318,7 +319,7 @@ def test_every_bad_line_of_a_group_is_told(tmp_path: Path) -> None:
     assert problems(tmp_path) == [
         'm/east.txt:2:3: "1900000x" is not a merchant number: 8 to 15 digits',
         'm/east.txt:3:1: "1900000002 1900000003" is not a merchant number: 8 to 15 digits, one in each line',
-        'm/east.txt:4:1: "１９０００００００１" is not a merchant number: 8 to 15 digits',
+        'm/east.txt:4:1: "１９０００００００１" is not a merchant number: 8 to 15 digits; "１" is full-width: write 1',
         'm/east.txt:5:1: the merchant "1900000001" is written twice (see m/east.txt:1)',
     ]
 
@@ -380,7 +381,7 @@ def test_a_picture_above_two_mebibytes_is_refused(tmp_path: Path) -> None:
 
 
 def test_bmp_is_good_for_a_logo(tmp_path: Path) -> None:
-    write(tmp_path, paygift_yaml=PROJECT, logo_bmp=b"BM and so on", activities__a_yaml=with_logo("logo.bmp"))
+    write(tmp_path, paygift_yaml=PROJECT, logo_bmp=bmp(), activities__a_yaml=with_logo("logo.bmp"))
     assert problems(tmp_path) == []
 
 

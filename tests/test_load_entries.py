@@ -253,6 +253,9 @@ def test_a_project_file_that_is_a_broken_link_is_still_the_nearest(root: Path) -
     (root / "brands").mkdir()
     (root / "brands/paygift.yaml").symlink_to("../nowhere.yaml")
     assert find_root(root / "brands") == root / "brands"
+    assert problems(root / "brands") == ["paygift.yaml: is a link that leaves the project"]
+    (root / "brands/paygift.yaml").unlink()
+    (root / "brands/paygift.yaml").symlink_to("nowhere.yaml")
     assert problems(root / "brands") == ["paygift.yaml: does not exist"]
 
 

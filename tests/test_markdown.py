@@ -31,9 +31,10 @@ from reconciler.change import (
     Report,
     Severity,
 )
+from reconciler.characters import safe
 from reconciler.plan import plan_digest, undos_of
 from reconciler.render import wording
-from reconciler.render.escape import code, code_block, prose, prose_in_tags, visible
+from reconciler.render.escape import code, code_block, prose, prose_in_tags
 from reconciler.render.fit import MIN_CHARS
 from reconciler.render.markdown import MAX_CHARS, Marker, plan_markdown, read_marker, report_markdown
 from tests.samples import NAMESPACE, NOW, large
@@ -379,8 +380,8 @@ def test_nothing_in_a_report_becomes_more_than_text(text: str) -> None:
 @given(HOSTILE)
 def test_code_shows_what_it_was_given(text: str) -> None:
     spans = [token for token in tokens(f"x {code(text)} y") if token.type == "code_inline"]
-    if "`" * 10 not in text and visible(text).strip():
-        assert [token.content for token in spans] == [visible(text)]
+    if "`" * 10 not in text and safe(text).strip():
+        assert [token.content for token in spans] == [safe(text)]
 
 
 @given(HOSTILE)
@@ -390,7 +391,7 @@ def test_a_sentence_reads_as_it_was_written(text: str) -> None:
     shown = "".join(
         token.content for token in tokens(f"x {prose(text)}") if token.type in ("text", "code_inline")
     )
-    assert shown.split() == f"x {visible(text)}".split()
+    assert shown.split() == f"x {safe(text)}".split()
 
 
 def test_what_is_harmless_stays_as_it_is() -> None:
@@ -415,7 +416,7 @@ def test_words_that_could_be_more_become_code(text: str, shown: str) -> None:
 
 
 def test_half_a_character_is_shown_as_what_it_is() -> None:
-    assert visible("a\ud800") == "a\\ud800"
+    assert safe("a\ud800") == "a\\ud800"
     assert code("a\ud800") == "`a\\ud800`"
 
 

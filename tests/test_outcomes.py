@@ -291,8 +291,8 @@ def test_what_fails_after_the_last_write_hides_nothing(
 ) -> None:
     really = book._give_back
 
-    def fail(*arguments: Any) -> None:
-        really(*arguments)
+    async def fail(*arguments: Any) -> None:
+        await really(*arguments)
         raise error
 
     monkeypatch.setattr(book, "_give_back", fail)

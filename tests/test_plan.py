@@ -180,10 +180,11 @@ def test_of_several_with_the_same_terms_the_exact_number_stays_then_the_oldest()
         live(activity_id="1", create_time=NOW),
         live(activity_id="2", create_time=NOW - timedelta(days=1)),
     )
-    adopting = desired("spring", adopt="1", renamed_from=("spring-old",))
+    renamed = desired("spring", renamed_from=("spring-old",))
+    young = replace(young, out_request_no=str(number_of(NAMESPACE, desired(generation=3))))
     other = replace(old, out_request_no=str(number_of(NAMESPACE, desired("spring-old", generation=7))))
     made = plan(
-        [adopting], [replace(young, merchants=("1900000001",)), replace(other, merchants=("1900000001",))]
+        [renamed], [replace(young, merchants=("1900000001",)), replace(other, merchants=("1900000001",))]
     )
     assert steps(made) == ["terminate 1"]
 

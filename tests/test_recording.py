@@ -72,13 +72,13 @@ class Forgetful:
 
     run: Run
 
-    def require(self) -> None:
-        self.run.require()
+    async def require(self) -> None:
+        await self.run.require()
 
-    def intend(self, what: Intent) -> int:
-        return self.run.intend(what)
+    async def intend(self, what: Intent) -> int:
+        return await self.run.intend(what)
 
-    def conclude(self, what: Concluded) -> None:
+    async def conclude(self, what: Concluded) -> None:
         """It is dead."""
 
 
@@ -150,15 +150,15 @@ class Broken:
             raise JournalError("the disk is full.")
         self._left -= 1
 
-    def require(self) -> None:
+    async def require(self) -> None:
         """The lock is held."""
 
-    def intend(self, what: Intent) -> int:
+    async def intend(self, what: Intent) -> int:
         self._write()
         self.intents += 1
         return self.intents
 
-    def conclude(self, what: Concluded) -> None:
+    async def conclude(self, what: Concluded) -> None:
         self._write()
 
 

@@ -21,13 +21,14 @@ from hypothesis import strategies as st
 
 from reconciler.activity import Award, DayWindow, Image, Window
 from reconciler.change import Finding, Outcome, OutcomeStatus, Plan, Rejection, Report, Severity
+from reconciler.characters import safe
 from reconciler.plan import make_plan, plan_digest, undos_of, ways_back
 from reconciler.policy import Policy
 from reconciler.render import wording
 from reconciler.render.json_ import plan_json, report_json
 from reconciler.render.show import show_json, show_text
 from reconciler.render.status import status_rows, status_text
-from reconciler.render.text import plan_text, report_text, safe, table
+from reconciler.render.text import plan_text, report_text, table
 from reconciler.render.values import sample, span, value, yuan
 from reconciler.render.view import finding_text, plan_view, report_view
 from tests.samples import (
@@ -218,6 +219,8 @@ def test_every_finding_makes_a_sentence_from_its_facts(code: str) -> None:
         "windows": ["180000–200000"],
         "doubts": "coupon 1 ends at the same second as the activity",
         "end_time": NOW,
+        "kept_id": "2",
+        "why": "activity 2 is STOP_ACT_STATUS",
         "former": "old",
         "generation": 1,
         "managed": 3,

@@ -16,14 +16,17 @@ from reconciler.plan import make_plan, spans
 from reconciler.policy import Policy
 from reconciler.render.text import plan_text
 from reconciler.render.view import plan_view
+from reconciler.witness import NO_WITNESS, Witness
 from tests.samples import NAMESPACE, NOW, ONGOING, PAUSED, any_terms, desired, live, mchids, terms
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 RUNNING: dict[str, Any] = {"begin_time": NOW - 3 * DAY, "end_time": NOW + 10 * DAY}
 
 
-def plan(wanted: list[DesiredActivity], lives: list[LiveActivity], **policy: Any) -> Plan:
-    return make_plan(wanted, lives, namespace=NAMESPACE, now=NOW, policy=Policy(**policy))
+def plan(
+    wanted: list[DesiredActivity], lives: list[LiveActivity], *, witness: Witness = NO_WITNESS, **policy: Any
+) -> Plan:
+    return make_plan(wanted, lives, namespace=NAMESPACE, now=NOW, policy=Policy(**policy), witness=witness)
 
 
 def refused(made: Plan) -> list[str]:
@@ -209,7 +212,7 @@ def test_nothing_that_gives_ends_for_one_that_is_paused() -> None:
     paused = running(activity_id="1", status=PAUSED)
     gives = running(activity_id="2", transaction_amount_minimum=7)
     made = plan([desired(**RUNNING)], [paused, gives])
-    assert refused(made) == ["SUCCESSOR_PAUSED:spring"]
+    assert refused(made) == ["SUCCESSOR_UNFIT:spring"]
     assert made.refusals[0].facts["activity_ids"] == ["2"]
 
 

@@ -114,7 +114,7 @@ def connected(
     """The rate and concurrency of each remote that a command connects to; the command then fails."""
     seen: list[tuple[float | None, int]] = []
 
-    def connect(remote: Remote, *_: Any) -> NoReturn:
+    def connect(remote: Remote, *_: Any, **__: Any) -> NoReturn:
         seen.append((remote.rate, remote.concurrency))
         raise UsageError("that is far enough")
 

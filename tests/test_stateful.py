@@ -4,6 +4,7 @@ applies die, with or without their journal. Nothing ever happens twice, and one 
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -127,7 +128,7 @@ class Life(RuleBasedStateMachine):
             self._resume()
             witness = self.run.book.witness()
             plan = self.remote.plan(self.wanted, allow=ALLOWED, witness=witness)
-            remember(self.run, self.wanted)
+            asyncio.run(remember(self.run, self.wanted))
             self.remote.apply(plan, fault=fault, record=self.run)
         except PaygiftError:
             # The command would end in an error; what it did before stays, and is judged below.

@@ -70,7 +70,7 @@ def test_fifty_rounds_of_applies_together(place: Place) -> None:
             plan = await remote.plan_of(api, specs)
             if plan.empty:
                 return
-            run.begin(Begun(plan_digest(plan), len(plan.operations), who))
+            await run.begin(Begun(plan_digest(plan), len(plan.operations), who))
             report = await remote.apply_of(api, plan, run)
             assert report.complete, list(report.left())
 

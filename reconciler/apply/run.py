@@ -20,6 +20,7 @@ from reconciler.change import (
     ActivityOperation,
     ChangeKind,
     CreateActivity,
+    DeleteMerchants,
     Operation,
     Outcome,
     OutcomeStatus,
@@ -91,18 +92,31 @@ async def apply_plan(
     desk = _Desk(clock, record, stop, _Counter(len(plan.operations), on_progress))
     uploads, urls = await _upload(writer, plan.uploads, read_image, uploaded or _NothingRemembered(), desk)
     gate, breaker = asyncio.Semaphore(KEYS_AT_ONCE), Breaker()
+    keys = {change.key: _Key(change, urls) for change in plan.changes}
 
-    async def one_key(change: ActivityChange) -> list[Outcome]:
+    async def go(change: ActivityChange, until: int) -> None:
         async with gate:
-            return await _apply_change(writer, change, urls, desk, breaker)
+            await keys[change.key].go(writer, desk, breaker, until)
 
-    outcomes: dict[str, list[Outcome]] = {}
     stages = _stages(plan.changes)
-    for changes in (stages.starts, *([change] for change in stages.switches), stages.ends):
-        for change, found in zip(changes, await asyncio.gather(*map(one_key, changes)), strict=True):
-            outcomes[change.key] = found
-    ordered = (outcome for change in plan.changes for outcome in outcomes[change.key])
+    await asyncio.gather(*(go(change, _first_leaning(change)) for change in stages.starts))
+    for change in stages.switches:
+        await go(change, len(change.operations))
+    await asyncio.gather(*(go(change, len(change.operations)) for change in stages.starts))
+    await asyncio.gather(*(go(change, len(change.operations)) for change in stages.ends))
+    ordered = (outcome for change in plan.changes for outcome in keys[change.key].outcomes)
     return Report(plan, (*uploads, *ordered), started, clock(), interrupted=desk.stopping)
+
+
+def _first_leaning(change: ActivityChange) -> int:
+    """How many operations of ``change`` come before the first one that waits for what other changes give."""
+    if not change.leans_on:
+        return len(change.operations)
+    taking = (TerminateActivity, DeleteMerchants)
+    return next(
+        (index for index, step in enumerate(change.operations) if isinstance(step, taking)),
+        len(change.operations),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +177,7 @@ class _Desk:
     def stopping(self) -> bool:
         return self.stop.is_set()
 
-    def done(self, outcome: Outcome, trace: Trace, started: datetime) -> Outcome:
+    async def done(self, outcome: Outcome, trace: Trace, started: datetime) -> Outcome:
         """The outcome of an operation that was begun."""
         traced = replace(
             outcome,
@@ -175,14 +189,16 @@ class _Desk:
             finished_at=self.clock(),
             by_reading=bool(trace.doubt),
         )
-        return self._written(traced, trace)
+        return await self._written(traced, trace)
 
-    def not_started(self, operation: Operation, reason: str, activity_id: str = "") -> Outcome:
-        return self._written(Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason), Trace())
+    async def not_started(self, operation: Operation, reason: str, activity_id: str = "") -> Outcome:
+        return await self._written(
+            Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason), Trace()
+        )
 
-    def _written(self, outcome: Outcome, trace: Trace) -> Outcome:
+    async def _written(self, outcome: Outcome, trace: Trace) -> Outcome:
         try:
-            self.record.conclude(_concluded(outcome, trace))
+            await self.record.conclude(_concluded(outcome, trace))
         except JournalError as error:
             # What happened has happened; the next run finds the open intent, and asks.
             unwritten = f"This outcome could not be written down: {error}"
@@ -234,22 +250,22 @@ async def _upload(
 
     async def one(upload: UploadImage) -> Outcome:
         if desk.stopping:
-            return desk.not_started(upload, INTERRUPTED)
+            return await desk.not_started(upload, INTERRUPTED)
         started, trace = desk.clock(), Trace()
         known = uploaded.url_of(upload.sha256)
         if known is not None:
             urls[upload.sha256] = known
-            return desk.done(Outcome(upload, OutcomeStatus.ALREADY_DONE), trace, started)
+            return await desk.done(Outcome(upload, OutcomeStatus.ALREADY_DONE), trace, started)
         try:
             content = read_image(Image(sha256=upload.sha256, path=upload.path))
             reply = await writer.upload(upload.path.rpartition("/")[2], content, trace)
         except PaygiftError as error:
-            return desk.done(failed(upload, error, trace), trace, started)
+            return await desk.done(failed(upload, error, trace), trace, started)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not lose what other images came to
-            return desk.done(unexpected(upload, error, trace), trace, started)
+            return await desk.done(unexpected(upload, error, trace), trace, started)
         urls[upload.sha256] = reply.value.media_url
         forgotten = _remember(uploaded, upload.sha256, reply.value.media_url)
-        return desk.done(Outcome(upload, OutcomeStatus.DONE, reason=forgotten), trace, started)
+        return await desk.done(Outcome(upload, OutcomeStatus.DONE, reason=forgotten), trace, started)
 
     return list(await asyncio.gather(*(one(upload) for upload in uploads))), urls
 
@@ -263,24 +279,30 @@ def _remember(uploaded: UploadedImages, sha256: str, url: str) -> str:
     return ""
 
 
-async def _apply_change(
-    writer: Writer, change: ActivityChange, urls: Mapping[str, str], desk: _Desk, breaker: Breaker
-) -> list[Outcome]:
+class _Key:
     """One key's operations in order. After a failure, or an interrupt, nothing more of this key is started."""
-    run = KeyRun(change, urls)
-    outcomes: list[Outcome] = []
-    hindrance = ""
-    for operation in change.operations:
-        hindrance = hindrance or _hindrance(operation, run, desk) or breaker.holds(operation, run)
-        if hindrance:
-            outcomes.append(desk.not_started(operation, hindrance, run.activity_id_of(operation)))
-            continue
-        started, run.trace = desk.clock(), Trace()
-        outcome = await _apply_operation(writer, operation, run, breaker)
-        outcomes.append(desk.done(outcome, run.trace, started))
-        if not may_go_on(outcome):
-            hindrance = "An earlier operation of this activity did not succeed."
-    return outcomes
+
+    def __init__(self, change: ActivityChange, urls: Mapping[str, str]) -> None:
+        self.outcomes: list[Outcome] = []
+        self._run = KeyRun(change, urls)
+        self._hindrance = ""
+
+    async def go(self, writer: Writer, desk: _Desk, breaker: Breaker, until: int) -> None:
+        """Do those operations that are not done yet and come before the one with the index ``until``."""
+        run = self._run
+        for operation in run.change.operations[len(self.outcomes) : until]:
+            self._hindrance = (
+                self._hindrance or _hindrance(operation, run, desk) or breaker.holds(operation, run)
+            )
+            if self._hindrance:
+                activity_id = run.activity_id_of(operation)
+                self.outcomes.append(await desk.not_started(operation, self._hindrance, activity_id))
+                continue
+            started, run.trace = desk.clock(), Trace()
+            outcome = await _apply_operation(writer, operation, run, breaker)
+            self.outcomes.append(await desk.done(outcome, run.trace, started))
+            if not may_go_on(outcome):
+                self._hindrance = "An earlier operation of this activity did not succeed."
 
 
 def _hindrance(operation: ActivityOperation, run: KeyRun, desk: _Desk) -> str:

@@ -30,26 +30,26 @@ Look = Callable[[], Awaitable[bool]]
 class Recorder(Protocol):
     """Where intents and outcomes are written down, durably. All raise JournalError when that is not possible."""
 
-    def require(self) -> None:
+    async def require(self) -> None:
         """Make sure that this run may still write: asked before every try."""
 
-    def intend(self, what: Intent) -> int:
+    async def intend(self, what: Intent) -> int:
         """Write down what is about to be sent; its number is for ``Concluded.intents``."""
 
-    def conclude(self, what: Concluded) -> None:
+    async def conclude(self, what: Concluded) -> None:
         """Write down what an operation came to."""
 
 
 class Unrecorded:
     """Where nobody keeps a journal: live truth alone tells the next run what has happened."""
 
-    def require(self) -> None:
+    async def require(self) -> None:
         """There is no lock."""
 
-    def intend(self, what: Intent) -> int:
+    async def intend(self, what: Intent) -> int:
         return 0
 
-    def conclude(self, what: Concluded) -> None:
+    async def conclude(self, what: Concluded) -> None:
         """Nothing is kept."""
 
 
@@ -102,7 +102,7 @@ class Sender:
         ``None``), the identical write is sent once more. Raises JournalError, and sends nothing, if the intent could
         not be written down; OutcomeUnknownError when the reads fail too.
         """
-        trace.intents.append(self._record.intend(intent))
+        trace.intents.append(await self._record.intend(intent))
         try:
             return await _once(send, trace)
         except RemoteError as error:

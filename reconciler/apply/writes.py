@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -21,6 +21,7 @@ from reconciler.change import (
     AddMerchants,
     CreateActivity,
     DeleteMerchants,
+    Lean,
     Outcome,
     OutcomeStatus,
     Precondition,
@@ -128,12 +129,12 @@ class Writer:
         self._stopping = stopping
         self._sender = Sender(record, lambda look: patience.until(look, bool))
 
-    def _permit(self) -> None:
+    async def _permit(self) -> None:
         """Before every try of a write: whoever lost the lock, or was asked to stop, sends nothing more."""
         if self._stopping():
             raise NotSentError(INTERRUPTED)
         try:
-            self._record.require()
+            await self._record.require()
         except JournalError as error:
             raise NotSentError(error.message, remedy=error.remedy) from error
 
@@ -249,10 +250,37 @@ class Writer:
         needed = set(operation.merchants) - before if adding else before & set(operation.merchants)
         if not needed:
             return Outcome(operation, OutcomeStatus.ALREADY_DONE, activity_id)
+        waiting = {} if adding else await self._not_yet_served(run, needed)
+        needed -= waiting.keys()
+        if not needed:
+            return Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, _waits(waiting))
         change = self._add if adding else self._delete
         changed = await change(run, activity_id, sorted(needed), before)
         run.merchants = changed.merchants
+        if waiting:
+            changed = replace(changed, problem=changed.problem or _waits(waiting))
         return _outcome(operation, OutcomeStatus.DONE, activity_id, changed, changed.request_id)
+
+    async def _not_yet_served(self, run: KeyRun, mchids: Collection[str]) -> dict[str, str]:
+        """Those of ``mchids`` who are to go on under other keys and are not served there yet, with the reason."""
+        found: dict[str, str] = {}
+        for lean in run.change.leans_on:
+            concerned = frozenset(lean.merchants).intersection(mchids)
+            flaw = await self._flaw_of(lean, concerned) if concerned else ""
+            found |= dict.fromkeys(concerned if flaw else (), f"{lean.key} {flaw}")
+        return found
+
+    async def _flaw_of(self, lean: Lean, mchids: frozenset[str]) -> str:
+        """Why ``lean`` does not serve ``mchids``, in words that follow its key, or nothing."""
+        if lean.activity_id:
+            live = live_activity(await self.api.detail(lean.activity_id))
+        else:
+            found = await self._patience.until(lambda: self._listed(lean.out_request_no), _is_something)
+            if found is None:
+                return "does not show in the list yet"
+            live = found
+        flaw = unfit(live, "" if lean.activity_id else lean.out_request_no, self._clock())
+        return flaw or not_served(mchids, await self.api.merchant_ids(live.activity_id))
 
     async def _add(
         self, run: KeyRun, activity_id: str, mchids: Sequence[str], before: frozenset[str]
@@ -306,9 +334,11 @@ class Writer:
         stale = _stale(operation.precondition, live, self._clock())
         if stale:
             return Outcome(operation, OutcomeStatus.FAILED, activity_id, stale)
-        unfit_successor = await self._unfit_successor(operation, run)
-        if unfit_successor:
-            reason = f"{unfit_successor} Activity {activity_id} was left running, and its merchants have what they had."
+        held_back = await self._unfit_successor(operation, run) or await self._unserved(operation, run)
+        if held_back:
+            reason = (
+                f"{held_back} Activity {activity_id} was left running, and its merchants have what they had."
+            )
             return Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason)
         try:
             reply = await self._sender.send(
@@ -352,6 +382,13 @@ class Writer:
         if not flaw and needed:
             flaw = await self._not_served(operation, live.activity_id, needed)
         return f"Its successor {live.activity_id} {flaw}." if flaw else ""
+
+    async def _unserved(self, operation: TerminateActivity, run: KeyRun) -> str:
+        """Why merchants who are to go on under other keys do not yet, as a sentence, or nothing."""
+        if not run.change.leans_on:
+            return ""
+        waiting = await self._not_yet_served(run, await self.api.merchant_ids(operation.activity_id))
+        return _waits(waiting) if waiting else ""
 
     async def _not_served(
         self, operation: TerminateActivity, successor_id: str, needed: frozenset[str]
@@ -444,6 +481,11 @@ def _not_verified(
     """A proven write whose effect could not be read back: done, and a question for the next run (design §8)."""
     reason = f"WeChat Pay's answer proves that it was done; it could not be read back: {error.message}"
     return Outcome(operation, OutcomeStatus.UNVERIFIED, activity_id, reason, request_id)
+
+
+def _waits(waiting: Mapping[str, str]) -> str:
+    """What is waited for, as a sentence."""
+    return f"It waits for other keys: {'; '.join(sorted(set(waiting.values())))}."
 
 
 def _stale(

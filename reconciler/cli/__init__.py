@@ -5,6 +5,7 @@ Only click is imported here, so that ``paygift --help`` is quick; commands impor
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -13,6 +14,7 @@ from typing import Final, NoReturn
 import click
 
 from reconciler import __version__
+from reconciler.characters import safe
 from reconciler.errors import (
     ApiError,
     CredentialsError,
@@ -21,6 +23,7 @@ from reconciler.errors import (
     ProjectError,
     RefusedError,
     StaleError,
+    condensed,
 )
 
 EXIT_ERROR: Final = 1
@@ -154,7 +157,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         click.echo("Interrupted. Run `paygift plan` to see what is left; nothing is done twice.", err=True)
         return EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        click.echo(
+            "\n".join(map(safe, said.getvalue().split("\n"))), err=True, nl=False
+        )  # it quotes arguments
         return EXIT_ERROR
     except PaygiftError as error:
         return _explain(error)
@@ -167,11 +174,9 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _explain(error: PaygiftError) -> int:
     if isinstance(error, ProjectError):
-        click.echo("\n".join(str(problem) for problem in error.problems), err=True)
+        click.echo("\n".join(safe(str(problem)) for problem in condensed(error.problems)), err=True)
         click.echo(_problem_count(error), err=True)
     else:
-        from reconciler.render.text import safe
-
         for line in error.details if isinstance(error, StaleError) else ():
             click.echo(safe(line), err=True)
         click.echo(f"Error: {safe(str(error))}", err=True)

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 
+from reconciler.characters import safe
 from reconciler.cli.streams import StdoutError, is_terminal, stdout_gone
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Context:
             report,
             exit_code,
             environ=os.environ,
-            warn=partial(click.echo, err=True),
+            warn=lambda text: click.echo(safe(text), err=True),
             rejected=rejected,
             plan_file=plan_file,
             sandbox=self.sandbox,

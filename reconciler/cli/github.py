@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.characters import safe
 from reconciler.cli.context import Context, output_path, pass_context, sandbox_option
 
 if TYPE_CHECKING:
@@ -66,12 +67,12 @@ def comment(
     else:
         assert report_file is not None  # noqa: S101 - one of the two is given
         if if_exists and not report_file.exists():
-            click.echo(f"There is no {report_file}: no report was made.", err=True)
+            click.echo(safe(f"There is no {report_file}: no report was made."), err=True)
             return
         markdown = _text(report_file)
         with _connected() as connected:
             written = keep_report_comment(connected, pr or _pull_of_run(connected), markdown)
-    click.echo(f"Comment {written.action}: {written.url}", err=True)
+    click.echo(safe(f"Comment {written.action}: {written.url}"), err=True)
 
 
 def merged_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -139,7 +140,7 @@ def drift_issue(drift_file: Path) -> None:
     with _connected() as connected:
         written = keep_drift_issue(connected, drift)
     click.echo(
-        f"Issue {written.action}: {written.url}" if written.url else "No drift, and no issue.", err=True
+        safe(f"Issue {written.action}: {written.url}") if written.url else "No drift, and no issue.", err=True
     )
 
 
@@ -156,7 +157,7 @@ def annotate(context: Context, problems_file: Path) -> None:
     from reconciler.github import annotate as annotated
 
     if not _text(problems_file).strip():
-        click.echo(f"{problems_file} is empty: validate found no problem of a spec.", err=True)
+        click.echo(safe(f"{problems_file} is empty: validate found no problem of a spec."), err=True)
         return
     for line in annotated(_data(problems_file), folder=_folder(context)):
         click.echo(line)
@@ -200,7 +201,7 @@ def _digest(connected: GitHub, merge: _Merge) -> str:
         connected, merge.owner, merge.pull, now=merge.now, require_approval=merge.require_approval
     )
     by = f"approved by {', '.join(found.approved_by)}" if found.approved_by else "approved by nobody"
-    click.echo(f"Reviewed on pull request #{merge.pull.number}, {by}: {found.digest}", err=True)
+    click.echo(safe(f"Reviewed on pull request #{merge.pull.number}, {by}: {found.digest}"), err=True)
     return found.digest
 
 

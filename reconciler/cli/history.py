@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from reconciler.characters import safe, safe_json
 from reconciler.cli import EXIT_ERROR
 from reconciler.cli.context import Context, output_path, pass_context, sandbox_option
 from reconciler.cli.streams import is_terminal
@@ -78,7 +79,7 @@ def export(context: Context, file: Path | None) -> None:
     lines = audit_lines(context.root(), context.journal())
     text = "".join(f"{line}\n" for line in lines)
     if file is None:
-        click.echo(text, nl=False)
+        click.echo(safe_json(text), nl=False)  # each hash is of what a line means, not of how it is written
     else:
         write(text, file)
         click.echo(f"{len(lines)} entries in {file}.", err=True)
@@ -109,7 +110,7 @@ def verify(context: Context, file: Path | None, heads: tuple[str, ...]) -> int:
     lines = lines_of(file) if file is not None else audit_lines(context.root(), context.journal())
     breaks = list(breaks_in(lines, heads=heads))
     for each in breaks:
-        click.echo(f"line {each.line}: {each.problem}" if each.line else each.problem)
+        click.echo(safe(f"line {each.line}: {each.problem}" if each.line else each.problem))
     if breaks:
         click.echo(f"Not as it was written: {len(breaks)} of {len(lines)} entries do not fit.", err=True)
         return EXIT_ERROR
@@ -127,7 +128,6 @@ def unlock(context: Context, yes: bool) -> int:
     If it lives after all, it can send nothing more: it notices before its next request.
     """
     from reconciler.audit import break_lock, locks_of
-    from reconciler.render.text import safe
     from reconciler.session import system_clock
 
     root, place = context.root(), context.journal()

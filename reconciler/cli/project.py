@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -50,15 +51,18 @@ def validate(context: Context, as_json: bool) -> int:
 
     Prints every problem as file:line:column and exits 3, or says how many specs are fine.
     """
-    from reconciler.errors import ProjectError
+    from reconciler.characters import safe
+    from reconciler.errors import ProjectError, condensed
     from reconciler.load import load_project
 
     root = context.root()
     now = context.whose().now
     problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
     count = 0
     try:
-        count = len(load_project(root, now=now).activities)
+        project = load_project(root, now=now)
+        count, notes = len(project.activities), project.notes
     except ProjectError as error:
         if not as_json:
             raise
@@ -66,8 +70,10 @@ def validate(context: Context, as_json: bool) -> int:
     if as_json:
         from reconciler.render.json_ import dumps, problems_json
 
-        click.echo(dumps(problems_json(problems, specs=count)), nl=False)
+        click.echo(dumps(problems_json(problems, specs=count, notes=notes)), nl=False)
         return EXIT_INVALID if problems else 0
+    for note in condensed(notes):
+        click.echo(f"note: {safe(str(note))}", err=True)
     click.echo(f"{count} spec{'' if count == 1 else 's'} fine.")
     if count == 0:
         click.echo(
@@ -272,7 +278,7 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
 async def _plan(session: Session, allow: tuple[str, ...]) -> Plan:
     from reconciler import reconcile
 
-    witness, flaw = _witness(session)
+    witness, flaw = await _witness(session)
     async with reconcile.connect(session.remote, session.clock, uploaded=session.images.known) as account:
         with Bar("Reading activities") as bar:
             return await reconcile.plan(
@@ -280,25 +286,35 @@ async def _plan(session: Session, allow: tuple[str, ...]) -> Plan:
             )
 
 
-def _witness(session: Session) -> tuple[Witness, str]:
-    """What the journal knows, and why it could not be read where it could not. Looking does not make it."""
+async def _witness(session: Session) -> tuple[Witness, str]:
+    """What the journal knows, and why it could not be read where it could not. Looking does not make it.
+
+    Signals are answered meanwhile, whatever its server or disk does.
+    """
     from reconciler.errors import JournalError, UsageError
     from reconciler.witness import NO_WITNESS
 
     if not session.journal.exists:
         return NO_WITNESS, ""
+    from functools import partial
+
     from reconciler.audit import witness_of
+    from reconciler.journal.worker import READING_SECONDS, Worker
 
     mchid, namespace = session.remote.credentials.mchid, session.project.namespace
+    worker = Worker(session.journal.name)
     try:
-        return witness_of(session.journal, mchid=mchid, namespace=namespace), ""
+        look = partial(witness_of, session.journal, mchid=mchid, namespace=namespace)
+        return await worker.do(look, deadline_seconds=READING_SECONDS), ""
     except (JournalError, UsageError) as error:
         return NO_WITNESS, error.message
+    finally:
+        worker.stop()
 
 
-def _told_witness(session: Session) -> tuple[Witness, str]:
+async def _told_witness(session: Session) -> tuple[Witness, str]:
     """The same, for a command that shows no findings."""
-    witness, flaw = _witness(session)
+    witness, flaw = await _witness(session)
     if flaw:
         _tell(f"Warning: {flaw} What only the journal knows was left out of account.")
     return witness, flaw
@@ -357,23 +373,31 @@ class _Applying:
     async def run(self) -> Report | None:
         """``None`` when the person at the terminal said no."""
         from reconciler import journaling, reconcile
+        from reconciler.origin import Origin
 
-        session = self.session
+        before = self.session
         async with (
-            reconcile.connect(session.remote, session.clock, uploaded=session.images.known) as account,
+            reconcile.connect(before.remote, before.clock) as account,
             journaling.exclusive_run(
-                session.journal,
+                before.journal,
                 mchid=account.mchid,
-                namespace=session.project.namespace,
-                clock=session.clock,
+                namespace=before.project.namespace,
+                clock=before.clock,
                 lock_timeout=self.lock_timeout,
                 tell=_tell,
+                commit=Origin.of(os.environ, before.project.root).commit,
             ) as run,
         ):
+            # What was read before the lock was held may be of another time: somebody else has applied since.
+            session = before.reread()
+            self.attempt.knows(session)
+            doubt = await journaling.not_older(run, session.project.root)
+            if doubt:
+                _tell(doubt)
             _tell_resumed(await journaling.resume(account.api, run, clock=account.clock))
-            return await self._plan_and_apply(account, run)
+            return await self._plan_and_apply(session, replace(account, uploaded=session.images.known), run)
 
-    async def _plan_and_apply(self, account: Account, run: Run) -> Report | None:
+    async def _plan_and_apply(self, session: Session, account: Account, run: Run) -> Report | None:
         from reconciler import reconcile
         from reconciler.apply import refuse
         from reconciler.cli.interrupts import interruptible
@@ -381,8 +405,8 @@ class _Applying:
 
         attempt = self.attempt
         with Bar("Reading activities") as bar:
-            witness = run.book.witness()
-            attempt.plan = made = await self.wanted.plan(account, self.session, attempt, witness, bar)
+            witness = await run.witness()
+            attempt.plan = made = await self.wanted.plan(account, session, attempt, witness, bar)
         text = _plan_text(self.context, made)
         if self.as_json:
             click.echo(text, nl=False, err=True, color=self.context.colours())
@@ -397,9 +421,9 @@ class _Applying:
             with Bar("Applying") as bar, interruptible() as stop:
                 attempt.happened = await reconcile.apply(
                     account,
-                    self.session.project,
+                    session.project,
                     made,
-                    uploaded=self.session.images,
+                    uploaded=session.images,
                     run=run,
                     stop=stop,
                     on_progress=bar,
@@ -437,13 +461,13 @@ def _tell_outcome(context: Context, attempt: Attempt, happened: Report, *, as_js
 
 
 def _tell(sentence: str) -> None:
-    from reconciler.render.text import safe
+    from reconciler.characters import safe
 
     click.echo(safe(sentence), err=True)
 
 
 def _tell_resumed(found: Sequence[Concluded]) -> None:
-    from reconciler.render.text import safe
+    from reconciler.characters import safe
 
     if found:
         click.echo("An earlier run ended before it knew what became of:", err=True)
@@ -466,7 +490,7 @@ def _agreed() -> bool:
 async def _status(session: Session) -> Status:
     from reconciler import reconcile
 
-    witness, flaw = _told_witness(session)
+    witness, flaw = await _told_witness(session)
     async with reconcile.connect(session.remote, session.clock) as account:
         with Bar("Reading activities") as bar:
             return await reconcile.status(
@@ -477,7 +501,7 @@ async def _status(session: Session) -> Status:
 async def _show(session: Session, name: str) -> Shown:
     from reconciler import reconcile
 
-    witness, _ = _told_witness(session)
+    witness, _ = await _told_witness(session)
     async with reconcile.connect(session.remote, session.clock) as account:
         return await reconcile.show(account, session.project, name, witness=witness)
 

@@ -185,8 +185,9 @@ def log(context: Context, limit: int, as_json: bool) -> None:
     """Show the requests that it was sent, oldest first, and what it thought of their signatures."""
     import json
 
+    from reconciler.characters import safe
     from reconciler.render.json_ import dumps
-    from reconciler.render.text import safe, table
+    from reconciler.render.text import table
 
     with _local(context) as local:
         lines = local.control.log(limit)

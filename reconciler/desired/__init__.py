@@ -9,7 +9,7 @@ from reconciler.desired.conflicts import Header, conflicts
 from reconciler.desired.context import Context, NoPicture, Picture, clock_change, instant_of
 from reconciler.desired.defaults import merged
 from reconciler.desired.meaning import desire
-from reconciler.desired.rules import faults_in, local_images, span_faults, unknown_group
+from reconciler.desired.rules import faults_in, local_images, notes_in, span_faults, unknown_group
 
 __all__ = [
     "Context",
@@ -23,6 +23,7 @@ __all__ = [
     "instant_of",
     "local_images",
     "merged",
+    "notes_in",
     "span_faults",
     "unknown_group",
 ]

@@ -9,10 +9,14 @@ from datetime import UTC, datetime, tzinfo
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A local picture that was found: the hash of its bytes, and what they are (JPG, PNG, BMP)."""
+    """A local picture that was found whole: the hash of its bytes, and what they are (JPG, PNG, BMP).
+
+    ``cmyk`` tells of a JPG in the colours of a printer.
+    """
 
     sha256: str
     kind: str
+    cmyk: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Context:
     pictures: Mapping[str, Picture | NoPicture] = field(default_factory=dict)
     brands_of_group: dict[str, frozenset[str]] = field(default_factory=dict)
     """Filled as groups are asked about: thousands of specs name the same few."""
+    groups_known: bool = True
+    """False where paygift.yaml does not say readably which groups there are, so that no name of one can be judged."""
 
     def brands_in(self, mchids: Iterable[str | None]) -> frozenset[str]:
         """The brands of some merchants; ``""`` stands for none."""

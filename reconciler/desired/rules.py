@@ -265,6 +265,17 @@ def _image_faults(spec: Any, context: Context) -> Iterator[Fault]:
                 yield Fault(path, "picture_name", message)
 
 
+def notes_in(spec: Any, context: Context) -> Iterator[Fault]:
+    """What is no mistake but should be known before customers see it."""
+    for path, image, _ in _local_images(spec):
+        found = context.pictures[image]
+        if isinstance(found, Picture) and found.cmyk:
+            message = (
+                f"{shown(image)} is a CMYK JPG, whose colours phones may show wrongly: better save it as RGB"
+            )
+            yield Fault(path, "cmyk_picture", message)
+
+
 def _audience_faults(setting: Any) -> Iterator[Fault]:
     audience, appid = _known(setting, "delivery_user_category"), _known(setting, "merchant_member_appid")
     path, partner = (*_SETTING, "merchant_member_appid"), (*_SETTING, "delivery_user_category")
@@ -319,7 +330,7 @@ def _merchant_faults(rule: Any, context: Context, *, running: bool) -> Iterator[
 def _group_name_faults(names: Sequence[str | None], context: Context) -> Iterator[Fault]:
     yield from _repeated(names, _GROUPS, "the group {} is written twice")
     for index, name in enumerate(names):
-        if name is not None and name not in context.groups:
+        if name is not None and context.groups_known and name not in context.groups:
             yield unknown_group(name, context.groups, (*_GROUPS, index))
 
 

@@ -7,23 +7,15 @@ from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
-from reconciler.errors import UsageError
+from reconciler.characters import without_commands
+from reconciler.errors import Problem, UsageError, condensed
 
 FORMAT: Final = "1"
 
 
-class _Problem(BaseModel):
-    file: str
-    line: int = 0
-    column: int = 0
-    path: str = ""
-    code: str = ""
-    message: str
-
-
 class _Problems(BaseModel):
     format_version: str
-    problems: list[_Problem]
+    problems: list[Problem]
 
 
 def annotate(data: object, *, folder: str = "") -> Iterator[str]:
@@ -40,16 +32,18 @@ def annotate(data: object, *, folder: str = "") -> Iterator[str]:
             f"These problems have format {found.format_version}; this paygift reads {FORMAT}.x.",
             remedy="Let the same version validate and annotate.",
         )
-    return (_error(problem, folder) for problem in found.problems)
+    return (_error(problem, folder) for problem in condensed(found.problems))
 
 
-def _error(problem: _Problem, folder: str) -> str:
-    where = {"file": f"{folder}/{problem.file}" if folder not in ("", ".") else problem.file}
+def _error(problem: Problem, folder: str) -> str:
+    where = {
+        "file": without_commands(f"{folder}/{problem.file}" if folder not in ("", ".") else problem.file)
+    }
     if problem.line:
         where |= {"line": str(problem.line), "col": str(problem.column)}
     properties = ",".join(f"{name}={_property(value)}" for name, value in where.items())
     said = f"{problem.path}: {problem.message}" if problem.path else problem.message
-    return f"::error {properties}::{_message(said)}"
+    return f"::error {properties}::{_message(without_commands(said))}"
 
 
 def _message(text: str) -> str:

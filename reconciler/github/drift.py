@@ -6,13 +6,13 @@ What is only not applied yet is mentioned in that issue, and opens none: whoever
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from reconciler.characters import safe
 from reconciler.errors import UsageError
 from reconciler.github.client import GitHub, Json
 from reconciler.github.comments import MOST_CHARACTERS, RESERVED, Written, look_again, viewer
@@ -166,14 +166,7 @@ def _line(item: Item) -> str:
 
 def _plain(text: str) -> str:
     """One line, without characters that hide or reorder what is read."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp")
-        else character
-        for character in text
-    )
+    return safe(text)
 
 
 def _without_run(body: str) -> str:

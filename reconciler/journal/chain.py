@@ -123,8 +123,10 @@ def _link(line: str) -> _Link:
 
 def _content(line: str, data: dict[str, object]) -> tuple[str, str]:
     """What was sealed, and the hash it had. In files of before 2026-12 the hash stood among the other keys, in their
-    order, and the rest must be canonical JSON.
+    order, and the rest must be canonical JSON. A line that was printed into a log of CI has ``##`` broken up, which
+    means the same (``characters.safe_json``): what is sealed never holds the escape itself.
     """
+    line = line.replace("#\\u0023", "##")
     if found := _SEALED.fullmatch(line):
         return f"{found[1]}}}", found[2]
     hash_ = str(data.get("hash", ""))

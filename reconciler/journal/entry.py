@@ -27,7 +27,9 @@ NO_HASH: Final = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A run of apply that has something to write. ``who`` is CI's actor or the operating system's user."""
+    """A run of apply that has something to write. ``who`` is CI's actor or the user. ``switches`` maps
+    the ids that are to end once a start under another key stands in for them to that key.
+    """
 
     plan_digest: str
     operations: int
@@ -37,6 +39,7 @@ class Begun:
     commit: str = ""
     job_url: str = ""
     version: str = ""
+    switches: Mapping[str, str] = field(default_factory=dict)
     entry: Literal["begun"] = "begun"
 
 

@@ -1,25 +1,27 @@
-"""One apply at a time for an account and namespace.
+"""One apply at a time for an account and namespace, in the order in which they came.
 
 Whoever holds the lock has its token in the table ``locks``, and appends to the journal only while it stands there: a
 process that was put out, or slept through its own displacement, can write nothing down any more, and so send nothing.
+Whoever waits has a ticket in the table ``queue``; the lock goes to the lowest one whose process lives.
 
-On PostgreSQL an advisory lock of the session says whether the holder lives. On SQLite it is a lease: the holder counts
-its heartbeats, and whoever waits and sees them stand still for a while takes over. Clocks are never compared.
+On PostgreSQL an advisory lock of the session says whether the holder lives, and another one whether who waits does. On
+SQLite it is a lease: the holder counts its heartbeats, and whoever waits and sees them stand still for a while takes
+over. Who waits counts its looks at the lock. Clocks are never compared.
 """
 
 from __future__ import annotations
 
-import json
-import secrets
 import threading
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import exc as sa
 
-from reconciler.errors import JournalError
-from reconciler.journal.database import Database, locks, number_for
+from reconciler.errors import BusyError, JournalError, LockLostError
+from reconciler.journal.database import Database, locks, number_for, queue
+from reconciler.journal.holder import Holder as Holder  # noqa: PLC0414 - whoever imports the lock wants it
 from reconciler.journal.process import Process
 
 BEAT_SECONDS: Final = 5.0
@@ -27,43 +29,32 @@ BEAT_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 20.0
 """How long its heartbeat must have been seen standing still before somebody else takes over."""
 
+Beat = tuple[str, int]
+"""The token of somebody who holds the lock or waits for it, and how often they have shown that they live."""
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds, or wants, the lock: ``who`` runs it, ``since`` is when, as text for people."""
-
-    who: str
-    process: Process
-    since: str
-    token: str = field(default_factory=lambda: secrets.token_hex(16))
-
-    def __str__(self) -> str:
-        return (
-            f"{self.who or 'somebody'} on {self.process.host}, process {self.process.pid}, since {self.since}"
-        )
-
-    def to_json(self) -> str:
-        return json.dumps({"who": self.who, "since": self.since, "process": asdict(self.process)})
-
-    @classmethod
-    def from_row(cls, token: str, text_: str) -> Holder:
-        data: Mapping[str, Any] = json.loads(text_)
-        return cls(str(data["who"]), Process(**data["process"]), str(data["since"]), token)
+ENDED: Final = "its process had ended"
+SILENT: Final = f"it had given no sign of life for {SILENCE_SECONDS:g} s"
+SESSION_ENDED: Final = "its session with PostgreSQL had ended"
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The lock as it was found in somebody's hands."""
+    """Who is before us: the holder of the lock, or while it is free the next who ``waits`` for it. ``before`` are the
+    beats of all of them.
+    """
 
     holder: Holder
     beats: int
+    waits: bool = False
+    before: tuple[Beat, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The lock is ours. ``displaced`` is the dead holder whose it was."""
+    """The lock is ours. ``displaced`` is the holder whose it was, and ``reason`` why it was taken for dead."""
 
     displaced: Holder | None = None
+    reason: str = ""
 
 
 class Lock:
@@ -71,30 +62,49 @@ class Lock:
 
     def __init__(self, database: Database, mchid: str, namespace: str) -> None:
         self._database = database
-        self._mchid = mchid
-        self._namespace = namespace
+        self._ours = {"mchid": mchid, "namespace": namespace}
         self._where = (locks.c.mchid == mchid) & (locks.c.namespace == namespace)
+        self._waiting = (queue.c.mchid == mchid) & (queue.c.namespace == namespace)
         self._number = number_for("apply", mchid, namespace)
         self._beating: _Heartbeat | None = None
+        self._taken = False
 
-    def try_take(self, me: Holder, *, silent: Seen | None = None) -> Taken | Seen:
-        """Take the lock, if it is free or its holder dead; or tell who has it.
+    def try_take(self, me: Holder, *, silent: Collection[Beat] = ()) -> Taken | Seen:
+        """Take the lock, if it is free or its holder dead, and nobody came before us; or stand in the queue, and tell
+        who is before us.
 
-        ``silent`` is how a lease was seen long enough ago to call its holder dead if nothing has changed since.
+        ``silent`` are beats that were seen long enough ago to call their owner dead if nothing has changed since.
+        Raises JournalError, also where nothing can be a lock.
         """
+        self._database.refresh()
+        self._database.refuse_pool()
         with self._database.transaction() as connection:
             found = self._find(connection)
-            if self._database.is_postgresql:
-                if not connection.execute(select(func.pg_try_advisory_lock(self._number))).scalar():
-                    return found or Seen(Holder("", Process("", 0), "just now", token=""), 0)
-            elif found is not None and not (found.holder.process.is_gone or found == silent):
-                return found
+            reason = self._dead(connection, found, silent)
+            before = list(self._before(connection, me, silent))
+            if found is not None and not reason:
+                before.insert(0, found)
+            if before or not self._is_free(connection):
+                self._stand_in_queue(connection, me)
+                first = before[0] if before else Seen(Holder("", Process("", 0), "just now", token=""), 0)
+                return replace(first, before=tuple((seen.holder.token, seen.beats) for seen in before))
             connection.execute(delete(locks).where(self._where))
-            mine = {"mchid": self._mchid, "namespace": self._namespace, "beats": 0}
-            connection.execute(insert(locks).values(token=me.token, holder=me.to_json(), **mine))
+            connection.execute(
+                insert(locks).values(token=me.token, holder=me.to_json(), beats=0, **self._ours)
+            )
+            self._leave(connection, me)
+        self._taken = True
+        self._database.pin()
         if not self._database.is_postgresql:
             self._beating = _Heartbeat(self._database.another(), self._mine(me.token))
-        return Taken(found.holder if found is not None else None)
+        return Taken(found.holder if found is not None else None, reason)
+
+    def give_up(self, me: Holder) -> None:
+        """Wait no longer; and give back what was taken while nobody waited for the answer any more."""
+        with self._database.transaction() as connection:
+            self._leave(connection, me)
+        if self._taken:
+            self.release(me)
 
     def release(self, me: Holder) -> None:
         """Give the lock back, if it is still ours."""
@@ -102,25 +112,44 @@ class Lock:
             self._beating.stop()
         with self._database.transaction() as connection:
             connection.execute(delete(locks).where(self._mine(me.token)))
-            if self._database.is_postgresql:
+        if self._database.is_postgresql:
+            # Apart, since it takes effect at once: whoever sees the row without the lock takes us for dead.
+            with self._database.transaction() as connection:
                 connection.execute(select(func.pg_advisory_unlock(self._number)))
+        self._taken = False
+        self._database.unpin()
 
     def break_(self) -> Holder | None:
-        """Take the lock from whoever holds it, and tell who that was. It is free afterwards."""
+        """Take the lock from whoever holds it, and tell who that was. It is free afterwards.
+
+        Raises JournalError if it cannot be taken away; then nothing was changed.
+        """
+        try:
+            return self._break()
+        except BusyError:
+            if self._database.is_postgresql:
+                raise
+            self._database.replace_file()
+        return self._break()
+
+    def _break(self) -> Holder | None:
         with self._database.transaction() as connection:
             found = self._find(connection)
-            connection.execute(delete(locks).where(self._where))
             if self._database.is_postgresql:
-                connection.execute(text(_END_HOLDER), {"number": self._number})
+                self._end_sessions(
+                    connection
+                )  # first: one that was stopped in the middle of a write keeps the row
+            connection.execute(delete(locks).where(self._where))
         return found.holder if found is not None else None
 
     def require(self, connection: Connection, token: str) -> None:
-        """Raise JournalError unless the lock is still the one that ``token`` was taken with."""
+        """Raise LockLostError unless the lock is still the one that ``token`` was taken with."""
+        self._database.check_session(connection, self._number)
         # The row stays as it is until the transaction ends: nobody is put out between this look and the append.
         found = self._find(connection, keep=True)
         if found is None or found.holder.token != token:
             now = f"by {found.holder}" if found is not None else "and is free now"
-            raise JournalError(
+            raise LockLostError(
                 f"the lock of this run was taken away, {now}; nothing more was sent.",
                 remedy="Run apply again: it finds out what became of this run, and does the rest.",
             )
@@ -128,25 +157,115 @@ class Lock:
     def _find(self, connection: Connection, *, keep: bool = False) -> Seen | None:
         query = select(locks.c.token, locks.c.holder, locks.c.beats).where(self._where)
         row = connection.execute(query.with_for_update(read=True) if keep else query).first()
-        return None if row is None else Seen(Holder.from_row(row.token, row.holder), row.beats)
+        return None if row is None else _seen(row)
 
     def _mine(self, token: str) -> Any:
         return self._where & (locks.c.token == token)
+
+    # -- who lives -----------------------------------------------------------------------------------------------------
+
+    def _dead(self, connection: Connection, found: Seen | None, silent: Collection[Beat]) -> str:
+        """Why the holder that was found is taken for dead, or nothing."""
+        if found is None:
+            return ""
+        if self._database.is_postgresql:
+            return "" if _is_held(connection, self._number) else SESSION_ENDED
+        if found.holder.process.is_gone:
+            return ENDED
+        return SILENT if (found.holder.token, found.beats) in silent else ""
+
+    def _is_free(self, connection: Connection) -> bool:
+        """Whether nothing but the tables stands against taking the lock; on PostgreSQL it is taken by asking."""
+        if not self._database.is_postgresql:
+            return True
+        # A session may take its own lock twice: it would be somebody else's, through a pool.
+        return not _is_held(connection, self._number) and bool(
+            connection.scalar(select(func.pg_try_advisory_lock(self._number)))
+        )
+
+    # -- the queue -----------------------------------------------------------------------------------------------------
+
+    def _before(self, connection: Connection, me: Holder, silent: Collection[Beat]) -> Iterator[Seen]:
+        """Who came before us and waits too. Whoever is dead loses their place."""
+        tickets = select(queue.c.token, queue.c.holder, queue.c.beats).where(self._waiting)
+        for row in connection.execute(tickets.order_by(queue.c.ticket, queue.c.token)).all():
+            if row.token == me.token:
+                return
+            seen = replace(_seen(row), waits=True)
+            if self._waits(connection, seen) and (row.token, row.beats) not in silent:
+                yield seen
+            else:
+                connection.execute(delete(queue).where(self._place(row.token)))
+
+    def _waits(self, connection: Connection, seen: Seen) -> bool:
+        if self._database.is_postgresql:
+            return _is_held(connection, _waiting_number(seen.holder))
+        return not seen.holder.process.is_gone
+
+    def _stand_in_queue(self, connection: Connection, me: Holder) -> None:
+        """Take a ticket, or show that the owner of ours lives."""
+        mine = update(queue).where(self._place(me.token)).values(beats=queue.c.beats + 1)
+        if connection.execute(mine).rowcount:
+            return
+        if self._database.is_postgresql:
+            connection.execute(select(func.pg_advisory_lock(_waiting_number(me))))
+        last = connection.scalar(select(func.max(queue.c.ticket)).where(self._waiting)) or 0
+        ticket = {"ticket": last + 1, "token": me.token, "holder": me.to_json(), "beats": 0}
+        connection.execute(insert(queue).values(**ticket, **self._ours))
+
+    def _leave(self, connection: Connection, me: Holder) -> None:
+        left = connection.execute(delete(queue).where(self._place(me.token))).rowcount
+        if left and self._database.is_postgresql:
+            connection.execute(select(func.pg_advisory_unlock(_waiting_number(me))))
+
+    def _place(self, token: str) -> Any:
+        return self._waiting & (queue.c.token == token)
+
+    # -- unlock --------------------------------------------------------------------------------------------------------
+
+    def _end_sessions(self, connection: Connection) -> None:
+        """End the sessions that hold the advisory lock. Raises JournalError, and rolls back, if we may not."""
+        for pid, role in connection.execute(text(_SESSIONS), {"number": self._number}).all():
+            try:
+                connection.execute(select(func.pg_terminate_backend(pid)))
+            except sa.DBAPIError as error:
+                if getattr(error.orig, "sqlstate", "") != "42501":
+                    raise
+                raise JournalError(
+                    f"the lock cannot be taken away: it belongs to a session of the PostgreSQL role {role!r} "
+                    f"(process {pid} of the server), which the role of this journal's URL may not end. Nothing was "
+                    "changed.",
+                    remedy=f"Run `paygift unlock` as {role!r}, or have an administrator run "
+                    f"`SELECT pg_terminate_backend({pid})` or `GRANT pg_signal_backend TO` your role.",
+                ) from error
 
 
 def locks_in(database: Database, namespace: str) -> list[tuple[str, Holder]]:
     """Who holds the locks of ``namespace``, by account."""
     query = select(locks.c.mchid, locks.c.token, locks.c.holder).where(locks.c.namespace == namespace)
-    with database.transaction() as connection:
+    with database.reading() as connection:
         rows = connection.execute(query.order_by(locks.c.mchid)).all()
     return [(row.mchid, Holder.from_row(row.token, row.holder)) for row in rows]
 
 
-_END_HOLDER: Final = """
-SELECT pg_terminate_backend(pid) FROM pg_locks
-WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid <> pg_backend_pid()
-AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-AND ((classid::bigint << 32) | objid::bigint) = :number
+def _seen(row: Any) -> Seen:
+    return Seen(Holder.from_row(row.token, row.holder), row.beats)
+
+
+def _waiting_number(holder: Holder) -> int:
+    return number_for("waiting", holder.token)
+
+
+def _is_held(connection: Connection, number: int) -> bool:
+    """Whether any session holds the advisory lock ``number``, our own included."""
+    return bool(connection.execute(text(_SESSIONS), {"number": number}).first())
+
+
+_SESSIONS: Final = """
+SELECT l.pid, a.usename FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+AND ((l.classid::bigint << 32) | l.objid::bigint) = :number
 """
 
 

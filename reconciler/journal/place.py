@@ -29,12 +29,17 @@ class Place:
     url: str = field(default="", repr=False)
 
     @property
+    def name(self) -> str:
+        """For people: the file, or that it is in PostgreSQL, without the password that ``url`` may hold."""
+        return "PostgreSQL" if self.url else str(self.file)
+
+    @property
     def exists(self) -> bool:
         """Whether there may be a journal to read."""
         return bool(self.url) or self.file.exists()
 
     def open(self) -> Database:
-        """Raises JournalError, UsageError for a URL that cannot be meant."""
+        """Raises JournalError, UsageError for a URL that is invalid."""
         from reconciler.journal.database import open_postgresql, open_sqlite
 
         return open_postgresql(self.url) if self.url else open_sqlite(self.file)

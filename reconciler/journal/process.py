@@ -1,4 +1,4 @@
-"""Which process this is, and whether another one is certainly gone."""
+"""Which process this is, and whether another one is certainly gone, or stopped."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
+_ENDED = frozenset("ZX")
+_STOPPED = frozenset("Tt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +38,36 @@ class Process:
             return comparable and _birth(self.pid) != self.birth
         return os.name == "posix" and not _exists(self.pid)
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it is there and certainly stopped, by SIGSTOP or a debugger: it does nothing until it is let go on.
+        False wherever nobody can tell.
+        """
+        if not self.birth or self.host != socket.gethostname():
+            return False
+        state, birth = _state_and_birth(self.pid)
+        return birth == self.birth and state in _STOPPED
+
 
 def _birth(pid: int) -> str:
-    """Boot, PID namespace and start in ticks since boot: ``boot-id/pid:[4026531836]/8123``. Linux only."""
+    """Boot, PID namespace and start in ticks since boot: ``boot-id/pid:[4026531836]/8123``. Linux only; empty for a
+    process that has ended.
+    """
+    state, birth = _state_and_birth(pid)
+    return "" if state in _ENDED else birth
+
+
+def _state_and_birth(pid: int) -> tuple[str, str]:
+    """The state as a letter, and the birth; twice nothing where the system does not tell."""
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         namespace = (_PROC / "self/ns/pid").readlink().name
         # The command's name is in parentheses and may hold anything, so count from its end.
         stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return ""
+        return "", ""
     state, *rest = stat.rpartition(")")[2].split()
-    started = rest[18]
-    return "" if state in "ZX" else f"{boot}/{namespace}/{started}"
+    return state, f"{boot}/{namespace}/{rest[18]}"
 
 
 def _exists(pid: int) -> bool:

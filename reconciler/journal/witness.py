@@ -14,7 +14,7 @@ from typing import Final
 
 from reconciler.activity import DesiredActivity
 from reconciler.change import OutcomeStatus
-from reconciler.journal.entry import Concluded, Entry, Intent, Remembered
+from reconciler.journal.entry import Begun, Concluded, Entry, Intent, Remembered
 from reconciler.witness import Witness
 
 _CHANGES: Final = ("create", "add_merchants", "delete_merchants")
@@ -31,6 +31,8 @@ def witness_of(entries: Iterable[Entry]) -> Witness:
                 told.conclude(outcome)
             case Remembered() as memory:
                 told.memory = memory
+            case Begun() as run:
+                told.switches.update(run.switches)
     return told.witness()
 
 
@@ -65,6 +67,7 @@ class _Told:
     terminated: set[str] = field(default_factory=set)
     merchants: dict[str, frozenset[str]] = field(default_factory=dict)
     memory: Remembered = field(default_factory=Remembered)
+    switches: dict[str, str] = field(default_factory=dict)
     last_create: datetime | None = None
 
     def conclude(self, outcome: Concluded) -> None:
@@ -95,6 +98,7 @@ class _Told:
         """What had ended before we came was not ended by us, and need not be asked for either."""
         if outcome.status in (OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE):
             self.created.pop(outcome.activity_id, None)
+            self.switches.pop(outcome.activity_id, None)
         if outcome.status is OutcomeStatus.DONE:
             self.terminated.add(outcome.activity_id)
 
@@ -106,6 +110,7 @@ class _Told:
             merchants={each: them for each, them in self.merchants.items() if each not in in_flight},
             protected=frozenset(self.memory.protected),
             adopted=dict(self.memory.adopted),
+            switches=self.switches,
             last_create=self.last_create,
         )
 

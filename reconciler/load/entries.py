@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from unicodedata import normalize
 
-from reconciler.load.files import UnusableError, inside, reason_of
+from reconciler.load.files import UnusableError, inside, reason_of, same_name
 from reconciler.spec import AWARD_KINDS, LOGO_KINDS, shown
 
 PROJECT_FILE: Final = "paygift.yaml"
@@ -140,7 +139,7 @@ def _same_names(names: Sequence[str], prefix: str) -> Iterator[Found]:
     """Names of one folder that are one and the same file on a Mac or on Windows, where a checkout loses the other."""
     seen: dict[str, str] = {}
     for name in names:
-        first = seen.setdefault(normalize("NFC", name).casefold(), name)
+        first = seen.setdefault(same_name(name), name)
         if first != name:
             message = (
                 f"its name differs from {shown(first)} only in case or in how letters are composed, and on a Mac or on "

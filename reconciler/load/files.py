@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
-from codecs import BOM_UTF8
-from pathlib import Path
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import Final
+from unicodedata import normalize
 
-from reconciler.desired import NoPicture, Picture
+from reconciler.characters import BIDI_CONTROLS, character_class
+from reconciler.load.yaml_ import line_and_column
+from reconciler.spec import shown
 
 MAX_TEXT: Final = 1024 * 1024
 """Bytes of a YAML file or a merchant group: far more than any real one has."""
-MAX_PICTURE: Final = 2 * 1024 * 1024
-"""Bytes of a picture (API §4)."""
 
 
 class UnusableError(Exception):
@@ -88,42 +91,136 @@ def _read_open(descriptor: int, limit: int) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """The content of a UTF-8 file; a byte order mark is dropped."""
+    """The content of a UTF-8 file; a byte order mark is dropped.
+
+    Raises UnusableError, also where a line is not what git and an editor show as a line, or is not read in the order in
+    which it is shown: a reviewer would approve what is not there.
+    """
     content = read_bytes(path, MAX_TEXT).removeprefix(BOM_UTF8)
+    _check_encoding(content)
     try:
-        return content.decode()
+        text = content.decode()
     except UnicodeDecodeError as error:
         before = content[: error.start].decode()
-        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
         message = f"byte 0x{content[error.start]:02x} is not UTF-8: save the file as UTF-8 (it may be GBK or UTF-16)"
-        raise UnusableError("not_utf8", message, line, column) from error
+        raise UnusableError("not_utf8", message, *line_and_column(before, len(before))) from error
+    _check_characters(content, text)
+    return text
+
+
+_NO_TEXTS: Final = {
+    b"PK\x03\x04": "an Excel workbook (.xlsx) or another archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Word file (.xls, .doc)",
+    b"%PDF-": "a PDF",
+    b"\x1f\x8b": "a compressed file",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+}
+
+
+def _check_encoding(content: bytes) -> None:
+    if content.startswith(tuple(_NO_TEXTS)):
+        kind = next(kind for signature, kind in _NO_TEXTS.items() if content.startswith(signature))
+        message = (
+            f"is {kind} and not a text: save it as plain text in UTF-8; a merchant group has one merchant number "
+            "in each line"
+        )
+        raise UnusableError("not_a_text", message)
+    if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or _is_utf16(content):
+        raise UnusableError("not_utf8", "is UTF-16: save the file as UTF-8", 1, 1)
+
+
+def _is_utf16(content: bytes) -> bool:
+    """Whether the zeros are where UTF-16 without a byte order mark has them: in one half of each ASCII character."""
+    if b"\0" not in content:
+        return False
+    zeros = sorted((content[::2].count(0), content[1::2].count(0)))
+    return len(content) % 2 == 0 and zeros[1] > max(8 * zeros[0], len(content) // 8)
+
+
+_LINE_BREAKS: Final = "\x0b\x0c\x1c-\x1e\x85\u2028\u2029"
+_BIDI: Final = character_class(BIDI_CONTROLS)
+_ODD: Final = re.compile(
+    f"(?P<line>[{_LINE_BREAKS}]|\r(?!\n))|(?P<order>[{_BIDI}])|[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff\ufffe\uffff]"
+)
+_SUSPECTS: Final = bytes([*range(9), *range(11, 32), 127, 0xC2, 0xD8, 0xE2, 0xEF])
+"""Bytes of which each of these characters has one in UTF-8: thousands of files are read, and most have none."""
+
+
+def _check_characters(content: bytes, text: str) -> None:
+    if len(content.translate(None, _SUSPECTS)) == len(content):
+        return
+    found = list(_ODD.finditer(text))
+    if not found:
+        return
+    first = found[0]
+    more = f" (and {len(found) - 1:,} more such characters in this file)" if len(found) > 1 else ""
+    name = f"the character U+{ord(first[0]):04X}"
+    if first["line"]:
+        code = "hidden_line_break"
+        message = f"{name} ends a line for some programs and not for git: press Enter instead"
+    elif first["order"]:
+        code, message = "bidi_control", f"{name} changes the order in which the line is shown: remove it"
+    else:
+        code, message = "character", f"{name} is not allowed in a text: remove it"
+    raise UnusableError(code, f"{message}{more}", *line_and_column(text, first.start()))
+
+
+class Names:
+    """The names of files as they are on disk, to the letter; a folder is listed once.
+
+    Some systems find ``Logo.png`` by the name ``logo.png``, others do not: a project that is right on one would be
+    wrong on another.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._listed: dict[Path, frozenset[str]] = {}
+
+    def find(self, relative: str) -> Path:
+        """The real path of ``relative``. Raises UnusableError as ``inside`` does, and if the name differs in spelling
+        from that on disk."""
+        real = inside(self._root, relative)
+        spelt = self._spelt(relative)
+        if spelt is not None:
+            message = f"is called {shown(spelt, 80)} on disk: write it so, since not every system finds it otherwise"
+            raise UnusableError("other_spelling", message)
+        return real
+
+    def _spelt(self, relative: str) -> str | None:
+        """How a path is spelt on disk, if that is not how it is given."""
+        given = PurePosixPath(relative).parts
+        folder, found = self._root, []
+        for part in given:
+            names = frozenset({part}) if part == ".." else self._names(folder)
+            spelt = part if part in names else _alike(part, names)
+            if spelt is None:
+                return None  # there is no such file, which whoever opens it says
+            found.append(spelt)
+            folder /= spelt
+        return None if tuple(found) == given else "/".join(found)
+
+    def _names(self, folder: Path) -> frozenset[str]:
+        if folder not in self._listed:
+            try:
+                self._listed[folder] = frozenset(each.name for each in folder.iterdir())
+            except OSError:  # opening what is in it says why
+                self._listed[folder] = frozenset()
+        return self._listed[folder]
+
+
+def _alike(name: str, names: Iterable[str]) -> str | None:
+    return min((each for each in names if same_name(each) == same_name(name)), default=None)
+
+
+def same_name(name: str) -> str:
+    """What is equal for two names that are one file on a Mac or on Windows."""
+    return normalize("NFC", name).casefold()
 
 
 def reason_of(error: Exception) -> str:
     """What the system says went wrong, without the file's name."""
     return getattr(error, "strerror", None) or str(error)
-
-
-# --- pictures ------------------------------------------------------------------------------------------------------
-
-_SIGNATURES: Final = ((b"\xff\xd8\xff", "JPG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"BM", "BMP"))
-
-
-def read_picture(root: Path, relative: str) -> bytes:
-    """The bytes of a local picture. Raises UnusableError."""
-    return read_bytes(inside(root, relative), MAX_PICTURE)
-
-
-def picture_at(root: Path, relative: str) -> Picture | NoPicture:
-    """What is found where a spec names a local picture."""
-    try:
-        content = read_picture(root, relative)
-    except UnusableError as problem:
-        return NoPicture(problem.code, problem.message)
-    kind = next((kind for signature, kind in _SIGNATURES if content.startswith(signature)), None)
-    if kind is None:
-        return NoPicture("not_a_picture", "is not a JPG, PNG or BMP picture")
-    return Picture(sha256_of(content), kind)
 
 
 def sha256_of(content: bytes) -> str:

@@ -7,6 +7,7 @@ from sys import intern
 from typing import Final
 
 from reconciler.errors import Problem
+from reconciler.load.lookalikes import CONFLICT, CONFLICT_MESSAGE, full_width_hint
 from reconciler.spec import MCHID_PATTERN, shown
 
 _MCHID: Final = re.compile(MCHID_PATTERN)
@@ -21,9 +22,14 @@ def parse_group(file: str, text: str) -> tuple[tuple[str, ...], list[Problem]]:
         if not entry:
             continue
         column = line.index(entry) + 1
-        if not _MCHID.fullmatch(entry):
+        if CONFLICT.match(line.rstrip("\r")):
+            message = f"{entry[:7]}: {CONFLICT_MESSAGE}"
+            problems.append(Problem(file, number, column, message=message, code="merge_conflict"))
+        elif not _MCHID.fullmatch(entry):
             several = ", one in each line" if re.search(r"[\s,;，；、]", entry) else ""
-            message = f"{shown(entry)} is not a merchant number: 8 to 15 digits{several}"
+            message = (
+                f"{shown(entry)} is not a merchant number: 8 to 15 digits{several}{full_width_hint(entry)}"
+            )
             problems.append(Problem(file, number, column, message=message, code="mchid"))
         elif entry in lines:
             message = f"the merchant {shown(entry)} is written twice (see {file}:{lines[entry]})"

@@ -9,7 +9,7 @@ import yaml
 from yaml import MappingNode, Node, SequenceNode
 
 from reconciler.load.yaml_ import compose
-from reconciler.spec import Path, shown
+from reconciler.spec import Path, escaped, shown
 
 
 class Positions:
@@ -59,7 +59,7 @@ def dotted(path: Path) -> str:
             text += f"[{part}]"
         else:
             text += f".{part}" if text else part
-            if not part.isprintable() or len(part) > 60:
+            if escaped(part) != part or len(part) > 60:
                 text = text.removesuffix(part) + shown(part)
     return text
 

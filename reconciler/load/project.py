@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ValidationError
 
@@ -30,16 +29,20 @@ from reconciler.desired import (
     faults_in,
     local_images,
     merged,
+    notes_in,
     span_faults,
     unknown_group,
 )
 from reconciler.errors import Problem, ProjectError, UsageError
 from reconciler.load.entries import PROJECT_FILE, Found, entries_in, misnamed, misnamed_project_files
-from reconciler.load.files import UnusableError, inside, picture_at, read_picture, read_text, sha256_of
+from reconciler.load.files import Names, UnusableError, inside, read_text, sha256_of
+from reconciler.load.lookalikes import lookalikes
 from reconciler.load.merchants import parse_group
+from reconciler.load.pictures import picture_at, read_picture
 from reconciler.load.positions import Positions, dotted, in_defaults, reach
 from reconciler.load.wording import faults_of, salvage
 from reconciler.load.yaml_ import Document, Issue, parse
+from reconciler.load.zones import UnknownZoneError, zone_named
 from reconciler.spec import (
     NO_DEFAULTS,
     ActivitySpec,
@@ -48,9 +51,13 @@ from reconciler.spec import (
     OtherSpec,
     PolicySection,
     ProjectFile,
+    escaped,
     shown,
 )
 from reconciler.spec import Path as FieldPath
+
+_NO_YAML: Final = frozenset({"yaml_syntax", "merge_conflict", "full_width"})
+"""Codes of a text that could not be parsed, or of why."""
 
 STOCKS_FILE: Final = "sandbox-stocks.json"
 """The coupon stocks that the sandbox of a project knows, beside paygift.yaml."""
@@ -62,6 +69,7 @@ class Project:
 
     ``activities`` are sorted by key, ``brands`` holds the sorted mchids of every brand. ``timezone`` is the one for
     times written without an offset. ``account`` is whose credentials may act for it, ``None`` where it names none.
+    ``notes`` are no mistakes, but should be known before customers see it.
     """
 
     root: Path
@@ -72,6 +80,7 @@ class Project:
     brands: Mapping[str, tuple[str, ...]]
     notify: tuple[Notify, ...] = ()
     account: NamedAccount | None = None
+    notes: tuple[Problem, ...] = ()
 
 
 def find_root(start: Path) -> Path:
@@ -196,11 +205,18 @@ class _Loading:
     root: Path
     now: datetime
     problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
     activities: list[DesiredActivity] = field(default_factory=list)
     headers: list[Header] = field(default_factory=list)
     sources: list[tuple[str, int]] = field(default_factory=list)
     """File and number of the document of every header."""
     pictures: dict[str, Picture | NoPicture] = field(default_factory=dict)
+    defaults_known: bool = True
+    """False where the project's ``defaults`` cannot be read, so that nothing can be called missing."""
+
+    @cached_property
+    def names(self) -> Names:
+        return Names(self.root)
 
     def run(self) -> Project:
         for name in misnamed_project_files(self.root):
@@ -214,7 +230,12 @@ class _Loading:
         brands = self._brands(project, sheet, groups)
         defaults = self._defaults(project, sheet)
         brand_of = {mchid: brand for brand, mchids in brands.items() for mchid in mchids}
-        context = Context(zone or BEIJING, self.now, groups, brand_of, self.pictures)
+        groups_known = hasattr(project, "merchant_groups")
+        context = Context(
+            zone or BEIJING, self.now, groups, brand_of, self.pictures, groups_known=groups_known
+        )
+        if self.problems:
+            self._add_issues(PROJECT_FILE, lookalikes(sheet.text, is_yaml=True))
         entries = self._entries(project, sheet)
         for found in entries:
             if found.unusable is None:
@@ -233,14 +254,14 @@ class _Loading:
             brands,
             project.notify,
             self._account(project, sheet),
+            tuple(sorted(set(self.notes))),
         )
 
     # --- the project file ---
 
     def _read_sheet(self) -> _Sheet:
         text = self._read(PROJECT_FILE) or ""
-        documents, issues = parse(text)
-        self._add_issues(PROJECT_FILE, issues)
+        documents, issues = self._parse(PROJECT_FILE, text)
         document = documents[0] if documents else Document(0, {})
         if len(documents) > 1:
             message = "the project file is one document: remove the `---` above this line"
@@ -254,6 +275,7 @@ class _Loading:
             raise ProjectError(self.problems)
         if not isinstance(data, dict):
             message = "expected a mapping (namespace: NAME), found something else"
+            self._add_issues(PROJECT_FILE, lookalikes(text, is_yaml=False))
             raise ProjectError(
                 [*self.problems, Problem(PROJECT_FILE, document.line, 1, "", message, "wrong_type")]
             )
@@ -264,21 +286,16 @@ class _Loading:
         if name is None:
             return None
         try:
-            return ZoneInfo(name)
-        except (KeyError, ValueError, OSError):  # unknown, not a name, a folder of names
-            alike = get_close_matches(name, available_timezones(), 1)
-            hint = f"; did you mean {alike[0]}?" if alike else ", such as Asia/Shanghai"
-            fault = Fault(
-                ("timezone",), "unknown_timezone", f"{shown(name)} is not a time zone's IANA name{hint}"
-            )
-            self._add(fault, sheet)
+            return zone_named(name)
+        except UnknownZoneError as error:
+            self._add(Fault(("timezone",), "unknown_timezone", f"{shown(name)} {error}"), sheet)
             return None
 
     def _account(self, project: Any, sheet: _Sheet) -> NamedAccount | None:
         if not project.account:
             return None
         file, line, _, _ = sheet.place(("account",))
-        return NamedAccount(project.account, Source(_printable(file), line))
+        return NamedAccount(project.account, Source(escaped(file), line))
 
     def _check_freezes(self, project: Any, zone: ZoneInfo, sheet: _Sheet) -> None:
         for index, freeze in enumerate(getattr(getattr(project, "policy", None), "freeze", ())):
@@ -287,6 +304,7 @@ class _Loading:
 
     def _defaults(self, project: Any, sheet: _Sheet) -> dict[str, Any]:
         defaults = dict(getattr(project, "defaults", None) or {})
+        self.defaults_known = hasattr(project, "defaults")
         for name in NO_DEFAULTS:
             if defaults.pop(name, None) is not None:
                 message = "belongs to one activity: it cannot be a default"
@@ -300,7 +318,7 @@ class _Loading:
             if file is None:
                 continue
             try:
-                text = read_text(inside(self.root, file))
+                text = read_text(self.names.find(file))
             except UnusableError as problem:
                 if problem.line:
                     self._unusable(file, problem)
@@ -308,8 +326,11 @@ class _Loading:
                     message = f"{shown(file)} {problem.message}"
                     self._add(Fault(("merchant_groups", name), problem.code, message), sheet)
                 continue
-            groups[name], problems = parse_group(file, text)
+            mchids, problems = parse_group(file, text)
             self.problems += problems
+            # Where a line is no merchant, nobody knows who belongs to the group, and what would follow is not told.
+            if all(problem.code == "duplicate_merchant" for problem in problems):
+                groups[name] = mchids
         return groups
 
     def _brands(
@@ -317,13 +338,15 @@ class _Loading:
     ) -> dict[str, tuple[str, ...]]:
         brands: dict[str, tuple[str, ...]] = {}
         brand_of: dict[str, str] = {}
+        known = True
         for name, brand in (getattr(project, "brands", None) or {}).items():
             path = ("brands", name)
             merchants = {mchid for mchid in getattr(brand, "merchants", ()) if mchid is not None}
             for index, group in enumerate(getattr(brand, "merchant_groups", ())):
                 merchants.update(groups.get(group) or ())
-                if group is not None and group not in groups:
+                if group is not None and group not in groups and hasattr(project, "merchant_groups"):
                     self._add(unknown_group(group, groups, (*path, "merchant_groups", index)), sheet)
+            known &= self._is_known(brand, groups)
             brands[name] = tuple(sorted(merchants))
             shared = [mchid for mchid in brands[name] if mchid in brand_of]
             if shared:
@@ -335,7 +358,12 @@ class _Loading:
                 self._add(Fault(path, "two_brands", message, also=also), sheet)
             for mchid in brands[name]:
                 brand_of.setdefault(mchid, name)
-        return brands
+        return brands if known else {}
+
+    def _is_known(self, brand: Any, groups: Mapping[Any, tuple[str, ...] | None]) -> bool:
+        """Whether all merchants of a brand could be read. Otherwise no merchant can be called a stranger."""
+        merchants, names = getattr(brand, "merchants", (None,)), getattr(brand, "merchant_groups", (None,))
+        return None not in merchants and all(groups.get(name) is not None for name in names)
 
     # --- specs ---
 
@@ -344,7 +372,7 @@ class _Loading:
         if folder is None:
             return []
         try:
-            real = inside(self.root, folder)
+            real = self.names.find(folder)
             if not real.is_dir():
                 raise UnusableError("no_folder", "is not a folder" if real.exists() else "does not exist")
         except UnusableError as problem:
@@ -376,15 +404,19 @@ class _Loading:
         text = self._read(name)
         if text is None:
             return
-        documents, issues = parse(text)
-        self._add_issues(name, issues)
+        before = len(self.problems)
+        documents, issues = self._parse(name, text)
         if not documents and not issues:
             message = "the file is empty: write an activity, or remove the file"
-            self.problems.append(Problem(_printable(name), 0, 0, message=message, code="empty_file"))
+            self.problems.append(Problem(escaped(name), 0, 0, message=message, code="empty_file"))
         for index, document in enumerate(documents):
             if document.sound:
                 sheet = _Sheet(name, text, index, document.data, project)
                 self._load_spec(sheet, document.line, defaults, context, sound=not issues)
+        if len(self.problems) > before and not any(issue.code in _NO_YAML for issue in issues):
+            self._add_issues(
+                name, lookalikes(text, is_yaml=all(isinstance(each.data, dict) for each in documents))
+            )
 
     def _load_spec(
         self, sheet: _Sheet, line: int, defaults: dict[str, Any], context: Context, *, sound: bool
@@ -392,7 +424,7 @@ class _Loading:
         if not isinstance(sheet.data, dict):
             found = "nothing" if sheet.data is None else "something else"
             message = f"expected an activity (activity_base_info, award_send_rule, …), found {found}"
-            self.problems.append(Problem(_printable(sheet.file), line, 1, "", message, "no_activity"))
+            self.problems.append(Problem(escaped(sheet.file), line, 1, "", message, "no_activity"))
             return
         data = merged(defaults, sheet.data)
         faults: list[Fault] = []
@@ -403,14 +435,16 @@ class _Loading:
             spec = salvage(ActivitySpec, data)
         for path in local_images(spec):
             if path not in self.pictures:
-                self.pictures[path] = picture_at(self.root, path)
+                self.pictures[path] = picture_at(self.names, path)
         faults += faults_in(spec, context)
         key = self._key(spec, sheet, faults)
         self.headers.append(Header(key, getattr(spec, "renamed_from", ()), getattr(spec, "adopt", "")))
         self.sources.append((sheet.file, sheet.index))
         for fault in faults:
-            self._add(fault, sheet)
-        if sound and not faults:
+            if self.defaults_known or fault.code != "missing":
+                self._add(fault, sheet)
+        self.notes += (self._problem(note, sheet) for note in notes_in(spec, context))
+        if sound and not faults and context.groups_known:
             self.activities.append(desire(spec, key, Source(sheet.file, line), context))
 
     def _key(self, spec: Any, sheet: _Sheet, faults: list[Fault]) -> str:
@@ -446,31 +480,42 @@ class _Loading:
             return salvage(model, sheet.data)
 
     def _read(self, file: str) -> str | None:
-        try:
-            return read_text(self.root / file)
+        try:  # what was found in the activities folder has been looked at already
+            return read_text(inside(self.root, file) if file == PROJECT_FILE else self.root / file)
         except UnusableError as problem:
             self._unusable(file, problem)
             return None
 
     def _add(self, fault: Fault, sheet: _Sheet) -> None:
+        self.problems.append(self._problem(fault, sheet))
+
+    def _problem(self, fault: Fault, sheet: _Sheet) -> Problem:
         file, line, column, path = sheet.place(fault.path, fault.partners)
         places = [self._named(place, sheet) for place in fault.also]
         see = f" (see {', '.join(places)})" if places else ""
         message = f"{fault.message}{see}"
-        self.problems.append(
-            Problem(_printable(file), line, column, dotted(path), message, fault.code, fault.facts)
-        )
+        return Problem(escaped(file), line, column, dotted(path), message, fault.code, fault.facts)
 
     def _named(self, place: FieldPath | OtherSpec, sheet: _Sheet) -> str:
         if isinstance(place, OtherSpec):
             sheet, place = self._sheet_of(place.index), place.path
         file, line, _, _ = sheet.place(place)
-        return str(Source(_printable(file), line))
+        return str(Source(escaped(file), line))
+
+    def _parse(self, file: str, text: str) -> tuple[list[Document], list[Issue]]:
+        """What ``parse`` finds. Where it is no YAML and something in it explains why, that is told instead."""
+        documents, issues = parse(text)
+        if any(issue.code == "yaml_syntax" for issue in issues) and (
+            causes := lookalikes(text, is_yaml=False)
+        ):
+            issues = [*(issue for issue in issues if issue.code != "yaml_syntax"), *causes]
+        self._add_issues(file, issues)
+        return documents, issues
 
     def _add_issues(self, file: str, issues: Iterable[Issue]) -> None:
         for issue in issues:
             problem = Problem(
-                _printable(file), issue.line, issue.column, dotted(issue.path), issue.message, issue.code
+                escaped(file), issue.line, issue.column, dotted(issue.path), issue.message, issue.code
             )
             self.problems.append(problem)
 
@@ -479,9 +524,4 @@ class _Loading:
 
 
 def _problem(file: str, found: UnusableError) -> Problem:
-    return Problem(_printable(file), found.line, found.column, "", found.message, found.code)
-
-
-def _printable(file: str) -> str:
-    """A file's name as it can be printed, whatever bytes somebody put into it."""
-    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in file)
+    return Problem(escaped(file), found.line, found.column, "", found.message, found.code)

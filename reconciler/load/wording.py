@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final, get_args, get_origin
 
@@ -17,6 +18,7 @@ from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
 from reconciler.activity import KEY_PATTERN
+from reconciler.load.lookalikes import full_width_hint
 from reconciler.spec import (
     ADOPT_PATTERN,
     MCHID_PATTERN,
@@ -81,6 +83,24 @@ _KNOWN_STRANGERS: Final = {
 }
 
 
+_ABOUT_TEXT: Final = frozenset(
+    {
+        "unknown_key",
+        "too_long",
+        "invisible",
+        "blank",
+        "not_nfc",
+        "untrimmed",
+        "line_break",
+        "not_bmp",
+        "url_length",
+    }
+    | {"file_name_length", "outside_project", "address_written", "not_a_variable"}
+)
+"""Codes of mistakes in texts that may well hold full-width signs, of those that are not about the value, and of those
+whose value may be a secret."""
+
+
 def faults_of(model: type[BaseModel], error: ValidationError) -> list[Fault]:
     """Every mistake that ``error`` holds, in our words."""
     details = error.errors(include_url=False)
@@ -90,10 +110,19 @@ def faults_of(model: type[BaseModel], error: ValidationError) -> list[Fault]:
 
 def _fault(model: type[BaseModel], detail: ErrorDetails, suggestions: Iterator[int]) -> Fault:
     path: Path = tuple(detail["loc"])
-    kind = detail["type"]
+    if path[-1:] == ("[key]",):  # what pydantic adds where it is a mapping's key that it refuses
+        path = path[:-1]
     value = detail["input"]
     if path[:1] == ("notify",) and isinstance(value, str) and "://" in value:
         return Fault(path, "address_written", ADDRESS_WRITTEN)  # before any sentence that would quote it
+    fault = _judged(model, detail, path, suggestions)
+    if isinstance(value, str) and fault.code not in _ABOUT_TEXT:
+        fault = replace(fault, message=fault.message + full_width_hint(value))
+    return fault
+
+
+def _judged(model: type[BaseModel], detail: ErrorDetails, path: Path, suggestions: Iterator[int]) -> Fault:
+    kind, value = detail["type"], detail["input"]
     context = detail.get("ctx", {})
     if kind == "missing":
         return Fault(path, "missing", "required, and missing")

@@ -309,7 +309,7 @@ def _advice(said: str, character: str) -> str:
 
 
 def _character_at(mark: yaml.Mark | None, text: str) -> str:
-    lines = text.splitlines()
+    lines = text.split("\n")
     if mark is None or mark.line >= len(lines):
         return ""
     return lines[mark.line][mark.column : mark.column + 1]

@@ -16,6 +16,7 @@ from reconciler.activity import FIELD_PATHS, FULL_SEND, DesiredActivity, LiveAct
 from reconciler.change import Finding, Severity
 from reconciler.identity import Ownership, parse_number
 from reconciler.plan.compare import differing
+from reconciler.spec import FORBIDDEN
 
 MOST_FEN: Final = 1_000_000_000
 _COLOUR: Final = re.compile(r"Color0[1-9]0|Color100")
@@ -50,7 +51,7 @@ def adoption_blocked(
         number = parse_number(adopted.out_request_no)
         return _refusal("ADOPT_FOREIGN", desired, namespace=number.namespace if number else "")
     if adopted.ended(now):
-        over = desired.state != "running" or desired.terms.end_time < now
+        over = desired.state != "running" or desired.terms.end_time <= now
         return None if mine or over else _refusal("ADOPT_ENDED", desired)
     if adopted.activity_type != FULL_SEND:
         return _refusal("ADOPT_NOT_FULL_SEND", desired, activity_type=adopted.activity_type)
@@ -112,9 +113,7 @@ def inexpressible(terms: Terms) -> frozenset[str]:
 
 def _text(text: str, most: int) -> bool:
     plain = unicodedata.normalize("NFC", text) == text and text == text.strip()
-    return (
-        1 <= len(text) <= most and plain and all(ord(each) <= 0xFFFF and each.isprintable() for each in text)
-    )
+    return 1 <= len(text) <= most and plain and not FORBIDDEN.search(text)
 
 
 def _windows_inside(terms: Terms) -> bool:

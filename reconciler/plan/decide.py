@@ -40,10 +40,12 @@ from reconciler.plan.adoption import adoption_blocked, not_expressible
 from reconciler.plan.clock import clock_of_live, clock_of_new, next_boundary
 from reconciler.plan.compare import contradictions, differences, same_number, same_terms
 from reconciler.plan.coverage import covered
+from reconciler.plan.fitness import GIVES
+from reconciler.plan.leaning import leaning, wanted_and_not_served
 from reconciler.plan.limits import ending_soon, never_opens, over_the_limits
 from reconciler.plan.protection import not_marked, protected
 from reconciler.plan.service import service_map
-from reconciler.plan.successors import Pair, looks_alike, merged, pairs
+from reconciler.plan.successors import Pair, looks_alike, merged, pairs, partners, successor_unfit
 from reconciler.plan.timeline import timeline
 from reconciler.plan.verdict import with_findings
 from reconciler.policy import Policy
@@ -85,16 +87,18 @@ def make_plan(
     alive = {key: [each for each in lives if not each.ended(now)] for key, lives in mine.items()}
     running = [each for lives in alive.values() for each in lives]
     started = [decision.change for decision in decisions if decision.change is not None]
-    found = pairs(started, alive, wanted)
-    ordered = sorted(merged(started, found), key=lambda each: (each.kind is ChangeKind.TERMINATE, each.key))
+    found = pairs(started, alive, wanted, witness.switches)
+    joined = merged(started, found, uploaded)
+    ordered = sorted(joined, key=lambda each: (each.kind is ChangeKind.TERMINATE, each.key))
     whole = service_map(((key, each) for key, lives in alive.items() for each in lives), ordered, now)
-    claims = whole.claims(ordered)
-    changes = covered(ordered, claims, whole)
+    claims = whole.claims(ordered, partners(found))
+    changes = covered(leaning(ordered, claims, whole), claims, whole)
     findings = [
         *_of_keys(decisions, found, now),
         *_no_specs(context, desired, running),
         *looks_alike(found),
         *_switched(context, found),
+        *wanted_and_not_served(claims, whole, desired, now),
         *_given_up(context, live, wanted),
         *over_the_limits(context.policy, changes, claims, managed=len(running), now=now),
         *never_opens(changes, now),
@@ -153,9 +157,11 @@ def _decide(
         return _Decision(findings=(blocked,))
     if desired.state == "terminated":
         return _terminate(context, desired.key, running, "state", desired)
-    if desired.terms.end_time < context.now:
+    if desired.terms.end_time <= context.now:
         return _spec_ended(context, desired, running)
     kept = _kept(context.namespace, desired, running)
+    if kept is not None and (ambiguous := _adopts_another(desired, kept, running)) is not None:
+        return _Decision(findings=(ambiguous,))
     if kept is None:
         hindered = _number_used(desired, past) or not_expressible(desired, running)
         if hindered is not None:
@@ -251,8 +257,8 @@ def _number_used(desired: DesiredActivity, past: list[LiveActivity]) -> Finding 
 
 
 def _kept(namespace: str, desired: DesiredActivity, running: list[LiveActivity]) -> LiveActivity | None:
-    """The live activity that already is the desired one. Of several, one that gives is worth more than a paused one,
-    and one that most of the wanted merchants are in more than the exact number; then the oldest.
+    """The live activity that already is the desired one. Of several, one that is known to give is worth more than a
+    paused one, and one that most of the wanted merchants are in more than the exact number; then the oldest.
     """
     candidates = [live for live in running if same_terms(desired, live) and not _given_up_on(desired, live)]
     if len(candidates) <= 1:
@@ -262,6 +268,7 @@ def _kept(namespace: str, desired: DesiredActivity, running: list[LiveActivity])
         candidates,
         key=lambda live: (
             bool(contradictions(desired, live)),
+            live.activity_status not in GIVES,
             live.activity_status == PAUSED,
             -len(wanted.intersection(live.merchants or ())),
             -len(live.merchants or ()),
@@ -271,6 +278,20 @@ def _kept(namespace: str, desired: DesiredActivity, running: list[LiveActivity])
             live.activity_id,
         ),
     )
+
+
+def _adopts_another(
+    desired: DesiredActivity, kept: LiveActivity, running: Iterable[LiveActivity]
+) -> Finding | None:
+    """A refusal where the spec runs already, and adopts another activity with the same terms: one of the two would end,
+    and nobody has said which.
+    """
+    for live in running:
+        same = live is not kept and live.activity_id == desired.adopt and same_terms(desired, live)
+        if same and not _given_up_on(desired, live):
+            facts: dict[str, object] = {"activity_id": live.activity_id, "kept_id": kept.activity_id}
+            return Finding("ADOPT_AMBIGUOUS", Severity.REFUSAL, desired.key, facts, desired.source)
+    return None
 
 
 def _given_up_on(desired: DesiredActivity, live: LiveActivity) -> bool:
@@ -361,7 +382,7 @@ def _irreversible(
 
 def _of_keys(decisions: Iterable[_Decision], found: Iterable[Pair], now: datetime) -> Iterator[Finding]:
     """What was found key by key. What comes in the place of a running activity began when that one did."""
-    goes_on = {pair.start.key for pair in found if any(_begun(pair.lives, now))}
+    goes_on = {pair.start.spec.key for pair in found if any(_begun(pair.lives, now))}
     for decision in decisions:
         for finding in decision.findings:
             if finding.code != "BEGINS_IN_PAST" or finding.key not in goes_on:
@@ -371,8 +392,9 @@ def _of_keys(decisions: Iterable[_Decision], found: Iterable[Pair], now: datetim
 def _switched(context: _Context, found: Iterable[Pair]) -> Iterator[Finding]:
     """The same of activities that are replaced under another key."""
     for pair in found:
-        if pair.end is not None:
-            yield from _irreversible(context, pair.start.key, pair.lives, pair.start.source)
+        if pair.end is not None and not pair.start.flaw:
+            spec = pair.start.spec
+            yield from _irreversible(context, spec.key, pair.lives, spec.source)
 
 
 def _keep(
@@ -392,14 +414,11 @@ def _keep(
             findings=tuple(findings)
         )  # nothing about it is as it seems, so nothing is changed by itself
     findings += protected(desired.key, superseded, desired, context.witness)
-    giving = [live.activity_id for live in superseded if live.activity_status != PAUSED]
-    if kept.activity_status == PAUSED and giving:
-        facts: dict[str, object] = {
-            "activity_id": kept.activity_id,
-            "activity_ids": giving,
-            "next_generation": desired.generation + 1,
-        }
-        findings.append(Finding("SUCCESSOR_PAUSED", Severity.REFUSAL, desired.key, facts, desired.source))
+    findings += _irreversible(context, desired.key, superseded, desired.source)
+    giving = [live.activity_id for live in superseded if live.activity_status in GIVES]
+    if kept.activity_status not in GIVES and giving:
+        why = f"activity {kept.activity_id}, which has the terms of this spec, is {kept.activity_status}"
+        findings.append(successor_unfit(desired.key, giving, why, desired.source))
     merchants = tuple(steps.change_merchants(desired, kept))
     ends = tuple(steps.supersede(desired, live, kept) for live in superseded)
     if not merchants and not ends:

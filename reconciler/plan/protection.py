@@ -21,7 +21,7 @@ def protected(
     for live in ending:
         facts: dict[str, object] = {"activity_id": live.activity_id}
         source = desired.source if desired else None
-        remembered = _marked(live) or key in witness.protected
+        remembered = _marked(live) or not witness.protected.isdisjoint(_keys(key, live, witness))
         if desired.protect if desired else remembered:
             yield Finding("PROTECTED", Severity.REFUSAL, key, facts, source)
         elif remembered:
@@ -33,6 +33,16 @@ def not_marked(desired: DesiredActivity, kept: LiveActivity, witness: Witness) -
     if desired.protect and not _marked(kept) and desired.key not in witness.protected:
         facts: dict[str, object] = {"activity_id": kept.activity_id}
         yield Finding("PROTECT_NOT_MARKED", Severity.NOTE, desired.key, facts, desired.source)
+
+
+def _keys(key: str, live: LiveActivity, witness: Witness) -> Iterator[str]:
+    """The keys under which the journal may remember ``live``: the present one, its number's, its adopter's."""
+    yield key
+    number = parse_number(live.out_request_no)
+    if number is not None:
+        yield number.key
+    if live.activity_id in witness.adopted:
+        yield witness.adopted[live.activity_id]
 
 
 def _marked(live: LiveActivity) -> bool:

@@ -11,7 +11,7 @@ merchant once, so that one new campaign does not stand in for five that end.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -24,7 +24,7 @@ from reconciler.change import (
     DeleteMerchants,
     TerminateActivity,
 )
-from reconciler.plan.spans import Spans, giving, overlap, union, without
+from reconciler.plan.spans import Spans, giving, overlap, seconds, union, without
 
 
 @dataclass(frozen=True, eq=False)  # no slots: they leave no place for what is worked out later
@@ -37,6 +37,7 @@ class Service:
 
     key: str
     activity_id: str
+    out_request_no: str
     terms: Terms | None
     merchants: frozenset[str]
     paused: bool
@@ -74,13 +75,18 @@ class Group:
 
     @property
     def left(self) -> bool:
-        """Whether nothing serves them in place of what they had, judged as if nobody had paused anything."""
-        owed = union(span for each in self.had for span in each.nominal)
+        """Whether nothing serves them in place of what ends for them, or for less than half of the time in which that
+        would have served them, if it has begun. Judged as if nobody had paused anything.
+        """
+        stays = {each.activity_id for each in self.have}
+        gone = [each for each in self.had if each.activity_id not in stays]
+        owed = union(span for each in gone for span in each.nominal)
         met = union(span for each in self.have for span in each.nominal)
         if not owed:
             return False
-        begun = any(each.begun for each in self.had)
-        return not (overlap(owed, met) if begun else met)
+        if not any(each.begun for each in gone):
+            return not met
+        return 2 * seconds(overlap(owed, met)) < seconds(owed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,24 +167,22 @@ class ServiceMap:
         """Who gives anything to the payers of each of ``merchants`` once the plan is done."""
         return Serving(self.after, frozenset(merchants))
 
-    def claims(self, changes: Sequence[ActivityChange]) -> dict[str, Claim]:
-        """The claim of each key of which ``changes`` end something, or delete merchants, sorted by key."""
-        losing = [(key, change.key) for change in changes for key in _losing(change)]
-        had, kept = (
-            _by_key(each, {key for pair in losing for key in pair}) for each in (self.before, self.after)
-        )
+    def claims(self, changes: Sequence[ActivityChange], partners: Mapping[str, str]) -> dict[str, Claim]:
+        """The claim of each key of which ``changes`` end something, or delete merchants, sorted by key.
+
+        ``partners`` names the keys that stand in for others.
+        """
+        losing = sorted({key for change in changes for key in _losing(change)})
+        concerned = {*losing, *partners.values()}
+        had, kept = (_by_key(each, concerned) for each in (self.before, self.after))
         spare = {
             partner: {mchid: each for each in kept.get(partner, ()) for mchid in each.merchants}
-            for key, partner in losing
-            if key != partner
+            for partner in partners.values()
         }
-        claims = {
-            key: _claim(
-                key, had.get(key, ()), kept.get(key, ()), spare.get(partner, {}) if key != partner else {}
-            )
-            for key, partner in losing
+        return {
+            key: _claim(key, had.get(key, ()), kept.get(key, ()), spare.get(partners.get(key, ""), {}))
+            for key in losing
         }
-        return {key: claims[key] for key in sorted(claims)}
 
 
 def service_map(
@@ -189,6 +193,7 @@ def service_map(
         Service(
             key,
             each.activity_id,
+            each.out_request_no,
             each.terms,
             frozenset(each.merchants or ()),
             each.activity_status == PAUSED,
@@ -202,8 +207,11 @@ def service_map(
         for step in change.operations:
             match step:
                 case CreateActivity():
+                    merchants = frozenset(step.merchants)
                     made.append(
-                        Service(step.key, "", step.terms, frozenset(step.merchants), paused=False, now=now)
+                        Service(
+                            step.key, "", step.out_request_no, step.terms, merchants, paused=False, now=now
+                        )
                     )
                 case AddMerchants(activity_id=""):
                     made[-1] = replace(made[-1], merchants=made[-1].merchants.union(step.merchants))

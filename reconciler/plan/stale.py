@@ -27,7 +27,7 @@ from reconciler.identity import parse_number, terms_digest
 from reconciler.plan.digest import plan_digest, waived
 
 EffectKind = Literal["create", "add", "delete", "terminate"]
-StaleCode = Literal["expired", "waived", "reordered", "appeared", "vanished", "changed"]
+StaleCode = Literal["expired", "waived", "reordered", "bare", "appeared", "vanished", "changed"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,8 +66,9 @@ def staleness(
     """Every reason why ``fresh``, made at ``now`` from ``live``, is not what was reviewed; none means go on."""
     if reviewed.valid_until is not None and now >= reviewed.valid_until:
         return (Stale("expired", at=reviewed.valid_until),)
+    bare = tuple(_bare(reviewed, fresh))
     if plan_digest(reviewed) == plan_digest(fresh):
-        return ()
+        return bare
     before, after = effects(reviewed), effects(fresh)
     seen = _Account(live, now)
     appeared = [effect for effect in after if effect not in before]
@@ -77,10 +78,28 @@ def staleness(
     return (
         *(Stale("waived", each[1], waiver=each) for each in sorted(waived(fresh) - waived(reviewed))),
         *(Stale("reordered", key) for key in dict.fromkeys(order.first[0] for order in reordered)),
+        *bare,
         *_grouped("appeared", appeared),
         *_grouped("vanished", vanished),
         *_grouped("changed", changed),
     )
+
+
+def _bare(reviewed: Plan, fresh: Plan) -> Iterator[Stale]:
+    """The keys whose ends leave more merchants with nothing than was reviewed: another activity was to go on."""
+    before = _left_with_nothing(reviewed)
+    for key, count in _left_with_nothing(fresh).items():
+        if count > before.get(key, count):
+            yield Stale("bare", key)
+
+
+def _left_with_nothing(plan: Plan) -> dict[str, int]:
+    """How many merchants have nothing at all for some time, by change."""
+    return {
+        change.key: sum(each.count for each in change.coverage.sets if each.nothing_seconds)
+        for change in plan.changes
+        if change.coverage is not None and change.coverage.sets
+    }
 
 
 def effects(plan: Plan) -> dict[Effect, Precondition | None]:

@@ -2,41 +2,65 @@
 
 A renamed file, or last month's copied and the old one deleted, looks like one campaign that ends and another that
 starts. Taken apart, the end would not wait for the start; so a start that shares more than half of the other's
-merchants makes one replacement of both, in order.
+merchants makes one replacement of both, in order. The journal remembers it, should an apply be held back or die between
+the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from reconciler.activity import LiveActivity, Terms
+from reconciler.activity import DesiredActivity, LiveActivity, Source, Terms
 from reconciler.change import (
     ActivityChange,
-    AddMerchants,
+    ActivityOperation,
     ChangeKind,
-    CreateActivity,
     Finding,
     Severity,
+    TerminateActivity,
 )
 from reconciler.identity import parse_number, terms_digest
 from reconciler.plan.compare import differences
+from reconciler.plan.fitness import GIVES
 
 ENDS: Final = "ends once the new one is seen"
 STAYS: Final = "keeps running beside the new one"
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """What comes under a key that nothing lives under yet: ``change`` creates it. Or what has come already, before an
+    apply was held back: ``live``.
+    """
+
+    spec: DesiredActivity
+    change: ActivityChange | None = None
+    live: LiveActivity | None = None
+
+    @property
+    def merchants(self) -> frozenset[str]:
+        return frozenset(self.spec.merchants)
+
+    @property
+    def flaw(self) -> str:
+        """Why it does not give, or nothing."""
+        if self.live is None or self.live.activity_status in GIVES:
+            return ""
+        return f"activity {self.live.activity_id} of {self.spec.key} is {self.live.activity_status}"
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
-    """What starts with ``start`` stands in for the activities ``lives`` of the key ``former``, whose spec is gone.
+    """``start`` stands in for the activities ``lives`` of the key ``former``, whose spec is gone.
 
     ``end`` is what ends them: ``None`` where the plan leaves them. ``same`` if the terms are the same.
     """
 
     former: str
     lives: Sequence[LiveActivity]
-    start: ActivityChange
+    start: Start
     end: ActivityChange | None
     same: bool
 
@@ -44,39 +68,61 @@ class Pair:
 def pairs(
     changes: Sequence[ActivityChange],
     alive: Mapping[str, Sequence[LiveActivity]],
-    wanted: Collection[str],
+    wanted: Mapping[str, DesiredActivity],
+    switches: Mapping[str, str],
 ) -> list[Pair]:
     """The starts that stand in for what lost its spec under another key; each former key once, sorted.
 
-    ``alive`` holds our activities that have not ended by key, ``wanted`` the keys of all specs: what a spec says to end
-    ends because it says so.
+    ``alive`` holds our activities that have not ended by key, ``wanted`` the specs by key: what a spec says to end ends
+    because it says so. ``switches`` are the activities that an earlier run was to end for a start, with its key.
     """
     gone = sorted(key for key, lives in alive.items() if lives and key not in wanted)
     if not gone:
         return []
-    starts = _Starts(changes)
+    starts = _Starts(Start(wanted[each.key], each) for each in changes if each.kind is ChangeKind.CREATE)
     ends = {change.key: change for change in changes if change.key not in wanted}
     # What gives the same coupon as a start chooses first.
     order = sorted(gone, key=lambda key: (not starts.coupons & _coupons_of(alive[key]), key))
-    found = (starts.pair(former, alive[former], ends.get(former)) for former in order)
-    return sorted((pair for pair in found if pair is not None), key=lambda pair: pair.former)
+    found: list[Pair] = []
+    for former in order:
+        begun = _begun_before(alive[former], alive, wanted, switches)
+        if begun is not None:
+            found.append(Pair(former, alive[former], begun, ends.get(former), same=False))
+        elif (pair := starts.pair(former, alive[former], ends.get(former))) is not None:
+            found.append(pair)
+    return sorted(found, key=lambda pair: pair.former)
+
+
+def _begun_before(
+    lives: Sequence[LiveActivity],
+    alive: Mapping[str, Sequence[LiveActivity]],
+    wanted: Mapping[str, DesiredActivity],
+    switches: Mapping[str, str],
+) -> Start | None:
+    """The start that an earlier run has made in the place of ``lives``, if it is there and still wanted."""
+    for live in lives:
+        key = switches.get(live.activity_id, "")
+        if key in wanted and wanted[key].state == "running" and len(alive.get(key, ())) == 1:
+            return Start(wanted[key], live=alive[key][0])
+    return None
 
 
 class _Starts:
-    """What a plan starts under keys that had nothing, by the merchants and the terms that it starts with.
+    """The starts by the merchants and the terms that they start with.
 
     To each merchant a start gives once: what stands in for one campaign does not stand in for another there.
     """
 
-    def __init__(self, changes: Sequence[ActivityChange]) -> None:
-        self._by_digest: dict[str, ActivityChange] = {}
-        self._by_merchants: dict[frozenset[str], list[ActivityChange]] = {}
+    def __init__(self, starts: Iterable[Start]) -> None:
+        self._by_digest: dict[str, Start] = {}
+        self._by_merchants: dict[frozenset[str], list[Start]] = {}
         self._left: dict[str, frozenset[str]] = {}
-        starts = [change for change in changes if change.kind is ChangeKind.CREATE]
+        coupons: set[str] = set()
         for start in starts:
-            self._by_digest.setdefault(terms_digest(_created(start).terms), start)
-            self._by_merchants.setdefault(_merchants(start), []).append(start)
-        self.coupons = frozenset().union(*(_coupons(_created(start).terms) for start in starts))
+            self._by_digest.setdefault(terms_digest(start.spec.terms), start)
+            self._by_merchants.setdefault(start.merchants, []).append(start)
+            coupons |= _coupons(start.spec.terms)
+        self.coupons = frozenset(coupons)
 
     def pair(self, former: str, lives: Sequence[LiveActivity], end: ActivityChange | None) -> Pair | None:
         """The start with the same terms, or else the one with most of the merchants, if these are more than half.
@@ -86,56 +132,82 @@ class _Starts:
         before = frozenset().union(*(live.merchants or () for live in lives))
         start, same = self._same_terms(lives), True
         if start is None:
-            start, same = self._most_merchants(before, _coupons_of(lives)), False
+            start, same = self._most_merchants(before, lives), False
         if start is None:
             return None
-        self._left[start.key] = self._left.get(start.key, _merchants(start)) - before
+        self._left[start.spec.key] = self._left.get(start.spec.key, start.merchants) - before
         return Pair(former, lives, start, end, same)
 
-    def _same_terms(self, lives: Iterable[LiveActivity]) -> ActivityChange | None:
+    def _same_terms(self, lives: Iterable[LiveActivity]) -> Start | None:
         numbers = (parse_number(live.out_request_no) for live in lives)
         digests = (number.digest for number in numbers if number is not None)
         return next((self._by_digest[digest] for digest in digests if digest in self._by_digest), None)
 
-    def _most_merchants(self, before: frozenset[str], coupons: frozenset[str]) -> ActivityChange | None:
+    def _most_merchants(self, before: frozenset[str], lives: Sequence[LiveActivity]) -> Start | None:
+        coupons = _coupons_of(lives)
         best: tuple[int, int, bool] = (len(before) // 2, len(coupons) + 1, True)
-        chosen: ActivityChange | None = None
+        chosen: Start | None = None
         for merchants, starts in self._by_merchants.items():
             share = len(before & merchants)
             if 2 * share <= len(before):
                 continue
             for start in starts:
-                left = self._left.get(start.key)
+                left = self._left.get(start.spec.key)
                 shared = share if left is None else len(before & left)
-                rank = (shared, len(coupons & _coupons(_created(start).terms)), left is None)
+                rank = (shared, len(coupons & _coupons(start.spec.terms)), left is None)
                 if rank > best:
                     best, chosen = rank, start
         return chosen
 
 
-def merged(changes: Sequence[ActivityChange], found: Sequence[Pair]) -> list[ActivityChange]:
-    """``changes`` with each end put behind the start that stands in for it."""
-    gone = {pair.former for pair in found if pair.end is not None}
-    joined: dict[str, ActivityChange] = {}
+def merged(
+    changes: Sequence[ActivityChange], found: Sequence[Pair], uploaded: Mapping[str, str]
+) -> list[ActivityChange]:
+    """``changes`` with each end put behind the start that stands in for it, or waiting for what is there already.
+
+    ``uploaded`` explains differences, as in ``compare``.
+    """
+    joined = {change.key: change for change in changes}
     for pair in found:
-        if pair.end is not None:
-            joined[pair.start.key] = _joined(joined.get(pair.start.key, pair.start), pair.end, pair.lives)
-    return [joined.get(change.key, change) for change in changes if change.key not in gone]
+        if pair.end is None or pair.start.flaw:
+            continue
+        if pair.start.change is not None:
+            joined[pair.start.spec.key] = _joined(joined[pair.start.spec.key], pair, pair.end, uploaded)
+            del joined[pair.former]
+        elif pair.start.live is not None:
+            joined[pair.former] = replace(pair.end, operations=_waiting(pair, pair.end, pair.start.live))
+    return list(joined.values())
+
+
+def partners(found: Iterable[Pair]) -> dict[str, str]:
+    """The keys that others stand in for, with the keys of these."""
+    return {
+        pair.former: pair.start.spec.key for pair in found if pair.end is not None and not pair.start.flaw
+    }
 
 
 def looks_alike(found: Sequence[Pair]) -> Iterator[Finding]:
-    """A refusal where a file was renamed, most likely; a warning where it was renamed or copied, and edited."""
+    """A refusal where a file was renamed, most likely, or where what is to stand in for an end gives nothing; a warning
+    where a file was renamed or copied, and edited.
+    """
     for pair in found:
         ids = [live.activity_id for live in pair.lives]
-        facts: dict[str, object] = {
-            "former": pair.former,
-            "activity_ids": ids,
-            "fate": STAYS if pair.end is None else ENDS,
-        }
-        code, severity = (
-            ("LOOKS_RENAMED", Severity.REFUSAL) if pair.same else ("LOOKS_REPLACED", Severity.WARNING)
-        )
-        yield Finding(code, severity, pair.start.key, facts, pair.start.source)
+        if pair.start.flaw:
+            if pair.end is not None:
+                yield successor_unfit(pair.former, ids, pair.start.flaw, None)
+        elif pair.end is not None or pair.start.live is None:
+            fate = STAYS if pair.end is None else ENDS
+            facts: dict[str, object] = {"former": pair.former, "activity_ids": ids, "fate": fate}
+            code, severity = (
+                ("LOOKS_RENAMED", Severity.REFUSAL) if pair.same else ("LOOKS_REPLACED", Severity.WARNING)
+            )
+            yield Finding(code, severity, pair.start.spec.key, facts, pair.start.spec.source)
+
+
+def successor_unfit(key: str, activity_ids: Sequence[str], why: str, source: Source | None) -> Finding:
+    """A refusal to end activities for something that gives nothing."""
+    facts: dict[str, object] = {"activity_ids": list(activity_ids), "why": why}
+    return Finding("SUCCESSOR_UNFIT", Severity.REFUSAL, key, facts, source)
 
 
 def _coupons_of(lives: Iterable[LiveActivity]) -> frozenset[str]:
@@ -146,22 +218,29 @@ def _coupons(terms: Terms) -> frozenset[str]:
     return frozenset(award.stock_id for award in terms.award_list)
 
 
-def _created(start: ActivityChange) -> CreateActivity:
-    return next(step for step in start.operations if isinstance(step, CreateActivity))
+def _waiting(pair: Pair, end: ActivityChange, successor: LiveActivity) -> tuple[ActivityOperation, ...]:
+    """The ends of a pair whose start is there already: each waits for it to serve what the spec wants of it."""
+    merchants = {live.activity_id: frozenset(live.merchants or ()) for live in pair.lives}
+    return tuple(
+        replace(
+            step,
+            successor_id=successor.activity_id,
+            serves=tuple(sorted(merchants[step.activity_id] & pair.start.merchants)),
+        )
+        for step in end.operations
+        if isinstance(step, TerminateActivity)
+    )
 
 
-def _merchants(start: ActivityChange) -> frozenset[str]:
-    steps = (step for step in start.operations if isinstance(step, CreateActivity | AddMerchants))
-    return frozenset().union(*(step.merchants for step in steps))
-
-
-def _joined(start: ActivityChange, end: ActivityChange, lives: Sequence[LiveActivity]) -> ActivityChange:
-    before = frozenset().union(*(live.merchants or () for live in lives))
+def _joined(
+    start: ActivityChange, pair: Pair, end: ActivityChange, uploaded: Mapping[str, str]
+) -> ActivityChange:
+    before = frozenset().union(*(live.merchants or () for live in pair.lives))
     return replace(
         start,
         kind=ChangeKind.REPLACE,
         operations=(*start.operations, *end.operations),
-        differences=start.differences or differences(_created(start).terms, lives[0]),
+        differences=start.differences or differences(pair.start.spec.terms, pair.lives[0], uploaded),
         clocks=(*start.clocks, *end.clocks),
         merchants_before=max(start.merchants_before, len(before)),
     )

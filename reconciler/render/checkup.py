@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from reconciler.characters import safe
 from reconciler.checkup import Check, Checkup, Status
 from reconciler.plan import FORMAT_VERSION
-from reconciler.render.text import Pen, safe
+from reconciler.render.text import Pen
 
 _DRESS: Final[dict[Status, tuple[str, str]]] = {
     Status.OK: ("✓", "green"),

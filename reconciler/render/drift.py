@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from reconciler.change import Difference, Plan
+from reconciler.characters import safe
 from reconciler.plan import FORMAT_VERSION, Drift, DriftCode, plan_data
-from reconciler.render.text import safe
 from reconciler.render.values import beijing, sample, value
 from reconciler.render.view import finding_text
 from reconciler.render.wording import TERMINATE_REASONS

@@ -1,8 +1,8 @@
 """Text from specs and from the remote, made harmless for Markdown and for HTML. Pure.
 
-What a reader cannot see is shown first (``visible``); then every dress has its own function. Markdown is the harder
-one: GitHub turns names, numbers and addresses into links after Markdown is done, so escaping single characters does
-not help. A word that anything could be made of is therefore put into a code span, where nothing happens to it.
+What a reader cannot see is shown first (``characters.safe``); then every dress has its own function. Markdown is the
+harder one: GitHub turns names, numbers and addresses into links after Markdown is done, so escaping single characters
+does not help. A word that anything could be made of is therefore put into a code span, where nothing happens to it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,7 @@ from functools import lru_cache
 from html import escape
 from typing import Final
 
-from reconciler.render.text import safe
-
-_SEPARATORS: Final = re.compile("[\u2028\u2029\ud800-\udfff]")
-"""Line separators of Unicode, and halves of characters that no encoding takes."""
-
-_SEEN: Final = re.compile("[\x20-\x7e\u2010-\u2027\u3000-\u9fff\uff01-\uff5e¥–]*")
-"""What most texts are made of, so that few have to be looked at character by character."""
+from reconciler.characters import safe
 
 _LONG_RUN: Final = re.compile("`{10,}")
 """Renderers stop taking backticks for a fence at some length; nobody means as many as this."""
@@ -37,16 +31,9 @@ _TOUCHING: Final = re.compile("`\n`")
 _STARTS_A_BLOCK: Final = re.compile(r"[-+=]|\d+[.)]")
 
 
-def visible(text: str) -> str:
-    """``text`` on one line, and without anything that hides or reorders what is read."""
-    if _SEEN.fullmatch(text):
-        return text
-    return _SEPARATORS.sub(lambda match: f"\\u{ord(match[0]):04x}", safe(text))
-
-
 def markup(text: str) -> str:
     """``text`` between tags or in a quoted attribute of HTML."""
-    return escape(visible(text))
+    return escape(safe(text))
 
 
 def code(text: str) -> str:
@@ -85,7 +72,7 @@ def _code_tag(text: str) -> str:
 def _prose(text: str, as_code: Callable[[str], str]) -> str:
     if not text.strip():  # nothing at all after a dash would make a heading of the line above
         return as_code(text) if text else ""
-    parts = _SPAN.split(visible(text).strip())
+    parts = _SPAN.split(safe(text).strip())
     dressed = [
         as_code(part[1:-1]) if index % 2 else _words(part, as_code) for index, part in enumerate(parts)
     ]
@@ -113,4 +100,4 @@ def _word(word: str, as_code: Callable[[str], str]) -> str:
 
 
 def _tame(text: str) -> str:
-    return _LONG_RUN.sub(lambda match: "\\x60" * len(match[0]), visible(text))
+    return _LONG_RUN.sub(lambda match: "\\x60" * len(match[0]), safe(text))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reconciler.characters import safe
 from reconciler.journal.history import EVERYTHING, Row, Wanted
 from reconciler.plan import FORMAT_VERSION, plan_data
-from reconciler.render.text import safe, table
+from reconciler.render.text import table
 from reconciler.render.values import beijing, counted
 
 _COMMIT_DIGITS = 8

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from reconciler.change import Finding, Operation, Outcome, Plan, Report
+from reconciler.characters import safe_json
 from reconciler.errors import Problem
 from reconciler.plan import (
     FORMAT_VERSION,
@@ -46,6 +47,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
                 "coverage": plan_data(change.coverage),
                 "merchants_before": change.merchants_before,
                 "merchants_after": change.merchants_after,
+                "leans_on": plan_data(change.leans_on),
             }
             for change in plan.changes
         ],
@@ -71,23 +73,27 @@ def report_json(report: Report) -> dict[str, object]:
     }
 
 
-def problems_json(problems: Sequence[Problem], *, specs: int) -> dict[str, object]:
-    """What `validate` found: ``specs`` that are fine, or every problem with its place."""
+def problems_json(
+    problems: Sequence[Problem], *, specs: int, notes: Sequence[Problem] = ()
+) -> dict[str, object]:
+    """What `validate` found: ``specs`` that are fine, or every problem with its place; and what should be known."""
     return {
         "format_version": FORMAT_VERSION,
         "kind": "problems",
         "specs": specs,
-        "problems": [
-            {
-                "file": problem.file,
-                "line": problem.line,
-                "column": problem.column,
-                "path": problem.path,
-                "code": problem.code,
-                "message": problem.message,
-            }
-            for problem in problems
-        ],
+        "problems": [_problem_data(problem) for problem in problems],
+        **({"notes": [_problem_data(note) for note in notes]} if notes else {}),
+    }
+
+
+def _problem_data(problem: Problem) -> dict[str, object]:
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "path": problem.path,
+        "code": problem.code,
+        "message": problem.message,
     }
 
 
@@ -143,5 +149,5 @@ def _outcome(outcome: Outcome) -> dict[str, object]:
 
 
 def dumps(data: object) -> str:
-    """JSON for people too: indented, Chinese as it is, and a newline at the end."""
-    return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
+    """JSON for people too: indented, Chinese as it is, a newline at the end, and no command for the log of a CI."""
+    return safe_json(json.dumps(data, ensure_ascii=False, indent=2)) + "\n"

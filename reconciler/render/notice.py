@@ -19,8 +19,8 @@ from reconciler.change import (
     Stopped,
     TerminateActivity,
 )
+from reconciler.characters import safe
 from reconciler.plan import FORMAT_VERSION, plan_data, plan_digest
-from reconciler.render.escape import visible
 from reconciler.render.stopped import stopped_view
 from reconciler.render.view import OutcomeView, report_view
 
@@ -197,7 +197,7 @@ def _named(words: str, keys: Sequence[str]) -> Iterator[str]:
 
 def plain(text: str) -> str:
     """``text`` on one line, as nothing but text for WeCom's Markdown."""
-    return visible(text).translate(_LOOK_ALIKES).replace("://", "：//")
+    return safe(text).translate(_LOOK_ALIKES).replace("://", "：//")
 
 
 def _fitted(lines: Iterable[str]) -> str:

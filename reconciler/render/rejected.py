@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 from reconciler.change import Report
-from reconciler.render.escape import visible
+from reconciler.characters import safe
 
 HEAD: Final = ("key", "activity_id", "mchid", "invalid_reason", "request_id")
 _FORMULA: Final = re.compile(r"[=+\-@\t]")
@@ -30,5 +30,5 @@ def rejected_csv(report: Report) -> str:
 
 def _cell(value: str) -> str:
     """A spreadsheet would compute what begins like a formula, and the server's words are not ours."""
-    text = visible(value)
+    text = safe(value)
     return f"'{text}" if _FORMULA.match(text) else text

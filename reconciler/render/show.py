@@ -7,10 +7,10 @@ from dataclasses import fields
 from datetime import datetime
 
 from reconciler.activity import FIELD_PATHS, DesiredActivity, LiveActivity, Terms
+from reconciler.characters import safe
 from reconciler.journal.history import Row
 from reconciler.plan import FORMAT_VERSION, plan_data
 from reconciler.render.history import history_text
-from reconciler.render.text import safe
 from reconciler.render.values import beijing, value
 
 PER_LINE = 6

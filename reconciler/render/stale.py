@@ -28,6 +28,8 @@ def _line(reason: Stale) -> str:
         return f"! --allow {_waiver(reason.waiver)} waives something that nobody reviewed"
     if reason.code == "reordered":
         return f"! {reason.key}: what is created and what is ended come in another order than was reviewed"
+    if reason.code == "bare":
+        return f"! {reason.key}: its end leaves more merchants with nothing than the reviewed plan said"
     return f"! {reason.key}: {_what(reason)}: {_HOW[reason.code]}"
 
 

@@ -1,4 +1,4 @@
-"""Views as text for a terminal or a log. All text that came from elsewhere is escaped here, in ``safe``.
+"""Views as text for a terminal or a log. All text that came from elsewhere is escaped here, by ``characters.safe``.
 
 Colour is the caller's decision. Columns are aligned by the width that a terminal gives to characters, so that Chinese
 names stand in line.
@@ -6,13 +6,13 @@ names stand in line.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from rich.cells import cell_len
 
 from reconciler.change import OutcomeStatus, Severity
+from reconciler.characters import safe
 from reconciler.render.view import Block, FindingView, Line, OutcomeView, PlanView, ReportView
 
 _CODES: Final[dict[str, str]] = {
@@ -57,21 +57,6 @@ class Pen:
         if not self._colour or not style or not text:
             return text
         return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
-
-
-def safe(text: str) -> str:
-    """``text`` without anything that could move a terminal's cursor, hide or reorder what is read.
-
-    Control and format characters (Unicode categories Cc and Cf) are shown as ``\\x1b``-like escapes.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in ("Cc", "Cf")
-        else character
-        for character in text
-    )
 
 
 def plan_text(

@@ -41,10 +41,9 @@ FINDINGS: Final[dict[str, str]] = {
         "`protect` was written after activity {activity_id} was created, so that its request number does not show "
         "it. Until an apply has noted it in the journal, deleting the spec ends the activity like any other."
     ),
-    "SUCCESSOR_PAUSED": (
-        "activity {activity_id} has these terms, but it is paused and gives nothing, while {activity_ids} would be "
-        "ended as superseded. Resume {activity_id} on the merchant platform, or set `generation: {next_generation}`"
-        " to run the terms as a new activity."
+    "SUCCESSOR_UNFIT": (
+        "{activity_ids} would end, and what is to stand in for it gives nothing: {why}. Put that right first (resume "
+        "it on the merchant platform, or run its terms as a new activity with a higher `generation`), or waive it."
     ),
     "TOO_MANY_REPLACEMENTS": (
         "{count} running activities would be replaced ({keys}), and `max_replacements_running` allows {allowed}. "
@@ -57,6 +56,10 @@ FINDINGS: Final[dict[str, str]] = {
     "ACCOUNT_NOT_NAMED": (
         "paygift.yaml does not say which account this project belongs to, so that any credentials are taken. "
         'If these are the right ones, write `account: "{mchid}"` in it.'
+    ),
+    "ADOPT_AMBIGUOUS": (
+        "this spec already runs as activity {kept_id}, and adopts {activity_id}, which has the same terms: one of the "
+        "two would end. Remove `adopt`, or the number that does not belong here."
     ),
     "ADOPT_ENDED": (
         "activity {activity_id}, which this spec adopts, has ended. "
@@ -171,6 +174,7 @@ FINDINGS: Final[dict[str, str]] = {
 
 NOT_DONE: Final = frozenset(
     {
+        "ADOPT_AMBIGUOUS",
         "ADOPT_ENDED",
         "ADOPT_FOREIGN",
         "ADOPT_NOT_EXPRESSIBLE",
@@ -243,6 +247,7 @@ COVERAGE_LOSS: Final[dict[str, str]] = {
 }
 COVERAGE_UNTOLD: Final = "gap: nothing is given for {span}"
 COVERAGE_UP_TO: Final = "up to {span}"
+WAITS: Final = "waits until {key} serves {merchants} ({sample})"
 COVERAGE_JOINED: Final = "{merchants} newly ({sample}): {begin}"
 COVERAGE_BEGINS: Final = "from the new begin_time on"
 COVERAGE_BEGUN: Final = "at once"

@@ -16,15 +16,17 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reconciler.sandbox import endpoints, faults, gate, images
 from reconciler.sandbox.call import Call
 from reconciler.sandbox.examine import Found, examine
 from reconciler.sandbox.faults import Fault, Stage, Struck
+from reconciler.sandbox.loopback import may_enter
 from reconciler.sandbox.proof import prove
 from reconciler.sandbox.refusal import Refusal, not_found, param_error
 from reconciler.sandbox.world import World
@@ -64,8 +66,27 @@ def app(world: World, *, about: Mapping[str, Any] | None = None) -> Starlette:
             Route("/sandbox/{operation}", control.operate, methods=["POST"]),
             Route("/wxpaylogo/{token}/0", _Pictures(world).show),
             Route("/{rest:path}", Wire(world)),
-        ]
+        ],
+        middleware=[Middleware(_Door)],
     )
+
+
+class _Door:
+    """Lets in only what was sent to a name of this machine; what is told to others is said by nobody but us."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hosts = Headers(scope=scope).getlist("host") if scope["type"] == "http" else []
+        if scope["type"] != "http" or may_enter(hosts):
+            await self._app(scope, receive, send)
+            return
+        said = ", ".join(hosts)[:100] or "nobody"
+        message = (
+            f"The sandbox answers only what is sent to this machine, such as 127.0.0.1, and not to {said}."
+        )
+        await JSONResponse({"code": "MISDIRECTED", "message": message}, 421)(scope, receive, send)
 
 
 class ConnectionDropped(Exception):  # noqa: N818 (what a client is told, no error of the sandbox)
@@ -283,6 +304,10 @@ class _Control:
             raise param_error("Content-Type must be application/json")
         try:
             return getattr(self._world, operation)(**json.loads(body))
+        except RecursionError:
+            raise param_error(
+                f"{operation} cannot be called so: its arguments are nested too deeply"
+            ) from None
         except (TypeError, ValueError) as error:
             raise param_error(f"{operation} cannot be called so: {error}") from None
 

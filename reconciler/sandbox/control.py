@@ -30,7 +30,7 @@ def ask(
             connection.request("POST", path, json.dumps(arguments).encode(), headers)
         response = connection.getresponse()
         body = json.loads(response.read())
-    except (OSError, HTTPException, ValueError) as error:
+    except (OSError, HTTPException, ValueError, RecursionError) as error:
         raise SandboxError(f"The sandbox at {base_url} cannot be reached: {error!r}.") from error
     finally:
         connection.close()

@@ -174,12 +174,12 @@ def read_body(body: bytes) -> Any:
     """A request's JSON object (API §5.1): UTF-8 of 1 to 3 bytes a character, no nulls, each key once."""
     try:
         value = json.loads(body.decode(), object_pairs_hook=_each_key_once, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        if not isinstance(value, dict):
+            raise param_error("请求体应为JSON对象")
+        for pointer, scalar in _scalars(value, "/body"):
+            _check_scalar(pointer, scalar)
+    except (ValueError, RecursionError):  # what can still be parsed may be too deep to be looked through
         raise param_error("请求体不是合法的JSON") from None
-    if not isinstance(value, dict):
-        raise param_error("请求体应为JSON对象")
-    for pointer, scalar in _scalars(value, "/body"):
-        _check_scalar(pointer, scalar)
     return value
 
 

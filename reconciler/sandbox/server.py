@@ -21,6 +21,7 @@ from reconciler.errors import SandboxError
 from reconciler.sandbox.app import HANG_UP, app
 from reconciler.sandbox.control import Control, RunningSandbox, ask
 from reconciler.sandbox.keys import FOLDER, Keys
+from reconciler.sandbox.loopback import is_loopback_url
 from reconciler.sandbox.options import DEFAULTS, Options
 from reconciler.sandbox.world import World
 
@@ -112,12 +113,22 @@ def find_running(directory: Path = DEFAULT_DIRECTORY) -> RunningSandbox | None:
     """The sandbox that ``serve`` runs for ``directory``, or ``None``.
 
     A file that a killed server left behind counts for nothing: the server must answer, and be the one of the file.
+    Raises SandboxError for a file that leads away from this machine, which no server has written.
     """
+    note = directory / _SERVER_FILE
     try:
-        about = json.loads((directory / _SERVER_FILE).read_text())
-        if ask(about["base_url"], "/sandbox/about", timeout=5.0) != about:
+        about = json.loads(note.read_text())
+        base_url = about["base_url"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not is_loopback_url(base_url):
+        raise SandboxError(
+            f"{note} leads away from this machine, to where no sandbox is.", remedy="Remove that file."
+        )
+    try:
+        if ask(base_url, "/sandbox/about", timeout=5.0) != about:
             return None
-        return RunningSandbox(about["base_url"], directory, Keys.read(directory / FOLDER))
+        return RunningSandbox(base_url, directory, Keys.read(directory / FOLDER))
     except (OSError, ValueError, KeyError, TypeError, SandboxError):
         return None
 

@@ -69,7 +69,7 @@ _SECRET_HEADER: Final = re.compile(
 )
 
 
-Permit = Callable[[], None]
+Permit = Callable[[], Awaitable[None]]
 """Asked right before a write leaves, at every try; raises whatever forbids it."""
 
 
@@ -313,10 +313,10 @@ class Client:
     async def _exchange(self, call: _Call) -> _Exchange:
         """Send once, to the first host that can be reached, and read the whole answer."""
         asked_at = await self._pace.turn()
-        if call.permit is not None:
-            call.permit()
         unreached: list[TransportError] = []
         for host in self._hosts.in_order():
+            if call.permit is not None:
+                await call.permit()
             try:
                 exchange = await self._send(call, host)
             except TransportError as error:
