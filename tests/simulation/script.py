@@ -346,7 +346,9 @@ class _Author:
             return Strike(on, nth, what, lots.choice(_STOPS) if what.startswith("stop") else 0)
         what, values = lots.choice((*_ANYWHERE, *_OF_ROUTE.get(on, ()) * 3))
         times = lots.choice((1, 1, 1, 2, 5)) if what not in ("late", "row_appears") else 1
-        return Strike(on, nth, what, lots.choice(values) if values else 0, times)
+        value = lots.choice(values) if values else 0
+        # A merchant who is missing from every read, signed each time, is missing for everybody who only reads.
+        return Strike(on, nth, what, value, 1 if (on, what) == ("merchants", "row_vanishes") else times)
 
 
 def _valid(files: tuple[Spec, ...]) -> tuple[Spec, ...]:
