@@ -9,16 +9,21 @@ CLIENTS := build/interop/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check cover fmt bench lock clean
+.PHONY: help demo test simulate check cover fmt bench lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-6s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 demo: $(INSTALLED)  ## tell the whole story against the sandbox: validate, plan, apply, change, converge
 	@$(BIN)/paygift demo
 
 test: $(INSTALLED) $(CLIENTS)  ## run all tests
 	@$(PYTEST)
+
+# SEEDS=1000 fresh ones, SEEDS=1..500, MINUTES=10, KNOWN=1 for those that failed once, STORY=7 to be told one life.
+simulate: $(INSTALLED)  ## live simulated lives of an account until one goes wrong, and show the smallest that does
+	@$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(KNOWN),--known) $(if $(STORY),--story $(STORY)) $(if $(JOBS),--jobs $(JOBS))
 
 check: $(INSTALLED) $(CLIENTS)  ## what CI runs: format, lint, types, import contracts, workflows, tests
 	@echo "ruff format"; $(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --diff --quiet; exit 1; }

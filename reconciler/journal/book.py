@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -208,7 +207,7 @@ async def locked(
     timeout_seconds: float,
     worker: Worker | None = None,
     tell: Callable[[str], None] = lambda sentence: None,
-    monotonic: Callable[[], float] = time.monotonic,
+    monotonic: Callable[[], float] = lambda: asyncio.get_running_loop().time(),
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Run]:
     """A run under the lock of ``book``; waits for it up to ``timeout_seconds``, behind those who came before.
