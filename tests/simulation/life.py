@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from tests.signed import create_body, keys
 from tests.simulation.account import GOOD, Account
 from tests.simulation.judge import Judge, Violation
 from tests.simulation.machine import Stuck, VirtualLoop
-from tests.simulation.process import WAIVED, Process
+from tests.simulation.process import WAIVED, Process, git, origin
 from tests.simulation.script import (
     MERCHANTS,
     Apply,
@@ -40,7 +39,7 @@ from tests.simulation.script import (
     Spec,
     Unlock,
 )
-from tests.simulation.store import Heartbeat, Server
+from tests.simulation.store import Heartbeat, InTurn, Server
 
 _ALL: Final = mchids(MERCHANTS)
 _LONGEST_SECONDS: Final = 4 * 3600.0
@@ -87,22 +86,21 @@ def live(script: Script, *, kind: type[Process] = Process) -> Lived:
 
 @contextmanager
 def _alone() -> Iterator[VirtualLoop]:
-    """A loop with its own time, and nothing of this machine's: its clocks, chance, threads and environment."""
+    """A loop with its own time, and nothing of this machine's: its clock, chance, threads and repository."""
     loop = VirtualLoop()
-    chance, environment = random.getstate(), os.environ.get("GITHUB_SHA")
+    chance = random.getstate()
     random.seed(0)
     with (
         mock.patch("time.monotonic", loop.time),
         mock.patch("reconciler.journal.lock._Heartbeat", Heartbeat),
+        mock.patch("reconciler.journaling.Worker", InTurn),
+        mock.patch("reconciler.journaling.Origin.of", origin),
+        mock.patch("reconciler.origin._git", git),
         mock.patch("reconciler.change.MERCHANTS_PER_CALL", _PER_CALL),
         stamina.set_testing(False),
     ):
         yield loop
     random.setstate(chance)
-    if environment is None:
-        os.environ.pop("GITHUB_SHA", None)
-    else:
-        os.environ["GITHUB_SHA"] = environment
 
 
 class Life:

@@ -38,8 +38,8 @@ class _JumpingClock(selectors.SelectSelector):
 class Machine:
     """One simulated process: the tasks and timers that were begun in its context, and whether they make steps."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, commit: str = "") -> None:
+        self.name, self.commit = name, commit
         self.dead = False
         self.frozen = False
         self._held: list[_Step] = []
@@ -77,6 +77,11 @@ class Machine:
 
     def hold(self, step: _Step) -> None:
         self._held.append(step)
+
+
+def this_machine() -> Machine | None:
+    """The process whose step is being made, if it is one's."""
+    return _running.get()
 
 
 class _Step:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -29,6 +29,7 @@ from reconciler.journal.book import Run
 from reconciler.journal.database import Database
 from reconciler.journal.place import Place
 from reconciler.load.project import Project
+from reconciler.origin import Origin
 from reconciler.policy import WAIVABLE
 from reconciler.sandbox import endpoints
 from reconciler.sandbox.app import SLEEP, ConnectionDropped, Wire
@@ -40,7 +41,7 @@ from reconciler.wechatpay.keys import Credentials
 from tests.samples import NAMESPACE
 from tests.signed import keys, merchant_key
 from tests.simulation.account import fault
-from tests.simulation.machine import Machine
+from tests.simulation.machine import Machine, this_machine
 from tests.simulation.script import Apply, Strike
 from tests.simulation.store import JournalOf
 
@@ -54,13 +55,34 @@ _NETWORK_SECONDS: Final = 0.04
 _NEVER: Final = 10.0**9
 
 
+def hash_of(commit: int) -> str:
+    """The hash of a commit, in the order of commits."""
+    return f"{commit:040x}"
+
+
+def origin(environ: object, root: object) -> Origin:
+    """Who runs this, and from which commit: the process that asks."""
+    machine = this_machine()
+    return Origin("life", "life", 0, commit=machine.commit if machine is not None else "")
+
+
+def git(root: object, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What git answers in a repository whose commits follow one another, and whose files nobody has changed."""
+    match arguments:
+        case ("merge-base", "--is-ancestor", one, other):
+            return subprocess.CompletedProcess(arguments, int(one > other), "")
+        case ("status", *_):
+            return subprocess.CompletedProcess(arguments, 0, "")
+    raise AssertionError(f"nobody asks git for {arguments}")
+
+
 class Process:
     """``paygift apply --yes`` of the files of commit ``commit``."""
 
     def __init__(
         self, life: Life, number: int, event: Apply, commit: int, specs: tuple[DesiredActivity, ...]
     ) -> None:
-        self.machine = Machine(f"process {number} (commit {commit})")
+        self.machine = Machine(f"process {number} (commit {commit})", hash_of(commit))
         self.life, self.commit, self.specs = life, commit, specs
         self.strikes, self.slow = event.strikes, event.slow
         self.inert = False
@@ -113,19 +135,19 @@ class Process:
                 clock=life.now,
                 lock_timeout=LOCK_SECONDS,
                 tell=lambda sentence: None,
+                commit=self.machine.commit,
             ) as run,
         ):
             self.run = run
             account = reconcile.Account(PayGiftApi(client), life.now, keys().mchid, sandbox=True)
+            project = self._project()
+            await journaling.not_older(run, project.root)
             await journaling.resume(account.api, run, clock=life.now)
-            self.plan = made = await reconcile.plan(
-                account, self._project(), allow=life.waived, witness=run.book.witness()
-            )
+            witness = await run.witness()
+            self.plan = made = await reconcile.plan(account, project, allow=life.waived, witness=witness)
             refuse(made)
             self.applying_since = life.now()
-            # What the journal says of the commit comes from here; it is read in the first step of ``apply``.
-            os.environ["GITHUB_SHA"] = f"{self.commit:040}"
-            return await reconcile.apply(account, self._project(), made, run=run, stop=self.stop)
+            return await reconcile.apply(account, project, made, run=run, stop=self.stop)
 
     def _project(self) -> Project:
         return Project(

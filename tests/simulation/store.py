@@ -9,21 +9,27 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, update
 from sqlalchemy.engine import ExceptionContext
 
 from reconciler.errors import JournalError
 from reconciler.journal import lock as lock_module
-from reconciler.journal.database import Database, locks
+from reconciler.journal.database import Database, locks, number_for
+from reconciler.journal.worker import Worker
+from tests.samples import NAMESPACE
+from tests.signed import keys
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
 
+T = TypeVar("T")
+_CALL_SECONDS = 0.002
+_LOCK = number_for("apply", keys().mchid, NAMESPACE)
 _LOST = "server closed the connection unexpectedly"
 _numbers = itertools.count(1)
 
@@ -32,6 +38,7 @@ class _Session(sqlite3.Connection):
     """A connection that can be lost, and fail because of others."""
 
     server: Server
+    pid = 0
     lost = False
     trouble = ""
 
@@ -66,7 +73,7 @@ class Server:
         self._keeper = sqlite3.connect(self._uri, uri=True, isolation_level=None)
         self._advisory: dict[int, _Session] = {}
         self._open: set[_Session] = set()
-        self._opening = ""
+        self.opened: list[Database] = []
         setup = _AsSqlite(self)
         setup.upgrade()
         setup.close()
@@ -79,6 +86,9 @@ class Server:
         return Shared(self)
 
     def close(self) -> None:
+        """What the dead have left open is closed, too."""
+        for database in self.opened:
+            database.close()
         for session in self._open:
             session.close()
         self._keeper.close()
@@ -93,9 +103,7 @@ class Server:
         """Whether the process with these sessions and this token has the lock."""
         if self.token() != token or not token:
             return False
-        return not self.postgresql or any(
-            each in sessions and not each.lost for each in self._advisory.values()
-        )
+        return not self.postgresql or self._advisory.get(_LOCK) in sessions
 
     def lose(self, session: _Session) -> None:
         """As after ``pg_terminate_backend``: its advisory locks are free at once."""
@@ -105,32 +113,45 @@ class Server:
     def connect(self) -> _Session:
         """A new connection to this database."""
         session = sqlite3.connect(self._uri, uri=True, isolation_level=None, factory=_Session)
-        session.server = self
+        session.server, session.pid = self, next(_numbers)
         self._open.add(session)
         self._functions(session)
         return session
 
     def _functions(self, session: _Session) -> None:
+        """What PostgreSQL has and SQLite does not, as far as the journal asks for it."""
+
         def take(number: int) -> int:
-            holder = self._advisory.setdefault(number, session)
-            return int(holder is session)
+            return int(self._advisory.setdefault(number, session) is session)
 
         def give(number: int) -> int:
             return int(self._advisory.get(number) is session and self._advisory.pop(number) is session)
 
-        def end(number: int) -> int:
-            holder = self._advisory.get(number)
-            if holder is not None and holder is not session:
-                self.lose(holder)
+        def holder(number: int) -> int | None:
+            found = self._advisory.get(number)
+            return found.pid if found is not None else None
+
+        def end(pid: int) -> int:
+            for each in [each for each in self._open if each.pid == pid]:
+                self.lose(each)
             return 1
 
+        session.create_function("pg_backend_pid", 0, lambda: session.pid)
         session.create_function("pg_try_advisory_lock", 1, take)
+        session.create_function("pg_advisory_lock", 1, take)
         session.create_function("pg_advisory_unlock", 1, give)
-        session.create_function("end_holder", 1, end)
+        session.create_function("pg_terminate_backend", 1, end)
+        session.create_function("holder_of", 1, holder)
+        session.create_function(
+            "still_held", 2, lambda pid, number: int(pid == session.pid and holder(number) == pid)
+        )
 
 
-def _begin_alone(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _begin(connection: Connection) -> None:
+    """Transactions of SQLite that write are alone from their beginning; those of PostgreSQL only meet in rows."""
+    session: Any = connection.connection.driver_connection
+    alone = not (session.server.postgresql or connection.get_execution_options().get("paygift_reading"))
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if alone else "BEGIN")
 
 
 def _disconnected(context: ExceptionContext) -> None:
@@ -141,10 +162,12 @@ def _disconnected(context: ExceptionContext) -> None:
 def _rewritten(
     conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
 ) -> tuple[str, Any]:
-    """The one statement that only PostgreSQL understands."""
-    if "pg_terminate_backend" in statement:
-        return "SELECT end_holder(?)", tuple(parameters)
-    return statement, parameters
+    """What is asked of PostgreSQL's own tables."""
+    if "pg_locks" not in statement:
+        return statement, parameters
+    if "pg_backend_pid" in statement:
+        return "SELECT still_held(?, ?)", tuple(parameters)
+    return "SELECT holder_of(?1), 'life' WHERE holder_of(?1) IS NOT NULL", tuple(parameters)
 
 
 _connecting: list[Shared] = []
@@ -159,7 +182,7 @@ def _connected() -> _Session:
 def _engine() -> Engine:
     """One for all lives: an engine remembers what it has compiled."""
     engine = create_engine("sqlite://", creator=_connected, poolclass=NullPool)
-    event.listen(engine, "begin", _begin_alone)
+    event.listen(engine, "begin", _begin)
     event.listen(engine, "handle_error", _disconnected)
     event.listen(engine, "before_cursor_execute", _rewritten, retval=True)
     return engine
@@ -172,6 +195,7 @@ class Shared(Database):
         super().__init__(_engine(), "the journal")
         self.sessions: set[_Session] = set()
         self._server = server
+        server.opened.append(self)
 
     @property
     def is_postgresql(self) -> bool:
@@ -182,12 +206,26 @@ class Shared(Database):
         self.sessions.add(session)
         return session
 
+    def another(self) -> Database:
+        other = Shared(self._server)
+        other.sessions = self.sessions
+        return other
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
+        with self._connecting(), super().transaction() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with self._connecting(), super().reading() as connection:
+            yield connection
+
+    @contextmanager
+    def _connecting(self) -> Iterator[None]:
         _connecting.append(self)
         try:
-            with super().transaction() as connection:
-                yield connection
+            yield
         finally:
             _connecting.pop()
 
@@ -215,14 +253,16 @@ class JournalOf(Shared):
         after()
 
     @contextmanager
-    def unseen(self) -> Iterator[Connection]:
-        """A transaction that the script does not count: a heartbeat's."""
-        self._process.refuse_the_dead()
-        with super().transaction() as connection:
+    def reading(self) -> Iterator[Connection]:
+        after = self._process.about_to_write_down()
+        with super().reading() as connection:
             yield connection
+        after()
 
     def another(self) -> Database:
-        return self
+        other = _Unseen(self._server, self._process)
+        other.sessions = self.sessions
+        return other
 
     def busy(self) -> None:
         """The next statement finds that somebody else has not ended a transaction in time."""
@@ -234,11 +274,24 @@ class JournalOf(Shared):
             self._server.lose(session)
 
 
+class _Unseen(Shared):
+    """One more connection of a process, which the script does not count: a heartbeat's."""
+
+    def __init__(self, server: Server, process: Process) -> None:
+        super().__init__(server)
+        self._process = process
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        self._process.refuse_the_dead()
+        with super().transaction() as connection:
+            yield connection
+
+
 class Heartbeat:
     """What the journal's heartbeat does, on the virtual clock: it stands still while its process does."""
 
     def __init__(self, database: Database, mine: Any) -> None:
-        assert isinstance(database, JournalOf)
         self._database, self._mine = database, mine
         self._over = False
         self._again()
@@ -253,6 +306,30 @@ class Heartbeat:
         if self._over:
             return
         # As the real one: a beat that fails is told by nobody, and the next one follows.
-        with suppress(JournalError), self._database.unseen() as connection:
+        with suppress(JournalError), self._database.transaction() as connection:
             connection.execute(update(locks).where(self._mine).values(beats=locks.c.beats + 1))
         self._again()
+
+
+class InTurn(Worker):
+    """What the journal's thread does, without a thread: one call after another, each a moment after it was asked for,
+    so that others make their steps in between."""
+
+    def __init__(self, where: str = "this project", *, deadline_seconds: float = 0.0) -> None:
+        super().__init__(where)
+        self._turn = asyncio.Lock()
+
+    async def do(self, call: Callable[[], T], *, deadline_seconds: float | None = None) -> T:
+        async with self._turn:
+            await asyncio.sleep(_CALL_SECONDS)
+            return call()
+
+    def later(self, call: Callable[[], object]) -> None:
+        def made() -> None:
+            with suppress(JournalError):
+                call()
+
+        asyncio.get_running_loop().call_later(_CALL_SECONDS, made)
+
+    def stop(self) -> None:
+        """There is no thread."""
