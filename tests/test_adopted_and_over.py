@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from reconciler.plan import make_plan
 from reconciler.plan.stale import staleness
 from reconciler.witness import Witness
@@ -32,12 +30,9 @@ def test_nor_is_one_whose_replacement_has_ended_too() -> None:
     assert refused(plan([SPEC], [OVER, replaced])) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="ADOPT_ENDED stands between an end of ours and the create that was to follow it"
-)
 def test_what_was_adopted_and_ended_first_is_followed_by_its_create_after_a_crash() -> None:
-    """``adopt`` with ``replace: terminate_first`` and an edit; apply dies between its two writes. Seen: ADOPT_ENDED in
-    each later plan, so that the create never comes, and the merchants have nothing. The reviewed plan is stale
+    """``adopt`` with ``replace: terminate_first`` and an edit; apply dies between its two writes. It was ADOPT_ENDED in
+    each later plan, so that the create never came, and the merchants had nothing, and the reviewed plan was stale
     ("vanished"). Without ``adopt`` the create is planned again, as it should be.
     """
     edited = desired(adopt="77", transaction_amount_minimum=7, replace="terminate_first", **RUNNING)
@@ -51,13 +46,30 @@ def test_what_was_adopted_and_ended_first_is_followed_by_its_create_after_a_cras
     assert staleness(reviewed, fresh, half, now=NOW) == ()
 
 
-@pytest.mark.xfail(strict=True, reason="an adoption is checked only once the key has nothing that lives")
 def test_an_adoption_that_will_stop_the_create_stops_the_end_before_it() -> None:
-    """A wrong id in ``adopt`` beside a running activity of the key. Seen: the id is not looked at, the running one ends
-    first, and if apply dies there, ADOPT_NOT_FOUND stops the create.
+    """A wrong id in ``adopt`` beside a running activity of the key. The id was not looked at, the running one ended
+    first, and where apply died there, ADOPT_NOT_FOUND stopped the create.
     """
     edited = desired(adopt="404", transaction_amount_minimum=7, replace="terminate_first", **RUNNING)
     lives = [running()]
     first = plan([edited], lives)
     half = [replace(lives[0], activity_status=TERMINATED)]
     assert refused(first) == refused(plan([edited], half))
+
+
+def test_what_was_adopted_and_ended_by_us_does_not_come_back_with_the_same_terms() -> None:
+    """``state: terminated`` ended it. A spec that says ``running`` again would create what nobody has edited."""
+    ended = [replace(WEB, activity_status=TERMINATED)]
+    witness = Witness(terminated=frozenset({"77"}))
+    same = desired(adopt="77", **RUNNING)
+    assert refused(make_plan([same], ended, namespace=NAMESPACE, now=NOW, witness=witness)) == [
+        "ADOPT_ENDED:spring"
+    ]
+
+
+def test_an_unknown_adoption_does_not_stop_what_is_created_first() -> None:
+    """An activity that was adopted and replaced long ago is in no list any more. If apply dies between the two, the
+    successor is there already.
+    """
+    edited = desired(adopt="404", transaction_amount_minimum=7, **RUNNING)
+    assert refused(plan([edited], [running()])) == []

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from reconciler.activity import FIELD_PATHS, FULL_SEND, DesiredActivity, LiveActivity, Terms
 from reconciler.change import Finding, Severity
 from reconciler.identity import Ownership, parse_number
-from reconciler.plan.compare import differing
+from reconciler.plan.compare import differing, same_terms
 from reconciler.spec import FORBIDDEN
 
 MOST_FEN: Final = 1_000_000_000
@@ -31,12 +31,14 @@ def adoption_blocked(
     ownership: Ownership,
     adopted: LiveActivity | None,
     unreadable: Mapping[str, str],
+    terminated: Container[str],
     now: datetime,
 ) -> Finding | None:
     """Why nothing is decided for this key, or ``None``.
 
     ``mine`` are the key's activities that have not ended, ``adopted`` is the one that ``adopt`` names, if the account
-    shows it. ``unreadable`` says why an activity could not be read, by its id.
+    shows it. ``unreadable`` says why an activity could not be read, by its id; ``terminated`` are the activities that
+    the journal knows to have been ended by an apply.
     """
     if not desired.adopt:
         return None
@@ -52,7 +54,9 @@ def adoption_blocked(
         return _refusal("ADOPT_FOREIGN", desired, namespace=number.namespace if number else "")
     if adopted.ended(now):
         over = desired.state != "running" or desired.terms.end_time <= now
-        return None if mine or over else _refusal("ADOPT_ENDED", desired)
+        # An apply ended it to create another, and came no further. With the same terms it would come back by accident.
+        halfway = adopted.activity_id in terminated and not same_terms(desired, adopted)
+        return None if mine or over or halfway else _refusal("ADOPT_ENDED", desired)
     if adopted.activity_type != FULL_SEND:
         return _refusal("ADOPT_NOT_FULL_SEND", desired, activity_type=adopted.activity_type)
     return None

@@ -164,6 +164,9 @@ def _decide(
         return _Decision(findings=(ambiguous,))
     if kept is None:
         hindered = _number_used(desired, past) or not_expressible(desired, running)
+        if hindered is None and not _creates_first(desired, running, context.now):
+            # What would stop the create once these have ended stops their end.
+            hindered = _blocked(context, desired, [])
         if hindered is not None:
             return _Decision(findings=(hindered,))
         return _replace(context, desired, running) if running else _create(context, desired)
@@ -223,7 +226,15 @@ def _spec_ended(context: _Context, desired: DesiredActivity, running: list[LiveA
 def _blocked(context: _Context, desired: DesiredActivity, running: list[LiveActivity]) -> Finding | None:
     """Why nothing at all can be decided for this key: an adoption that fails, or live terms nobody can read."""
     adopted = context.adopted.get(desired.adopt)
-    flaw = adoption_blocked(desired, running, context.ownership, adopted, context.unreadable, context.now)
+    flaw = adoption_blocked(
+        desired,
+        running,
+        context.ownership,
+        adopted,
+        context.unreadable,
+        context.witness.terminated,
+        context.now,
+    )
     return flaw or _unreadable(desired.key, running, desired)
 
 

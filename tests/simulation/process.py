@@ -48,7 +48,7 @@ from tests.simulation.store import JournalOf
 if TYPE_CHECKING:
     from tests.simulation.life import Life
 
-WAIVED: Final = tuple(sorted(WAIVABLE - {"SUCCESSOR_PAUSED", "CREATE_UNPROVEN"}))
+WAIVED: Final = tuple(sorted(WAIVABLE - {"SUCCESSOR_UNFIT", "CREATE_UNPROVEN"}))
 """What only asks whether a person means it is waived. What says that customers may be left with nothing is not."""
 LOCK_SECONDS: Final = 120.0
 _NETWORK_SECONDS: Final = 0.04
