@@ -128,6 +128,18 @@ def test_a_paused_activity_gives_nothing_that_could_be_lost() -> None:
     assert "both give" not in said(made)
 
 
+@pytest.mark.parametrize(("order", "moment"), [("terminate_first", "gap"), ("create_first", "overlap")])
+def test_what_happens_between_the_two_calls_does_not_depend_on_the_hour_of_the_plan(
+    order: str, moment: str
+) -> None:
+    """A plan made at ten is applied at noon, and a create that is refused leaves nothing on any day."""
+    lunch = {**RUNNING, "available_day_time": (DayWindow("110000", "135959"),)}
+    changed = desired(**lunch, transaction_amount_minimum=7, replace=order)
+    made = plan([changed], [running(available_day_time=(DayWindow("110000", "135959"),))])
+    assert made.changes[0].coverage is not None
+    assert made.changes[0].coverage.moment == moment
+
+
 def test_a_window_of_the_old_one_that_is_over_is_no_loss() -> None:
     over = running(available_time=(Window(NOW - 3 * DAY, NOW - DAY),))
     assert sets(plan([], [over])) == [("old", 1, 0, 0)]

@@ -107,12 +107,12 @@ def _moment(change: ActivityChange, claims: Sequence[Claim]) -> Moment:
     ended = [each for claim in claims for each in claim.ended]
     if ended and all(each.paused for each in ended):
         return "paused"
-    if not any(each.gives_now for each in ended):
+    if not any(each.runs for each in ended):
         return ""
     successors = [each for claim in claims for each in claim.successors]
-    if any(each.activity_id and each.gives_now for each in successors):
+    if any(each.activity_id and each.runs for each in successors):
         return "kept"
-    if not any(each.gives_now for each in successors):
+    if not any(each.runs for each in successors):
         return ""
     first = next(step for step in change.operations if isinstance(step, CreateActivity | TerminateActivity))
     return "overlap" if isinstance(first, CreateActivity) else "gap"

@@ -56,8 +56,9 @@ class Service:
         return self.terms is not None and self.terms.begin_time <= self.now
 
     @property
-    def gives_now(self) -> bool:
-        return bool(self.spans) and self.spans[0][0] <= int(self.now.timestamp())
+    def runs(self) -> bool:
+        """Whether it has begun and still gives, be it at other hours than this one."""
+        return self.begun and bool(self.spans)
 
 
 @dataclass(frozen=True, eq=False)
