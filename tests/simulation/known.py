@@ -246,7 +246,7 @@ OPEN: Final = (
     Known(
         346363201,
         "told",
-        "a create is proven, a merchant of it must be added again, and the lock is lost: the create is reported as failed",
+        "a create is proven, a merchant must be added again, and the lock is lost: reported as failed",
         Script(
             (
                 Edit((Spec("autumn", amount=300),)),
