@@ -241,3 +241,29 @@ KNOWN: Final = (
         Script((Edit((Spec("spring"),)), Apply(), Apply(behind=1))),
     ),
 )
+
+OPEN: Final = (
+    Known(
+        346363201,
+        "told",
+        "a create is proven, a merchant must be added again, and the lock is lost: reported as failed",
+        Script(
+            (
+                Edit((Spec("autumn", amount=300),)),
+                Apply((Strike("create", 0, "hands_drop"), Strike("detail", 0, "unlock_after"))),
+            )
+        ),
+    ),
+    Known(
+        2248,
+        "told",
+        "the same, and the run is asked to stop: the create is reported as not started",
+        Script(
+            (
+                Edit((Spec("autumn", amount=300),)),
+                Apply((Strike("create", 0, "hands_drop"), Strike("detail", 0, "signal"))),
+            )
+        ),
+    ),
+)
+"""Lives that still fail. Once one holds it goes to ``KNOWN``, which the tests live again."""
