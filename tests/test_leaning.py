@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from reconciler.activity import Award, DesiredActivity
-from reconciler.change import Plan, Report
+from reconciler.change import OutcomeStatus, Plan, Report
 from tests.pictures import local_image
 from tests.remote import Remote
 from tests.samples import PAUSED, TERMINATED, mchids
@@ -129,3 +129,18 @@ def test_running_again_after_some_shops_were_refused_does_not_end_what_serves_th
     if not plan.refusals:
         remote.apply(plan)
     assert served(remote) == set(shops)
+
+
+def test_what_waits_for_a_create_that_was_refused_says_so_at_once() -> None:
+    """It looked for the activity for 15 s, and said that it does not show in the list yet."""
+    remote = begun(spec("old", merchants=WEST))
+    new = spec("new", merchants=WEST, transaction_amount_minimum=7)
+    remote.seed([new])
+    remote.world.add_fault({"kind": "refused", "route": "create", "status": 403, "code": "NO_AUTH"})
+    _, report = run(remote, [new])
+    assert [each.status for each in report.outcomes[-2:]] == [
+        OutcomeStatus.FAILED,
+        OutcomeStatus.NOT_STARTED,
+    ]
+    assert "new was not created (" in report.outcomes[-1].reason
+    assert served(remote) == set(WEST)

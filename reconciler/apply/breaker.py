@@ -9,7 +9,7 @@ from typing import Final
 
 from reconciler.apply.writes import KeyRun
 from reconciler.change import ActivityOperation, CreateActivity, TerminateActivity
-from reconciler.errors import ApiError, NotSentError, PaygiftError
+from reconciler.errors import ApiError, PaygiftError, RemoteError
 
 _SPECS_OWN_CODES: Final = frozenset(
     {"PARAM_ERROR", "APPID_MCHID_NOT_MATCH", "MCH_NOT_EXISTS", "RESOURCE_NOT_EXISTS"}
@@ -31,7 +31,7 @@ class Breaker:
 
     def refused(self, error: PaygiftError) -> None:
         """A create has failed with ``error``."""
-        if not self.cause and not isinstance(error, NotSentError) and not _is_the_specs_own(error):
+        if not self.cause and isinstance(error, RemoteError) and not _is_the_specs_own(error):
             self.cause = error.message
 
     def holds(self, operation: ActivityOperation, run: KeyRun) -> str:

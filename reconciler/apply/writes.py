@@ -127,6 +127,7 @@ class Writer:
         self._patience = patience
         self._record = record
         self._stopping = stopping
+        self._refused: dict[str, str] = {}
         self._sender = Sender(record, lambda look: patience.until(look, bool))
 
     async def _permit(self) -> None:
@@ -168,6 +169,7 @@ class Writer:
         except ApiError as error:
             run.created_id = await self._met(number, error)
             if not run.created_id and not _is_known_conflict(error):
+                self._refused[number] = error.message.rstrip(".")
                 raise
             status, reply = OutcomeStatus.ALREADY_DONE, None
         if reply is not None:
@@ -176,8 +178,6 @@ class Writer:
             if not run.created_id and status is OutcomeStatus.DONE:
                 run.created_id = await self.created_under(number)
             return await self._verified_create(operation, run, status, request_id)
-        except OutcomeUnknownError:
-            raise
         except RemoteError as error:
             return _not_verified(operation, run.created_id, error, request_id)
 
@@ -214,7 +214,7 @@ class Writer:
 
     async def _complete_first_merchants(self, operation: CreateActivity, run: KeyRun) -> _Changed:
         """An activity that was created in an earlier run may lack merchants that are wanted by now. These are added, as
-        the plan says; what else it serves is for another plan to show.
+        the plan says; what else it serves is for another plan to show. Whatever becomes of them, the activity is there.
         """
         activity_id, first = run.created_id, frozenset(operation.merchants)
         present = await self._merchants_once(activity_id, first.issubset)
@@ -223,7 +223,9 @@ class Writer:
         for chunk in in_calls(first - present):
             try:
                 changed = await self._add(run, activity_id, chunk, present)
-            except ApiError as error:
+            except OutcomeUnknownError as error:
+                return _Changed(present, tuple(rejections), unread=error.message)
+            except (ApiError, NotSentError, JournalError) as error:
                 problem = str(error)
                 break
             present, problem = changed.merchants, changed.unread
@@ -274,6 +276,8 @@ class Writer:
         """Why ``lean`` does not serve ``mchids``, in words that follow its key, or nothing."""
         if lean.activity_id:
             live = live_activity(await self.api.detail(lean.activity_id))
+        elif refused := self._refused.get(lean.out_request_no):
+            return f"was not created ({refused})"
         else:
             found = await self._patience.until(lambda: self._listed(lean.out_request_no), _is_something)
             if found is None:
@@ -530,7 +534,8 @@ def _outcome(
         status = OutcomeStatus.UNVERIFIED
         reason = f"WeChat Pay's answer proves that it was done; it could not be read back: {changed.unread}"
     elif left:
-        status = OutcomeStatus.FAILED if left == wanted else OutcomeStatus.PARTIAL
+        none = left == wanted and not isinstance(operation, CreateActivity)
+        status = OutcomeStatus.FAILED if none else OutcomeStatus.PARTIAL
     elif changed.problem:
         status = OutcomeStatus.PARTIAL
     return Outcome(operation, status, activity_id, reason, request_id, rejections)

@@ -240,9 +240,6 @@ KNOWN: Final = (
         "an old run is run again, and ends what its commit did not know",
         Script((Edit((Spec("spring"),)), Apply(), Apply(behind=1))),
     ),
-)
-
-OPEN: Final = (
     Known(
         346363201,
         "told",
@@ -266,4 +263,3 @@ OPEN: Final = (
         ),
     ),
 )
-"""Lives that still fail. Once one holds it goes to ``KNOWN``, which the tests live again."""
