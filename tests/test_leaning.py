@@ -133,14 +133,15 @@ def test_running_again_after_some_shops_were_refused_does_not_end_what_serves_th
 
 def test_what_waits_for_a_create_that_was_refused_says_so_at_once() -> None:
     """It looked for the activity for 15 s, and said that it does not show in the list yet."""
-    remote = begun(spec("old", merchants=WEST))
-    new = spec("new", merchants=WEST, transaction_amount_minimum=7)
-    remote.seed([new])
-    remote.world.add_fault({"kind": "refused", "route": "create", "status": 403, "code": "NO_AUTH"})
-    _, report = run(remote, [new])
-    assert [each.status for each in report.outcomes[-2:]] == [
-        OutcomeStatus.FAILED,
-        OutcomeStatus.NOT_STARTED,
+    remote = begun(spec("whole", merchants=(*EAST, *WEST)))
+    parts = [
+        spec("part-east", merchants=EAST, transaction_amount_minimum=7),
+        spec("part-west", merchants=WEST, transaction_amount_minimum=8),
     ]
-    assert "new was not created (" in report.outcomes[-1].reason
-    assert served(remote) == set(WEST)
+    remote.seed(parts)
+    remote.world.add_fault({"kind": "refused", "route": "create", "status": 403, "code": "NO_AUTH"})
+    _, report = run(remote, parts)
+    held = report.outcomes[-1]
+    assert (held.operation.operation, held.status) == ("terminate", OutcomeStatus.NOT_STARTED)
+    assert "part-east was not created (" in held.reason
+    assert served(remote) == {*EAST, *WEST}
