@@ -72,10 +72,10 @@ class Pooler:
                 session.sendall(message)
                 if kind in b"QS":
                     answer, state = _until_ready(session)
-                    client.sendall(answer)
                     if state == b"I" and not self.per_client:
                         self.give(session)
                         session = None
+                    client.sendall(answer)
 
     def _welcome(self, client: socket.socket) -> None:
         while True:

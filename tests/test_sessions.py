@@ -105,7 +105,7 @@ def pid_of(database: Database) -> int:
 # -- pools -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("warm", [0, 1, 3])
+@pytest.mark.parametrize("warm", [0, 1, 2, 3, 4])
 @pytest.mark.parametrize("in_turn", [False, True])
 def test_a_pool_that_gives_each_transaction_a_session_is_refused(url: str, warm: int, in_turn: bool) -> None:
     with pooled(url, in_turn=in_turn) as (pooler, through):

@@ -257,10 +257,11 @@ class Database:
             return
         mine, other = self._session(), self.another()
         try:
-            # A pool gives the session of whoever is between two transactions to the next, or to us another one.
-            with other.transaction() as connection:
-                theirs = connection.scalar(text(_SESSION))
-                self._is_no_pool = theirs != mine and self._session() == mine
+            # A pool that gives out the session that was free last, or has only one, gives ours to the next who asks. In
+            # one that gives them out in turn, those of two transactions change places after both were open at once.
+            self._is_no_pool = other._session() != mine and all(
+                self._after(first, last) == mine for first, last in ((other, self), (self, other))
+            )
         finally:
             other.close()
         if self._is_no_pool:
@@ -274,6 +275,13 @@ class Database:
     def _session(self) -> int:
         with self.transaction() as connection:
             return int(connection.scalar(text(_SESSION)) or 0)
+
+    def _after(self, first: Database, last: Database) -> int:
+        """Our session once both were in a transaction at the same time, and ``first`` was the first to leave it."""
+        with last.transaction() as outer:
+            outer.scalar(text(_SESSION))
+            first._session()
+        return self._session()
 
     def _lost(self, why: str) -> LockLostError:
         return LockLostError(
