@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from reconciler.activity import Award, DesiredActivity
 from reconciler.change import OutcomeStatus, Plan, Report
 from tests.pictures import local_image
@@ -131,15 +133,18 @@ def test_running_again_after_some_shops_were_refused_does_not_end_what_serves_th
     assert served(remote) == set(shops)
 
 
-def test_what_waits_for_a_create_that_was_refused_says_so_at_once() -> None:
-    """It looked for the activity for 15 s, and said that it does not show in the list yet."""
+@pytest.mark.parametrize("route", ["create", "upload"])
+def test_what_waits_for_a_create_that_did_not_come_says_so_at_once(route: str) -> None:
+    """It looked for the activity for 15 s, and said that it does not show in the list yet: after a create that was
+    refused, and after one that was not started since its image was refused.
+    """
     remote = begun(spec("whole", merchants=(*EAST, *WEST)))
     parts = [
         spec("part-east", merchants=EAST, transaction_amount_minimum=7),
         spec("part-west", merchants=WEST, transaction_amount_minimum=8),
     ]
     remote.seed(parts)
-    remote.world.add_fault({"kind": "refused", "route": "create", "status": 403, "code": "NO_AUTH"})
+    remote.world.add_fault({"kind": "refused", "route": route, "status": 403, "code": "NO_AUTH"})
     _, report = run(remote, parts)
     held = report.outcomes[-1]
     assert (held.operation.operation, held.status) == ("terminate", OutcomeStatus.NOT_STARTED)

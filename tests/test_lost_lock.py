@@ -210,18 +210,19 @@ def too_many(remote: Remote, where: str) -> Fault:
 
 
 def lost_without_effect(where: str) -> Fault:
-    async def carry(request: httpx.Request, send: Send) -> httpx.Response:
-        if request.url.path.endswith(where):
-            raise httpx.ReadError("reset by peer", request=request)
-        return await send(request)
-
-    return carry
+    return broken(where, httpx.ReadError)
 
 
 def unreachable(where: str) -> Fault:
+    return broken(where, httpx.ConnectError)
+
+
+def broken(where: str, error: type[httpx.NetworkError]) -> Fault:
+    """Every request to ``where`` ends with that error, and never arrives."""
+
     async def carry(request: httpx.Request, send: Send) -> httpx.Response:
         if request.url.path.endswith(where):
-            raise httpx.ConnectError("refused", request=request)
+            raise error("broken off", request=request)
         return await send(request)
 
     return carry

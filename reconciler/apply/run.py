@@ -296,11 +296,14 @@ class _Key:
             )
             if self._hindrance:
                 activity_id = run.activity_id_of(operation)
-                self.outcomes.append(await desk.not_started(operation, self._hindrance, activity_id))
+                outcome = await desk.not_started(operation, self._hindrance, activity_id)
+                self.outcomes.append(outcome)
+                writer.note(outcome)
                 continue
             started, run.trace = desk.clock(), Trace()
             outcome = await _apply_operation(writer, operation, run, breaker)
             self.outcomes.append(await desk.done(outcome, run.trace, started))
+            writer.note(outcome)
             if not may_go_on(outcome):
                 self._hindrance = "An earlier operation of this activity did not succeed."
 

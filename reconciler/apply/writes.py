@@ -127,7 +127,7 @@ class Writer:
         self._patience = patience
         self._record = record
         self._stopping = stopping
-        self._refused: dict[str, str] = {}
+        self._not_created: dict[str, OutcomeStatus] = {}
         self._sender = Sender(record, lambda look: patience.until(look, bool))
 
     async def _permit(self) -> None:
@@ -149,6 +149,12 @@ class Writer:
             case TerminateActivity():
                 return await self._terminate(operation, run)
 
+    def note(self, outcome: Outcome) -> None:
+        """What was certainly not created in this run need not be looked for by those who wait for it."""
+        operation, absent = outcome.operation, (OutcomeStatus.FAILED, OutcomeStatus.NOT_STARTED)
+        if isinstance(operation, CreateActivity) and not outcome.activity_id and outcome.status in absent:
+            self._not_created[operation.out_request_no] = outcome.status
+
     async def upload(self, filename: str, content: bytes, trace: Trace) -> Reply[ImageUploaded]:
         """Upload a picture. After a lost answer it is simply uploaded again: a second copy does no harm (API §4)."""
         upload = image_upload(filename, content)
@@ -169,7 +175,6 @@ class Writer:
         except ApiError as error:
             run.created_id = await self._met(number, error)
             if not run.created_id and not _is_known_conflict(error):
-                self._refused[number] = error.message.rstrip(".")
                 raise
             status, reply = OutcomeStatus.ALREADY_DONE, None
         if reply is not None:
@@ -276,8 +281,8 @@ class Writer:
         """Why ``lean`` does not serve ``mchids``, in words that follow its key, or nothing."""
         if lean.activity_id:
             live = live_activity(await self.api.detail(lean.activity_id))
-        elif refused := self._refused.get(lean.out_request_no):
-            return f"was not created ({refused})"
+        elif status := self._not_created.get(lean.out_request_no):
+            return f"was not created ({status.value})"
         else:
             found = await self._patience.until(lambda: self._listed(lean.out_request_no), _is_something)
             if found is None:

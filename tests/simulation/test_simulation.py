@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -125,7 +126,7 @@ def test_who_was_stopped_goes_on_where_it_was() -> None:
     assert any("process 2 (commit 2) has ended" in line for line in lived.story)
 
 
-class Wrong(Process):
+class Wrong(Process, ABC):
     """Does what is right with the first commit, so that there is something to do wrong with."""
 
     async def _apply(self) -> Report:
@@ -135,8 +136,8 @@ class Wrong(Process):
             await self._do_wrong(PayGiftApi(client))
         return nothing(self)
 
-    async def _do_wrong(self, api: PayGiftApi) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _do_wrong(self, api: PayGiftApi) -> None: ...
 
     async def _end_everything(self, api: PayGiftApi) -> None:
         async for item in api.activities(activity_status="CREATE_ACT_STATUS"):
