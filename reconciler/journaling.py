@@ -19,7 +19,7 @@ from reconciler.activity import BEIJING, DesiredActivity
 from reconciler.apply import Patience, Writer
 from reconciler.apply import resume as ask
 from reconciler.change import Plan, Report, TerminateActivity
-from reconciler.errors import JournalError
+from reconciler.errors import JournalError, StaleError
 from reconciler.journal.book import Book, Run, locked
 from reconciler.journal.entry import Begun, Concluded, Ended
 from reconciler.journal.holder import Holder
@@ -37,8 +37,11 @@ OPENING_SECONDS: Final = 60.0
 CLOSING_SECONDS: Final = 1.0
 
 
-def begun(root: Path, made: Plan) -> Begun:
-    """What the journal says of a run that is about to apply ``made`` for the project in ``root``."""
+def begun(root: Path, made: Plan, reviewed: str = "") -> Begun:
+    """What the journal says of a run that is about to apply ``made`` for the project in ``root``.
+
+    ``reviewed`` is the digest of the plan that alone may be applied, if only one may.
+    """
     here = Origin.of(os.environ, root)
     return Begun(
         plan_digest(made),
@@ -50,7 +53,26 @@ def begun(root: Path, made: Plan) -> Begun:
         job_url=here.job_url,
         version=__version__,
         switches=_switches(made),
+        reviewed=reviewed,
     )
+
+
+async def not_spent(run: Run, root: Path, digest: str, made_at: datetime | None) -> None:
+    """Raise StaleError if the reviewed plan with ``digest`` was applied completely: it is applied once.
+
+    ``made_at`` is when that plan was made, if that is known: one that was made after an application is another one,
+    which was reviewed anew. Else another commit tells that. Raises JournalError.
+    """
+    commit = Origin.of(os.environ, root).commit
+    for each in await run.applications(digest):
+        anew = each.commit != commit if made_at is None else made_at >= each.at
+        if not anew:
+            raise StaleError(
+                f"This plan was applied completely by run {each.run}, at "
+                f"{each.at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S} Beijing time: what was done then has been undone "
+                "since. A reviewed plan is applied once.",
+                remedy="Nothing was written. Plan again, and have that reviewed.",
+            )
 
 
 async def remember(run: Run, desired: Sequence[DesiredActivity]) -> None:

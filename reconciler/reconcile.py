@@ -184,9 +184,11 @@ async def apply(
     run: Run | None = None,
     stop: asyncio.Event | None = None,
     patience: Patience | None = None,
+    reviewed: str = "",
     on_progress: Progress = _no_progress,
 ) -> Report:
-    """Do what ``made`` says; ``uploaded`` remembers pictures from one run to the next.
+    """Do what ``made`` says; ``uploaded`` remembers pictures from one run to the next, and ``reviewed`` is the digest
+    of the plan that alone may be applied, if only one may.
 
     With a ``run`` (see ``journaling.exclusive_run``) every request is written down before it leaves, and every outcome
     after it; and, also where there is nothing to do, what of the specs must outlast their files. Once ``stop`` is set,
@@ -203,7 +205,7 @@ async def apply(
         if made.empty:
             await up_to_date(run, project.root)
         else:
-            await run.begin(begun(project.root, made))
+            await run.begin(begun(project.root, made, reviewed))
     happened = await apply_plan(
         account.api,
         made,
