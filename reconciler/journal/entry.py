@@ -91,10 +91,13 @@ class Concluded:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run came to its end; ``counts`` tells how many operations came to each status."""
+    """A run came to its end; ``counts`` tells how many operations came to each status. ``held_by`` names the refusals
+    that were open: with any of them the plan was not applied completely, whatever the counts.
+    """
 
     counts: Mapping[str, int]
     interrupted: bool = False
+    held_by: tuple[str, ...] = ()
     entry: Literal["ended"] = "ended"
 
 
