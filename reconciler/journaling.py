@@ -28,7 +28,7 @@ from reconciler.journal.process import Process
 from reconciler.journal.witness import remembered
 from reconciler.journal.worker import Worker
 from reconciler.origin import Origin, age_remark, who_runs
-from reconciler.plan import plan_digest
+from reconciler.plan import held_in, plan_digest, rest
 from reconciler.wechatpay.api import PayGiftApi
 
 Clock = Callable[[], datetime]
@@ -38,21 +38,21 @@ CLOSING_SECONDS: Final = 1.0
 
 
 def begun(root: Path, made: Plan, reviewed: str = "") -> Begun:
-    """What the journal says of a run that is about to apply ``made`` for the project in ``root``.
+    """What the journal says of a run that is about to apply what is not held of ``made``, for the project in ``root``.
 
     ``reviewed`` is the digest of the plan that alone may be applied, if only one may.
     """
-    here = Origin.of(os.environ, root)
+    here, doing = Origin.of(os.environ, root), rest(made)
     return Begun(
         plan_digest(made),
-        len(made.operations),
+        len(doing.operations),
         who=here.who,
         host=here.host,
         pid=here.pid,
         commit=here.commit,
         job_url=here.job_url,
         version=__version__,
-        switches=_switches(made),
+        switches=_switches(doing),
         reviewed=reviewed,
     )
 
@@ -75,13 +75,15 @@ async def not_spent(run: Run, root: Path, digest: str, made_at: datetime | None)
             )
 
 
-async def remember(run: Run, desired: Sequence[DesiredActivity]) -> None:
-    """Write down what of the specs must outlast their files, if it is something else than what is written already.
+async def remember(run: Run, desired: Sequence[DesiredActivity], made: Plan) -> None:
+    """Write down what of the specs must outlast their files, if it is something else than what is written already. A
+    spec that ``made`` holds back changes nothing of what was remembered of its key.
 
     Raises JournalError.
     """
+    held = held_in(made).keys
     before = await run.memory()
-    after = remembered(before, desired)
+    after = remembered(before, [spec for spec in desired if spec.key not in held])
     if after != before:
         await run.remember(after)
 
@@ -117,7 +119,8 @@ async def ended(run: Run, happened: Report) -> Report:
     """The report with its place in the journal. That the last line could not be written changes nothing else of it."""
     counts = Counter(outcome.status.value for outcome in happened.outcomes)
     try:
-        head = await run.end(Ended(dict(counts), interrupted=happened.interrupted))
+        refusals = tuple(each.name for each in happened.plan.refusals)
+        head = await run.end(Ended(dict(counts), interrupted=happened.interrupted, held_by=refusals))
     except JournalError as error:
         unwritten = f"The end of this run could not be written down: {error}"
         return replace(happened, run=run.run, remarks=(*happened.remarks, unwritten))

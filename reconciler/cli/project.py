@@ -207,7 +207,9 @@ def apply(
         _tell_outcome(context, attempt, happened, as_json=as_json)
     if happened.interrupted:
         return EXIT_INTERRUPTED
-    return 0 if happened.complete else EXIT_PARTIAL
+    if happened.complete:
+        return 0
+    return EXIT_REFUSED if happened.only_held else EXIT_PARTIAL
 
 
 @click.command()

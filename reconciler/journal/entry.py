@@ -93,10 +93,13 @@ class Concluded:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run came to its end; ``counts`` tells how many operations came to each status."""
+    """A run came to its end; ``counts`` tells how many operations came to each status. ``held_by`` names the refusals
+    that were open: with any of them the plan was not applied completely, whatever the counts.
+    """
 
     counts: Mapping[str, int]
     interrupted: bool = False
+    held_by: tuple[str, ...] = ()
     entry: Literal["ended"] = "ended"
 
     @property
@@ -106,7 +109,7 @@ class Ended:
             OutcomeStatus.DONE.value,
             OutcomeStatus.ALREADY_DONE.value,
         }
-        return not left and not self.interrupted
+        return not left and not self.interrupted and not self.held_by
 
 
 @dataclass(frozen=True, slots=True)
