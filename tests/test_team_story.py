@@ -94,7 +94,7 @@ def test_an_old_red_run_that_is_run_again_writes_nothing(story: Story) -> None:
     merged(story, PULL, HEAD, MERGE, TWO_MERCHANTS)
     assert story.reviewed().code == 0
     with story.sandbox() as sandbox:
-        sandbox.add_fault({"kind": "error_before", "route": "add_merchants", "count": 0})
+        sandbox.add_fault({"kind": "error_before", "route": "add", "count": 0})
     assert story.apply().code == 7
     with story.sandbox() as sandbox:
         sandbox.clear_faults()
@@ -119,8 +119,6 @@ def test_what_was_applied_completely_is_applied_once(story: Story) -> None:
     merged(story, PULL, HEAD, MERGE, TWO_MERCHANTS)
     assert applied(story, MERGE).code == 0
     plan = Path(story.file("plan.json")).read_bytes()
-    with story.sandbox() as sandbox:
-        (activity,) = sandbox.activities()
     story.by_hand(SPRING)  # somebody takes the merchant away again
     story.checkout(TWO_MERCHANTS)
     before = story.effects()
@@ -135,7 +133,6 @@ def test_what_was_applied_completely_is_applied_once(story: Story) -> None:
     by_digest = story.paygift("--sandbox", "apply", "--yes", "--expect", digest)
     assert by_digest.code == 6
     assert story.effects() == before
-    assert activity["activity_id"]
 
 
 def test_a_plan_that_was_made_anew_may_be_the_same_as_one_before(story: Story) -> None:
@@ -146,9 +143,7 @@ def test_a_plan_that_was_made_anew_may_be_the_same_as_one_before(story: Story) -
     merged(story, OTHER_PULL, OTHER_HEAD, OTHER_MERGE, TWO_MERCHANTS)
     assert second_line(comment(story, OTHER_PULL)).get("state") is None
     assert applied(story, OTHER_MERGE).code == 0
-    with story.sandbox() as sandbox:
-        (activity,) = sandbox.activities()
-        assert len(sandbox.merchants(activity["activity_id"])) == 2
+    assert story.effects().count("merchants added") == 2
 
 
 def test_a_run_that_has_nothing_left_to_do_writes_nothing_and_is_green(story: Story) -> None:
@@ -244,12 +239,14 @@ def test_a_project_file_that_cannot_be_read_is_told_in_the_comment_that_is_there
 def test_a_plan_that_fails_is_told_with_its_reason(story: Story) -> None:
     story.plan()
     story.push(head=NEWER_HEAD)
-    (story.root / "paygift.yaml").write_text('namespace: liangpin\naccount: "1900000009"\n')
+    with story.sandbox() as sandbox:
+        sandbox.add_fault({"kind": "error_before", "route": "list", "count": 0})
     assert story.failed().code == 0
     line = state_line(story)
-    assert f"**Failed**: there is no plan of `{NEWER_HEAD[:12]}`" in line
-    assert "1900000009" in line
-    (story.root / "paygift.yaml").write_text("namespace: liangpin\n")
+    assert f"**Failed**: there is no plan of `{NEWER_HEAD[:12]}`: `" in line
+    assert "HTTP 500" in line
+    with story.sandbox() as sandbox:
+        sandbox.clear_faults()
     story.merge()
     refused = story.reviewed()
     assert refused.code == 6
@@ -425,7 +422,7 @@ def test_a_label_by_a_writer_waives_for_this_pull_request_only(refused: Story) -
     refused.github.label(PULL, "paygift: allow PROTECTED:spring", "alice")
     refused.plan()
     assert "PROTECTED:spring is waived." in refused.waivers.err
-    assert "waived" in comment(refused)
+    assert "Waived by name" in comment(refused)
     refused.merge()
     assert applied(refused, MERGE).code == 0
     assert refused.effects()[-1] == "terminated"
@@ -439,7 +436,7 @@ def test_a_label_by_a_writer_waives_for_this_pull_request_only(refused: Story) -
 def test_a_line_of_the_description_by_a_writer_waives_too(refused: Story) -> None:
     refused.github.describe(PULL, "The campaign is over.\r\n\r\npaygift: allow PROTECTED:spring\r\n", "bob")
     refused.plan()
-    assert "waived" in comment(refused)
+    assert "Waived by name" in comment(refused)
 
 
 @pytest.mark.parametrize(
