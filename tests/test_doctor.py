@@ -333,7 +333,7 @@ NO_KEY: Final = {**skipped("account", "certificate"), **NO_CALLS}
         pytest.param(
             {"PAYGIFT_PRIVATE_KEY": "", "PAYGIFT_PRIVATE_KEY_FILE": keys().merchant_key_pem},
             {"private_key": "failed", **NO_KEY},
-            "holds something else than the name of a file. Put the PEM text itself into PAYGIFT_PRIVATE_KEY,",
+            "holds a private key instead of a file's name. Put the text itself into PAYGIFT_PRIVATE_KEY.",
             id="a key for its file's name",
         ),
         pytest.param(
@@ -351,7 +351,7 @@ NO_KEY: Final = {**skipped("account", "certificate"), **NO_CALLS}
         pytest.param(
             {"PAYGIFT_CERTIFICATE": "not a certificate"},
             {"certificate": "failed", **skipped("certificate_validity")},
-            "PAYGIFT_CERTIFICATE holds no certificate in PEM form. Use the file apiclient_cert.pem",
+            "PAYGIFT_CERTIFICATE is not PEM: it holds text without a -----BEGIN … line. Use the file apiclient_cert.pem",
             id="no certificate",
         ),
         pytest.param(
@@ -431,7 +431,7 @@ def test_what_is_wrong_here_is_named_with_its_remedy(
 def test_a_home_that_is_not_there_is_a_path_that_cannot_be_read() -> None:
     found = checkup({"PAYGIFT_PRIVATE_KEY": "", "PAYGIFT_PRIVATE_KEY_FILE": "~nobody-of-that-name/key.pem"})
     assert unusual(found) == {"private_key": "failed", **NO_KEY}
-    assert "which cannot be read: Could not determine home directory." in line(found, "private_key")
+    assert "which is in a home folder that is not known. Give the whole path." in line(found, "private_key")
 
 
 def test_a_certificate_of_another_kind_of_key_is_not_ours() -> None:
