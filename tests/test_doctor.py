@@ -327,7 +327,7 @@ NO_KEY: Final = {**skipped("account", "certificate"), **NO_CALLS}
         pytest.param(
             {"PAYGIFT_PRIVATE_KEY": "", "PAYGIFT_PRIVATE_KEY_FILE": "/nowhere/key.pem"},
             {"private_key": "failed", **NO_KEY},
-            "PAYGIFT_PRIVATE_KEY_FILE names /nowhere/key.pem, which cannot be read: No such file",
+            "PAYGIFT_PRIVATE_KEY_FILE names a file that cannot be read: No such file",
             id="a file that is not there",
         ),
         pytest.param(
@@ -431,7 +431,9 @@ def test_what_is_wrong_here_is_named_with_its_remedy(
 def test_a_home_that_is_not_there_is_a_path_that_cannot_be_read() -> None:
     found = checkup({"PAYGIFT_PRIVATE_KEY": "", "PAYGIFT_PRIVATE_KEY_FILE": "~nobody-of-that-name/key.pem"})
     assert unusual(found) == {"private_key": "failed", **NO_KEY}
-    assert "which is in a home folder that is not known. Give the whole path." in line(found, "private_key")
+    assert "names a file in a home folder that is not known. Give the whole path." in line(
+        found, "private_key"
+    )
 
 
 def test_a_certificate_of_another_kind_of_key_is_not_ours() -> None:

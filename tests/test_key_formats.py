@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -368,12 +369,11 @@ def test_anything_else_is_named_with_its_variable_and_its_remedy(
         return
     for given in ways(name, known.content, tmp_path):
         for refusal in refusals(name, given):
-            assert refusal.message.startswith(name)
+            assert re.match(rf"(the file that )?{name}", refusal.message)
             if not known.wanted_by or name in known.wanted_by or thing in VARIABLES:
                 assert known.words in str(refusal)
             assert FILES[name] in refusal.remedy or "openssl pkey" in refusal.remedy
-            said = str(refusal).removeprefix(name).replace(given.get(f"{name}_FILE", "\n"), "")
-            assert_not_repeated(known.content, said)
+            assert_not_repeated(known.content, str(refusal).replace(name, ""))
 
 
 def test_what_can_be_extracted_comes_with_the_command(tmp_path: Path) -> None:
@@ -418,9 +418,9 @@ def test_what_is_no_file_is_named_and_not_waited_for(name: str, tmp_path: Path) 
     (tmp_path / "to-zero.pem").symlink_to("/dev/zero")
     (tmp_path / "loop.pem").symlink_to("loop.pem")
     found = {
-        "pipe.pem": "is a pipe and not a file",
-        "folder.pem": "is a folder and not a file",
-        "to-zero.pem": "is a device and not a file",
+        "pipe.pem": "names a pipe instead of a file",
+        "folder.pem": "names a folder instead of a file",
+        "to-zero.pem": "names a device instead of a file",
         "long.pem": "is larger than 256 KiB",
         "loop.pem": "cannot be read: Too many levels",
         "missing.pem": "cannot be read: No such file",
@@ -430,7 +430,8 @@ def test_what_is_no_file_is_named_and_not_waited_for(name: str, tmp_path: Path) 
         given = environ(name, b"", tmp_path / "unused")
         for refusal in refusals(name, {**given, f"{name}_FILE": str(tmp_path / file)}):
             assert words in refusal.message
-            assert refusal.message.startswith(f"{name}_FILE names {tmp_path / file}, which ")
+            assert refusal.message.startswith(f"{name}_FILE names a ")
+            assert file not in refusal.message
             assert refusal.remedy
 
 
@@ -457,17 +458,6 @@ def test_a_secret_where_a_files_name_belongs_is_not_repeated(name: str, tmp_path
             assert words in refusal.message
             assert refusal.message.startswith(f"{name}_FILE ")
             assert_not_repeated(secret.encode("utf-8", "surrogateescape"), str(refusal))
-
-
-def test_a_name_without_an_ending_is_told_once_it_is_known_to_be_a_file(tmp_path: Path) -> None:
-    """As container platforms mount secrets."""
-    secret = tmp_path / "paygift_key"
-    secret.write_bytes(material()[PUBLIC])
-    given = environ(PRIVATE, b"", tmp_path / "unused")
-    for refusal in refusals(PRIVATE, {**given, f"{PRIVATE}_FILE": str(secret)}):
-        assert refusal.message == f"{PRIVATE}_FILE ({secret}) holds a public key, not a private key."
-    secret.write_bytes(material()[PRIVATE])
-    remote_from({**given, f"{PRIVATE}_FILE": str(secret)})
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,8 +14,6 @@ LARGEST_FILE: Final = 256 * 1024
 """In bytes. A key has about 2 kB; with a chain of certificates, 20."""
 
 Key = TypeVar("Key")
-_PATH: Final = re.compile(r"([A-Za-z]:)?[^:@?#]{1,255}\.[A-Za-z0-9]{1,5}")
-_SECRET_LOOKING: Final = re.compile(r"[A-Za-z0-9+=]{24}")
 _NOT_FILES: Final = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -35,44 +32,43 @@ def given_key(load: Callable[..., Key], environ: Mapping[str, str], name: str) -
     if text:
         return load(text, where=name)
     if file:
-        content = _content(file, name)
-        return load(content, where=f"{name}_FILE ({file})" if file.isprintable() else f"{name}_FILE")
+        return load(_content(file, name), where=f"the file that {name}_FILE names")
     return None
 
 
 def _content(file: str, name: str) -> bytes:
-    names = f"{name}_FILE names {file if _is_plain(file) else 'a file'}, which"
     try:
         path = Path(file).expanduser()
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             raise CredentialsError(
-                f"{names} is {_sort(mode)} and not a file.",
+                f"{name}_FILE names {_sort(mode)} instead of a file.",
                 remedy=f"Let it name the file itself, or put the text into {name}.",
             )
         with path.open("rb") as opened:
             content = opened.read(LARGEST_FILE + 1)
     except RuntimeError as error:
         raise CredentialsError(
-            f"{names} is in a home folder that is not known.", remedy="Give the whole path."
+            f"{name}_FILE names a file in a home folder that is not known.", remedy="Give the whole path."
         ) from error
     except (OSError, ValueError) as error:
-        raise _unreadable(error, file, name, names) from error
+        raise _unreadable(error, file, name) from error
     if len(content) > LARGEST_FILE:
         raise CredentialsError(
-            f"{names} is larger than {LARGEST_FILE // 1024} KiB, so it is no key.",
+            f"{name}_FILE names a file that is larger than {LARGEST_FILE // 1024} KiB, so it is no key.",
             remedy="Let it name the key's own file.",
         )
     return content
 
 
-def _unreadable(error: Exception, file: str, name: str, names: str) -> CredentialsError:
+def _unreadable(error: Exception, file: str, name: str) -> CredentialsError:
     """People put keys where their files' names belong."""
     kind = pieces_of(file)[0].kind
     if kind in (Kind.FILE_NAME, Kind.TEXT, Kind.BINARY):
         cause = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
         return CredentialsError(
-            f"{names} cannot be read: {cause}.", remedy="Correct the path, or the permissions."
+            f"{name}_FILE names a file that cannot be read: {cause}.",
+            remedy="Correct the path, or the permissions.",
         )
     itself = kind in (Kind.PRIVATE_KEY, Kind.PUBLIC_KEY, Kind.CERTIFICATE)
     return CredentialsError(
@@ -83,8 +79,3 @@ def _unreadable(error: Exception, file: str, name: str, names: str) -> Credentia
 
 def _sort(mode: int) -> str:
     return next((words for test, words in _NOT_FILES if test(mode)), "something else")
-
-
-def _is_plain(file: str) -> bool:
-    """Whether it can be nothing but a path: a secret in the wrong variable must not be repeated."""
-    return bool(file.isprintable() and _PATH.fullmatch(file) and not _SECRET_LOOKING.search(file))
