@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 import socket
 import ssl
 import traceback
@@ -977,8 +978,12 @@ def _caused(error: httpx.RequestError, cause: BaseException) -> httpx.RequestErr
             _caused(httpx.ConnectError("x"), ExceptionGroup("all", [OSError("a"), ConnectionRefusedError()])),
             "refused the connection",
         ),
-        (httpx.ConnectError("no route"), "could not be reached: no route"),
-        (httpx.ProxyError("407"), "the proxy on the way to 127.0.0.1:1 refused: 407"),
+        (httpx.ConnectError("to secret:1"), "could not be reached."),
+        (
+            _caused(httpx.ConnectError("to secret:1"), OSError(113, "to secret:1")),
+            f"could not be reached: {os.strerror(113)}.",
+        ),
+        (httpx.ProxyError("407 secret"), "the proxy on the way to 127.0.0.1:1 refused: 407."),
         (httpx.ReadError("reset"), "broken off before any answer came"),
         (httpx.WriteTimeout("x"), "did not answer within 10 s"),
     ],
@@ -991,6 +996,7 @@ async def test_other_failures_of_the_network_are_told_in_plain_words(
 
     caught = await failure(TransportError, Remote(), transport=httpx.MockTransport(fail))
     assert told in caught.message
+    assert "secret" not in str(caught)
     assert caught.remedy
     assert caught.__cause__ is error
 

@@ -351,7 +351,7 @@ NO_KEY: Final = {**skipped("account", "certificate"), **NO_CALLS}
         pytest.param(
             {"PAYGIFT_CERTIFICATE": "not a certificate"},
             {"certificate": "failed", **skipped("certificate_validity")},
-            "PAYGIFT_CERTIFICATE is not PEM: it holds text without a -----BEGIN … line. Use the file apiclient_cert.pem",
+            "it holds text without a -----BEGIN … line. Use the file apiclient_cert.pem",
             id="no certificate",
         ),
         pytest.param(
@@ -393,13 +393,13 @@ NO_KEY: Final = {**skipped("account", "certificate"), **NO_CALLS}
         pytest.param(
             {"PAYGIFT_APIV3_KEY": "short"},
             {"apiv3_key": "failed", **NO_CALLS},
-            "PAYGIFT_APIV3_KEY has 5 bytes instead of 32. Look for a missing end",
+            "PAYGIFT_APIV3_KEY must be exactly 32 bytes, found 5. Set it to the APIv3密钥",
             id="a short APIv3 key",
         ),
         pytest.param(
             {"PAYGIFT_PUBLIC_KEY_ID": "0119", "PAYGIFT_PUBLIC_KEY": keys().public_key_pem},
             {"public_key": "failed", **NO_CALLS},
-            "PAYGIFT_PUBLIC_KEY_ID does not begin with PUB_KEY_ID_. Copy the 公钥ID",
+            "PAYGIFT_PUBLIC_KEY_ID must begin with PUB_KEY_ID_, found 4 characters. Set PAYGIFT_PUBLIC_KEY_ID to the 公钥ID",
             id="an id that is none",
         ),
         pytest.param(

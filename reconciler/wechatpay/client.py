@@ -31,7 +31,8 @@ from reconciler.errors import (
     UnverifiedError,
     UsageError,
 )
-from reconciler.wechatpay import failures, signing, wire
+from reconciler.wechatpay import error_answers, failures, signing, wire
+from reconciler.wechatpay.arrival import Sent
 from reconciler.wechatpay.carrier import Carrier, Headers, Incoming, Outgoing, OverHttpx
 from reconciler.wechatpay.hosts import BASE_URL, Host, Hosts, is_loopback, origin_of
 from reconciler.wechatpay.keys import (
@@ -118,8 +119,9 @@ class _Arrived:
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    """What came back, proven or not. ``received_at`` is our clock, in Unix seconds."""
+    """What came back from ``host``, proven or not. ``received_at`` is our clock, in Unix seconds."""
 
+    host: str
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
@@ -333,9 +335,10 @@ class Client:
 
     async def _send(self, call: _Call, host: Host) -> _Exchange:
         arrived: _Arrived | None = None
+        request = self._sign(call, host)
         try:
             async with asyncio.timeout(self._timeout_seconds * _PHASES):
-                answer = await self._carrier.send(self._sign(call, host))
+                answer = await self._carrier.send(request)
                 try:
                     arrived = _Arrived(Headers(answer.headers))
                     body = await _read_body(call, answer, arrived)
@@ -348,11 +351,12 @@ class Client:
                 error,
                 method=call.method,
                 path=call.path,
-                host=host.origin.netloc.decode("ascii"),
+                host=host.name,
                 timeout_seconds=self._timeout_seconds * (_PHASES if isinstance(error, TimeoutError) else 1),
+                request=request,
                 arrived=arrived,
             ) from error
-        return _Exchange(answer.status, arrived.headers, body, self._wall_clock())
+        return _Exchange(host.name, answer.status, arrived.headers, body, self._wall_clock())
 
     def _sign(self, call: _Call, host: Host) -> Outgoing:
         authorization = signing.authorize(
@@ -498,7 +502,7 @@ def _proof(call: _Call, exchange: _Exchange) -> signing.Proof:
         ) from error
     age = proof.age_seconds(exchange.received_at)
     if abs(age) >= signing.WINDOW_SECONDS:
-        wrong_clock = failures.clock_remedy(exchange.headers, exchange.received_at)
+        wrong_clock = error_answers.clock_remedy(exchange.headers, exchange.received_at)
         raise _unverified(
             call,
             f"its timestamp is {abs(age):.0f} s in the {'past' if age > 0 else 'future'}; "
@@ -554,8 +558,8 @@ def _unverified(
 
 
 def _error_answer(call: _Call, exchange: _Exchange, *, verified: bool) -> ApiError:
-    return failures.api_error(
-        method=call.method,
+    return error_answers.api_error(
+        Sent(call.method, call.target, call.signed_body, exchange.host),
         path=call.path,
         status=exchange.status,
         headers=exchange.headers,

@@ -60,6 +60,25 @@ _CERTIFICATE: Final = _Wanted(
     "PAYGIFT_CERTIFICATE",
     f"Use the file apiclient_cert.pem, which lies beside apiclient_key.pem {_TOOL_FOLDER}.",
 )
+_PUBLIC_KEY_ID: Final = re.compile(rf"{PUBLIC_KEY_ID_PREFIX}[0-9A-Za-z]{{1,100}}", re.ASCII)
+_PUBLIC_KEY_ID_REMEDY: Final = (
+    "Set PAYGIFT_PUBLIC_KEY_ID to the 公钥ID that the merchant platform shows beside the key "
+    "(账户中心 → API安全 → 微信支付公钥)."
+)
+APIV3_KEY_REMEDY: Final = (
+    "Set it to the APIv3密钥 as it was typed in on the merchant platform (账户中心 → API安全): 32 characters, without "
+    "quotes, and not the older API密钥."
+)
+_APIV3_KEY_GUESSES: Final = (
+    (re.compile(r"[0-9A-Fa-f]{64}"), ": 64 hexadecimal digits, so perhaps a key that was encoded"),
+    (
+        re.compile(r"[0-9A-Za-z+/]{43}=|[0-9A-Za-z]{42,43}={1,2}"),
+        ": Base64, so perhaps a key that was encoded",
+    ),
+    (re.compile(r"([\"'`]).{32}\1"), ", with the quotes around it"),
+    (re.compile(r"\s*\S{32}\s*"), ", with white space around it"),
+    (re.compile(r".*-----BEGIN .*", re.DOTALL), ": a key or certificate in PEM"),
+)
 _EXTRACTING: Final = {
     Kind.PRIVATE_KEY: "-nocerts -nodes -out apiclient_key.pem",
     Kind.CERTIFICATE: "-clcerts -nokeys -out apiclient_cert.pem",
@@ -94,18 +113,16 @@ class Credentials:
                 remedy="Set PAYGIFT_MCHID to the 商户号 shown on the merchant platform.",
             )
         if not _SERIAL_NO.fullmatch(self.serial_no):
+            is_id = self.serial_no.startswith(PUBLIC_KEY_ID_PREFIX)
             raise CredentialsError(
-                f"the merchant certificate's serial number must be up to 40 hex digits, "
-                f"found {_shape(self.serial_no)}.",
+                "the merchant certificate's serial number must be up to 40 hex digits, found "
+                f"{'the id of a WeChat Pay public key' if is_id else _shape(self.serial_no)}.",
                 remedy="Set PAYGIFT_SERIAL_NO to what `openssl x509 -noout -serial -in apiclient_cert.pem` prints "
                 "after `serial=`.",
             )
         _require_bits(self.private_key, "the merchant's private key", _PRIVATE_KEY.remedy)
-        if self.apiv3_key is not None and len(self.apiv3_key) != APIV3_KEY_BYTES:
-            raise CredentialsError(
-                f"the APIv3 key must be exactly {APIV3_KEY_BYTES} bytes, found {len(self.apiv3_key)}.",
-                remedy="Check PAYGIFT_APIV3_KEY for a missing end, quotes, or a trailing line break.",
-            )
+        if self.apiv3_key is not None and (fault := apiv3_key_fault(self.apiv3_key)):
+            raise CredentialsError(f"PAYGIFT_APIV3_KEY {fault}", remedy=APIV3_KEY_REMEDY)
         self._check_public_key()
 
     def _check_public_key(self) -> None:
@@ -125,12 +142,8 @@ class Credentials:
                 f"{there} is set, but {missing} is not.",
                 remedy="Set both, or neither to use platform certificates.",
             )
-        if not self.public_key_id.startswith(PUBLIC_KEY_ID_PREFIX):
-            raise CredentialsError(
-                f"the public key's id must begin with {PUBLIC_KEY_ID_PREFIX}, "
-                f"found {_shape(self.public_key_id)}.",
-                remedy="Set PAYGIFT_PUBLIC_KEY_ID to the 公钥ID that the merchant platform shows beside the key.",
-            )
+        if fault := public_key_fault(self.public_key_id, self.public_key, self.private_key):
+            raise fault
         _require_bits(self.public_key, "the WeChat Pay public key", _PUBLIC_KEY.remedy)
 
     def __repr__(self) -> str:
@@ -139,6 +152,39 @@ class Credentials:
             f"Credentials(mchid={self.mchid!r}, serial_no={self.serial_no!r}, private_key=[secure], "
             f"apiv3_key={apiv3_key}, public_key_id={self.public_key_id!r})"
         )
+
+
+def apiv3_key_fault(key: bytes) -> str:
+    """What is wrong with an APIv3 key, as the end of a sentence that begins with its variable; empty if nothing is."""
+    if len(key) == APIV3_KEY_BYTES:
+        return ""
+    text = key.decode("utf-8", "replace")
+    guess = next((words for form, words in _APIV3_KEY_GUESSES if form.fullmatch(text)), "")
+    return f"must be exactly {APIV3_KEY_BYTES} bytes, found {len(key)}{guess}."
+
+
+def public_key_fault(
+    key_id: str, key: RSAPublicKey, private_key: RSAPrivateKey | None
+) -> CredentialsError | None:
+    """What shows, without asking anybody, that ``key`` is not the WeChat Pay public key called ``key_id``."""
+    if not key_id.startswith(PUBLIC_KEY_ID_PREFIX):
+        return CredentialsError(
+            f"PAYGIFT_PUBLIC_KEY_ID must begin with {PUBLIC_KEY_ID_PREFIX}, found {_shape(key_id)}.",
+            remedy=_PUBLIC_KEY_ID_REMEDY,
+        )
+    if not _PUBLIC_KEY_ID.fullmatch(key_id):
+        return CredentialsError(
+            f"PAYGIFT_PUBLIC_KEY_ID must be {PUBLIC_KEY_ID_PREFIX} with letters and digits after it, found white space "
+            f"or other characters ({len(key_id)} in all).",
+            remedy=_PUBLIC_KEY_ID_REMEDY,
+        )
+    if private_key is not None and key == private_key.public_key():
+        return CredentialsError(
+            "PAYGIFT_PUBLIC_KEY is the other half of PAYGIFT_PRIVATE_KEY: the merchant's own public key, not WeChat "
+            "Pay's.",
+            remedy=_PUBLIC_KEY.remedy,
+        )
+    return None
 
 
 def _shape(text: str) -> str:
