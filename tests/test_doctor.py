@@ -399,7 +399,7 @@ NO_KEY: Final = {**skipped("account", "certificate"), **NO_CALLS}
         pytest.param(
             {"PAYGIFT_PUBLIC_KEY_ID": "0119", "PAYGIFT_PUBLIC_KEY": keys().public_key_pem},
             {"public_key": "failed", **NO_CALLS},
-            "PAYGIFT_PUBLIC_KEY_ID must begin with PUB_KEY_ID_, found 4 characters. Set PAYGIFT_PUBLIC_KEY_ID to the 公钥ID",
+            "PAYGIFT_PUBLIC_KEY_ID must begin with PUB_KEY_ID_, found 4 characters. Set",
             id="an id that is none",
         ),
         pytest.param(

@@ -13,6 +13,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.x509.oid import NameOID
 
 from reconciler.checkup import Check, Checkup, Status
 from reconciler.doctor.evidence import Journal, Knock, Material, Outcome, ProjectAccount, Proven, Signed
@@ -223,6 +224,19 @@ def judge_certificate(
     if isinstance(certificate, CredentialsError):
         return _failure(code, certificate)
     own = f"{certificate.serial_number:040X}"
+    if _is_platforms(certificate):
+        return _unusable(
+            code,
+            f"the certificate {own} is a platform certificate of WeChat Pay, not the merchant's.",
+            "Set PAYGIFT_CERTIFICATE_FILE to apiclient_cert.pem, and PAYGIFT_SERIAL_NO to that one's number.",
+        )
+    if isinstance(key, RSAPrivateKey) and certificate.public_key() != key.public_key():
+        return _unusable(
+            code,
+            f"the merchant certificate {own} is not that of the private key.",
+            "Use apiclient_key.pem and apiclient_cert.pem from the same download; if one is lost, apply for a new "
+            f"certificate ({_API_SECURITY}).",
+        )
     if serial_no and not _same_number(serial_no, certificate.serial_number):
         return _unusable(
             code,
@@ -231,14 +245,13 @@ def judge_certificate(
         )
     if not isinstance(key, RSAPrivateKey):
         return _skipped(code, "there is no usable private key to compare it with.")
-    if certificate.public_key() != key.public_key():
-        return _unusable(
-            code,
-            f"the merchant certificate {own} is not that of the private key.",
-            "Use apiclient_key.pem and apiclient_cert.pem from the same download; if one is lost, apply for a new "
-            f"certificate ({_API_SECURITY}).",
-        )
     return _ok(code, f"{own} belongs to the private key and to PAYGIFT_SERIAL_NO.")
+
+
+def _is_platforms(certificate: x509.Certificate) -> bool:
+    """By its name, which is Tenpay.com sign; a merchant's is its number."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return any(str(name.value).startswith("Tenpay.com") for name in names)
 
 
 def judge_validity(certificate: x509.Certificate | CredentialsError | None, now: float) -> Check:

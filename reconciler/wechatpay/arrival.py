@@ -66,7 +66,7 @@ def _other_target(seen: str, sent: str) -> str:
         return "with another query" if our_query else "with a query that was not sent"
     if path.endswith(our_path):
         return "with something before its path"
-    if our_path.endswith(path) and path != "/":
+    if our_path.endswith(path) and path not in ("", "/"):
         return "without the beginning of its path"
     return "for another path"
 

@@ -239,17 +239,15 @@ def _at_proxy(error: ProxyFailed, host: str, timeout_seconds: float) -> tuple[st
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return f"{proxy} refused the connection.", remedy
     if any(isinstance(cause, httpx.TimeoutException) for cause in causes):
-        return f"{proxy} has made no connection to {host} within {timeout_seconds:g} s.", remedy
+        return f"{proxy} has made no connection within {timeout_seconds:g} s.", remedy
     if any(isinstance(cause, httpx.ConnectError) for cause in causes):
         return f"{proxy} could not be reached{_system_error(causes)}.", remedy
-    return f"{proxy} has broken off instead of making a connection to {host}.", remedy
+    return f"{proxy} has broken off instead of making a connection.", remedy
 
 
 def _refused_by_proxy(status: int, proxy: str, variable: str, host: str) -> tuple[str, str]:
     remedy = _PROXY_REFUSALS.get(status) or _PROXY_TROUBLES.get(status, _NO_PROXY_REMEDY)
-    return f"{proxy} has made no connection to {host}: HTTP {status}.", remedy.format(
-        variable=variable, host=host
-    )
+    return f"{proxy} has made no connection: HTTP {status}.", remedy.format(variable=variable, host=host)
 
 
 def _tls_failure(error: BaseException) -> ssl.SSLError | None:
