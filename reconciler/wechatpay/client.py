@@ -431,7 +431,8 @@ class Client:
         call = _Call("GET", wire.CERTIFICATES_PATH)
         exchange = await self._exchange(call)
         if exchange.status >= 400:
-            raise _no_certificates(_error_answer(call, exchange, verified=False))
+            signed = bool(exchange.headers.get("Wechatpay-Signature"))  # by a key that nobody has yet
+            raise _no_certificates(_error_answer(call, exchange, verified=False), signed=signed)
         proof = _proof(call, exchange)
         try:
             listed = wire.Certificates.model_validate_json(exchange.body)
@@ -569,14 +570,15 @@ def _error_answer(call: _Call, exchange: _Exchange, *, verified: bool) -> ApiErr
     )
 
 
-def _no_certificates(error: ApiError) -> RemoteError | CredentialsError:
+def _no_certificates(error: ApiError, *, signed: bool) -> RemoteError | CredentialsError:
     """A 404 here is about certificates; whoever asked for an activity must not take it for the activity's."""
     if error.status != 404:
         return error
     if error.code == "RESOURCE_NOT_EXISTS":
         return CredentialsError(
             f"this merchant has no platform certificates ({error.text}).",
-            remedy="Newer accounts use the WeChat Pay public key: set PAYGIFT_PUBLIC_KEY_ID and PAYGIFT_PUBLIC_KEY.",
+            remedy="Newer accounts use the WeChat Pay public key: set PAYGIFT_PUBLIC_KEY_ID and PAYGIFT_PUBLIC_KEY."
+            + ("" if signed else f" {error_answers.UNSIGNED}"),
         )
     return UnverifiedError(
         "WeChat Pay's platform certificates are not there (HTTP 404), so this is hardly WeChat Pay.",

@@ -39,7 +39,7 @@ _PERMISSION_REMEDY: Final = (
 )
 _FREQUENCY_REMEDY: Final = "The request was not processed. Wait a minute, then run again."
 _WAIT_REMEDY: Final = "Wait a minute, then run again."
-_UNSIGNED: Final = (
+UNSIGNED: Final = (
     "Something in between may have given this answer, which WeChat Pay has not signed: check PAYGIFT_BASE_URL and "
     "proxies."
 )
@@ -81,7 +81,7 @@ def _remedy(status: int, code: str, headers: Mapping[str, str], *, method: str, 
         return remedy
     if remedy is _FREQUENCY_REMEDY:  # whoever says so may have passed the request on
         remedy = _WAIT_REMEDY
-    doubt = _UNVERIFIED if headers.get("Wechatpay-Signature") else _UNSIGNED
+    doubt = _UNVERIFIED if headers.get("Wechatpay-Signature") else UNSIGNED
     return f"{doubt} If WeChat Pay did: {remedy}" if remedy else doubt
 
 
