@@ -170,6 +170,10 @@ def others() -> dict[str, Given]:
             b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOYBF\n-----END PGP PRIVATE KEY BLOCK-----\n",
             "a PGP block",
         ),
+        "parameters": Given(
+            b"-----BEGIN DH PARAMETERS-----\nMEYCQQDaWDwW2YUiidDkr3VvTMqS\n-----END DH PARAMETERS-----\n",
+            "a PEM block of another kind",
+        ),
         "a keystore": Given(b"\xfe\xed\xfe\xed\x00\x00\x00\x02" + bytes(40), "a Java keystore"),
         "a zip": Given(zipped.getvalue(), "a zip archive"),
         "a gzip": Given(b"\x1f\x8b\x08" + bytes(60), "a compressed archive"),
@@ -207,6 +211,11 @@ def others() -> dict[str, Given]:
     }  # fmt: skip
 
 
+def as_sm2(pem: bytes) -> bytes:
+    """The same with the name of the curve changed to that of 国密."""
+    return der(pem).replace(bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a811ccf5501822d"))
+
+
 @cache
 def mistaken() -> dict[str, Given]:
     """Right in kind for one variable, and still unusable; for the others it is another thing."""
@@ -236,6 +245,8 @@ def mistaken() -> dict[str, Given]:
             "not an RSA key",
             (PRIVATE,),
         ),
+        "SM2": Given(as_sm2(pem_of(elliptic)), "not an RSA key", (PRIVATE,)),
+        "SM2, public": Given(as_sm2(public_pem_of(elliptic)), "not an RSA key", (PUBLIC,)),
         "short": Given(pem_of(rsa_key("short", 1024)), "has 1024 bits", (PRIVATE,)),
         "elliptic, public": Given(public_pem_of(elliptic), "a public key that is not an RSA key", (PUBLIC,)),
         "short, public": Given(public_pem_of(rsa_key("short", 1024)), "has 1024 bits", (PUBLIC,)),
@@ -380,7 +391,7 @@ def test_what_can_be_extracted_comes_with_the_command(tmp_path: Path) -> None:
     pkcs12 = others()["PKCS#12"].content
     (private,) = (refusals(PRIVATE, each)[1] for each in ways(PRIVATE, pkcs12, tmp_path))
     assert "openssl pkcs12 -in apiclient_cert.p12 -nocerts -nodes -out apiclient_key.pem" in private.remedy
-    assert "its password is the merchant number" in private.remedy
+    assert "the password is the merchant number" in private.remedy
     (certificate,) = (refusals(CERTIFICATE, each)[0] for each in ways(CERTIFICATE, pkcs12, tmp_path))
     assert "-clcerts -nokeys -out apiclient_cert.pem" in certificate.remedy
     (public,) = (refusals(PUBLIC, each)[1] for each in ways(PUBLIC, pkcs12, tmp_path))

@@ -73,12 +73,11 @@ PEM_KINDS: Final = frozenset(
         Kind.REQUEST,
         Kind.REVOCATIONS,
         Kind.PKCS7,
-        Kind.OPENSSH_KEY,
         Kind.PGP,
         Kind.OTHER_BLOCK,
     }
 )
-"""What stands between PEM's marker lines; the other kinds never do."""
+"""What can be PEM, and what it is then; the other kinds are not."""
 
 _BY_LABEL: Final = {
     "PRIVATEKEY": Kind.PRIVATE_KEY,

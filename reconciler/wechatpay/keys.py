@@ -271,7 +271,10 @@ def _something_else(kinds: Sequence[Kind], where: str, wanted: _Wanted) -> Crede
         )
     kind = kinds[0]
     found = f"holds {kind}, not {wanted.kind}" if kind in PEM_KINDS else f"is not PEM: it holds {kind}"
-    return CredentialsError(f"{where} {found}.", remedy=" ".join((*_hints(kind, wanted), wanted.remedy)))
+    return CredentialsError(
+        f"{where} {found}.",
+        remedy=" ".join((*_hints(kind, wanted), wanted.remedy, *_ways_out(kind, wanted))),
+    )
 
 
 def _hints(kind: Kind, wanted: _Wanted) -> Iterator[str]:
@@ -279,12 +282,6 @@ def _hints(kind: Kind, wanted: _Wanted) -> Iterator[str]:
     if kind in _VARIABLES:
         yield f"{_VARIABLES[kind]} is for that."
     match kind, wanted.kind:
-        case Kind.PKCS12, Kind.PRIVATE_KEY | Kind.CERTIFICATE:
-            options = _EXTRACTING[wanted.kind]
-            yield (
-                f"Extract it: openssl pkcs12 -in apiclient_cert.p12 {options} (its password is the merchant number; "
-                "OpenSSL 3 may need -legacy)."
-            )
         case Kind.FILE_NAME, _:
             yield f"A file's name is for {wanted.variable}_FILE."
         case Kind.ZIP | Kind.ARCHIVE, _:
@@ -302,8 +299,18 @@ def _hints(kind: Kind, wanted: _Wanted) -> Iterator[str]:
             )
 
 
+def _ways_out(kind: Kind, wanted: _Wanted) -> Iterator[str]:
+    """What to do if there is no such file."""
+    if kind is Kind.PKCS12 and wanted.kind in _EXTRACTING:
+        yield (
+            f"If it is lost, extract it: openssl pkcs12 -in apiclient_cert.p12 {_EXTRACTING[wanted.kind]} "
+            "(the password is the merchant number; OpenSSL 3 may need -legacy)."
+        )
+
+
 def _not_rsa(where: str, wanted: _Wanted) -> CredentialsError:
-    return CredentialsError(f"{where} holds {wanted.kind} that is not an RSA key.", remedy=wanted.remedy)
+    key = "whose key is" if wanted.kind is Kind.CERTIFICATE else "that is"
+    return CredentialsError(f"{where} holds {wanted.kind} {key} not an RSA key.", remedy=wanted.remedy)
 
 
 def _damaged(where: str, wanted: _Wanted) -> CredentialsError:
