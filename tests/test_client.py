@@ -468,6 +468,20 @@ async def test_with_a_public_key_no_certificates_are_fetched() -> None:
     assert remote.asked[0].headers["Wechatpay-Serial"] == PUBLIC_KEY_ID
 
 
+async def test_a_public_key_that_is_not_that_of_its_id_is_asked_for_before_proxies() -> None:
+    remote = Remote(signer=(PUBLIC_KEY_ID, rsa_key("another")))
+    error = await failure(UnverifiedError, remote, credentials=public_key_credentials())
+    assert "its signature is not that of key" in error.message
+    assert error.remedy.startswith("Check that PAYGIFT_PUBLIC_KEY is the key of PAYGIFT_PUBLIC_KEY_ID")
+    probe = changed(Wechatpay_Signature=f"{signing.PROBE_PREFIX}AAAA")
+    error = await failure(
+        UnverifiedError,
+        Remote(signer=(PUBLIC_KEY_ID, rsa_key("public")), spoil=probe),
+        credentials=public_key_credentials(),
+    )
+    assert error.remedy.startswith("Run again")
+
+
 async def test_while_changing_to_a_public_key_certificates_may_still_sign() -> None:
     remote = Remote()
     await ask(remote, credentials=public_key_credentials(apiv3_key=APIV3_KEY))

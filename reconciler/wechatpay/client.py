@@ -531,9 +531,17 @@ def _check(call: _Call, exchange: _Exchange, proof: signing.Proof, keyring: Keyr
         why = f"its signature is not that of key {proof.serial_no[:100]!r} over this answer"
         if proof.is_probe:
             why += f" (marked {signing.PROBE_PREFIX}: WeChat Pay sends a few wrong ones to test its clients)"
-        raise _unverified(
-            call, why, exchange, remedy="Run again; if this stays, check proxies that rewrite answers."
-        )
+        raise _unverified(call, why, exchange, remedy=_signature_remedy(proof))
+
+
+def _signature_remedy(proof: signing.Proof) -> str:
+    """Platform certificates vouch for their own keys; nothing does for a public key that somebody has given us."""
+    if proof.is_probe or not proof.serial_no.startswith(PUBLIC_KEY_ID_PREFIX):
+        return "Run again; if this stays, check proxies that rewrite answers."
+    return (
+        "Check that PAYGIFT_PUBLIC_KEY is the key of PAYGIFT_PUBLIC_KEY_ID: the merchant platform shows both together "
+        "(账户中心 → API安全 → 微信支付公钥). If it is, check proxies that rewrite answers."
+    )
 
 
 def _serial_remedy(serial_no: str) -> str:
