@@ -9,7 +9,7 @@ CLIENTS := build/interop/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate check cover fmt bench lock clean
+.PHONY: help demo test check soak simulate cover fmt bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -17,8 +17,12 @@ help:  ## list the targets
 demo: $(INSTALLED)  ## tell the whole story against the sandbox: validate, plan, apply, change, converge
 	@$(BIN)/paygift demo
 
-test: $(INSTALLED) $(CLIENTS)  ## run all tests
-	@$(PYTEST)
+test: $(INSTALLED) $(CLIENTS)  ## run the tests
+	@$(PYTEST) -m 'not heavy'
+
+# Whole lives, kills at every moment, faults on every route: what takes minutes.
+soak: $(INSTALLED) $(CLIENTS)  ## run the tests that take long; CI does after `make check`
+	@$(PYTEST) -m heavy
 
 # SEEDS=1000 fresh ones, SEEDS=1..500, MINUTES=10, KNOWN=1 for those that failed once, STORY=7 to be told one life.
 simulate: $(INSTALLED)  ## live simulated lives of an account until one goes wrong, and show the smallest that does
@@ -33,13 +37,13 @@ check: $(INSTALLED) $(CLIENTS)  ## what CI runs: format, lint, types, import con
 	@echo "zizmor"; $(BIN)/zizmor --offline --pedantic --quiet --no-progress .github/workflows
 	@echo "check-jsonschema"; $(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@echo "check-jsonschema"; $(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
-	@echo "pytest"; $(PYTEST)
+	@echo "pytest"; $(PYTEST) -m 'not heavy'
 
 # Counting lines takes as long as the tests themselves before Python 3.12, so it is a run of its own: CI has one.
 cover: $(INSTALLED) $(CLIENTS)  ## run the tests that are quick, and hold their coverage against the gate of pyproject.toml
 	@$(PYTEST) -m 'not heavy' --cov
 
-fmt: $(INSTALLED)  ## format the code and mend what ruff can mend
+fmt: $(INSTALLED)  ## format the code and fix what ruff can fix
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
