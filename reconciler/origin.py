@@ -113,6 +113,37 @@ def _head_of(root: Path) -> str:
     return asked.stdout.strip() if asked is not None and asked.returncode == 0 else ""
 
 
+def tracked_by_git(root: Path, name: str) -> tuple[str, ...] | None:
+    """What git tracks of the folder ``name`` in ``root``, whatever the case of its name; nothing where there is no such
+    folder or no repository. ``None`` where git cannot tell: it is missing, silent, or does not trust the repository.
+    """
+    if not os.path.lexists(root / name) or not _in_repository(root):
+        return ()
+    asked = _git(root, "ls-files", "-z", "--", f":(icase){name}")
+    if asked is None or asked.returncode:
+        return None
+    return tuple(filter(None, asked.stdout.split("\0")))
+
+
+def _in_repository(root: Path) -> bool:
+    return any(os.path.lexists(folder / ".git") for folder in (root, *root.parents))
+
+
+_OF_ANOTHER_REPOSITORY: Final = frozenset(
+    {
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_COMMON_DIR",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_NAMESPACE",
+    }
+    | {f"GIT_{kind}_PATHSPECS" for kind in ("LITERAL", "GLOB", "NOGLOB", "ICASE")}
+)
+"""What git sets for its hooks, or people for a repository that they work on: the project's own is asked."""
+
+
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str] | None:
     """What git answers in ``root``, or ``None`` where there is no git, or none that answers in time."""
     try:
@@ -123,6 +154,7 @@ def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str] | None
             errors="replace",
             timeout=_GIT_SECONDS,
             check=False,
+            env={name: text for name, text in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY},
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

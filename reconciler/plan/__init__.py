@@ -10,6 +10,7 @@ from reconciler.plan.coupons import Coupon, UnreadCoupon, coupon_findings, stock
 from reconciler.plan.decide import make_plan
 from reconciler.plan.digest import operation_data, plan_data, plan_digest
 from reconciler.plan.drift import Drift, DriftCode, drifts
+from reconciler.plan.images import image_findings, with_known_images
 from reconciler.plan.saved import FORMAT_VERSION, checksum, read_plan
 from reconciler.plan.stale import Stale, staleness
 from reconciler.plan.undo import Undo, UndoCode, undo_of, undos_of, ways_back
@@ -27,6 +28,7 @@ __all__ = [
     "checksum",
     "coupon_findings",
     "drifts",
+    "image_findings",
     "make_plan",
     "operation_data",
     "plan_data",
@@ -40,4 +42,5 @@ __all__ = [
     "unproven_creates",
     "ways_back",
     "with_findings",
+    "with_known_images",
 ]
