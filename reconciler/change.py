@@ -305,7 +305,8 @@ class Plan:
     ``valid_until`` is the first instant at which an operation would change its meaning, or ``None``.
     ``managed`` counts our live activities that have not ended, ``unchanged`` those of them that stay as they are,
     ``unmanaged`` all others on the account, ended ones included. ``known_images`` are those of ``uploads`` that this
-    machine knows to be uploaded already: for people, and another machine knows others, so the digest does not cover them.
+    machine knows to be uploaded already. They are for people: another machine knows others, so that the digest does not
+    cover them.
     """
 
     namespace: str

@@ -303,6 +303,23 @@ def test_addresses_that_are_not_uploaded_in_this_run_are_shown(project: Project)
     assert project.run("--sandbox", "apply", str(plan_file), "--yes")[0] == 0
 
 
+def test_reports_tell_where_an_image_is_that_was_not_uploaded(project: Project) -> None:
+    assert project.run(*APPLY)[0] == 0
+    url = live_logo(project, "spring")
+    project.write("summer", SPEC.replace("98065001", "98065002"))
+    for form in ("md", "html", "json"):
+        project.edit("summer", "春日回馈", "春日回馈又")
+        report = project.root / f"report.{form}"
+        code, out, _ = project.run(*APPLY, "--report", str(report))
+        text = report.read_text(encoding="utf-8")
+        assert (code, out.count("It was uploaded earlier, on 2026-11-25 10:00:")) == (0, 1)
+        assert (url in out, url in text.replace("&#x2F;", "/"), "uploaded earlier" in text) == (
+            True,
+            True,
+            True,
+        )
+
+
 def shows(project: Project, url: str) -> None:
     """The live activity shows another address, as if somebody else had created it so."""
     with closing(World.in_directory(project.root / SANDBOX_FOLDER, options=DEFAULTS, keys=keys())) as world:

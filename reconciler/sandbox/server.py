@@ -18,7 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler import folder
-from reconciler.errors import PaygiftError, SandboxError
+from reconciler.errors import PaygiftError, SandboxError, UsageError
 from reconciler.sandbox.app import HANG_UP, app
 from reconciler.sandbox.control import Control, RunningSandbox, ask
 from reconciler.sandbox.keys import FOLDER, Keys
@@ -219,6 +219,9 @@ def _about(base_url: str, directory: Path) -> dict[str, Any]:
 def _ready(directory: Path) -> Keys:
     try:
         folder.make(directory)
+    except UsageError as error:
+        raise SandboxError(error.message, remedy=error.remedy) from error
+    try:
         return Keys.in_directory(directory)
     except OSError as error:
         raise SandboxError(f"The sandbox's directory {directory} cannot be used: {error}.") from error
