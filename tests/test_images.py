@@ -99,6 +99,7 @@ def _remember_many(file: Path, mchid: str) -> None:
 
 def test_two_processes_that_write_at_once_leave_a_whole_file(tmp_path: Path) -> None:
     file = tmp_path / ".paygift/images.json"
+    merchant_key()  # before they part, or each would make its own
     fork = get_context("fork")
     writers = [
         fork.Process(target=_remember_many, args=(file, mchid)) for mchid in ("1900000001", "1900000002")
