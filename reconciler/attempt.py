@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import combinations
 from pathlib import Path
 from typing import Final
@@ -35,7 +36,8 @@ Warn = Callable[[str], None]
 
 @dataclass(slots=True)
 class Attempt:
-    """What is known so far. ``expected`` is the digest of the plan that may be applied, if only one may.
+    """What is known so far. ``expected`` is the digest of the plan that may be applied, if only one may, and
+    ``reviewed_at`` when that was made, if it is known.
 
     ``writing`` is set before the first write: from then on nobody may say that nothing was written. ``happened`` is set
     as soon as it is known what the writes came to: from then on nothing else may be said of this apply. ``warn`` is
@@ -52,6 +54,7 @@ class Attempt:
     mchid: str = ""
     notify: tuple[Notify, ...] = ()
     expected: str = ""
+    reviewed_at: datetime | None = None
     plan: Plan | None = None
     writing: bool = False
     happened: Report | None = None

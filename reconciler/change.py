@@ -27,7 +27,9 @@ def in_calls(mchids: Iterable[str]) -> Iterator[tuple[str, ...]]:
 
 
 class Severity(StrEnum):
-    """How much a finding matters. A refusal stops apply until it is waived by name or mended."""
+    """How much a finding matters. A refusal holds its key back, or, if it has none, the whole plan, until it is waived
+    by name or its cause is fixed.
+    """
 
     NOTE = "note"
     WARNING = "warning"
@@ -52,6 +54,11 @@ class Finding:
     @property
     def stops(self) -> bool:
         return self.severity is Severity.REFUSAL and not self.waived
+
+    @property
+    def name(self) -> str:
+        """What a waiver names: ``CODE:KEY``, or ``CODE`` of what is about the whole plan."""
+        return f"{self.code}:{self.key}" if self.key else self.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +260,8 @@ class ActivityChange:
     A change can end activities of other keys too, which what it creates stands in for: operations carry their own key.
     ``differences`` are given for a replacement, ``coverage`` wherever something ends, and ``leans_on`` where its ends
     and deletions wait for other keys. ``merchants_before`` and ``merchants_after`` count the merchants of the activity
-    that an update changes, and of the one that a create or replacement makes (0 before).
+    that an update changes, and of the one that a create or replacement makes (0 before). ``goes_with`` are the other
+    keys without which it is not applied (``plan.ties``).
     """
 
     key: str
@@ -267,6 +275,12 @@ class ActivityChange:
     merchants_before: int = 0
     merchants_after: int = 0
     leans_on: tuple[Lean, ...] = ()
+    goes_with: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Its own key, and those of all its operations, each once."""
+        return tuple(dict.fromkeys((self.key, *(step.key for step in self.operations))))
 
 
 TimelineState = Literal["planned", "live", "terminating", "ended"]
@@ -334,7 +348,7 @@ class Plan:
 
     @property
     def refusals(self) -> tuple[Finding, ...]:
-        """The findings that stop apply."""
+        """The findings that hold back a key, or the whole plan."""
         return tuple(finding for finding in self.findings if finding.stops)
 
 
@@ -393,7 +407,7 @@ class Outcome:
     ``http_status`` and ``request_id`` are those of the last answer to a write that was believed, 0 and empty if there
     was none. ``by_reading`` tells that the answer was lost or not believed, and a read settled what had happened.
     ``tries`` counts the times that a write was sent, retries included. ``started_at`` and ``finished_at`` are UTC
-    instants, ``None`` for what was not started.
+    instants, ``None`` for what was not started. ``held_by`` names the refusals that hold it back.
     """
 
     operation: Operation
@@ -407,6 +421,7 @@ class Outcome:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     by_reading: bool = False
+    held_by: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -440,7 +455,14 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        return all(outcome.settled for outcome in self.outcomes)
+        """Whether live is what the files say. A refusal without operations keeps it from that, too."""
+        return not self.plan.refusals and all(outcome.settled for outcome in self.outcomes)
+
+    @property
+    def only_held(self) -> bool:
+        """Whether nothing is left but what refusals hold."""
+        settled = all(outcome.settled or outcome.held_by for outcome in self.outcomes)
+        return bool(self.plan.refusals) and settled
 
     def left(self) -> Iterator[Outcome]:
         """The outcomes that a person must look at, or a next run must deal with."""

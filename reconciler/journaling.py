@@ -19,7 +19,7 @@ from reconciler.activity import BEIJING, DesiredActivity
 from reconciler.apply import Patience, Writer
 from reconciler.apply import resume as ask
 from reconciler.change import Plan, Report, TerminateActivity
-from reconciler.errors import JournalError
+from reconciler.errors import JournalError, StaleError
 from reconciler.journal.book import Book, Run, locked
 from reconciler.journal.entry import Begun, Concluded, Ended
 from reconciler.journal.holder import Holder
@@ -28,7 +28,7 @@ from reconciler.journal.process import Process
 from reconciler.journal.witness import remembered
 from reconciler.journal.worker import Worker
 from reconciler.origin import Origin, age_remark, who_runs
-from reconciler.plan import plan_digest
+from reconciler.plan import held_in, plan_digest, rest
 from reconciler.wechatpay.api import PayGiftApi
 
 Clock = Callable[[], datetime]
@@ -37,29 +37,53 @@ OPENING_SECONDS: Final = 60.0
 CLOSING_SECONDS: Final = 1.0
 
 
-def begun(root: Path, made: Plan) -> Begun:
-    """What the journal says of a run that is about to apply ``made`` for the project in ``root``."""
-    here = Origin.of(os.environ, root)
+def begun(root: Path, made: Plan, reviewed: str = "") -> Begun:
+    """What the journal says of a run that is about to apply what is not held of ``made``, for the project in ``root``.
+
+    ``reviewed`` is the digest of the plan that alone may be applied, if only one may.
+    """
+    here, doing = Origin.of(os.environ, root), rest(made)
     return Begun(
         plan_digest(made),
-        len(made.operations),
+        len(doing.operations),
         who=here.who,
         host=here.host,
         pid=here.pid,
         commit=here.commit,
         job_url=here.job_url,
         version=__version__,
-        switches=_switches(made),
+        switches=_switches(doing),
+        reviewed=reviewed,
     )
 
 
-async def remember(run: Run, desired: Sequence[DesiredActivity]) -> None:
-    """Write down what of the specs must outlast their files, if it is something else than what is written already.
+async def not_spent(run: Run, root: Path, digest: str, made_at: datetime | None) -> None:
+    """Raise StaleError if the reviewed plan with ``digest`` was applied completely: it is applied once.
+
+    ``made_at`` is when that plan was made, if that is known: one that was made after an application is another one,
+    which was reviewed anew. Else another commit tells that. Raises JournalError.
+    """
+    commit = Origin.of(os.environ, root).commit
+    for each in await run.applications(digest):
+        anew = each.commit != commit if made_at is None else made_at >= each.at
+        if not anew:
+            raise StaleError(
+                f"This plan was applied completely by run {each.run}, at "
+                f"{each.at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S} Beijing time: what was done then has been undone "
+                "since. A reviewed plan is applied once.",
+                remedy="Nothing was written. Plan again, and have that reviewed.",
+            )
+
+
+async def remember(run: Run, desired: Sequence[DesiredActivity], made: Plan) -> None:
+    """Write down what of the specs must outlast their files, if it is something else than what is written already. A
+    spec that ``made`` holds back changes nothing of what was remembered of its key.
 
     Raises JournalError.
     """
+    held = held_in(made).keys
     before = await run.memory()
-    after = remembered(before, desired)
+    after = remembered(before, [spec for spec in desired if spec.key not in held])
     if after != before:
         await run.remember(after)
 
@@ -95,7 +119,8 @@ async def ended(run: Run, happened: Report) -> Report:
     """The report with its place in the journal. That the last line could not be written changes nothing else of it."""
     counts = Counter(outcome.status.value for outcome in happened.outcomes)
     try:
-        head = await run.end(Ended(dict(counts), interrupted=happened.interrupted))
+        refusals = tuple(each.name for each in happened.plan.refusals)
+        head = await run.end(Ended(dict(counts), interrupted=happened.interrupted, held_by=refusals))
     except JournalError as error:
         unwritten = f"The end of this run could not be written down: {error}"
         return replace(happened, run=run.run, remarks=(*happened.remarks, unwritten))

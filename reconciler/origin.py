@@ -7,12 +7,12 @@ import os
 import re
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from reconciler.errors import StaleError
+from reconciler.errors import StaleError, UsageError
 
 _ACTORS: Final = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN")
 _COMMITS: Final = ("GITHUB_SHA", "CI_COMMIT_SHA")
@@ -41,7 +41,7 @@ class Origin:
             who=who_runs(environ),
             host=socket.gethostname(),
             pid=os.getpid(),
-            commit=_head_of(root) or _first(environ, _COMMITS),
+            commit=head_of(root) or _first(environ, _COMMITS),
             job_url=job_url(environ),
         )
 
@@ -107,7 +107,42 @@ def age_remark(root: Path, commit: str, last: str) -> str:
     )
 
 
-def _head_of(root: Path) -> str:
+def require_tip(root: Path, ref: str, paths: Sequence[str]) -> None:
+    """Raise StaleError unless ``ref`` is what is checked out in ``root``, or ``paths`` are there as they are here.
+
+    Paths are from ``root``; the empty one is all of it. Raises UsageError where git cannot tell.
+    """
+    here, there = head_of(root), _commit_of(root, ref)
+    if not here or not there:
+        missing = f"It does not know {ref}." if here else f"{root} is no checkout of a commit."
+        raise UsageError(
+            f"--tip: git cannot tell whether this is the newest commit. {missing}",
+            remedy="Fetch the default branch first: `git fetch origin main`, and give --tip FETCH_HEAD.",
+        )
+    if here == there:
+        return
+    where = [each or "." for each in paths]
+    compared = _git(root, "--literal-pathspecs", "diff", "--name-only", "-z", here, there, "--", *where)
+    if compared is None or compared.returncode:
+        raise UsageError(
+            f"--tip: git cannot compare {here[:12]} with {ref} ({there[:12]}).",
+            remedy="Fetch the whole history of both.",
+        )
+    if different := [name for name in compared.stdout.split("\0") if name]:
+        more = f" and {len(different) - 1} more" if len(different) > 1 else ""
+        raise StaleError(
+            f"This run is for {here[:12]}, and {ref} is {there[:12]}, where {different[0]}{more} differs: what was "
+            "taken back since would be written again. Nothing was written.",
+            remedy="Run the job of the newest commit. To go back to what this one says, revert the later one.",
+        )
+
+
+def _commit_of(root: Path, ref: str) -> str:
+    asked = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    return asked.stdout.strip() if asked is not None and asked.returncode == 0 else ""
+
+
+def head_of(root: Path) -> str:
     """The commit that is checked out, or nothing where there is no git or no repository."""
     asked = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     return asked.stdout.strip() if asked is not None and asked.returncode == 0 else ""
@@ -126,7 +161,8 @@ def tracked_by_git(root: Path, name: str) -> tuple[str, ...] | None:
 
 
 def _in_repository(root: Path) -> bool:
-    return any(os.path.lexists(folder / ".git") for folder in (root, *root.parents))
+    real = root.resolve()
+    return any(os.path.lexists(folder / ".git") for folder in (real, *real.parents))
 
 
 _OF_ANOTHER_REPOSITORY: Final = frozenset(
@@ -142,6 +178,12 @@ _OF_ANOTHER_REPOSITORY: Final = frozenset(
     | {f"GIT_{kind}_PATHSPECS" for kind in ("LITERAL", "GLOB", "NOGLOB", "ICASE")}
 )
 """What git sets for its hooks, or people for a repository that they work on: the project's own is asked."""
+
+
+def top_of(root: Path) -> Path | None:
+    """The root of the repository that ``root`` lies in, or ``None`` where there is no git or no repository."""
+    asked = _git(root, "rev-parse", "--show-toplevel")
+    return Path(asked.stdout.rstrip("\n")) if asked is not None and asked.returncode == 0 else None
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str] | None:

@@ -28,6 +28,7 @@ WAIVABLE: Final = frozenset(
         "PROTECTED",
         "REMOVED_SPEC",
         "REPLACE_RUNNING",
+        "REVIEWED_AS_REFUSED",
         "SUCCESSOR_UNFIT",
         "TERMS_UNREADABLE",
         "TOO_MANY_DELETIONS",

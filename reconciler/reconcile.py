@@ -102,9 +102,9 @@ async def plan_as_reviewed(
 
     Live is read again and planned again, with the waivers of ``reviewed``. Raises StaleError, whose ``details`` are
     the difference, for anything else: another account or namespace, edited specs, a changed account, a plan that has
-    expired.
+    expired. What was refused in the review stays refused, whatever has become of its cause.
     """
-    from reconciler.plan import staleness
+    from reconciler.plan import as_reviewed, not_held, staleness, with_findings
     from reconciler.render.stale import stale_lines
 
     for name, theirs, ours in (
@@ -117,14 +117,14 @@ async def plan_as_reviewed(
                 remedy="Use the plan of this repository and account.",
             )
     live, fresh = await _read_and_plan(account, project, reviewed.allow, witness, "", on_progress)
-    reasons = staleness(reviewed, fresh, live, now=fresh.made_at)
+    reasons = not_held(staleness(reviewed, fresh, live, now=fresh.made_at), fresh)
     if reasons:
         raise StaleError(
             "The plan is no longer what was reviewed. Nothing was written.",
             details=stale_lines(reasons),
             remedy="Plan again, and have the new plan reviewed.",
         )
-    return fresh
+    return with_findings(fresh, as_reviewed(reviewed, fresh), policy_of(project, reviewed.allow))
 
 
 async def plan_as_expected(
@@ -138,15 +138,15 @@ async def plan_as_expected(
 ) -> Plan:
     """The plan to apply now, if its digest is ``digest``. Raises StaleError otherwise.
 
-    A digest alone cannot tell what is left of a plan that was partly done: for that, keep the plan file.
+    A digest alone cannot tell what is left of a plan that was partly done, nor what was refused in its review, if
+    something else is refused now: for that, keep the plan file.
     """
-    from reconciler.plan import plan_digest
+    from reconciler.plan import digests_of_review, plan_digest
 
     _, fresh = await _read_and_plan(account, project, allow, witness, "", on_progress)
-    found = plan_digest(fresh)
-    if found != digest:
+    if digest not in digests_of_review(fresh):
         raise StaleError(
-            f"The plan's digest is {found}, and {digest} was reviewed. Nothing was written.",
+            f"The plan's digest is {plan_digest(fresh)}, and {digest} was reviewed. Nothing was written.",
             remedy="Plan again, and have the new plan reviewed.",
         )
     return fresh
@@ -184,14 +184,17 @@ async def apply(
     run: Run | None = None,
     stop: asyncio.Event | None = None,
     patience: Patience | None = None,
+    reviewed: str = "",
     on_progress: Progress = _no_progress,
 ) -> Report:
-    """Do what ``made`` says; ``uploaded`` remembers pictures from one run to the next.
+    """Do what ``made`` says; ``uploaded`` remembers pictures from one run to the next, and ``reviewed`` is the digest
+    of the plan that alone may be applied, if only one may.
 
     With a ``run`` (see ``journaling.exclusive_run``) every request is written down before it leaves, and every outcome
     after it; and, also where there is nothing to do, what of the specs must outlast their files. Once ``stop`` is set,
-    what is in flight is finished and nothing more is begun. Raises RefusedError before anything is written if ``made``
-    holds open refusals, JournalError before anything is sent if the run cannot be written down.
+    what is in flight is finished and nothing more is begun. What open refusals hold is left out. Raises RefusedError
+    before anything is written if that is all there is, JournalError before anything is sent if the run cannot be
+    written down.
     """
     from reconciler.apply import apply_plan, refuse
     from reconciler.journaling import begun, ended, remember, up_to_date
@@ -199,11 +202,11 @@ async def apply(
 
     refuse(made)
     if run is not None:
-        await remember(run, project.activities)
+        await remember(run, project.activities, made)
         if made.empty:
             await up_to_date(run, project.root)
         else:
-            await run.begin(begun(project.root, made))
+            await run.begin(begun(project.root, made, reviewed))
     happened = await apply_plan(
         account.api,
         made,

@@ -1,15 +1,18 @@
 """A small GitHub with a memory, on loopback: what `paygift github` asks of it, and no more.
 
-It keeps one repository: pull requests, comments with their authors and editors, issues, artefacts. It checks the token,
+It keeps one repository: its default branch and the files at each commit, pushes, pull requests with labels and
+descriptions, comments with their authors and editors, issues, artefacts, and who may write. It checks the token,
 pages lists with ``Link`` headers, gives logins as REST and GraphQL do (an app is ``name[bot]`` to itself and to REST,
 and ``name`` to GraphQL), and refuses bodies that are too long. It does not imitate: permissions, conditional requests,
-most fields, and any GraphQL but the three questions that are asked; those it tells apart by their words.
+most fields, and any GraphQL but the questions that are asked; those it tells apart by their words.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import re
 import socket
 import threading
 from collections import deque
@@ -59,6 +62,18 @@ class FakeGitHub:
     issues: dict[int, dict[str, Any]] = field(default_factory=dict)
     artefacts: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     """Name and ZIP archive; an empty archive has expired."""
+    tip: str = ""
+    """What the default branch, `main`, is at."""
+    trees: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The ids of files and folders by path, at each commit; a commit without any is an empty repository."""
+    pushes: list[dict[str, Any]] = field(default_factory=list)
+    """The repository's activity: who pushed what, newest last."""
+    authors: dict[str, str] = field(default_factory=dict)
+    """Who wrote a commit."""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    permissions: dict[str, str] = field(
+        default_factory=lambda: {"alice": "write", "bob": "admin", "mallory": "read"}
+    )
     faults: deque[Fault] = field(default_factory=deque)
     asked: list[tuple[str, str]] = field(default_factory=list)
     now: datetime = START
@@ -66,21 +81,67 @@ class FakeGitHub:
 
     # --- what tests do by hand ---
 
-    def open_pull(self, number: int, head: str, *, base: str = "main") -> None:
+    def open_pull(
+        self,
+        number: int,
+        head: str,
+        *,
+        base: str = "main",
+        author: str = "carol",
+        branch: str = "",
+        fork: bool = False,
+    ) -> None:
+        """Somebody opens a pull request, or pushes to its branch."""
+        branch = branch or f"branch-{number}"
+        before = self.pulls.get(number, {})
         self.pulls[number] = {
             "number": number,
             "state": "open",
-            "head": {"sha": head},
+            "user": {"login": author},
+            "body": before.get("body", ""),
+            "editor": before.get("editor"),
+            "labels": before.get("labels", []),
+            "head": {
+                "sha": head,
+                "ref": branch,
+                "repo": {"full_name": "stranger/fork" if fork else REPOSITORY},
+            },
             "base": {"ref": base},
             "merged_at": None,
             "merge_commit_sha": "f" * 40,  # GitHub's trial merge
         }
+        self.authors[head] = author
+        if not fork:
+            self.pushes.append(
+                {
+                    "id": self._new_id(),
+                    "ref": f"refs/heads/{branch}",
+                    "after": head,
+                    "actor": {"login": author},
+                }
+            )
+
+    def describe(self, number: int, text: str, editor: str) -> None:
+        self.pulls[number].update({"body": text, "editor": editor})
+
+    def label(self, number: int, name: str, login: str) -> None:
+        self.pulls[number]["labels"].append({"name": name})
+        self._event(number, "labeled", name, login)
+
+    def unlabel(self, number: int, name: str, login: str) -> None:
+        self.pulls[number]["labels"].remove({"name": name})
+        self._event(number, "unlabeled", name, login)
+
+    def _event(self, number: int, kind: str, label: str, login: str) -> None:
+        event = {"issue": number, "id": self._new_id(), "event": kind, "label": {"name": label}}
+        self.events.append({**event, "actor": {"login": login}})
 
     def merge(self, number: int, commit: str, *, others: tuple[str, ...] = ()) -> None:
         """Merge as ``commit``; a rebase makes ``others`` before it."""
         self._tick()
         changes = {"state": "closed", "merged_at": _text(self.now), "merge_commit_sha": commit}
         self.pulls[number].update(changes)
+        self.tip = commit
         for each in (commit, *others):
             self.commits.setdefault(each, []).append(number)
 
@@ -162,6 +223,20 @@ class FakeGitHub:
         match request.method, *path.removeprefix(prefix).split("/"):
             case "GET", "pulls", number if int(number) in self.pulls:
                 return JSONResponse(self.pulls[int(number)])
+            case "GET", "commits", commit:
+                author = self.authors.get(commit, "")
+                return JSONResponse(
+                    {"author": {"login": author} if author else None, "committer": {"login": "web-flow"}}
+                )
+            case "GET", "activity":
+                ref = request.query_params["ref"]
+                return self._page(request, [each for each in self.pushes if each["ref"] == ref])
+            case "GET", "collaborators", login, "permission":
+                return JSONResponse({"permission": self.permissions.get(login, "read")})
+            case "GET", "issues", number, "events":
+                return self._page(request, [each for each in self.events if each["issue"] == int(number)])
+            case "GET", "issues", number if number.isdecimal() and int(number) in self.pulls:
+                return JSONResponse(self.pulls[int(number)])
             case "GET", "commits", commit, "pulls":
                 return self._page(request, [self.pulls[each] for each in self.commits.get(commit, [])])
             case "GET", "issues", number, "comments":
@@ -211,10 +286,36 @@ class FakeGitHub:
     def _question(self, data: dict[str, Any]) -> dict[str, Any]:
         if data["query"].split()[:2] == ["query", "{"]:
             return {"viewer": {"login": self.login}}
+        if "defaultBranchRef" in data["query"]:
+            return {"repository": {"defaultBranchRef": {"name": "main", "target": {"oid": self.tip}}}}
+        if "object(" in data["query"]:
+            return {"repository": self._objects(data)}
+        if "body\n      author" in data["query"]:
+            pull = self.pulls[data["variables"]["number"]]
+            person = {"author": _actor(pull["user"]["login"]), "editor": _actor(pull["editor"])}
+            return {"repository": {"pullRequest": {"body": pull["body"], **person}}}
         if "reviews(" in data["query"]:
             return {"repository": {"pullRequest": {"reviews": self._reviews(data["variables"])}}}
         nodes = [self._find(int(node.removeprefix("IC_"))) for node in data["variables"]["ids"]]
         return {"nodes": [each and self._marks(each) for each in nodes]}
+
+    def _objects(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Each alias asks for one `COMMIT:PATH`."""
+        found: dict[str, Any] = {}
+        for alias, variable in re.findall(r"(\w+): object\(expression: \$(\w+)\)", data["query"]):
+            commit, _, path = data["variables"][variable].partition(":")
+            oid = self.object_at(commit, path)
+            found[alias] = {"oid": oid} if oid else None
+        return found
+
+    def object_at(self, commit: str, path: str) -> str:
+        """The id of a file; of a folder, one that differs when anything in it does."""
+        inside = {
+            name: oid
+            for name, oid in self.trees.get(commit, {}).items()
+            if not path or f"{name}/".startswith(f"{path}/")
+        }
+        return hashlib.sha256(repr(sorted(inside.items())).encode()).hexdigest()[:40] if inside else ""
 
     def _reviews(self, asked: dict[str, Any]) -> dict[str, Any]:
         assert f"{asked['owner']}/{asked['name']}" == REPOSITORY

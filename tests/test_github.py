@@ -24,6 +24,7 @@ from reconciler.errors import GitHubError, StaleError, UsageError
 from reconciler.github import (
     GitHub,
     Owner,
+    Reviewed,
     Run,
     annotate,
     keep_drift_issue,
@@ -37,7 +38,8 @@ from reconciler.github import (
 from reconciler.github import client as client_module
 from reconciler.github.client import TRIES, pause_asked
 from reconciler.github.drift import issue_body
-from reconciler.github.marker import read_marker, second_line, with_second_line
+from reconciler.github.marker import FORMAT, read_marker, second_line, with_second_line
+from reconciler.github.states import planned
 from reconciler.plan import plan_digest
 from reconciler.render import markdown
 from reconciler.render.json_ import dumps, plan_json
@@ -99,7 +101,7 @@ def environment(fake: FakeGitHub, **more: str) -> dict[str, str]:
 
 def marker(plan: Plan, kind: str = "plan") -> str:
     owner = f"namespace={plan.namespace} mchid={plan.mchid}"
-    return f"<!-- paygift {kind} digest={plan_digest(plan)} {owner} format=1.0 -->"
+    return f"<!-- paygift {kind} digest={plan_digest(plan)} {owner} format={FORMAT}.0 -->"
 
 
 def render(plan: Plan, max_chars: int) -> str:
@@ -121,7 +123,14 @@ def bodies(fake: FakeGitHub, login: str = BOT) -> list[str]:
 def test_the_first_plan_makes_a_comment(fake: FakeGitHub, github: GitHub) -> None:
     assert keep(github) == "created"
     (body,) = bodies(fake)
-    assert body.splitlines()[:3] == [marker(PLAN), f"<!-- paygift head={HEAD} -->", "### Plan"]
+    run = "[run](https://github.com/liangpin/campaigns/actions/runs/4711)"
+    assert body.splitlines()[:5] == [
+        marker(PLAN),
+        f"<!-- paygift head={HEAD} -->",
+        f"> **Planned** for `{HEAD[:12]}` · {run}",
+        "",
+        "### Plan",
+    ]
 
 
 def test_the_next_plan_changes_that_comment_in_place(fake: FakeGitHub, github: GitHub) -> None:
@@ -202,7 +211,7 @@ def test_the_comment_of_a_closed_pull_request_stays(fake: FakeGitHub, github: Gi
 
 
 def test_a_head_that_is_no_commit_is_refused(github: GitHub) -> None:
-    with pytest.raises(UsageError, match="'HEAD' is no commit"):
+    with pytest.raises(UsageError, match="'HEAD' is not a commit"):
         keep_plan_comment(github, PULL, PLAN, render=render, head="HEAD")
 
 
@@ -223,7 +232,8 @@ def test_comments_that_were_made_twice_become_one_again(fake: FakeGitHub, github
     fake.say(PULL, f"{marker(OTHER)}\ndouble", login=BOT)
     fake.faults.append(Fault(500, after=True, method="DELETE"))
     assert keep(github) == "unchanged"
-    assert bodies(fake) == [with_second_line(render(PLAN, 9999), {"head": HEAD})]
+    told = planned(github.run, HEAD)
+    assert bodies(fake) == [with_second_line(render(PLAN, 9999), {"head": HEAD}, told)]
 
 
 # --- the report ---------------------------------------------------------------------------------------------
@@ -368,7 +378,7 @@ def test_a_text_that_was_restored_after_the_merge_stays_refused(fake: FakeGitHub
     ours = fake.comments[0]["body"]
     fake.edit(fake.comments[0], "forged", "mallory")
     fake.edit(fake.comments[0], ours, "mallory")
-    refused(github, "was edited by mallory. Nothing was applied. Open a new pull request")
+    refused(github, "was edited by mallory. Nothing was applied. Run the workflow `plan`")
 
 
 def test_an_approval_of_before_an_edit_does_not_count_after_it(fake: FakeGitHub, github: GitHub) -> None:
@@ -498,7 +508,7 @@ LINE_2 = f"<!-- paygift head={HEAD} -->"
         (f"{marker(PLAN).replace(DIGEST, DIGEST[:63])}\n{LINE_2}", "no digest of 64 hex digits"),
         (f"{marker(PLAN).replace(DIGEST, DIGEST.upper())}\n{LINE_2}", "no digest of 64 hex digits"),
         (f"{marker(PLAN).replace(f'digest={DIGEST} ', '')}\n{LINE_2}", "no digest of 64 hex digits"),
-        (f"{marker(PLAN).replace('format=1.0', 'format=2.0')}\n{LINE_2}", "has format '2.0'"),
+        (f"{marker(PLAN).replace(f'format={FORMAT}', 'format=9')}\n{LINE_2}", "has format '9.0'"),
         (marker(PLAN), "made for no commit"),
         (f"{marker(PLAN)}\n\n{LINE_2}", "made for no commit"),
         (f"{marker(PLAN)}\n<!-- paygift head= -->", "made for no commit"),
@@ -540,6 +550,9 @@ def test_a_time_that_is_none_is_refused(fake: FakeGitHub, github: GitHub, moment
 # --- the plan file that was kept ----------------------------------------------------------------------------
 
 
+ARTEFACT = f"paygift-plan-{PLAN.namespace}-{PLAN.mchid}-{HEAD}"
+
+
 def archive(content: str, name: str = "plan.json") -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as opened:
@@ -551,9 +564,8 @@ def archive(content: str, name: str = "plan.json") -> bytes:
 def found(fake: FakeGitHub, github: GitHub, *archives: bytes) -> Plan:
     if not fake.commits:
         fake.merge(PULL, MERGE)
-    name = f"paygift-plan-{HEAD}"
-    fake.artefacts = {number: (name, each) for number, each in enumerate(archives, start=1)}
-    return kept_plan(github, pull_of_commit(github, MERGE), DIGEST)
+    fake.artefacts = {number: (ARTEFACT, each) for number, each in enumerate(archives, start=1)}
+    return kept_plan(github, OWNER, Reviewed(DIGEST, head=HEAD))
 
 
 def test_the_kept_plan_is_the_one_with_the_reviewed_digest(fake: FakeGitHub, github: GitHub) -> None:
@@ -561,15 +573,15 @@ def test_the_kept_plan_is_the_one_with_the_reviewed_digest(fake: FakeGitHub, git
     edited = archive(dumps({**plan_json(PLAN), "namespace": "other"}))
     broken = (b"no archive", archive("{}", name="other.json"), archive("no JSON"), edited, other, b"")
     assert plan_digest(found(fake, github, good, *broken)) == DIGEST
-    with pytest.raises(StaleError, match=f"No artefact paygift-plan-{HEAD} holds the plan"):
+    with pytest.raises(StaleError, match=f"No artefact {ARTEFACT} holds the plan"):
         found(fake, github, *broken)
 
 
 def test_a_kept_plan_of_another_commit_is_not_looked_at(fake: FakeGitHub, github: GitHub) -> None:
-    fake.artefacts = {1: (f"paygift-plan-{MOVED}", archive(dumps(plan_json(PLAN))))}
-    fake.merge(PULL, MERGE)
-    with pytest.raises(StaleError, match="No artefact"):
-        kept_plan(github, pull_of_commit(github, MERGE), DIGEST)
+    for name in (ARTEFACT.replace(HEAD, MOVED), ARTEFACT.replace("liangpin", "other")):
+        fake.artefacts = {1: (name, archive(dumps(plan_json(PLAN))))}
+        with pytest.raises(StaleError, match="No artefact"):
+            kept_plan(github, OWNER, Reviewed(DIGEST, head=HEAD))
 
 
 def test_an_archive_that_is_too_big_is_not_read(
@@ -596,11 +608,9 @@ def test_where_a_file_is_kept_must_be_safe_and_is_not_told(fake: FakeGitHub, git
 
 
 def test_a_list_of_artefacts_that_is_none_is_an_error(fake: FakeGitHub, github: GitHub) -> None:
-    fake.merge(PULL, MERGE)
-    pull = pull_of_commit(github, MERGE)
     fake.faults.append(Fault(200, body={"artifacts": "none"}))
     with pytest.raises(GitHubError, match="is no list"):
-        kept_plan(github, pull, DIGEST)
+        kept_plan(github, OWNER, Reviewed(DIGEST, head=HEAD))
 
 
 # --- drift --------------------------------------------------------------------------------------------------
@@ -1127,10 +1137,13 @@ def test_from_pull_request_to_merge_what_was_commented_is_what_is_applied(shell:
 
     shell.fake.merge(PULL, MERGE)
     kept = archive(Path(plan_file).read_text(encoding="utf-8"))
-    shell.fake.artefacts[1] = (f"paygift-plan-{HEAD}", kept)
+    shell.fake.artefacts[1] = (ARTEFACT, kept)
     shell.environ = {"GITHUB_SHA": MERGE, "GITHUB_REF_NAME": "main"}
     assert shell.run("reviewed-digest")[:2] == (0, f"{DIGEST}\n")
-    assert shell.run("reviewed-plan", "--out", str(shell.folder / "again.json"))[:2] == (0, "")
+    assert shell.run("reviewed-plan", "--out", str(shell.folder / "again.json"))[:2] == (
+        0,
+        "found=true\n",
+    )
     assert json.loads((shell.folder / "again.json").read_text(encoding="utf-8"))["digest"] == DIGEST
 
     report = shell.write("report.md", f"{marker(PLAN, 'report')}\nDone.")
@@ -1179,11 +1192,11 @@ def test_where_validate_said_nothing_there_is_nothing_to_annotate(shell: Shell) 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["comment"], "Give --plan or --report"),
+        (["comment"], "Give one of --plan, --report, --failed and --outdated"),
         (["comment", "--plan", "PLAN"], "Give --pr"),
         (["comment", "--plan", "/nowhere"], "cannot be read"),
         (["comment", "--report", "/nowhere"], "cannot be read"),
-        (["reviewed-digest"], "is no commit"),
+        (["reviewed-digest"], "is not a commit"),
         (["reviewed-digest", "--mchid", ""], "Set PAYGIFT_MCHID"),
         (["drift-issue", "--drift", "TEXT"], "is no JSON"),
     ],

@@ -11,7 +11,7 @@ from reconciler.change import Plan
 from reconciler.errors import GitHubError, StaleError
 from reconciler.github import GitHub, keep_plan_comment, pull_of_commit, reviewed_digest
 from reconciler.github.marker import second_line
-from tests.fake_github import BOT, START, FakeGitHub
+from tests.fake_github import BOT, START, FakeGitHub, Fault
 from tests.test_github import (
     DIGEST,
     HEAD,
@@ -96,14 +96,64 @@ def test_one_approval_of_the_newest_plan_is_enough(fake: FakeGitHub, github: Git
     assert approved_by(github) == ("alice",)
 
 
-@pytest.mark.parametrize("last", ["CHANGES_REQUESTED", "DISMISSED"])
-def test_the_last_word_of_a_reviewer_counts(fake: FakeGitHub, github: GitHub, last: str) -> None:
+def test_an_approval_that_was_dismissed_does_not_count(fake: FakeGitHub, github: GitHub) -> None:
     keep(github)
     fake.review(PULL)
-    fake.review(PULL, last)
+    fake.review(PULL, "DISMISSED")
     fake.merge(PULL, MERGE)
     assert approved_by(github) == ()
     not_approved(github, "Nobody has approved pull request #7", require_approval=True)
+
+
+def test_changes_that_somebody_has_requested_stop_it_until_taken_back(
+    fake: FakeGitHub, github: GitHub
+) -> None:
+    keep(github)
+    fake.review(PULL, "CHANGES_REQUESTED", login="mallory", may_write=False)  # anybody may say so
+    fake.review(PULL, login="bob")
+    fake.review(PULL, "CHANGES_REQUESTED")
+    fake.review(PULL, "COMMENTED")
+    fake.merge(PULL, MERGE)
+    with pytest.raises(StaleError, match="alice has requested changes on pull request #7"):
+        approved_by(github)
+    fake.review(PULL)
+    assert approved_by(github) == ("bob", "alice")
+
+
+def test_who_pushed_the_commit_does_not_count_as_its_approver(fake: FakeGitHub, github: GitHub) -> None:
+    fake.open_pull(PULL, HEAD, author="alice")
+    keep(github)
+    fake.review(PULL)
+    fake.merge(PULL, MERGE)
+    not_approved(github, "Only alice approved pull request #7, and pushed aaaaaaaaaaaa too")
+    fake.review(PULL, login="bob")
+    assert approved_by(github) == ("bob",)
+
+
+def test_a_commit_that_somebody_else_wrote_counts_as_pushed_by_who_pushed_it(
+    fake: FakeGitHub, github: GitHub
+) -> None:
+    fake.open_pull(PULL, HEAD, author="alice")
+    fake.authors[HEAD] = "carol"
+    keep(github)
+    fake.review(PULL)
+    fake.merge(PULL, MERGE)
+    not_approved(github, "Only alice approved")
+
+
+def test_without_a_list_of_pushes_the_author_of_the_commit_is_taken_for_its_pusher(
+    fake: FakeGitHub, github: GitHub
+) -> None:
+    fake.open_pull(PULL, HEAD, author="alice")
+    fake.pushes.clear()
+    keep(github)
+    fake.review(PULL)
+    fake.merge(PULL, MERGE)
+    not_approved(github, "Only alice approved")
+    fake.faults.append(Fault(404, path="/activity"))
+    not_approved(github, "Only alice approved")
+    fake.authors[HEAD] = "carol"
+    assert approved_by(github) == ("alice",)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +238,7 @@ def test_the_same_plan_in_other_words_keeps_its_approval(fake: FakeGitHub, githu
         lambda fake: fake.edit(fake.comments[0], fake.comments[0]["body"].replace(HEAD, MOVED), BOT),
         lambda fake: fake.edit(fake.comments[0], fake.comments[0]["body"].replace(DIGEST, "0" * 64), BOT),
         lambda fake: fake.edit(
-            fake.comments[0], fake.comments[0]["body"].replace(" -->\n#", " valid_until=x -->\n#"), BOT
+            fake.comments[0], fake.comments[0]["body"].replace(" -->\n>", " valid_until=x -->\n>"), BOT
         ),
     ],
 )

@@ -116,7 +116,15 @@ def test_the_first_line_is_found_again() -> None:
 
 def test_the_marker_of_a_report_carries_the_digest_of_its_plan() -> None:
     report = everything_happened()
-    assert read_marker(report_markdown(report)) == Marker("report", plan_digest(report.plan), "liangpin", "")
+    assert read_marker(report_markdown(report)) == Marker(
+        "report", plan_digest(report.plan), "liangpin", "", outcome="partial"
+    )
+    done = replace(report, outcomes=tuple(each for each in report.outcomes if each.settled))
+    calm = replace(done, plan=replace(report.plan, findings=()), interrupted=False)
+    for happened, outcome in ((calm, "complete"), (replace(calm, outcomes=()), "nothing")):
+        marker = read_marker(report_markdown(happened))
+        assert marker is not None
+        assert marker.outcome == outcome
 
 
 @pytest.mark.parametrize(

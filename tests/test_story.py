@@ -6,15 +6,17 @@ end as docs/github.md says, and the sandbox's history tells whether anything was
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +57,12 @@ class Story:
     github: FakeGitHub
     capfd: pytest.CaptureFixture[str]
     attempt: int = 1
+    event: str = "pull_request"
+    """What sets off the next run of plan.yml."""
+    before: str = ""
+    """What `main` was at before the last merge."""
+    waivers: Done = field(default_factory=lambda: Done(0, "", ""))
+    """What the pull request waives, as the last plan was told."""
 
     # --- what happens outside of workflows ---
 
@@ -75,9 +83,17 @@ class Story:
         self.checkout(*specs)
         assert self.paygift("--sandbox", "apply", "--yes").code == 0
 
-    def push(self, number: int = PULL, head: str = HEAD) -> None:
+    def push(self, number: int = PULL, head: str = HEAD, **more: Any) -> None:
         """Somebody opens a pull request, or pushes to its branch."""
-        self.github.open_pull(number, head)
+        self.github.open_pull(number, head, **more)
+
+    def files(self) -> dict[str, str]:
+        """What is checked out, as a tree of git has it."""
+        return {
+            file.relative_to(self.root).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()[:40]
+            for file in self.root.rglob("*")
+            if file.is_file() and ".paygift" not in file.parts
+        }
 
     # --- what the workflows do ---
 
@@ -90,21 +106,53 @@ class Story:
         problems = self.kept("problems.json", checked.out)
         return self.step("github", "annotate", "--problems", problems).out.splitlines()
 
-    def plan(self, number: int = PULL) -> Done:
-        """The job `plan` of plan.yml, up to its comment."""
-        assert self.validate(number) == []
-        head = self.github.pulls[number]["head"]["sha"]
-        made = self.paygift("--no-color", "--sandbox", "plan", "--out", self.file("plan.json"))
+    def outdated(self, number: int = PULL) -> Done:
+        """The job `outdated` of plan.yml."""
+        return self.step("--sandbox", "github", "comment", "--outdated", **self._event(number))
+
+    def invalid(self, number: int = PULL) -> Done:
+        """The job `invalid` of plan.yml."""
+        command = ("--sandbox", "github", "comment", "--failed", "--reason", "The files have mistakes.")
+        return self.step(*command, **self._event(number))
+
+    def plan(self, number: int = PULL, *, refused: bool = False) -> Done:
+        """The job `plan` of plan.yml; what its step for the comment came to. ``refused`` if it is to end red."""
+        if self.event == "pull_request":
+            assert self.validate(number) == []
+        made = self.planned(number)
         assert made.code == 0, made.err
         for form in ("html", "markdown"):
             assert self.paygift("show-plan", self.file("plan.json"), "--format", form).code == 0
-        self._upload(f"paygift-plan-{head}", Path(self.file("plan.json")))
-        event = {"pull_request": {"number": number, "head": {"sha": head}}}
-        about = {"GITHUB_EVENT_PATH": self.kept("event.json", json.dumps(event))}
-        return self.step("github", "comment", "--plan", self.file("plan.json"), **about)
+        about = self._event(number)
+        named = self.step("github", "artifact-name", "--plan", self.file("plan.json"), **about)
+        self._upload(named.out.strip().removeprefix("name="), Path(self.file("plan.json")))
+        page = ("--page", f"https://github.com/{REPOSITORY}/actions/runs/4711/artifacts/1")
+        told = self.step("github", "comment", "--plan", self.file("plan.json"), *page, **about)
+        last = self.paygift("show-plan", self.file("plan.json"), "--fail-on-refusals")
+        assert last.code == (5 if refused else 0), last.err
+        return told
+
+    def planned(self, number: int = PULL) -> Done:
+        """Its steps up to the plan."""
+        about = self._event(number)
+        waivers = self.file("waivers.txt")
+        self.waivers = self.step("github", "waivers", "--out", waivers, **about)
+        assert self.waivers.code == 0, self.waivers.err
+        arguments = ("plan", "--allow-file", waivers, "--out", self.file("plan.json"))
+        return self.paygift("--no-color", "--sandbox", *arguments)
+
+    def failed(self, number: int = PULL) -> Done:
+        """Its step after a plan that could not be made."""
+        made = self.planned(number)
+        assert made.code not in (0, 5)
+        reason = ("--reason-file", self.kept("errors.txt", made.err))
+        return self.step("--sandbox", "github", "comment", "--failed", *reason, **self._event(number))
 
     def merge(self, number: int = PULL, commit: str = MERGE) -> None:
-        self.github.merge(number, commit)  # squashed: a commit that was on no branch
+        """Squashed: a commit that was on no branch. What is checked out is what `main` says from then on."""
+        self.before = self.github.tip
+        self.github.merge(number, commit)
+        self.github.trees[commit] = self.files()
 
     def reviewed(self, commit: str = MERGE) -> Done:
         """The first step of apply.yml."""
@@ -190,7 +238,20 @@ class Story:
             return self.paygift(*arguments)
 
     def _pushed(self, commit: str) -> dict[str, str]:
-        return {"GITHUB_SHA": commit, "GITHUB_REF_NAME": "main", "GITHUB_RUN_ID": "4711"}
+        event = self.kept("pushed.json", json.dumps({"before": self.before or "0" * 40, "after": commit}))
+        about = {"GITHUB_SHA": commit, "GITHUB_REF_NAME": "main", "GITHUB_RUN_ID": "4711"}
+        return {**about, "GITHUB_EVENT_PATH": event}
+
+    def _event(self, number: int) -> dict[str, str]:
+        """What set plan.yml off."""
+        if self.event == "workflow_dispatch":
+            return {"GITHUB_SHA": self.github.tip, "GITHUB_REF_NAME": "main", "GITHUB_RUN_ID": "4712"}
+        head = self.github.pulls[number]["head"]["sha"]
+        event = {"pull_request": {"number": number, "head": {"sha": head}}}
+        if self.event == "merge_group":
+            event = {"merge_group": {"head_ref": f"refs/heads/gh-readonly-queue/main/pr-{number}-{head}"}}
+        about = {"GITHUB_EVENT_PATH": self.kept("event.json", json.dumps(event)), "GITHUB_RUN_ID": "4710"}
+        return {**about, "GITHUB_SHA": "9" * 40}  # GitHub's trial merge
 
     def _upload(self, name: str, file: Path) -> None:
         archive = io.BytesIO()
@@ -260,7 +321,7 @@ def test_what_was_reviewed_is_applied_and_reported(story: Story) -> None:
     assert story.report().code == 0
     (report,) = story.bodies("report")
     assert report.startswith(f"<!-- paygift report digest={digest} ")
-    assert story.bodies("plan") == [shown]
+    assert "**Applied** completely" in story.bodies("plan")[0]
 
     again = story.paygift("--sandbox", "plan", "--detailed-exitcode")
     assert (again.code, again.out) == (0, "No changes. 1 unchanged, 0 unmanaged.\n")

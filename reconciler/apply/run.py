@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol
@@ -39,6 +39,7 @@ from reconciler.errors import (
     RemoteError,
 )
 from reconciler.journal.entry import Concluded
+from reconciler.plan import Hold, held_in, rest
 from reconciler.wechatpay.api import PayGiftApi
 
 _log: Final = logging.getLogger(__name__)
@@ -83,30 +84,43 @@ async def apply_plan(
     is in flight is finished, and nothing more is started.
 
     Failures of the remote end up in the report: one key's failure does not stop the others, and the rest of its own
-    operations are not started. Raises RefusedError, before anything is written, if the plan holds refusals that were
-    not waived.
+    operations are not started. What refusals hold is not started either (``plan.held``). Raises RefusedError, before
+    anything is written, if that is all there is.
     """
     refuse(plan)
-    started = clock()
+    started, doing = clock(), rest(plan)
     record, stop = record or Unrecorded(), stop or asyncio.Event()
     writer = Writer(api, clock=clock, patience=patience or Patience(), record=record, stopping=stop.is_set)
-    desk = _Desk(clock, record, stop, _Counter(len(plan.operations), on_progress))
-    uploads, urls = await _upload(writer, plan.uploads, read_image, uploaded or _NothingRemembered(), desk)
+    desk = _Desk(clock, record, stop, _Counter(len(doing.operations), on_progress))
+    held = [await desk.held(operation, hold) for operation, hold in _held_operations(plan)]
+    uploads, urls = await _upload(writer, doing.uploads, read_image, uploaded or _NothingRemembered(), desk)
     gate, breaker = asyncio.Semaphore(KEYS_AT_ONCE), Breaker()
-    keys = {change.key: _Key(change, urls) for change in plan.changes}
+    keys = {change.key: _Key(change, urls) for change in doing.changes}
 
     async def go(change: ActivityChange, until: int) -> None:
         async with gate:
             await keys[change.key].go(writer, desk, breaker, until)
 
-    stages = _stages(plan.changes)
+    stages = _stages(doing.changes)
     await asyncio.gather(*(go(change, _first_leaning(change)) for change in stages.starts))
     for change in stages.switches:
         await go(change, len(change.operations))
     await asyncio.gather(*(go(change, len(change.operations)) for change in stages.starts))
     await asyncio.gather(*(go(change, len(change.operations)) for change in stages.ends))
-    ordered = (outcome for change in plan.changes for outcome in keys[change.key].outcomes)
-    return Report(plan, (*uploads, *ordered), started, clock(), interrupted=desk.stopping)
+    done = (*held, *uploads, *(outcome for key in keys.values() for outcome in key.outcomes))
+    came_to = {id(outcome.operation): outcome for outcome in done}
+    ordered = tuple(came_to[id(operation)] for operation in plan.operations)
+    return Report(plan, ordered, started, clock(), interrupted=desk.stopping)
+
+
+def _held_operations(plan: Plan) -> Iterator[tuple[Operation, Hold]]:
+    found = held_in(plan)
+    for upload in plan.uploads:
+        if upload.sha256 in found.uploads:
+            yield upload, found.uploads[upload.sha256]
+    for change in plan.changes:
+        if change.key in found.changes:
+            yield from ((step, found.changes[change.key]) for step in change.operations)
 
 
 def _first_leaning(change: ActivityChange) -> int:
@@ -144,10 +158,9 @@ def _stages(changes: Iterable[ActivityChange]) -> _Stages:
 
 
 def refuse(plan: Plan) -> None:
-    """Raise RefusedError if the plan holds refusals that nobody waived."""
-    refusals = plan.refusals
-    if refusals:
-        codes = [f"{finding.code}:{finding.key}" if finding.key else finding.code for finding in refusals]
+    """Raise RefusedError if refusals that nobody waived hold the whole plan, or leave nothing of it to do."""
+    if plan.refusals and rest(plan).empty:
+        codes = [finding.name for finding in plan.refusals]
         raise RefusedError(
             f"The plan is refused: {', '.join(codes)}. Nothing was written.",
             codes=codes,
@@ -190,12 +203,16 @@ class _Desk:
             finished_at=self.clock(),
             by_reading=bool(trace.doubt),
         )
-        return await self._written(traced, trace)
+        return self.progress.count(await self._written(traced, trace))
+
+    async def held(self, operation: Operation, hold: Hold) -> Outcome:
+        """The outcome of an operation that refusals hold; it is none of those whose progress is told."""
+        held = Outcome(operation, OutcomeStatus.NOT_STARTED, reason=_held_reason(hold), held_by=hold.refusals)
+        return await self._written(held, Trace())
 
     async def not_started(self, operation: Operation, reason: str, activity_id: str = "") -> Outcome:
-        return await self._written(
-            Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason), Trace()
-        )
+        outcome = Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason)
+        return self.progress.count(await self._written(outcome, Trace()))
 
     async def _written(self, outcome: Outcome, trace: Trace) -> Outcome:
         try:
@@ -204,7 +221,12 @@ class _Desk:
             # What happened has happened; the next run finds the open intent, and asks.
             unwritten = f"This outcome could not be written down: {error}"
             outcome = replace(outcome, reason=f"{outcome.reason} {unwritten}".strip())
-        return self.progress.count(outcome)
+        return outcome
+
+
+def _held_reason(hold: Hold) -> str:
+    with_ = f" together with {hold.through}" if hold.through else ""
+    return f"Held{with_} by {', '.join(hold.refusals)}."
 
 
 def _by_reading(trace: Trace) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -18,7 +19,7 @@ from reconciler.cli.context import Context, output_path, pass_context, sandbox_o
 
 if TYPE_CHECKING:
     from reconciler.change import Plan
-    from reconciler.github import GitHub, Merged, Owner
+    from reconciler.github import GitHub, Merged, Owner, Reviewed, Written
 
 PathOption = click.Path(path_type=Path)
 
@@ -35,44 +36,162 @@ def github() -> None:
 @click.option("--plan", "plan_file", type=PathOption, help="A plan file: keep the one comment that shows it.")
 @click.option("--report", "report_file", type=PathOption, help="A report as Markdown: add a comment.")
 @click.option(
+    "--failed", is_flag=True, help="There is no plan of the newest commit: the plan's comment says so."
+)
+@click.option("--outdated", is_flag=True, help="A new plan is on its way: the plan's comment says so.")
+@click.option("--reason", metavar="TEXT", default="", help="With --failed: why, in a sentence.")
+@click.option("--reason-file", type=PathOption, help="With --failed: a file whose last error is the reason.")
+@click.option("--page", metavar="URL", help="With --plan: where the plan is kept as a page.")
+@click.option(
     "--if-exists", is_flag=True, help="Without the report's file, say so and do nothing: there is no news."
 )
 @click.option(
     "--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit."
 )
 @click.option("--head", metavar="SHA", help="The commit that the plan was made for. Default: the event's.")
+@sandbox_option
+@pass_context
 def comment(
-    plan_file: Path | None, report_file: Path | None, if_exists: bool, pr: int | None, head: str | None
+    context: Context,
+    plan_file: Path | None,
+    report_file: Path | None,
+    failed: bool,
+    outdated: bool,
+    reason: str,
+    reason_file: Path | None,
+    page: str | None,
+    if_exists: bool,
+    pr: int | None,
+    head: str | None,
 ) -> None:
-    """Write a plan or a report on its pull request.
+    """Write a plan or a report on its pull request, or that there is no plan of its newest commit.
 
     The comment of a plan is updated in place: one per namespace and account, and only the one that the token's own
-    identity wrote. Exits 6 if the pull request has moved on.
+    identity wrote. Where no pull request set the run off, it is the one that ended in the commit, planned again for it.
+    Exits 6 if the pull request has moved on.
     """
-    from reconciler.github import keep_plan_comment, keep_report_comment
     from reconciler.reconcile import saved_plan
 
-    if (plan_file is None) == (report_file is None):
-        raise click.UsageError("Give --plan or --report.")
-    if plan_file is not None:
-        plan = saved_plan(plan_file)
-        with _connected() as connected:
-            written = keep_plan_comment(
-                connected,
-                pr or _pull_of_event(connected),
-                plan,
-                render=_render,
-                head=head or connected.run.head,
-            )
-    else:
-        assert report_file is not None  # noqa: S101 - one of the two is given
-        if if_exists and not report_file.exists():
-            click.echo(safe(f"There is no {report_file}: no report was made."), err=True)
-            return
-        markdown = _text(report_file)
-        with _connected() as connected:
-            written = keep_report_comment(connected, pr or _pull_of_run(connected), markdown)
-    click.echo(safe(f"Comment {written.action}: {written.url}"), err=True)
+    if sum((plan_file is not None, report_file is not None, failed, outdated)) != 1:
+        raise click.UsageError("Give one of --plan, --report, --failed and --outdated.")
+    if report_file is not None:
+        _comment_report(report_file, pr, if_exists=if_exists)
+        return
+    plan = saved_plan(plan_file) if plan_file is not None else None
+    with _connected() as connected:
+        on = _On(
+            pr or _pull_of_run(connected), head or connected.run.head or (connected.run.sha if not pr else "")
+        )
+        if plan is not None:
+            _comment_plan(connected, plan, on, page or "")
+        else:
+            why = _last_error(reason_file) if reason_file is not None else reason
+            _comment_state(context, connected, on, "failed" if failed else "outdated", why)
+
+
+@dataclass(frozen=True, slots=True)
+class _On:
+    """A pull request, and its commit that is meant; empty for the newest."""
+
+    pull: int
+    head: str
+
+
+def _comment_plan(connected: GitHub, plan: Plan, on: _On, page: str) -> None:
+    from reconciler.github import keep_plan_comment
+
+    written = keep_plan_comment(connected, on.pull, plan, render=_render, head=on.head, page=page)
+    _tell_comment(written)
+
+
+def _comment_state(
+    context: Context, connected: GitHub, on: _On, state: Literal["failed", "outdated"], reason: str
+) -> None:
+    from reconciler.github import Whose, keep_plan_state
+
+    mchid = context.whose().mchid
+    if not mchid:
+        raise click.UsageError("Set PAYGIFT_MCHID.")
+    whose = Whose(mchid, _namespace_if_any(context))
+    written = keep_plan_state(connected, on.pull, whose, state, reason=reason, head=on.head)
+    for each in written:
+        _tell_comment(each)
+    if not written:
+        click.echo(f"No comment shows a plan of another commit of #{on.pull}.", err=True)
+
+
+def _comment_report(report_file: Path, pr: int | None, *, if_exists: bool) -> None:
+    from reconciler.github import keep_report_comment
+
+    if if_exists and not report_file.exists():
+        click.echo(safe(f"There is no {report_file}: no report was made."), err=True)
+        return
+    markdown = _text(report_file)
+    with _connected() as connected:
+        _tell_comment(keep_report_comment(connected, pr or _pull_of_run(connected), markdown))
+
+
+def _tell_comment(written: Written) -> None:
+    click.echo(
+        safe(f"Comment {written.action}: {written.url}" if written.url else "No new comment."), err=True
+    )
+
+
+def _namespace_if_any(context: Context) -> str:
+    """That of paygift.yaml, whatever else is wrong; empty where it cannot be read."""
+    from reconciler.errors import ProjectError
+    from reconciler.load import read_namespace
+
+    try:
+        return read_namespace(context.root())
+    except ProjectError:
+        return ""
+
+
+def _last_error(file: Path) -> str:
+    """What a command said last, from its error on; empty if it said nothing."""
+    if not file.exists():
+        return ""
+    lines = [line.strip() for line in _text(file).splitlines() if line.strip()]
+    errors = [index for index, line in enumerate(lines) if line.startswith("Error: ")]
+    return " ".join(lines[errors[-1] :] if errors else lines[-1:]).removeprefix("Error: ")
+
+
+@github.command("waivers")
+@click.option(
+    "--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit."
+)
+@click.option("--out", type=output_path, required=True, help="Where to write them, for `plan --allow-file`.")
+def waivers(pr: int | None, out: Path) -> None:
+    """Read the waivers of a pull request: labels and lines of its description that say `paygift: allow CODE[:KEY]`.
+
+    They count from people who may write to the repository, and for this pull request only.
+    """
+    from reconciler.github import waivers_of
+    from reconciler.output import Output
+
+    output = Output.checked(out)
+    with _connected() as connected:
+        found = waivers_of(connected, pr or _pull_of_run(connected))
+    output.write("".join(f"{each}\n" for each in found.allow))
+    for sentence in (*(f"{each} is waived." for each in found.allow), *found.ignored):
+        click.echo(safe(sentence), err=True)
+
+
+@github.command("artifact-name")
+@click.option("--plan", "plan_file", type=PathOption, required=True, help="The plan file that is to be kept.")
+@click.option("--head", metavar="SHA", help="The commit that the plan was made for. Default: the event's.")
+def artifact_name(plan_file: Path, head: str | None) -> None:
+    """Print `name=…` for GITHUB_OUTPUT: what the artefact with this plan is to be called.
+
+    reviewed-plan looks for it by that name.
+    """
+    from reconciler.github import Owner, Run, artefact_name
+    from reconciler.reconcile import saved_plan
+
+    plan = saved_plan(plan_file)
+    run = Run.from_environment(os.environ)
+    click.echo(f"name={artefact_name(Owner(plan.namespace, plan.mchid), head or run.head or run.sha)}")
 
 
 def merged_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,10 +217,11 @@ def reviewed_digest(context: Context, /, **options: Any) -> None:
 
     It is taken from the comment on the merged pull request, if nobody but the workflow has had its hands on it. Where
     the pull request was approved, somebody must have approved that plan. Else exits 6 with the reason, and prints
-    nothing.
+    nothing; also for a commit that is not the tip of the default branch, unless the project is still the same there,
+    and for a plan that was applied completely.
     """
     with _connected() as connected:
-        click.echo(_digest(connected, _merge(context, connected, **options)))
+        click.echo(_reviewed(connected, _merge(context, connected, **options)).digest)
 
 
 @github.command("reviewed-plan")
@@ -118,16 +238,31 @@ def reviewed_plan(context: Context, /, out: Path, report: Path | None, **options
 
     The plan's workflow keeps it as an artefact. It is taken only if it has the digest that reviewed-digest finds.
     Unlike the digest alone it also lets `apply` go on with what is left after a part was done.
+
+    Prints `found=true`, for GITHUB_OUTPUT; or `found=false`, and exits 0, for a push that was not planned and changed
+    nothing of the project.
     """
-    from reconciler.github import kept_plan
+    from reconciler.github import NotReviewedError, kept_plan
     from reconciler.reconcile import save_plan
 
     with _connected() as connected:
-        merge = _merge(context, connected, **options)
-        with context.attempt(report, plan_file=out) as attempt:
-            attempt.namespace, attempt.mchid = merge.owner.namespace, merge.owner.mchid
-            attempt.expected = _digest(connected, merge)
-            save_plan(kept_plan(connected, merge.pull, attempt.expected), out)
+        try:
+            merge = _merge(context, connected, **options)
+            with context.attempt(report, plan_file=out) as attempt:
+                attempt.namespace, attempt.mchid = merge.owner.namespace, merge.owner.mchid
+                reviewed = _reviewed(connected, merge)
+                attempt.expected = reviewed.digest
+                save_plan(kept_plan(connected, merge.owner, reviewed), out)
+        except NotReviewedError as error:
+            if not _changes_nothing(context, connected, options["commit"]):
+                raise
+            click.echo(safe(f"{error.message} It changed nothing of this project."), err=True)
+        else:
+            click.echo("found=true")
+            return
+    if report is not None:
+        report.unlink(missing_ok=True)
+    click.echo("found=false")
 
 
 @github.command("drift-issue")
@@ -165,10 +300,11 @@ def annotate(context: Context, problems_file: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Merge:
-    """A merge, and whose plan was reviewed for it."""
+    """A merge, whose plan was reviewed for it, and the paths that their project is made of."""
 
     pull: Merged
     owner: Owner
+    paths: tuple[str, ...]
     now: datetime
     require_approval: bool
 
@@ -183,26 +319,73 @@ def _merge(
     require_approval: bool,
 ) -> _Merge:
     from reconciler.github import Owner, pull_of_commit
-    from reconciler.session import load
 
     whose = context.whose()
     mchid = whose.mchid if mchid is None else mchid
     if not mchid:
         raise click.UsageError("Set PAYGIFT_MCHID, or give --mchid.")
-    owner = Owner(namespace or load(context.root(), now=whose.now).namespace, mchid)
-    pull = pull_of_commit(connected, commit or connected.run.sha)
-    return _Merge(pull, owner, whose.now, require_approval)
+    commit = commit or connected.run.sha
+    reads = _reads(context, commit, whose.now, namespace)
+    pull = pull_of_commit(connected, commit)
+    return _Merge(pull, Owner(reads.namespace, mchid), reads.paths, whose.now, require_approval)
 
 
-def _digest(connected: GitHub, merge: _Merge) -> str:
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    """A project's namespace, and what it is made of, as paths from the root of the repository."""
+
+    namespace: str
+    paths: tuple[str, ...] = ("",)
+
+
+def _reads(context: Context, commit: str, now: datetime, namespace: str | None) -> _Reads:
+    """Everything, where the project is not checked out at ``commit``: what it was made of then is not known."""
+    from reconciler.errors import UsageError
+    from reconciler.origin import head_of
+    from reconciler.session import load
+
+    try:
+        root = context.root()
+    except UsageError:
+        if namespace is None:
+            raise
+        return _Reads(namespace)
+    project = load(root, now=now)
+    known = head_of(root) == commit
+    paths = (
+        tuple(posixpath.normpath(f"{_folder(context)}/{each}") for each in project.reads) if known else ("",)
+    )
+    return _Reads(
+        namespace or project.namespace,
+        tuple("" if each in (".", "/") else each.lstrip("/") for each in paths),
+    )
+
+
+def _changes_nothing(context: Context, connected: GitHub, commit: str | None) -> bool:
+    """Whether the push that set this run off left everything of the project as it was."""
+    from reconciler.github import changed
+
+    run = connected.run
+    commit = commit or run.sha
+    if not run.before or commit != run.sha:
+        return False
+    return not changed(
+        connected, run.before, commit, _reads(context, commit, context.whose().now, None).paths
+    )
+
+
+def _reviewed(connected: GitHub, merge: _Merge) -> Reviewed:
+    """Raises StaleError, also for a commit of which the default branch has taken something back."""
+    from reconciler.github import require_current
     from reconciler.github import reviewed_digest as reviewed
 
+    require_current(connected, merge.pull.commit, merge.paths)
     found = reviewed(
         connected, merge.owner, merge.pull, now=merge.now, require_approval=merge.require_approval
     )
     by = f"approved by {', '.join(found.approved_by)}" if found.approved_by else "approved by nobody"
     click.echo(safe(f"Reviewed on pull request #{merge.pull.number}, {by}: {found.digest}"), err=True)
-    return found.digest
+    return found
 
 
 @contextmanager
@@ -219,24 +402,21 @@ def _render(plan: Plan, max_chars: int) -> str:
     return plan_markdown(plan, max_chars=max_chars)
 
 
-def _pull_of_event(connected: GitHub) -> int:
-    if connected.run.pull is None:
-        raise click.UsageError("No pull request set this run off. Give --pr.")
-    return connected.run.pull
-
-
 def _pull_of_run(connected: GitHub) -> int:
     from reconciler.github import pull_of_commit
 
+    if not connected.run.pull and not connected.run.sha:
+        raise click.UsageError("Neither a pull request nor a commit set this run off. Give --pr.")
     return connected.run.pull or pull_of_commit(connected, connected.run.sha).number
 
 
 def _folder(context: Context) -> str:
-    """Where paygift.yaml lies in the repository: annotations name files from its root."""
-    root = context.root()
-    workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
-    resolved = root.resolve()
-    return resolved.relative_to(workspace).as_posix() if resolved.is_relative_to(workspace) else ""
+    """Where paygift.yaml lies in its repository: GitHub names files from the root of that."""
+    from reconciler.origin import top_of
+
+    root = context.root().resolve()
+    top = top_of(root) or Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
+    return root.relative_to(top).as_posix() if root.is_relative_to(top) else ""
 
 
 def _data(file: Path) -> Any:

@@ -99,6 +99,11 @@ def validate(context: Context, as_json: bool) -> int:
     help="The plan as it would be then, such as 2026-12-24T00:00:00; without an offset in the project's time zone.",
 )
 @allow_option
+@click.option(
+    "--allow-file",
+    type=click.Path(path_type=Path),
+    help="A file with such waivers, one a line, as `github waivers` writes it.",
+)
 @sandbox_option
 @pass_context
 def plan(
@@ -110,6 +115,7 @@ def plan(
     out: Path | None,
     at: str | None,
     allow: tuple[str, ...],
+    allow_file: Path | None,
 ) -> int:
     """Show what apply would do.
 
@@ -123,6 +129,8 @@ def plan(
         from reconciler.output import Output
 
         Output.checked(out)  # a plan of ten thousand activities takes a while
+    if allow_file is not None:
+        allow = (*allow, *_waivers_in(allow_file))
     with context.session(at=at) as session:
         made = _run(_plan(session, allow))
     if out is not None:
@@ -156,6 +164,11 @@ def plan(
     show_default=True,
     help="Seconds to wait for another apply on the same account and namespace.",
 )
+@click.option(
+    "--tip",
+    metavar="REF",
+    help="Go on only if nothing of the project differs at this commit of git, such as FETCH_HEAD; else exit 6.",
+)
 @click.option("--expect", metavar="DIGEST", help="Go on only if the plan has this digest (64 hex digits).")
 @allow_option
 @sandbox_option
@@ -168,6 +181,7 @@ def apply(
     report: Path | None,
     rejected: Path | None,
     lock_timeout: float,
+    tip: str | None,
     expect: str | None,
     allow: tuple[str, ...],
 ) -> int:
@@ -177,7 +191,8 @@ def apply(
     report tells it; if nothing was written, it tells why.
 
     With PLANFILE (from `plan --out`) or --expect it goes on only if the new plan is the one that was reviewed; with
-    PLANFILE also if it is what is left of it after part of it was done. Otherwise it exits 6 and writes nothing.
+    PLANFILE also if it is what is left of it after part of it was done. Otherwise it exits 6 and writes nothing; also
+    where that plan was applied completely before, as the journal tells.
 
     Only one apply runs at a time on an account and namespace. Interrupted once, it finishes what is in flight, reports,
     and exits 130; twice, it stops at once, and the next apply finds out what has happened.
@@ -189,7 +204,7 @@ def apply(
     ):
         attempt.knows(session)
         applying = _Applying(
-            context, session, wanted, attempt, as_json=as_json, yes=yes, lock_timeout=lock_timeout
+            context, session, wanted, attempt, as_json=as_json, yes=yes, lock_timeout=lock_timeout, tip=tip
         )
         happened = _come_to(applying)
         if happened is None:
@@ -197,7 +212,9 @@ def apply(
         _tell_outcome(context, attempt, happened, as_json=as_json)
     if happened.interrupted:
         return EXIT_INTERRUPTED
-    return 0 if happened.complete else EXIT_PARTIAL
+    if happened.complete:
+        return 0
+    return EXIT_REFUSED if happened.only_held else EXIT_PARTIAL
 
 
 @click.command()
@@ -280,6 +297,18 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
     return asyncio.run(work)
 
 
+def _waivers_in(file: Path) -> list[str]:
+    from reconciler.errors import UsageError
+
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"--allow-file {file} cannot be read: {getattr(error, 'strerror', 'it is not UTF-8')}."
+        ) from error
+    return [line.strip() for line in lines if line.strip()]
+
+
 async def _plan(session: Session, allow: tuple[str, ...]) -> Plan:
     from reconciler import reconcile
 
@@ -351,7 +380,7 @@ class _Wanted:
         project = session.project
         if self.file is not None:
             reviewed = reconcile.saved_plan(self.file)
-            attempt.expected = plan_digest(reviewed)
+            attempt.expected, attempt.reviewed_at = plan_digest(reviewed), reviewed.made_at
             return await reconcile.plan_as_reviewed(
                 account, project, reviewed, witness=witness, on_progress=bar
             )
@@ -374,11 +403,12 @@ class _Applying:
     as_json: bool
     yes: bool
     lock_timeout: float
+    tip: str | None = None
 
     async def run(self) -> Report | None:
         """``None`` when the person at the terminal said no."""
         from reconciler import journaling, reconcile
-        from reconciler.origin import Origin
+        from reconciler.origin import Origin, require_tip
 
         before = self.session
         async with (
@@ -396,6 +426,8 @@ class _Applying:
             # What was read before the lock was held may be of another time: somebody else has applied since.
             session = before.reread()
             self.attempt.knows(session)
+            if self.tip is not None:
+                require_tip(session.project.root, self.tip, session.project.reads)
             doubt = await journaling.not_older(run, session.project.root)
             if doubt:
                 _tell(doubt)
@@ -403,7 +435,7 @@ class _Applying:
             return await self._plan_and_apply(session, replace(account, uploaded=session.images.known), run)
 
     async def _plan_and_apply(self, session: Session, account: Account, run: Run) -> Report | None:
-        from reconciler import reconcile
+        from reconciler import journaling, reconcile
         from reconciler.apply import refuse
         from reconciler.cli.interrupts import interruptible
         from reconciler.errors import JournalError
@@ -412,6 +444,8 @@ class _Applying:
         with Bar("Reading activities") as bar:
             witness = await run.witness()
             attempt.plan = made = await self.wanted.plan(account, session, attempt, witness, bar)
+        if attempt.expected and not made.empty:
+            await journaling.not_spent(run, session.project.root, attempt.expected, attempt.reviewed_at)
         text = _plan_text(self.context, made)
         if self.as_json:
             click.echo(text, nl=False, err=True, color=self.context.colours())
@@ -431,6 +465,7 @@ class _Applying:
                     uploaded=session.images,
                     run=run,
                     stop=stop,
+                    reviewed=attempt.expected,
                     on_progress=bar,
                 )
         except JournalError:

@@ -1,4 +1,4 @@
-"""Who approved a pull request, for which commit and when: the last word of each reviewer.
+"""What was said of a pull request, for which commit and when: the last word of each reviewer; and who pushed what.
 
 Asked in GraphQL: REST lists the same reviews (``pulls/{n}/reviews``), but does not tell who of the reviewers may write
 to the repository. On a public one anybody may approve, and GitHub's own rules do not count that either.
@@ -38,16 +38,25 @@ _OPINIONS: Final = frozenset({"APPROVED", "CHANGES_REQUESTED", "DISMISSED"})
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
+class Review:
     """``commit`` is what the reviewer had before their eyes: the newest of the branch, when the page was loaded."""
 
     login: str
     commit: str
     at: datetime
+    state: str
 
 
-def approvals(github: GitHub, pull: int, *, besides: str) -> tuple[Approval, ...]:
-    """The approvals that stand, oldest first: of those who may write to the repository, but not those of ``besides``.
+@dataclass(frozen=True, slots=True)
+class Reviews:
+    """The last words that stand: ``approvals``, oldest first, and the logins of those who have requested changes."""
+
+    approvals: tuple[Review, ...]
+    objecting: tuple[str, ...]
+
+
+def reviews_of(github: GitHub, pull: int, *, besides: str) -> Reviews:
+    """Those of people who may write to the repository, but not those of ``besides``.
 
     Who writes the plan must not be the one who approves it.
     """
@@ -55,12 +64,33 @@ def approvals(github: GitHub, pull: int, *, besides: str) -> tuple[Approval, ...
     for review in sorted(_opinions(github, pull), key=lambda each: moment(each.get("submittedAt"))):
         if not is_actor(review.get("author"), besides):
             last[_login(review)] = review
-    return tuple(
-        sorted(
-            (_approval(each) for each in last.values() if each["state"] == "APPROVED"),
-            key=lambda each: each.at,
-        )
+    said = sorted(map(_said, last.values()), key=lambda each: each.at)
+    return Reviews(
+        tuple(each for each in said if each.state == "APPROVED"),
+        tuple(each.login for each in said if each.state == "CHANGES_REQUESTED"),
     )
+
+
+def pushers_of(github: GitHub, branch: str, commit: str) -> frozenset[str]:
+    """The logins of those who may have pushed ``commit`` to ``branch``: who did, as the repository's activity tells;
+    where it does not, whoever wrote or committed it. Raises GitHubError.
+    """
+    try:
+        pushes = github.items("activity", {"ref": f"refs/heads/{branch}"}) if branch else []
+    except GitHubError as error:
+        if error.status not in (403, 404):  # older servers have no such list
+            raise
+        pushes = []
+    found = {_login_in(each.get("actor")) for each in pushes if each.get("after") == commit}
+    if not found - {""}:
+        data = github.get(f"commits/{commit}")
+        found = {_login_in(data.get("author")), _login_in(data.get("committer"))}
+    return frozenset(found - {""})
+
+
+def _login_in(user: Any) -> str:
+    """As GraphQL has it: without what REST adds to the name of an app."""
+    return str(user.get("login") or "").removesuffix("[bot]") if isinstance(user, dict) else ""
 
 
 def _opinions(github: GitHub, pull: int) -> Iterator[Json]:
@@ -101,7 +131,8 @@ def _login(review: Json) -> str:
     return f"{author.get('__typename')} {author.get('login')}" if isinstance(author, dict) else ""
 
 
-def _approval(review: Json) -> Approval:
+def _said(review: Json) -> Review:
     commit = review.get("commit")
     oid = str(commit.get("oid", "")) if isinstance(commit, dict) else ""
-    return Approval(_login(review).partition(" ")[2], oid, moment(review.get("submittedAt")))
+    login = _login(review).partition(" ")[2]
+    return Review(login, oid, moment(review.get("submittedAt")), str(review.get("state")))

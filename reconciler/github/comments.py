@@ -10,14 +10,24 @@ from typing import Any, Final, Literal, TypeVar
 from reconciler.change import Plan
 from reconciler.errors import GitHubError, StaleError, UsageError
 from reconciler.github.client import GitHub, Json
-from reconciler.github.marker import COMMIT, Marker, Owner, read_marker, second_line, with_second_line
+from reconciler.github.marker import (
+    COMMIT,
+    FORMAT,
+    Marker,
+    Owner,
+    read_marker,
+    second_line,
+    with_second_line,
+    without_second_line,
+)
+from reconciler.github.states import State, applied, planned, unplanned
 from reconciler.identity import instant
 from reconciler.plan import plan_digest
 
 MOST_CHARACTERS: Final = 65_536
 """GitHub refuses a longer body. It counts characters, not bytes."""
-RESERVED: Final = 160
-"""Kept free for what is added to a text: the second hidden line, or a word on what was left out."""
+RESERVED: Final = 1_200
+"""Kept free for what is added to a text: the second hidden line, how the plan stands, a word on what was left out."""
 
 _MARKS: Final = """
 query($ids: [ID!]!) {
@@ -57,6 +67,26 @@ class Comment:
     body: str
     url: str
     marker: Marker | None
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose plans a run is about that has none: the account, and the namespace where the project file says it."""
+
+    mchid: str
+    namespace: str = ""
+
+    def has(self, comment: Comment) -> bool:
+        marker = comment.marker
+        if marker is None or marker.kind != "plan" or marker.owner.mchid != self.mchid:
+            return False
+        return self.namespace in ("", marker.owner.namespace)
+
+    def first_line(self) -> str:
+        """That of a comment without a plan; empty where the namespace is not known."""
+        if not self.namespace:
+            return ""
+        return f"<!-- paygift plan namespace={self.namespace} mchid={self.mchid} format={FORMAT}.0 -->"
 
 
 def viewer(github: GitHub) -> str:
@@ -110,28 +140,20 @@ def moment(text: Any) -> datetime:
     return found
 
 
-def keep_plan_comment(github: GitHub, pull: int, plan: Plan, *, render: Render, head: str = "") -> Written:
+def keep_plan_comment(
+    github: GitHub, pull: int, plan: Plan, *, render: Render, head: str = "", page: str = ""
+) -> Written:
     """Make the one comment of the plan's namespace and account on ``pull`` say what ``plan`` says.
 
-    ``head`` is the commit that the plan was made for, by default the last one of the branch. Raises StaleError if the
-    pull request has moved on or is closed: a late run must not overwrite what was reviewed.
+    ``head`` is the commit that the plan was made for, by default the last one of the branch; for a pull request that is
+    merged it is the commit in which that ended, planned again. ``page`` is where the plan is kept as a page. Raises
+    StaleError if the pull request has moved on or is closed: a late run must not overwrite what was reviewed.
 
     A plan that would do the same, for the same commit and as long, keeps the moment since when it is shown: approvals
     of it stand, however often it is planned and worded anew. What somebody else has edited is written anew though it
     says the same again: until then it counts for nothing, and nobody could apply it.
     """
-    pull_data = github.get(f"pulls/{pull}")
-    newest = head_sha(pull_data)
-    head = head or newest
-    if not COMMIT.fullmatch(head):
-        raise UsageError(f"{head!r} is no commit.", remedy="Give --head 40 hex digits.")
-    if pull_data.get("state") != "open":
-        raise StaleError(f"Pull request #{pull} is closed; its comment stays as it was reviewed.")
-    if newest != head:
-        raise StaleError(
-            f"The plan was made for {head[:12]}, and pull request #{pull} is at {newest[:12]} by now.",
-            remedy="The run for its newest commit writes the comment.",
-        )
+    head = _checked_head(github.get(f"pulls/{pull}"), pull, head)
     markdown = render(plan, MOST_CHARACTERS - RESERVED)
     owner = Owner(plan.namespace, plan.mchid)
     marker = read_marker(markdown)
@@ -140,34 +162,99 @@ def keep_plan_comment(github: GitHub, pull: int, plan: Plan, *, render: Render, 
         raise GitHubError("The comment was not made for this plan: its first line is not the plan's marker.")
     until = instant(plan.valid_until) if plan.valid_until else ""
     facts = {"head": head, "valid_until": until}
+    told = planned(github.run, head, page)
 
     def body(kept: Comment | None, login: str) -> str:
         if kept is None:
-            return with_second_line(markdown, facts)
+            return with_second_line(markdown, facts, told)
         marks = marks_of(github, kept)
         if not _untouched(marks, login):
             # GitHub takes no notice of an edit that changes nothing: this makes it another text.
-            return with_second_line(markdown, facts | {"rewritten": _last_touched(marks)})
+            return with_second_line(markdown, facts | {"rewritten": _last_touched(marks)}, told)
         shown = second_line(kept.body)
-        told = {name: shown.get(name, "") for name in ("since", "rewritten")}
-        as_it_is = with_second_line(markdown, facts | told)
+        kept_facts = {name: shown.get(name, "") for name in ("since", "rewritten")}
+        as_it_is = with_second_line(markdown, facts | kept_facts, told)
         if kept.body == as_it_is:
             return as_it_is
-        return with_second_line(markdown, facts | {"since": _shown_since(marks, digest, facts)})
+        return with_second_line(markdown, facts | {"since": _shown_since(marks, digest, facts)}, told)
 
     return _keep(github, pull, body, lambda each: _is(each, "plan", owner))
+
+
+def _checked_head(pull_data: Json, pull: int, head: str) -> str:
+    """The commit that a plan on this pull request is for. Raises UsageError, StaleError."""
+    newest = head_sha(pull_data)
+    head = head or newest
+    if not COMMIT.fullmatch(head):
+        raise UsageError(f"{head!r} is not a commit.", remedy="Give --head 40 hex digits.")
+    if pull_data.get("merged_at") and pull_data.get("merge_commit_sha") == head:
+        return head
+    if pull_data.get("state") != "open":
+        raise StaleError(f"Pull request #{pull} is closed; its comment stays as it was reviewed.")
+    if newest != head:
+        raise StaleError(
+            f"The plan was made for {head[:12]}, and pull request #{pull} is at {newest[:12]} by now.",
+            remedy="The run for its newest commit writes the comment.",
+        )
+    return head
+
+
+def keep_plan_state(
+    github: GitHub, pull: int, whose: Whose, state: State, *, reason: str = "", head: str = ""
+) -> list[Written]:
+    """Make our plan comments on ``pull`` say that there is no plan of its newest commit: it ``failed`` for a
+    ``reason``, or the one shown is ``outdated``. What was planned before stays below.
+
+    A failure that has no comment yet gets one, where ``whose`` says enough for it. Raises StaleError if the pull
+    request has moved on or is closed.
+    """
+    head = _checked_head(github.get(f"pulls/{pull}"), pull, head)
+    login = viewer(github)
+    kept = [each for each in marked_comments(github, pull) if each.login == login and whose.has(each)]
+    if state == "outdated":
+        kept = [each for each in kept if second_line(each.body).get("head") != head]
+    told = unplanned(github.run, state, head, reason)
+    written = []
+    for comment in kept:
+        facts = second_line(comment.body)
+        marks = marks_of(github, comment)
+        since = facts.get("since") or _last_touched(marks)
+        changes = (
+            {"state": state, "since": since} if _untouched(marks, login) else {"state": state, "since": ""}
+        )
+        written.append(_retell(github, comment, {**facts, **changes}, told))
+    if not kept and state == "failed" and (first := whose.first_line()):
+        body = with_second_line(f"{first}\n### paygift plan\n", {"head": head, "state": state}, told)
+        written.append(_keep(github, pull, lambda kept, login: body, whose.has))
+    return written
+
+
+def _retell(github: GitHub, comment: Comment, facts: Mapping[str, str], told: str) -> Written:
+    body = with_second_line(without_second_line(comment.body), facts, told)
+    if body == comment.body:
+        return Written("unchanged", comment.url)
+    return Written("updated", _url(github.update(f"issues/comments/{comment.id}", {"body": body})))
 
 
 def keep_report_comment(github: GitHub, pull: int, markdown: str) -> Written:
     """Add what apply did, as Markdown that begins with a report's marker, to ``pull``.
 
-    Every run has a comment of its own: what an earlier one did must stay to be read.
+    Every run has a comment of its own: what an earlier one did must stay to be read. A run that had nothing to do has
+    none. Once a plan is applied completely its comment says so, and nobody can apply it again.
     """
     marker = read_marker(markdown)
     if marker is None or marker.kind != "report":
         raise UsageError("This is no report: its first line is not a report's marker.")
-    owner = marker.owner
     run = f"{github.run.run_id}.{github.run.run_attempt}"
+    written = Written("none")
+    if marker.outcome != "nothing":
+        written = _add_report(github, pull, markdown, marker.owner, run)
+    if marker.outcome in ("complete", "nothing"):
+        _mark_applied(github, pull, marker.owner, run, written)
+    return written
+
+
+def _add_report(github: GitHub, pull: int, markdown: str, owner: Owner, run: str) -> Written:
     body = with_second_line(markdown, {"run": run})
     if len(body) > MOST_CHARACTERS:
         raise UsageError(f"The report has {len(body):,} characters; GitHub takes {MOST_CHARACTERS:,}.")
@@ -177,6 +264,14 @@ def keep_report_comment(github: GitHub, pull: int, markdown: str) -> Written:
         lambda kept, login: body,
         lambda each: _is(each, "report", owner) and second_line(each.body).get("run") == run,
     )
+
+
+def _mark_applied(github: GitHub, pull: int, owner: Owner, run: str, report: Written) -> None:
+    login = viewer(github)
+    for comment in marked_comments(github, pull):
+        if comment.login == login and _is(comment, "plan", owner):
+            facts = {**second_line(comment.body), "state": "applied", "run": run}
+            _retell(github, comment, facts, applied(github.run, report.url))
 
 
 def head_sha(pull: Json) -> str:

@@ -14,7 +14,8 @@ from typing import Any, Final
 from reconciler.change import Plan
 from reconciler.errors import GitHubError, StaleError
 from reconciler.github.client import GitHub, Json
-from reconciler.github.reviewed import REMEDY, Merged
+from reconciler.github.marker import Owner
+from reconciler.github.reviewed import REMEDY, Reviewed
 from reconciler.plan import plan_digest, read_plan
 
 FILE: Final = "plan.json"
@@ -23,14 +24,14 @@ MOST_ARTEFACTS: Final = 10
 """Runs that planned the same commit: the newest of them count."""
 
 
-def artefact_name(head: str) -> str:
-    """What plan.yml calls what it keeps for the commit ``head``."""
-    return f"paygift-plan-{head}"
+def artefact_name(owner: Owner, head: str) -> str:
+    """What plan.yml calls what it keeps of ``owner``'s plan for the commit ``head``."""
+    return f"paygift-plan-{owner.namespace}-{owner.mchid}-{head}"
 
 
-def kept_plan(github: GitHub, pull: Merged, digest: str) -> Plan:
-    """The plan with ``digest`` that was kept for the head of ``pull``. Raises StaleError if there is none."""
-    name = artefact_name(pull.head)
+def kept_plan(github: GitHub, owner: Owner, reviewed: Reviewed) -> Plan:
+    """The plan that was reviewed, as it was kept. Raises StaleError if there is none."""
+    name, digest = artefact_name(owner, reviewed.head), reviewed.digest
     for data in _plan_files(github, name):
         try:
             plan = read_plan(data)

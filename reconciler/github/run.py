@@ -15,6 +15,8 @@ from reconciler.wechatpay.hosts import is_loopback
 
 API_URL: Final = "https://api.github.com"
 _REPOSITORY: Final = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
+_QUEUED: Final = re.compile(r"/pr-(?P<number>\d+)-[0-9a-f]{40}\Z")
+"""How the branch ends that a merge queue makes for a pull request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,11 @@ class Run:
 
     @property
     def pull(self) -> int | None:
-        """The number of the pull request that set this run off, if one did."""
+        """The number of the pull request that set this run off, if one did; in a merge queue, the one that is last."""
         number = self._pull_data().get("number")
+        group = self.event.get("merge_group")
+        if isinstance(group, dict) and (found := _QUEUED.search(str(group.get("head_ref", "")))):
+            return int(found["number"])
         return number if isinstance(number, int) else None
 
     @property
@@ -80,6 +85,12 @@ class Run:
         """The last commit of that pull request's branch; empty if none set this run off."""
         head = self._pull_data().get("head")
         return str(head.get("sha", "")) if isinstance(head, dict) else ""
+
+    @property
+    def before(self) -> str:
+        """What the branch was at before the push that set this run off; empty if none did, or the branch is new."""
+        before = str(self.event.get("before") or "")
+        return before if before.strip("0") else ""
 
     def _pull_data(self) -> Mapping[str, Any]:
         data = self.event.get("pull_request")

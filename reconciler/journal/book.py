@@ -18,6 +18,7 @@ from reconciler.journal.chain import audit_line
 from reconciler.journal.database import Database, applied, entries, open_intents
 from reconciler.journal.entry import (
     NO_HASH,
+    Applied,
     Begun,
     Concluded,
     Content,
@@ -108,6 +109,27 @@ class Book:
         """What the whole journal knows of the account. Raises JournalError."""
         return witness_in(self._database, mchid=self._mchid, namespace=self._namespace)
 
+    def applications(self, digest: str) -> list[Applied]:
+        """The runs that left nothing to do of the reviewed plan with ``digest``, oldest first. Raises JournalError."""
+        begun = {
+            each.run: each.what.commit
+            for each in self._containing(f'"reviewed":"{digest}"')
+            if isinstance(each.what, Begun) and each.what.reviewed == digest
+        }
+        if not begun:
+            return []
+        return [
+            Applied(each.run, each.at, begun[each.run])
+            for each in self._containing('"entry":"ended"')
+            if isinstance(each.what, Ended) and each.run in begun and each.what.complete
+        ]
+
+    def _containing(self, text: str) -> list[Entry]:
+        found = entries.c.record.contains(text, autoescape=True)
+        query = select(entries.c.record).where(self._ours(entries), found).order_by(entries.c.seq)
+        with self._database.reading() as connection:
+            return [read_entry(record) for record in connection.scalars(query).all()]
+
     def memory(self) -> Remembered:
         """What was written down last of what must outlast the files. Raises JournalError."""
         kind = entries.c.record.contains('"entry":"remembered"', autoescape=True)
@@ -190,6 +212,11 @@ class Run:
     async def witness(self) -> Witness:
         """What the whole journal knows of the account."""
         return await self.worker.do(self.book.witness, deadline_seconds=READING_SECONDS)
+
+    async def applications(self, digest: str) -> list[Applied]:
+        """The runs that left nothing to do of the reviewed plan with ``digest``, oldest first."""
+        look = partial(self.book.applications, digest)
+        return await self.worker.do(look, deadline_seconds=READING_SECONDS)
 
     async def memory(self) -> Remembered:
         """What was written down last of what must outlast the files."""

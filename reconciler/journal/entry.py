@@ -28,7 +28,8 @@ NO_HASH: Final = "0" * 64
 @dataclass(frozen=True, slots=True)
 class Begun:
     """A run of apply that has something to write. ``who`` is CI's actor or the user. ``switches`` maps
-    the ids that are to end once a start under another key stands in for them to that key.
+    the ids that are to end once a start under another key stands in for them to that key. ``reviewed`` is the digest of
+    the plan that alone might be applied, of which ``plan_digest`` may be what was left; empty where any might be.
     """
 
     plan_digest: str
@@ -40,6 +41,7 @@ class Begun:
     job_url: str = ""
     version: str = ""
     switches: Mapping[str, str] = field(default_factory=dict)
+    reviewed: str = ""
     entry: Literal["begun"] = "begun"
 
 
@@ -91,11 +93,23 @@ class Concluded:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run came to its end; ``counts`` tells how many operations came to each status."""
+    """A run came to its end; ``counts`` tells how many operations came to each status. ``held_by`` names the refusals
+    that were open: with any of them the plan was not applied completely, whatever the counts.
+    """
 
     counts: Mapping[str, int]
     interrupted: bool = False
+    held_by: tuple[str, ...] = ()
     entry: Literal["ended"] = "ended"
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was left to do."""
+        left = {status for status, count in self.counts.items() if count} - {
+            OutcomeStatus.DONE.value,
+            OutcomeStatus.ALREADY_DONE.value,
+        }
+        return not left and not self.interrupted and not self.held_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +137,15 @@ class Remembered:
 Content = Begun | Intent | Concluded | Ended | Displaced | Remembered
 """What an entry can say."""
 What = Annotated[Content, Field(discriminator="entry")]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A run that left nothing to do of a reviewed plan: its name, when it ended (UTC), and the commit of its files."""
+
+    run: str
+    at: datetime
+    commit: str
 
 
 @dataclass(frozen=True, slots=True)

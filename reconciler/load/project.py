@@ -69,7 +69,8 @@ class Project:
 
     ``activities`` are sorted by key, ``brands`` holds the sorted mchids of every brand. ``timezone`` is the one for
     times written without an offset. ``account`` is whose credentials may act for it, ``None`` where it names none.
-    ``notes`` are no mistakes, but should be known before customers see it.
+    ``notes`` are no mistakes, but should be known before customers see it. ``reads`` are the files and folders that it
+    is made of, as paths from ``root``; the empty path, everything, where links lead to others.
     """
 
     root: Path
@@ -81,6 +82,7 @@ class Project:
     notify: tuple[Notify, ...] = ()
     account: NamedAccount | None = None
     notes: tuple[Problem, ...] = ()
+    reads: tuple[str, ...] = ("",)
 
 
 def find_root(start: Path) -> Path:
@@ -255,7 +257,15 @@ class _Loading:
             project.notify,
             self._account(project, sheet),
             tuple(sorted(set(self.notes))),
+            self._reads(project, entries),
         )
+
+    def _reads(self, project: Any, entries: Iterable[Found]) -> tuple[str, ...]:
+        names = {PROJECT_FILE, project.activities, *project.merchant_groups.values(), *self.pictures}
+        places = [self.root / name for name in (*names, *(found.name for found in entries))]
+        if any(os.path.realpath(place) != os.path.normpath(place) for place in places):
+            return ("",)
+        return tuple(sorted(os.path.normpath(name) for name in names))
 
     # --- the project file ---
 

@@ -8,11 +8,12 @@ whether a plan is still the one that was reviewed.
 from reconciler.plan.certainty import unproven_creates
 from reconciler.plan.coupons import Coupon, UnreadCoupon, coupon_findings, stocks_named, unproven
 from reconciler.plan.decide import make_plan
-from reconciler.plan.digest import operation_data, plan_data, plan_digest
+from reconciler.plan.digest import digests_of_review, operation_data, plan_data, plan_digest
 from reconciler.plan.drift import Drift, DriftCode, drifts
+from reconciler.plan.held import Held, Hold, as_reviewed, held_in, rest
 from reconciler.plan.images import image_findings, with_known_images
 from reconciler.plan.saved import FORMAT_VERSION, checksum, read_plan
-from reconciler.plan.stale import Stale, staleness
+from reconciler.plan.stale import Stale, not_held, staleness
 from reconciler.plan.undo import Undo, UndoCode, undo_of, undos_of, ways_back
 from reconciler.plan.verdict import with_findings
 
@@ -21,19 +22,26 @@ __all__ = [
     "Coupon",
     "Drift",
     "DriftCode",
+    "Held",
+    "Hold",
     "Stale",
     "Undo",
     "UndoCode",
     "UnreadCoupon",
+    "as_reviewed",
     "checksum",
     "coupon_findings",
+    "digests_of_review",
     "drifts",
+    "held_in",
     "image_findings",
     "make_plan",
+    "not_held",
     "operation_data",
     "plan_data",
     "plan_digest",
     "read_plan",
+    "rest",
     "staleness",
     "stocks_named",
     "undo_of",

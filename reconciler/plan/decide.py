@@ -46,6 +46,7 @@ from reconciler.plan.limits import ending_soon, never_opens, over_the_limits
 from reconciler.plan.protection import not_marked, protected
 from reconciler.plan.service import service_map
 from reconciler.plan.successors import Pair, looks_alike, merged, pairs, partners, successor_unfit
+from reconciler.plan.ties import tied
 from reconciler.plan.timeline import timeline
 from reconciler.plan.verdict import with_findings
 from reconciler.policy import Policy
@@ -92,7 +93,8 @@ def make_plan(
     ordered = sorted(joined, key=lambda each: (each.kind is ChangeKind.TERMINATE, each.key))
     whole = service_map(((key, each) for key, lives in alive.items() for each in lives), ordered, now)
     claims = whole.claims(ordered, partners(found))
-    changes = covered(leaning(ordered, claims, whole), claims, whole)
+    leaned = leaning(ordered, claims, whole)
+    changes = covered(tied(leaned, claims, whole, _blocked_specs(decisions, wanted, now), now), claims, whole)
     findings = [
         *_of_keys(decisions, found, now),
         *_no_specs(context, desired, running),
@@ -171,6 +173,17 @@ def _decide(
             return _Decision(findings=(hindered,))
         return _replace(context, desired, running) if running else _create(context, desired)
     return _keep(context, desired, kept, [live for live in running if live is not kept])
+
+
+def _blocked_specs(
+    decisions: Iterable[_Decision], wanted: Mapping[str, DesiredActivity], now: datetime
+) -> Iterator[DesiredActivity]:
+    """The specs that should run, and for which nothing is done since they are refused."""
+    for decision in decisions:
+        if decision.change is None:
+            refused = {each.key for each in decision.findings if each.severity is Severity.REFUSAL}
+            specs = (wanted[key] for key in refused if key in wanted)
+            yield from (each for each in specs if each.state == "running" and each.terms.end_time > now)
 
 
 def _removed(context: _Context, key: str, running: list[LiveActivity]) -> _Decision:

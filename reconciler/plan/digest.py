@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Final
@@ -13,19 +13,31 @@ from reconciler.activity import Image
 from reconciler.change import Finding, Operation, Plan
 from reconciler.identity import canonical_json, instant
 
+OF_THE_MOMENT: Final = frozenset({"FROZEN"})
+"""Refusals that only ask to wait: once they have passed, what was reviewed with them may be applied."""
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 
 
 def plan_digest(plan: Plan) -> str:
-    """64 hex digits: SHA-256 over the canonical JSON of the operations with their preconditions, and of what was
-    waived for their sake.
+    """64 hex digits: SHA-256 over the canonical JSON of the operations with their preconditions, of what was waived for
+    their sake, and of what is refused.
 
     No prose, no clock and no order of files goes into it. The same plan made on another machine or a minute later has
     the same digest.
     """
     steps = [_without_paths(operation_data(operation)) for operation in plan.operations]
     covered = [plan.namespace, plan.mchid, steps, sorted(list(each) for each in waived(plan))]
+    if refused := sorted({each.name for each in plan.refusals if each.code not in OF_THE_MOMENT}):
+        covered.append(refused)
     return hashlib.sha256(canonical_json(covered).encode()).hexdigest()
+
+
+def digests_of_review(plan: Plan) -> frozenset[str]:
+    """The digests that a review of ``plan`` may have had: its own, and that of a review in which nothing was refused.
+    What is refused since then is held. What was refused then, and is not any more, has another digest.
+    """
+    clean = replace(plan, findings=tuple(each for each in plan.findings if not each.stops))
+    return frozenset({plan_digest(plan), plan_digest(clean)})
 
 
 def waived(plan: Plan) -> set[tuple[str, ...]]:

@@ -25,10 +25,10 @@ def leaning(
     One that leans creates before it ends, whatever its spec says: otherwise two could wait for one another.
     """
     left = {key: frozenset(_left(claim)) for key, claim in claims.items()}
-    newly = _newly(whole, frozenset().union(*left.values()))
-    if not newly:
+    new = newly(whole, frozenset().union(*left.values()))
+    if not new:
         return list(changes)
-    return [_leaning(change, left, newly) for change in changes]
+    return [_leaning(change, left, new) for change in changes]
 
 
 def _left(claim: Claim) -> Iterator[str]:
@@ -38,7 +38,7 @@ def _left(claim: Claim) -> Iterator[str]:
             yield from group.merchants
 
 
-def _newly(whole: ServiceMap, merchants: frozenset[str]) -> dict[str, list[Service]]:
+def newly(whole: ServiceMap, merchants: frozenset[str]) -> dict[str, list[Service]]:
     """By merchant, the services that the plan newly brings to some of ``merchants``."""
     found: dict[str, list[Service]] = defaultdict(list)
     if merchants:
@@ -50,12 +50,12 @@ def _newly(whole: ServiceMap, merchants: frozenset[str]) -> dict[str, list[Servi
 
 
 def _leaning(
-    change: ActivityChange, left: Mapping[str, frozenset[str]], newly: Mapping[str, Sequence[Service]]
+    change: ActivityChange, left: Mapping[str, frozenset[str]], new: Mapping[str, Sequence[Service]]
 ) -> ActivityChange:
     keys = {step.key for step in change.operations}
     on: dict[Service, list[str]] = defaultdict(list)
     for mchid in sorted(frozenset().union(*(left.get(key, frozenset()) for key in keys))):
-        others = (each for each in newly.get(mchid, ()) if each.key not in keys)
+        others = (each for each in new.get(mchid, ()) if each.key not in keys)
         if (service := next(others, None)) is not None:
             on[service].append(mchid)
     if not on:

@@ -25,6 +25,7 @@ from reconciler.change import (
 )
 from reconciler.identity import parse_number, terms_digest
 from reconciler.plan.digest import plan_digest, waived
+from reconciler.plan.held import held_in
 
 EffectKind = Literal["create", "add", "delete", "terminate"]
 StaleCode = Literal["expired", "waived", "reordered", "bare", "appeared", "vanished", "changed"]
@@ -83,6 +84,15 @@ def staleness(
         *_grouped("vanished", vanished),
         *_grouped("changed", changed),
     )
+
+
+def not_held(reasons: Iterable[Stale], fresh: Plan) -> tuple[Stale, ...]:
+    """``reasons`` without those about what ``fresh`` holds: it is refused since the review and not done, so that what is
+    missing of it, or has another ground, keeps nothing else back. Nothing may be added, or be turned round.
+    """
+    held = held_in(fresh).of_key
+    excused = ("bare", "vanished", "changed")
+    return tuple(each for each in reasons if each.code not in excused or each.key not in held)
 
 
 def _bare(reviewed: Plan, fresh: Plan) -> Iterator[Stale]:

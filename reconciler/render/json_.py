@@ -49,6 +49,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
                 "merchants_before": change.merchants_before,
                 "merchants_after": change.merchants_after,
                 "leans_on": plan_data(change.leans_on),
+                "goes_with": list(change.goes_with),
             }
             for change in plan.changes
         ],
@@ -143,6 +144,7 @@ def _outcome(outcome: Outcome) -> dict[str, object]:
         "http_status": outcome.http_status,
         "tries": outcome.tries,
         "by_reading": outcome.by_reading,
+        "held_by": list(outcome.held_by),
         "started_at": plan_data(outcome.started_at),
         "finished_at": plan_data(outcome.finished_at),
         "rejections": plan_data(outcome.rejections),

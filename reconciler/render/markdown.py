@@ -50,7 +50,7 @@ _STATUS_SYMBOLS: Final[dict[OutcomeStatus, str]] = {
 _STOPPING: Final = frozenset({Severity.REFUSAL, Severity.ERROR})
 _MARKER: Final = re.compile(
     r"<!-- paygift (?P<kind>plan|report) digest=(?P<digest>[0-9a-f]{64}) namespace=(?P<namespace>[a-z0-9-]*) "
-    r"mchid=(?P<mchid>[0-9A-Za-z_-]*) format=(?P<format>\d+\.\d+) -->"
+    r"mchid=(?P<mchid>[0-9A-Za-z_-]*) format=(?P<format>\d+\.\d+)(?: outcome=(?P<outcome>[a-z]+))? -->"
 )
 _T = TypeVar("_T")
 _K = TypeVar("_K", bound=Hashable)
@@ -58,18 +58,22 @@ _K = TypeVar("_K", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """The first line of a rendering. ``kind`` is ``plan`` or ``report``; the digest is the plan's in both."""
+    """The first line of a rendering. ``kind`` is ``plan`` or ``report``; the digest is the plan's in both. A report
+    says what it came to: ``complete``, ``nothing`` to do, ``partial``, or ``stopped`` before or while it wrote.
+    """
 
     kind: str
     digest: str
     namespace: str
     mchid: str
     format: str = FORMAT_VERSION
+    outcome: str = ""
 
     def __str__(self) -> str:
+        outcome = f" outcome={self.outcome}" if self.outcome else ""
         return (
             f"<!-- paygift {self.kind} digest={self.digest} namespace={self.namespace} mchid={self.mchid}"
-            f" format={self.format} -->"
+            f" format={self.format}{outcome} -->"
         )
 
 
@@ -77,7 +81,7 @@ def read_marker(markdown: str) -> Marker | None:
     """The marker in the first line of a text, if it is one. Whether to believe it depends on who wrote the text."""
     first, _, _ = markdown.partition("\n")
     found = _MARKER.fullmatch(first.rstrip("\r"))
-    return Marker(**found.groupdict()) if found else None
+    return Marker(**found.groupdict("")) if found else None
 
 
 def plan_markdown(plan: Plan, *, max_chars: int = MAX_CHARS, title: str = "") -> str:
@@ -106,7 +110,7 @@ def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = 
     left = [outcome for outcome in view.outcomes if not outcome.settled]
     done = [outcome for outcome in view.outcomes if outcome.settled]
     return Document(
-        marker=_marker("report", digest, report.plan),
+        marker=_marker("report", digest, report.plan, _outcome(report)),
         title=prose(title[:_TITLE_CHARS]) or "paygift apply",
         summary="\n\n".join(
             part
@@ -131,10 +135,18 @@ def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = 
     ).fitted(max_chars)
 
 
-def _marker(kind: str, digest: str, plan: Plan) -> str:
+def _marker(kind: str, digest: str, plan: Plan, outcome: str = "") -> str:
     """A plan file may hold anything as its namespace. What does not fit makes a marker that nobody reads."""
     namespace = re.sub(r"[^a-z0-9-]", "?", plan.namespace)
-    return str(Marker(kind, digest, namespace, re.sub(r"[^0-9A-Za-z_-]", "?", plan.mchid)))
+    mchid = re.sub(r"[^0-9A-Za-z_-]", "?", plan.mchid)
+    return str(Marker(kind, digest, namespace, mchid, outcome=outcome))
+
+
+def _outcome(report: Report) -> str:
+    """A refused key without an operation is left to do too."""
+    if not report.complete or report.interrupted or report.plan.refusals:
+        return "partial"
+    return "complete" if report.outcomes else "nothing"
 
 
 # -- the top and the bottom --------------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ def _marker(stopped: Stopped) -> str:
     """An account or a namespace that does not fit makes a marker that nobody reads."""
     namespace = re.sub(r"[^a-z0-9-]", "?", stopped.namespace)
     mchid = re.sub(r"[^0-9A-Za-z_-]", "?", stopped.mchid)
-    return str(Marker("report", stopped.plan_digest, namespace, mchid))
+    return str(Marker("report", stopped.plan_digest, namespace, mchid, outcome="stopped"))
 
 
 def _paragraphs(view: StoppedView) -> Iterator[str]:

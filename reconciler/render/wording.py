@@ -41,6 +41,10 @@ FINDINGS: Final[dict[str, str]] = {
         "`protect` was written after activity {activity_id} was created, so that its request number does not show "
         "it. Until an apply has noted it in the journal, deleting the spec ends the activity like any other."
     ),
+    "REVIEWED_AS_REFUSED": (
+        "it was refused when the plan was reviewed ({refusals}), and is not any more: nobody has reviewed that it is "
+        "applied. Plan again, and have the new plan reviewed."
+    ),
     "SUCCESSOR_UNFIT": (
         "{activity_ids} would end, and what is to stand in for it gives nothing: {why}. Put that right first (resume "
         "it on the merchant platform, or run its terms as a new activity with a higher `generation`), or waive it."
