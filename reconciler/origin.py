@@ -149,10 +149,10 @@ def head_of(root: Path) -> str:
 
 
 def tracked_by_git(root: Path, name: str) -> tuple[str, ...] | None:
-    """What git tracks of the folder ``name`` in ``root``, whatever the case of its name; nothing where there is no such
-    folder or no repository. ``None`` where git cannot tell: it is missing, silent, or does not trust the repository.
+    """What git tracks of the folder ``name`` in ``root``, whatever the case of its name; nothing where there is no
+    repository. ``None`` where git cannot tell: it is missing, silent, or does not trust the repository.
     """
-    if not os.path.lexists(root / name) or not _in_repository(root):
+    if not _in_repository(root):
         return ()
     asked = _git(root, "ls-files", "-z", "--", f":(icase){name}")
     if asked is None or asked.returncode:

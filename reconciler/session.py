@@ -121,6 +121,8 @@ def check_untracked(root: Path) -> str:
 
     Raises ProjectError if it does: what lies there is of one machine, and a commit must not bring another's.
     """
+    if not os.path.lexists(root / NAME):
+        return ""
     from reconciler.origin import tracked_by_git
     from reconciler.spec import shown
 

@@ -15,6 +15,7 @@ from typing import Final
 from reconciler.change import ActivityChange, CreateActivity, Finding, Plan, Severity
 from reconciler.plan.digest import OF_THE_MOMENT
 
+
 REVIEWED_AS_REFUSED: Final = "REVIEWED_AS_REFUSED"
 
 
