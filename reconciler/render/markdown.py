@@ -259,9 +259,10 @@ def _where(finding: FindingView) -> str:
 
 
 def _waiver(text: str) -> str:
-    """``To waive it: --allow CODE:key``, with what has to be typed as code."""
+    """``To waive it: --allow CODE:key``, with what has to be typed as code, here or on a pull request."""
     words, option, name = text.partition("--allow ")
-    return f"{prose(words.strip())} {code(option + name)}" if option else prose(text)
+    label = f"or on GitHub the label {code(f'paygift: allow {name}')}"
+    return f"{prose(words.strip())} {code(option + name)}, {label}." if option else prose(text)
 
 
 def _ending_line(ending: Ending) -> str:
