@@ -34,6 +34,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+SIGN_ERROR: Final = "SIGN_ERROR"
+NO_PERMISSION: Final = frozenset({"NO_AUTH", "NOAUTH"})
+"""Codes of WeChat Pay; the coupon pages spell the second (API §1.11)."""
+
 
 class PaygiftError(Exception):
     """Base of all errors raised on purpose. ``remedy`` says what the reader can do next."""
@@ -307,8 +311,8 @@ class ApiError(RemoteError):
     """WeChat Pay answered with an error (API §1.11, §5.7): HTTP ``status``, ``code``, server's ``text``.
 
     ``detail`` is the server's optional, irregular explanation. ``verified`` tells whether the answer was
-    signed: an unsigned error is still an error, never a success. ``retry_after_seconds`` is how long the server
-    asked to be left alone, if it did.
+    signed: an unsigned error is still an error, never a success. ``changed_on_the_way`` tells that another request
+    arrived than was sent. ``retry_after_seconds`` is how long the server asked to be left alone, if it did.
     """
 
     def __init__(
@@ -322,6 +326,7 @@ class ApiError(RemoteError):
         request_id: str = "",
         detail: object = None,
         verified: bool = True,
+        changed_on_the_way: bool = False,
         retry_after_seconds: float | None = None,
         remedy: str = "",
     ) -> None:
@@ -332,4 +337,16 @@ class ApiError(RemoteError):
         self.text = text
         self.detail = detail
         self.verified = verified
+        self.changed_on_the_way = changed_on_the_way
         self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def rejects_signature(self) -> bool:
+        """Whether WeChat Pay refuses our signature, for our keys' sake. It never signs that (API §5.3)."""
+        refused = self.code == SIGN_ERROR or self.verified
+        return self.status == 401 and refused and not self.changed_on_the_way
+
+    @property
+    def rejects_credentials(self) -> bool:
+        """Whether it is for the credentials: a signature that is refused, or a signed answer that they may not."""
+        return self.rejects_signature or (self.verified and self.code in NO_PERMISSION)

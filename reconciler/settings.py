@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from reconciler.errors import CredentialsError
 from reconciler.wechatpay.client import CONCURRENCY
 from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
+from reconciler.wechatpay.key_source import given_key
 from reconciler.wechatpay.keys import Credentials, load_private_key, load_public_key
 
-Key = TypeVar("Key")
 RATE: Final = 20.0
 """Requests per second to a real account, unless told otherwise: no limit is published (API §1.12)."""
 REMEDY: Final = "See README.md, “Credentials”; `paygift --sandbox …` needs none."
@@ -59,14 +58,17 @@ def remote_from(environ: Mapping[str, str]) -> Remote:
         )
     if missing:
         raise CredentialsError(f"Not set: {', '.join(missing)}.", remedy=REMEDY)
+    private_key = given_key(load_private_key, environ, "PAYGIFT_PRIVATE_KEY")
+    if private_key is None:
+        raise AssertionError("whether it is set was asked above")  # pragma: no cover
     apiv3_key = environ.get("PAYGIFT_APIV3_KEY")
     credentials = Credentials(
         mchid=environ["PAYGIFT_MCHID"],
         serial_no=environ["PAYGIFT_SERIAL_NO"],
-        private_key=_load(load_private_key, environ, "PAYGIFT_PRIVATE_KEY"),
+        private_key=private_key,
         apiv3_key=apiv3_key.encode() if apiv3_key else None,
         public_key_id=environ.get("PAYGIFT_PUBLIC_KEY_ID", ""),
-        public_key=_load(load_public_key, environ, "PAYGIFT_PUBLIC_KEY") if public_key else None,
+        public_key=given_key(load_public_key, environ, "PAYGIFT_PUBLIC_KEY"),
     )
     base_url = environ.get("PAYGIFT_BASE_URL") or BASE_URL
     # The real backup host knows nothing of what is served elsewhere.
@@ -78,31 +80,3 @@ def remote_from(environ: Mapping[str, str]) -> Remote:
 
 def _either(environ: Mapping[str, str], name: str) -> bool:
     return bool(environ.get(name) or environ.get(f"{name}_FILE"))
-
-
-def _load(load: Callable[..., Key], environ: Mapping[str, str], name: str) -> Key:
-    """A key, given as text or by the name of its file."""
-    text = environ.get(name)
-    if text:
-        # CI systems often keep the line breaks of a secret as the two characters \\n.
-        return load(text.replace("\\n", "\n"), where=name)
-    variable = f"{name}_FILE"
-    named = environ[variable]
-    if "-----BEGIN" in named or "\n" in named:
-        # People swap the two variables; the key must not end up in an error message.
-        raise CredentialsError(
-            f"{variable} holds a key instead of a file's name.", remedy=f"Put the key itself into {name}."
-        )
-    try:
-        path = Path(named).expanduser()
-    except RuntimeError as error:
-        raise CredentialsError(
-            f"{variable} names {named}, whose home folder is not known.", remedy="Give the whole path."
-        ) from error
-    try:
-        return load(path.read_bytes(), where=f"{variable} ({path})")
-    except OSError as error:
-        raise CredentialsError(
-            f"{variable} names {path}, which cannot be read: {error.strerror}.",
-            remedy="Correct the path, or the permissions.",
-        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 import socket
 import ssl
 import traceback
@@ -465,6 +466,20 @@ async def test_with_a_public_key_no_certificates_are_fetched() -> None:
     await ask(remote, credentials=public_key_credentials())
     assert remote.log == ["GET /v3/x"]
     assert remote.asked[0].headers["Wechatpay-Serial"] == PUBLIC_KEY_ID
+
+
+async def test_a_public_key_that_is_not_that_of_its_id_is_asked_for_before_proxies() -> None:
+    remote = Remote(signer=(PUBLIC_KEY_ID, rsa_key("another")))
+    error = await failure(UnverifiedError, remote, credentials=public_key_credentials())
+    assert "its signature is not that of key" in error.message
+    assert error.remedy.startswith("Check that PAYGIFT_PUBLIC_KEY is the key of PAYGIFT_PUBLIC_KEY_ID")
+    probe = changed(Wechatpay_Signature=f"{signing.PROBE_PREFIX}AAAA")
+    error = await failure(
+        UnverifiedError,
+        Remote(signer=(PUBLIC_KEY_ID, rsa_key("public")), spoil=probe),
+        credentials=public_key_credentials(),
+    )
+    assert error.remedy.startswith("Run again")
 
 
 async def test_while_changing_to_a_public_key_certificates_may_still_sign() -> None:
@@ -977,8 +992,12 @@ def _caused(error: httpx.RequestError, cause: BaseException) -> httpx.RequestErr
             _caused(httpx.ConnectError("x"), ExceptionGroup("all", [OSError("a"), ConnectionRefusedError()])),
             "refused the connection",
         ),
-        (httpx.ConnectError("no route"), "could not be reached: no route"),
-        (httpx.ProxyError("407"), "the proxy on the way to 127.0.0.1:1 refused: 407"),
+        (httpx.ConnectError("to secret:1"), "could not be reached."),
+        (
+            _caused(httpx.ConnectError("to secret:1"), OSError(113, "to secret:1")),
+            f"could not be reached: {os.strerror(113)}.",
+        ),
+        (httpx.ProxyError("407 secret"), "the proxy on the way to 127.0.0.1:1 refused: 407."),
         (httpx.ReadError("reset"), "broken off before any answer came"),
         (httpx.WriteTimeout("x"), "did not answer within 10 s"),
     ],
@@ -991,6 +1010,7 @@ async def test_other_failures_of_the_network_are_told_in_plain_words(
 
     caught = await failure(TransportError, Remote(), transport=httpx.MockTransport(fail))
     assert told in caught.message
+    assert "secret" not in str(caught)
     assert caught.remedy
     assert caught.__cause__ is error
 

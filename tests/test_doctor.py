@@ -327,13 +327,13 @@ NO_KEY: Final = {**skipped("account", "certificate"), **NO_CALLS}
         pytest.param(
             {"PAYGIFT_PRIVATE_KEY": "", "PAYGIFT_PRIVATE_KEY_FILE": "/nowhere/key.pem"},
             {"private_key": "failed", **NO_KEY},
-            "PAYGIFT_PRIVATE_KEY_FILE names /nowhere/key.pem, which cannot be read: No such file",
+            "PAYGIFT_PRIVATE_KEY_FILE names a file that cannot be read: No such file",
             id="a file that is not there",
         ),
         pytest.param(
             {"PAYGIFT_PRIVATE_KEY": "", "PAYGIFT_PRIVATE_KEY_FILE": keys().merchant_key_pem},
             {"private_key": "failed", **NO_KEY},
-            "holds something else than the name of a file. Put the PEM text itself into PAYGIFT_PRIVATE_KEY,",
+            "holds a private key instead of a file's name. Put the text itself into PAYGIFT_PRIVATE_KEY.",
             id="a key for its file's name",
         ),
         pytest.param(
@@ -351,7 +351,7 @@ NO_KEY: Final = {**skipped("account", "certificate"), **NO_CALLS}
         pytest.param(
             {"PAYGIFT_CERTIFICATE": "not a certificate"},
             {"certificate": "failed", **skipped("certificate_validity")},
-            "PAYGIFT_CERTIFICATE holds no certificate in PEM form. Use the file apiclient_cert.pem",
+            "it holds text without a -----BEGIN … line. Use the file apiclient_cert.pem",
             id="no certificate",
         ),
         pytest.param(
@@ -393,13 +393,13 @@ NO_KEY: Final = {**skipped("account", "certificate"), **NO_CALLS}
         pytest.param(
             {"PAYGIFT_APIV3_KEY": "short"},
             {"apiv3_key": "failed", **NO_CALLS},
-            "PAYGIFT_APIV3_KEY has 5 bytes instead of 32. Look for a missing end",
+            "PAYGIFT_APIV3_KEY must be exactly 32 bytes, found 5. Set it to the APIv3密钥",
             id="a short APIv3 key",
         ),
         pytest.param(
             {"PAYGIFT_PUBLIC_KEY_ID": "0119", "PAYGIFT_PUBLIC_KEY": keys().public_key_pem},
             {"public_key": "failed", **NO_CALLS},
-            "PAYGIFT_PUBLIC_KEY_ID does not begin with PUB_KEY_ID_. Copy the 公钥ID",
+            "PAYGIFT_PUBLIC_KEY_ID must begin with PUB_KEY_ID_, found 4 characters. Set",
             id="an id that is none",
         ),
         pytest.param(
@@ -431,7 +431,9 @@ def test_what_is_wrong_here_is_named_with_its_remedy(
 def test_a_home_that_is_not_there_is_a_path_that_cannot_be_read() -> None:
     found = checkup({"PAYGIFT_PRIVATE_KEY": "", "PAYGIFT_PRIVATE_KEY_FILE": "~nobody-of-that-name/key.pem"})
     assert unusual(found) == {"private_key": "failed", **NO_KEY}
-    assert "which cannot be read: Could not determine home directory." in line(found, "private_key")
+    assert "names a file in a home folder that is not known. Give the whole path." in line(
+        found, "private_key"
+    )
 
 
 def test_a_certificate_of_another_kind_of_key_is_not_ours() -> None:

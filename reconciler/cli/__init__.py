@@ -204,6 +204,6 @@ def exit_code(error: PaygiftError) -> int:
         return EXIT_STALE
     if isinstance(error, InterruptedRunError):
         return EXIT_INTERRUPTED
-    if isinstance(error, ApiError) and (error.status == 401 or error.code in ("NO_AUTH", "NOAUTH")):
+    if isinstance(error, ApiError) and error.rejects_credentials:
         return EXIT_CREDENTIALS
     return EXIT_ERROR

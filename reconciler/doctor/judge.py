@@ -13,10 +13,12 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.x509.oid import NameOID
 
 from reconciler.checkup import Check, Checkup, Status
 from reconciler.doctor.evidence import Journal, Knock, Material, Outcome, ProjectAccount, Proven, Signed
 from reconciler.errors import (
+    NO_PERMISSION,
     ApiError,
     CredentialsError,
     PaygiftError,
@@ -25,7 +27,14 @@ from reconciler.errors import (
     UnverifiedError,
     UsageError,
 )
-from reconciler.wechatpay.keys import APIV3_KEY_BYTES, PUBLIC_KEY_ID_PREFIX, Certificate, Credentials
+from reconciler.wechatpay.keys import (
+    APIV3_KEY_BYTES,
+    APIV3_KEY_REMEDY,
+    Certificate,
+    Credentials,
+    apiv3_key_fault,
+    public_key_fault,
+)
 from reconciler.wechatpay.signing import WINDOW_SECONDS
 
 CHECKS: Final = (
@@ -57,7 +66,6 @@ META_REFUSED: Final = "图片meta信息不一致"
 
 _FOR_OTHERS: Final = 0o077
 _DAY_SECONDS: Final = 86_400
-_NO_PERMISSION: Final = frozenset({"NO_AUTH", "NOAUTH"})
 _API_SECURITY: Final = "账户中心 → API安全"
 _NO_CREDENTIALS: Final = "it needs usable credentials; see the failed checks above."
 _NOT_ACCEPTED: Final = "it needs an accepted signature and usable keys; see the checks above."
@@ -100,7 +108,7 @@ def judge(
             judge_certificate(certificate, material.serial_no, material.private_key),
             judge_validity(certificate, now),
             judge_apiv3_key(material.apiv3_key),
-            judge_public_key(material.public_key_id, public_key),
+            judge_public_key(material.public_key_id, public_key, material.private_key),
             judge_main_host(main),
             judge_backup_host(backup),
             judge_clock(main, backup),
@@ -216,6 +224,19 @@ def judge_certificate(
     if isinstance(certificate, CredentialsError):
         return _failure(code, certificate)
     own = f"{certificate.serial_number:040X}"
+    if _is_platforms(certificate):
+        return _unusable(
+            code,
+            f"the certificate {own} is a platform certificate of WeChat Pay, not the merchant's.",
+            "Set PAYGIFT_CERTIFICATE_FILE to apiclient_cert.pem, and PAYGIFT_SERIAL_NO to that one's number.",
+        )
+    if isinstance(key, RSAPrivateKey) and certificate.public_key() != key.public_key():
+        return _unusable(
+            code,
+            f"the merchant certificate {own} is not that of the private key.",
+            "Use apiclient_key.pem and apiclient_cert.pem from the same download; if one is lost, apply for a new "
+            f"certificate ({_API_SECURITY}).",
+        )
     if serial_no and not _same_number(serial_no, certificate.serial_number):
         return _unusable(
             code,
@@ -224,14 +245,13 @@ def judge_certificate(
         )
     if not isinstance(key, RSAPrivateKey):
         return _skipped(code, "there is no usable private key to compare it with.")
-    if certificate.public_key() != key.public_key():
-        return _unusable(
-            code,
-            f"the merchant certificate {own} is not that of the private key.",
-            "Use apiclient_key.pem and apiclient_cert.pem from the same download; if one is lost, apply for a new "
-            f"certificate ({_API_SECURITY}).",
-        )
     return _ok(code, f"{own} belongs to the private key and to PAYGIFT_SERIAL_NO.")
+
+
+def _is_platforms(certificate: x509.Certificate) -> bool:
+    """By its name, which is Tenpay.com sign; a merchant's is its number."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return any(str(name.value).startswith("Tenpay.com") for name in names)
 
 
 def judge_validity(certificate: x509.Certificate | CredentialsError | None, now: float) -> Check:
@@ -255,29 +275,26 @@ def judge_validity(certificate: x509.Certificate | CredentialsError | None, now:
 def judge_apiv3_key(key: bytes | None) -> Check:
     if key is None:
         return _skipped("apiv3_key", "PAYGIFT_APIV3_KEY is not set.")
-    if len(key) != APIV3_KEY_BYTES:
-        return _unusable(
-            "apiv3_key",
-            f"PAYGIFT_APIV3_KEY has {len(key)} bytes instead of {APIV3_KEY_BYTES}.",
-            "Look for a missing end, quotes, or a trailing line break. It is the APIv3密钥 of "
-            f"{_API_SECURITY}, not the older API密钥.",
-        )
+    if fault := apiv3_key_fault(key):
+        return _unusable("apiv3_key", f"PAYGIFT_APIV3_KEY {fault}", APIV3_KEY_REMEDY)
     return _ok("apiv3_key", f"{APIV3_KEY_BYTES} bytes.")
 
 
-def judge_public_key(key_id: str, key: RSAPublicKey | CredentialsError | None) -> Check:
+def judge_public_key(
+    key_id: str,
+    key: RSAPublicKey | CredentialsError | None,
+    private_key: RSAPrivateKey | CredentialsError | None = None,
+) -> Check:
+    """The form of both, and that the key is not the merchant's own."""
     code = "public_key"
     if isinstance(key, CredentialsError):
         return _failure(code, key)
     if key is None or not key_id:
         return _skipped(code, "PAYGIFT_PUBLIC_KEY_ID and PAYGIFT_PUBLIC_KEY are not both set.")
-    if not key_id.startswith(PUBLIC_KEY_ID_PREFIX):
-        return _unusable(
-            code,
-            f"PAYGIFT_PUBLIC_KEY_ID does not begin with {PUBLIC_KEY_ID_PREFIX}.",
-            f"Copy the 公钥ID from the merchant platform ({_API_SECURITY} → 微信支付公钥).",
-        )
-    return _ok(code, f"RSA with {key.key_size} bits, and an id of the right form.")
+    own = private_key if isinstance(private_key, RSAPrivateKey) else None
+    if fault := public_key_fault(key_id, key, own):
+        return _failure(code, fault)
+    return _ok(code, f"RSA with {key.key_size} bits, not the merchant's own, and an id of the right form.")
 
 
 def _same_number(text: str, number: int) -> bool:
@@ -375,7 +392,7 @@ def judge_signed_call(signed: Signed) -> Check:
     if any(map(_is_proven, outcomes)):
         return _ok(code, f"{signed.host} accepts our signature.")
     for outcome in outcomes:
-        if isinstance(outcome, ApiError) and _is_rejection(outcome):
+        if isinstance(outcome, ApiError) and (_is_rejection(outcome) or outcome.changed_on_the_way):
             return _failure(code, outcome)
     first = outcomes[0]
     match first:
@@ -398,7 +415,7 @@ def _is_proven(outcome: Proven | PaygiftError) -> bool:
 
 def _is_rejection(error: PaygiftError) -> bool:
     """WeChat Pay's refusal of a signature. A 401 in other words than its own is somebody else's."""
-    return isinstance(error, ApiError) and error.status == 401 and bool(error.code)
+    return isinstance(error, ApiError) and error.rejects_signature
 
 
 def judge_certificates(found: Sequence[Certificate] | PaygiftError | None, *, has_public_key: bool) -> Check:
@@ -438,7 +455,7 @@ def judge_permission(outcome: Outcome) -> Check:
             code,
             "this merchant may read its 支付有礼 activities. Whether it may still create new ones was not asked.",
         )
-    if isinstance(outcome, ApiError) and outcome.verified and outcome.code in _NO_PERMISSION:
+    if isinstance(outcome, ApiError) and outcome.verified and outcome.code in NO_PERMISSION:
         return _unusable(code, _said(outcome), _ASK_FOR_PERMISSION)
     return _cannot_tell(code, outcome)
 
@@ -454,7 +471,7 @@ def judge_image_upload(outcome: Outcome) -> Check:
             "WeChat Pay may have changed its interface: look for a newer paygift, or report this.",
         )
     if isinstance(outcome, ApiError) and outcome.verified:
-        if outcome.code in _NO_PERMISSION:
+        if outcome.code in NO_PERMISSION:
             return _unusable(code, _said(outcome), _ASK_FOR_UPLOAD)
         if outcome.code == "REQUEST_BLOCKED" and META_REFUSED in outcome.text:
             return _ok(

@@ -6,18 +6,14 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, TypeVar
-
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from typing import TypeVar
 
 from reconciler.doctor.evidence import Hosts, Journal, Material
 from reconciler.errors import CredentialsError, JournalError, UsageError
 from reconciler.journal.place import look_at
 from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
-from reconciler.wechatpay.keys import load_private_key, load_public_key
-
-_LONGEST_PATH: Final = 500
+from reconciler.wechatpay.key_source import given_key
+from reconciler.wechatpay.keys import load_certificate, load_private_key, load_public_key
 
 Loaded = TypeVar("Loaded")
 
@@ -33,7 +29,7 @@ def read(environ: Mapping[str, str]) -> Material:
         private_key=_load(load_private_key, environ, "PAYGIFT_PRIVATE_KEY"),
         private_key_file=key_file,
         private_key_mode=_mode(key_file),
-        certificate=_load(_load_certificate, environ, "PAYGIFT_CERTIFICATE"),
+        certificate=_load(load_certificate, environ, "PAYGIFT_CERTIFICATE"),
         apiv3_key=apiv3_key.encode() if apiv3_key else None,
         public_key_id=environ.get("PAYGIFT_PUBLIC_KEY_ID", ""),
         public_key=_load(load_public_key, environ, "PAYGIFT_PUBLIC_KEY"),
@@ -80,49 +76,10 @@ def _load(
     load: Callable[..., Loaded], environ: Mapping[str, str], name: str
 ) -> Loaded | CredentialsError | None:
     """What the variable holds, or what is in the file that it names. The variable itself comes first."""
-    text, file = environ.get(name), environ.get(f"{name}_FILE")
     try:
-        if text:
-            # CI systems often keep the line breaks of a secret as the two characters \\n.
-            return load(text.replace("\\n", "\n"), where=name)
-        if file:
-            return load(_content(Path(file), f"{name}_FILE"), where=f"{name}_FILE ({file})")
+        return given_key(load, environ, name)
     except CredentialsError as error:
         return error
-    return None
-
-
-def _content(path: Path, variable: str) -> bytes:
-    if _holds_no_path(str(path)):
-        raise CredentialsError(
-            f"{variable} holds something else than the name of a file.",
-            remedy=f"Put the PEM text itself into {variable.removesuffix('_FILE')}, or a file's name here.",
-        )
-    try:
-        return path.expanduser().read_bytes()
-    except (OSError, RuntimeError) as error:  # RuntimeError for a ~user who does not exist
-        cause = error.strerror if isinstance(error, OSError) else error
-        raise CredentialsError(
-            f"{variable} names {path}, which cannot be read: {cause}.",
-            remedy="Correct the path, or the permissions.",
-        ) from error
-
-
-def _holds_no_path(text: str) -> bool:
-    """People put keys where their names belong; then the text must not be repeated."""
-    return "\n" in text or "-----" in text or len(text) > _LONGEST_PATH
-
-
-def _load_certificate(pem: str | bytes, *, where: str) -> x509.Certificate:
-    try:
-        certificate = x509.load_pem_x509_certificate(pem.encode() if isinstance(pem, str) else pem)
-        certificate.public_key()  # so that later nothing can go wrong
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise CredentialsError(
-            f"{where} holds no certificate in PEM form.",
-            remedy="Use the file apiclient_cert.pem, which came with apiclient_key.pem.",
-        ) from error
-    return certificate
 
 
 def _mode(file: str) -> int | None:
@@ -130,5 +87,5 @@ def _mode(file: str) -> int | None:
         return None
     try:
         return stat.S_IMODE(Path(file).expanduser().stat().st_mode)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):
         return None

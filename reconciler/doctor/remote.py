@@ -18,8 +18,8 @@ from reconciler.wechatpay.api import image_upload
 from reconciler.wechatpay.client import Client
 from reconciler.wechatpay.hosts import is_loopback
 from reconciler.wechatpay.keys import Credentials
+from reconciler.wechatpay.lanes import Lanes
 from reconciler.wechatpay.retry import Retry
-from reconciler.wechatpay.trust import tls_context
 
 SECONDS: Final = 5.0
 """How long each request may take. Each is sent once: a doctor says what is, and does not try until it is well."""
@@ -55,15 +55,12 @@ async def _knock(url: str, transport: httpx.AsyncBaseTransport | None, wall_cloc
     if address.scheme not in {"http", "https"} or not address.host:
         return _unusable(url)
     host = address.netloc.decode("ascii")
+    # The client's own way there: what is said of proxies and certificates is what holds for all other commands.
+    way = transport or Lanes(1, idle_seconds=SECONDS, trust_env=not is_loopback(address.host))
     try:
         async with (
             asyncio.timeout(SECONDS),
-            httpx.AsyncClient(
-                transport=transport,
-                timeout=SECONDS,
-                verify=tls_context(),
-                trust_env=not is_loopback(address.host),
-            ) as http,
+            httpx.AsyncClient(transport=way, timeout=SECONDS, trust_env=False) as http,
         ):
             sent, started = wall_clock(), time.perf_counter()
             async with http.stream(
@@ -72,7 +69,7 @@ async def _knock(url: str, transport: httpx.AsyncBaseTransport | None, wall_cloc
                 headers={"Accept": "application/json", "User-Agent": "paygift doctor"},
             ) as response:
                 seconds = time.perf_counter() - started
-    except UsageError as error:  # of the certificates to trust
+    except UsageError as error:  # of proxies, or of the certificates to trust
         return Knock(url, host, error)
     except (httpx.RequestError, TimeoutError) as broken:
         return Knock(url, host, _no_answer(broken, host))

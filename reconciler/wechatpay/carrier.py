@@ -6,10 +6,15 @@ piece by piece and still compressed. Errors and time limits are those of httpx.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 import httpx
+
+_FIELD: Final = re.compile(rb"([\x21-\x7e\x80-\xff]([\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
+_STATUS: Final = re.compile(r"[1-5][0-9]{2}\b", re.ASCII)
+_TARGET: Final = re.compile(r"[\x21-\x7e]+")
 
 
 class Outgoing(NamedTuple):
@@ -24,6 +29,37 @@ class Outgoing(NamedTuple):
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     seconds: Mapping[str, float | None]
+
+
+class Proxy(NamedTuple):
+    """``variable`` is the one of the environment that names it; ``host`` has its port, and no password."""
+
+    variable: str
+    host: str
+
+
+class ProxyFailed(httpx.ProxyError):
+    """The request has not left, because of ``proxy``, before it had made a connection to WeChat Pay. ``status`` is what
+    it has answered, 0 if nothing; the cause is what happened."""
+
+    def __init__(self, proxy: Proxy, status: int = 0) -> None:
+        super().__init__("the proxy has made no connection")
+        self.proxy = proxy
+        self.status = status
+
+
+def status_of(error: httpx.TransportError) -> int:
+    """What a proxy has answered instead of connecting, 0 if nothing. httpcore's words begin with it."""
+    found = _STATUS.match(str(error)) if isinstance(error, httpx.ProxyError) else None
+    return int(found[0]) if found else 0
+
+
+def flaw_of(request: Outgoing) -> str:
+    """Which part of it cannot be written as HTTP: ``header NAME``, or its target; empty if all can."""
+    for name, value in request.headers:
+        if not _FIELD.fullmatch(value):
+            return f"header {name.decode('ascii', 'replace')}"
+    return "" if _TARGET.fullmatch(request.target) else "path and query"
 
 
 class Headers(Mapping[str, str]):
@@ -76,16 +112,17 @@ class OverHttpx:
         self._transport = transport
 
     async def send(self, request: Outgoing) -> Incoming:
+        if flaw_of(request):
+            raise httpx.LocalProtocolError("its path is not percent-encoded, or a header is not HTTP")
+        target = request.target.encode("ascii")
         carried = httpx.Request(
             request.method,
-            request.origin.copy_with(raw_path=request.target.encode("ascii")),
+            request.origin.copy_with(raw_path=target),
             headers=list(request.headers),
             stream=httpx.ByteStream(request.body),
             extensions={"timeout": request.seconds},
         )
-        if carried.url.raw_path != request.target.encode(
-            "ascii"
-        ):  # another target than the one that was signed
+        if carried.url.raw_path != target:  # another than the one that was signed
             raise httpx.LocalProtocolError("the path is not percent-encoded", request=carried)
         return _HttpxAnswer(await self._transport.handle_async_request(carried))
 

@@ -31,7 +31,8 @@ from reconciler.errors import (
     UnverifiedError,
     UsageError,
 )
-from reconciler.wechatpay import failures, signing, wire
+from reconciler.wechatpay import error_answers, failures, signing, wire
+from reconciler.wechatpay.arrival import Sent
 from reconciler.wechatpay.carrier import Carrier, Headers, Incoming, Outgoing, OverHttpx
 from reconciler.wechatpay.hosts import BASE_URL, Host, Hosts, is_loopback, origin_of
 from reconciler.wechatpay.keys import (
@@ -118,8 +119,9 @@ class _Arrived:
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    """What came back, proven or not. ``received_at`` is our clock, in Unix seconds."""
+    """What came back from ``host``, proven or not. ``received_at`` is our clock, in Unix seconds."""
 
+    host: str
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
@@ -333,9 +335,10 @@ class Client:
 
     async def _send(self, call: _Call, host: Host) -> _Exchange:
         arrived: _Arrived | None = None
+        request = self._sign(call, host)
         try:
             async with asyncio.timeout(self._timeout_seconds * _PHASES):
-                answer = await self._carrier.send(self._sign(call, host))
+                answer = await self._carrier.send(request)
                 try:
                     arrived = _Arrived(Headers(answer.headers))
                     body = await _read_body(call, answer, arrived)
@@ -348,11 +351,12 @@ class Client:
                 error,
                 method=call.method,
                 path=call.path,
-                host=host.origin.netloc.decode("ascii"),
+                host=host.name,
                 timeout_seconds=self._timeout_seconds * (_PHASES if isinstance(error, TimeoutError) else 1),
+                request=request,
                 arrived=arrived,
             ) from error
-        return _Exchange(answer.status, arrived.headers, body, self._wall_clock())
+        return _Exchange(host.name, answer.status, arrived.headers, body, self._wall_clock())
 
     def _sign(self, call: _Call, host: Host) -> Outgoing:
         authorization = signing.authorize(
@@ -427,7 +431,8 @@ class Client:
         call = _Call("GET", wire.CERTIFICATES_PATH)
         exchange = await self._exchange(call)
         if exchange.status >= 400:
-            raise _no_certificates(_error_answer(call, exchange, verified=False))
+            signed = bool(exchange.headers.get("Wechatpay-Signature"))  # by a key that nobody has yet
+            raise _no_certificates(_error_answer(call, exchange, verified=False), signed=signed)
         proof = _proof(call, exchange)
         try:
             listed = wire.Certificates.model_validate_json(exchange.body)
@@ -498,7 +503,7 @@ def _proof(call: _Call, exchange: _Exchange) -> signing.Proof:
         ) from error
     age = proof.age_seconds(exchange.received_at)
     if abs(age) >= signing.WINDOW_SECONDS:
-        wrong_clock = failures.clock_remedy(exchange.headers, exchange.received_at)
+        wrong_clock = error_answers.clock_remedy(exchange.headers, exchange.received_at)
         raise _unverified(
             call,
             f"its timestamp is {abs(age):.0f} s in the {'past' if age > 0 else 'future'}; "
@@ -526,9 +531,17 @@ def _check(call: _Call, exchange: _Exchange, proof: signing.Proof, keyring: Keyr
         why = f"its signature is not that of key {proof.serial_no[:100]!r} over this answer"
         if proof.is_probe:
             why += f" (marked {signing.PROBE_PREFIX}: WeChat Pay sends a few wrong ones to test its clients)"
-        raise _unverified(
-            call, why, exchange, remedy="Run again; if this stays, check proxies that rewrite answers."
-        )
+        raise _unverified(call, why, exchange, remedy=_signature_remedy(proof))
+
+
+def _signature_remedy(proof: signing.Proof) -> str:
+    """Platform certificates vouch for their own keys; nothing does for a public key that somebody has given us."""
+    if proof.is_probe or not proof.serial_no.startswith(PUBLIC_KEY_ID_PREFIX):
+        return "Run again; if this stays, check proxies that rewrite answers."
+    return (
+        "Check that PAYGIFT_PUBLIC_KEY is the key of PAYGIFT_PUBLIC_KEY_ID: the merchant platform shows both together "
+        "(账户中心 → API安全 → 微信支付公钥). If it is, check proxies that rewrite answers."
+    )
 
 
 def _serial_remedy(serial_no: str) -> str:
@@ -554,8 +567,8 @@ def _unverified(
 
 
 def _error_answer(call: _Call, exchange: _Exchange, *, verified: bool) -> ApiError:
-    return failures.api_error(
-        method=call.method,
+    return error_answers.api_error(
+        Sent(call.method, call.target, call.signed_body, exchange.host),
         path=call.path,
         status=exchange.status,
         headers=exchange.headers,
@@ -565,14 +578,15 @@ def _error_answer(call: _Call, exchange: _Exchange, *, verified: bool) -> ApiErr
     )
 
 
-def _no_certificates(error: ApiError) -> RemoteError | CredentialsError:
+def _no_certificates(error: ApiError, *, signed: bool) -> RemoteError | CredentialsError:
     """A 404 here is about certificates; whoever asked for an activity must not take it for the activity's."""
     if error.status != 404:
         return error
     if error.code == "RESOURCE_NOT_EXISTS":
         return CredentialsError(
             f"this merchant has no platform certificates ({error.text}).",
-            remedy="Newer accounts use the WeChat Pay public key: set PAYGIFT_PUBLIC_KEY_ID and PAYGIFT_PUBLIC_KEY.",
+            remedy="Newer accounts use the WeChat Pay public key: set PAYGIFT_PUBLIC_KEY_ID and PAYGIFT_PUBLIC_KEY."
+            + ("" if signed else f" {error_answers.UNSIGNED}"),
         )
     return UnverifiedError(
         "WeChat Pay's platform certificates are not there (HTTP 404), so this is hardly WeChat Pay.",

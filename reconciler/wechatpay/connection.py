@@ -104,8 +104,8 @@ class Connection:
             if request.body:
                 parts.append(self._http.send(h11.Data(data=request.body)))
             parts.append(self._http.send(h11.EndOfMessage()))
-        except h11.LocalProtocolError as error:
-            raise httpx.LocalProtocolError(str(error)) from error
+        except (h11.LocalProtocolError, UnicodeEncodeError) as error:
+            raise httpx.LocalProtocolError("the request cannot be written as HTTP") from error
         return b"".join(part for part in parts if part)
 
     async def _next_event(self, wire: _Wire) -> h11.Event | type[h11.PAUSED]:

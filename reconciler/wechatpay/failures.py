@@ -1,28 +1,20 @@
-"""What goes wrong between us and WeChat Pay, in plain words: httpx exceptions and error answers become our errors."""
+"""What goes wrong on the way to WeChat Pay and back, in plain words: exceptions of httpx become our errors."""
 
 from __future__ import annotations
 
-import re
+import os
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple, Protocol
 
 import httpx
-from pydantic import ValidationError
 
-from reconciler.errors import ApiError, TransportError
-from reconciler.wechatpay import signing, wire
-
-_LONGEST_CODE: Final = 100
-_LONGEST_TEXT: Final = 2_000
-_LONGEST_NUMBER: Final = 15
+from reconciler.errors import TransportError
+from reconciler.wechatpay.carrier import Outgoing, ProxyFailed, flaw_of, status_of
 
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 """A request is only written to a connection that stands, TLS and the proxy's tunnel included."""
-# Whoever echoes our request would have us print its signature. Slashes may be escaped in JSON.
-_SIGNATURE: Final = re.compile(rb'(signature=\\?")(?:[^"\\]|\\/)*', re.IGNORECASE)
 
 _BROKEN_OFF: Final = ("Server disconnected without sending a response", "peer closed connection without")
 """How h11 and httpcore begin to say that the other side hung up, rather than said something wrong."""
@@ -76,140 +68,31 @@ _CERTIFICATE_FAULTS: Final[Mapping[int, _Fault]] = {  # X509_V_ERR_… of OpenSS
     64: _OTHER_NAME,
 }
 
-_NETWORK_REMEDY: Final = "Check the network, then run again."
-_SIGN_REMEDY: Final = (
-    "WeChat Pay could not verify our signature. Check that PAYGIFT_PRIVATE_KEY is the key of the certificate with "
-    "the serial number PAYGIFT_SERIAL_NO, that both belong to the merchant PAYGIFT_MCHID, and that this machine's "
-    "clock is right."
+_NO_PROXY_REMEDY: Final = (
+    "Check that {variable} names a proxy that makes connections to https hosts (CONNECT)."
 )
-_PERMISSION_REMEDY: Final = (
-    "Check on the merchant platform (产品中心) that PAYGIFT_MCHID has 支付有礼 and may use what the request names; "
-    "coupons of another merchant need 委托营销."
-)
-_FREQUENCY_REMEDY: Final = "The request was not processed. Wait a minute, then run again."
-_UNPROVEN_FREQUENCY_REMEDY: Final = (
-    "Nothing proves that this is WeChat Pay's own answer. Wait a minute, then run again; if it stays, check "
-    "PAYGIFT_BASE_URL and proxies."
-)
-_OUT_OF_ORDER_REMEDY: Final = "WeChat Pay is out of order or overloaded. Try again later."
-_AGAIN_REMEDY: Final = (
-    "WeChat Pay asks for the same request again, later; whether it took effect is unknown until then."
-)
-_NOT_FOUND_REMEDY: Final = (
-    "Check that what the request names exists, can still be used, and belongs to PAYGIFT_MCHID."
-)
-
-_REMEDIES: Final[Mapping[str, str]] = {
-    "SIGN_ERROR": _SIGN_REMEDY,
-    "NO_AUTH": _PERMISSION_REMEDY,
-    "NOAUTH": _PERMISSION_REMEDY,  # how the coupon pages spell it
-    "REQUEST_BLOCKED": "WeChat Pay blocks this request; the message says why. Fix that, then run again.",
-    "RULELIMIT": "A rule of the merchant platform forbids this; the message says which.",
-    "FREQUENCY_LIMITED": _FREQUENCY_REMEDY,
-    "RATELIMIT_EXCEEDED": _FREQUENCY_REMEDY,
-    "RATE_LIMITED": _FREQUENCY_REMEDY,
-    "PARAM_ERROR": "Correct the field that the message names; repeating the request will not help.",
-    "INVALID_REQUEST": "Correct what the message names; repeating the request will not help.",
-    "APPID_MCHID_NOT_MATCH": "Bind the appid to the merchant on the merchant platform, or correct it.",
-    "MCH_NOT_EXISTS": "Check the merchant numbers in the request: one of them does not exist.",
-    "RESOURCE_NOT_EXISTS": _NOT_FOUND_REMEDY,
-    "SYSTEM_ERROR": _AGAIN_REMEDY,
-    "SERVICE_UNAVAILABLE": _AGAIN_REMEDY,
+_PROXY_REFUSALS: Final[Mapping[int, str]] = {
+    400: _NO_PROXY_REMEDY,
+    401: "It asks for a user name and a password: {variable}=http://USER:PASSWORD@HOST:PORT, percent-encoded.",
+    403: "Have the proxy's operator allow connections to {host}, or list it in NO_PROXY if it can be reached directly.",
+    404: _NO_PROXY_REMEDY,
+    405: _NO_PROXY_REMEDY,
+    407: "It asks for a user name and a password: {variable}=http://USER:PASSWORD@HOST:PORT, percent-encoded.",
+    501: _NO_PROXY_REMEDY,
 }
-
-
-def _remedy(status: int, code: str, *, method: str, verified: bool) -> str:
-    remedy = _remedy_of(status, code)
-    if remedy is _FREQUENCY_REMEDY and not verified:
-        return _UNPROVEN_FREQUENCY_REMEDY
-    if remedy is _AGAIN_REMEDY and method == "GET":  # a read has no effect
-        return _OUT_OF_ORDER_REMEDY
-    return remedy
-
-
-def _remedy_of(status: int, code: str) -> str:
-    if code in _REMEDIES:
-        return _REMEDIES[code]
-    if not code:  # not WeChat Pay's own words, so perhaps not WeChat Pay
-        return "It may come from something in between: check PAYGIFT_BASE_URL and proxies, then run again."
-    if status >= 500:
-        return _AGAIN_REMEDY
-    by_status = {401: _SIGN_REMEDY, 403: _PERMISSION_REMEDY, 404: _NOT_FOUND_REMEDY, 429: _FREQUENCY_REMEDY}
-    return by_status.get(status, "")
-
-
-def api_error(
-    *,
-    method: str,
-    path: str,
-    status: int,
-    headers: Mapping[str, str],
-    body: bytes,
-    verified: bool,
-    received_at: float,
-) -> ApiError:
-    """The error that an answer of HTTP status 400 or more is; ``received_at`` is our clock, in Unix seconds.
-
-    A body that is not WeChat Pay's JSON gives an empty ``code`` and a ``text`` that says so.
-    """
-    try:
-        error = wire.ErrorBody.model_validate_json(_SIGNATURE.sub(rb"\1[secure]", body))
-    except ValidationError:
-        media_type = headers.get("Content-Type", "").partition(";")[0].strip() or "no content type"
-        error = wire.ErrorBody(
-            code="",
-            message=f"the answer was not JSON with code and message ({media_type}, {len(body)} bytes)",
-        )
-    remedy = _remedy(status, error.code, method=method, verified=verified)
-    if error.code == "SIGN_ERROR" or status == 401:
-        remedy = f"{clock_remedy(headers, received_at)} {remedy}".strip()
-    return ApiError(
-        status=status,
-        code=error.code[:_LONGEST_CODE],
-        text=error.message[:_LONGEST_TEXT],
-        detail=error.detail,
-        method=method,
-        path=path,
-        request_id=headers.get("Request-ID", ""),
-        verified=verified,
-        retry_after_seconds=_retry_after_seconds(headers, received_at),
-        remedy=remedy,
-    )
-
-
-def _retry_after_seconds(headers: Mapping[str, str], received_at: float) -> float | None:
-    """``Retry-After`` as seconds, or as a date, which counts from the server's own ``Date`` where it gives one."""
-    asked = headers.get("Retry-After", "").strip()
-    if asked.isascii() and asked.isdigit():
-        return float(asked[:_LONGEST_NUMBER])
-    until = _date(asked)
-    if until is None:
-        return None
-    now = _date(headers.get("Date", ""))
-    return max(0.0, until - (received_at if now is None else now))
-
-
-def _date(header: str) -> float | None:
-    """An HTTP date in Unix seconds, or nothing if it is none."""
-    try:
-        return parsedate_to_datetime(header).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def clock_remedy(headers: Mapping[str, str], received_at: float) -> str:
-    """Says by how many seconds this machine's clock is wrong, if the answer's ``Date`` header shows that it is.
-
-    Nobody signs that header, so it explains a failure, and never excuses one.
-    """
-    theirs = _date(headers.get("Date", ""))
-    if theirs is None:
-        return ""
-    ahead = received_at - theirs
-    if abs(ahead) < signing.WINDOW_SECONDS:
-        return ""
-    direction = "ahead of" if ahead > 0 else "behind"
-    return f"This machine's clock is {abs(ahead):.0f} s {direction} the service's: set it first."
+"""What stays so until somebody does something."""
+_PROXY_TROUBLES: Final[Mapping[int, str]] = dict.fromkeys(
+    (500, 502, 503, 504),
+    "The proxy cannot reach {host}, or is out of order: try again, then ask its operator, also about its name service "
+    "(DNS).",
+)
+_MADE_FROM: Final[Mapping[str, str]] = {
+    "header Wechatpay-Serial": "PAYGIFT_PUBLIC_KEY_ID",
+    "header Host": "PAYGIFT_BASE_URL or PAYGIFT_BACKUP_URL",
+    "header Authorization": "PAYGIFT_MCHID and PAYGIFT_SERIAL_NO",
+}
+"""Parts of a request, and where they come from."""
+_NETWORK_REMEDY: Final = "Check the network, then run again."
 
 
 class Arrived(Protocol):
@@ -229,10 +112,16 @@ def transport_error(
     path: str,
     host: str,
     timeout_seconds: float,
+    request: Outgoing | None = None,
     arrived: Arrived | None = None,
 ) -> TransportError:
-    """No complete answer came; ``arrived`` is what had begun to, if anything had."""
-    if arrived is None:
+    """No complete answer came to ``request``; ``arrived`` is what had begun to, if anything had."""
+    never_sent, lasting = isinstance(error, _NEVER_SENT), _is_lasting(error)
+    if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+        flaw = flaw_of(request) if request else ""
+        message, remedy = _unwritable(flaw)
+        never_sent, lasting = bool(flaw), True
+    elif arrived is None:
         message, remedy = _before_answer(error, host, timeout_seconds)
     else:
         message, remedy = _within_answer(error, arrived, timeout_seconds), _NETWORK_REMEDY
@@ -243,9 +132,29 @@ def transport_error(
         path=path,
         request_id=request_id,
         remedy=remedy,
-        sent=not isinstance(error, _NEVER_SENT),
-        lasting=isinstance(error, _NEVER_SENT) and _tls_failure(error) is not None,
+        sent=not never_sent,
+        lasting=lasting,
     )
+
+
+def _is_lasting(error: Exception) -> bool:
+    """Whether the next try would fare no better."""
+    if isinstance(error, ProxyFailed) and error.status:
+        return error.status in _PROXY_REFUSALS
+    return isinstance(error, _NEVER_SENT) and _tls_failure(error) is not None
+
+
+def _unwritable(flaw: str) -> tuple[str, str]:
+    """Of a request that is not HTTP: ours, and not the network's."""
+    variable = _MADE_FROM.get(flaw, "")
+    if variable:
+        remedy = (
+            f"It is made from {variable}: look for white space and other characters that do not belong there."
+        )
+    else:
+        remedy = "This is a mistake in paygift and not one of the network: please report it."
+    part = f"its {flaw} is" if flaw else "a part of it is"
+    return f"the request was not sent, since {part} not valid in HTTP.", remedy
 
 
 def unreached(errors: Sequence[TransportError]) -> TransportError:
@@ -254,7 +163,7 @@ def unreached(errors: Sequence[TransportError]) -> TransportError:
     if not others:
         return first
     together = TransportError(
-        " ".join(error.message for error in errors),
+        " ".join(dict.fromkeys(error.message for error in errors)),
         method=first.method,
         path=first.path,
         remedy=first.remedy,
@@ -266,13 +175,16 @@ def unreached(errors: Sequence[TransportError]) -> TransportError:
 
 
 def _before_answer(error: Exception, host: str, timeout_seconds: float) -> tuple[str, str]:
+    if isinstance(error, ProxyFailed):
+        return _at_proxy(error, host, timeout_seconds)
     causes = tuple(_causes(error))
     if isinstance(error, httpx.ConnectTimeout):
         return f"{host} did not accept a connection within {timeout_seconds:g} s.", _NETWORK_REMEDY
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return f"{host} did not answer within {timeout_seconds:g} s.", _NETWORK_REMEDY
     if isinstance(error, httpx.ProxyError):
-        return f"the proxy on the way to {host} refused: {error}.", "Check HTTPS_PROXY and NO_PROXY."
+        said = f": {status}" if (status := status_of(error)) else ""
+        return f"the proxy on the way to {host} refused{said}.", "Check HTTPS_PROXY and NO_PROXY."
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return (
             f"the name {host} could not be resolved.",
@@ -287,10 +199,55 @@ def _before_answer(error: Exception, host: str, timeout_seconds: float) -> tuple
             "Check PAYGIFT_BASE_URL, and that the service runs there.",
         )
     if isinstance(error, httpx.ConnectError):
-        return f"{host} could not be reached: {error}.", _NETWORK_REMEDY
+        return f"{host} could not be reached{_system_error(causes)}.", _NETWORK_REMEDY
     if isinstance(error, httpx.RemoteProtocolError) and not str(error).startswith(_BROKEN_OFF):
         return f"{host} answered, but not in valid HTTP/1.1{_in_detail(error)}.", _NO_HTTP_REMEDY
     return f"the connection to {host} was broken off before any answer came.", _NETWORK_REMEDY
+
+
+def _system_error(causes: Sequence[BaseException]) -> str:
+    """What the operating system calls it. The words of libraries may repeat an address."""
+    numbers = [
+        cause.errno for cause in causes if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError)
+    ]
+    return next((f": {os.strerror(number)}" for number in numbers if number and number > 0), "")
+
+
+def _at_proxy(error: ProxyFailed, host: str, timeout_seconds: float) -> tuple[str, str]:
+    """What happened before a proxy had made a connection to ``host``."""
+    variable, name = error.proxy
+    proxy = f"the proxy {name} ({variable})"
+    causes = tuple(_causes(error))
+    remedy = f"Check {variable}, and that the proxy runs there; NO_PROXY lists what needs none."
+    if error.status:
+        return _refused_by_proxy(error.status, proxy, variable, host)
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return (
+            f"the name of {proxy} could not be resolved.",
+            f"Check {variable}, and this network's name service (DNS).",
+        )
+    if (tls := _tls_failure(error)) is not None:
+        fault = _tls_fault(tls)
+        cured = (
+            fault.remedy
+            if isinstance(tls, ssl.SSLCertVerificationError)
+            else (
+                f"Most proxies are spoken to without TLS: {variable} then begins with http://, for https hosts too."
+            )
+        )
+        return f"no trustworthy TLS connection to {proxy} could be made: {fault.what}.", cured
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return f"{proxy} refused the connection.", remedy
+    if any(isinstance(cause, httpx.TimeoutException) for cause in causes):
+        return f"{proxy} has made no connection within {timeout_seconds:g} s.", remedy
+    if any(isinstance(cause, httpx.ConnectError) for cause in causes):
+        return f"{proxy} could not be reached{_system_error(causes)}.", remedy
+    return f"{proxy} has broken off instead of making a connection.", remedy
+
+
+def _refused_by_proxy(status: int, proxy: str, variable: str, host: str) -> tuple[str, str]:
+    remedy = _PROXY_REFUSALS.get(status) or _PROXY_TROUBLES.get(status, _NO_PROXY_REMEDY)
+    return f"{proxy} has made no connection: HTTP {status}.", remedy.format(variable=variable, host=host)
 
 
 def _tls_failure(error: BaseException) -> ssl.SSLError | None:

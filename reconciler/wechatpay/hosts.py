@@ -24,6 +24,11 @@ class Host:
     origin: httpx.URL
     headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
 
+    @property
+    def name(self) -> str:
+        """With its port, if it has one of its own."""
+        return self.origin.netloc.decode("ascii")
+
 
 class Hosts:
     """The service's hosts, and which to try first. ``backup`` is ``main`` where there is no other; ``clock`` is

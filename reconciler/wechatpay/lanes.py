@@ -12,6 +12,7 @@ opens another.
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 from collections import deque
@@ -25,7 +26,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore
 import httpx
 
-from reconciler.wechatpay.carrier import Outgoing
+from reconciler.wechatpay.carrier import Outgoing, Proxy, ProxyFailed, status_of
 from reconciler.wechatpay.connection import Connection, Head
 from reconciler.wechatpay.trust import tls_context
 
@@ -36,6 +37,10 @@ _ERRORS: Final = (
     httpcore.TimeoutException,
     httpcore.UnsupportedProtocol,
 )
+
+
+_THROUGH: Final = frozenset({"proxy.start_tls.started", "socks.start_tls.started"})
+"""httpcore's events before which nothing but a proxy has been spoken to, and nothing of a request has left."""
 
 
 class Lanes(httpx.AsyncBaseTransport):
@@ -134,7 +139,7 @@ class Lanes(httpx.AsyncBaseTransport):
             connector = self._connector_for(origin.scheme, proxy)
         except (RuntimeError, ValueError, httpx.InvalidURL) as error:
             raise httpx.ProxyError(str(error)) from error
-        return _Proxied(connector.create_connection(_url(origin).origin))
+        return _Proxied(connector.create_connection(_url(origin).origin), _told(origin.scheme, proxy))
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -224,8 +229,10 @@ class _Body(httpx.AsyncByteStream):
 class _Proxied:
     """A connection through a proxy. It is httpcore's, with the interface of ours."""
 
-    def __init__(self, connection: httpcore.AsyncConnectionInterface) -> None:
+    def __init__(self, connection: httpcore.AsyncConnectionInterface, proxy: Proxy) -> None:
         self._connection = connection
+        self._proxy = proxy
+        self._is_through = False
         self._response: httpcore.Response | None = None
         self._pieces: AsyncIterator[bytes] | None = None
 
@@ -235,12 +242,23 @@ class _Proxied:
             _url(request.origin, request.target.encode("ascii")),
             headers=request.headers,
             content=request.body,
-            extensions={"timeout": request.seconds},
+            extensions={"timeout": request.seconds, "trace": self._watch},
         )
-        with _as_httpx():
-            self._response = await self._connection.handle_async_request(carried)
+        try:
+            with _as_httpx():
+                self._response = await self._connection.handle_async_request(carried)
+        except httpx.TransportError as error:
+            if self._is_through:
+                raise
+            raise ProxyFailed(self._proxy, status_of(error)) from error
+        self._is_through = True
         self._pieces = self._response.aiter_stream()
         return Head(self._response.status, self._response.headers)
+
+    async def _watch(self, event: str, _: object) -> None:
+        """Told by httpcore how far it has come."""
+        if event in _THROUGH:
+            self._is_through = True
 
     async def read(self) -> bytes:
         if self._pieces is None:
@@ -279,6 +297,15 @@ def _same(one: httpx.URL, other: httpx.URL) -> bool:
 
 def _url(url: httpx.URL, target: bytes = b"/") -> httpcore.URL:
     return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target)
+
+
+def _told(scheme: str, proxy: str) -> Proxy:
+    """What may be said of a proxy: the variable that names it, and its host."""
+    meant = {f"{scheme}_proxy", "all_proxy"}
+    names = [name for name, value in os.environ.items() if name.lower() in meant and value and value in proxy]
+    return Proxy(
+        names[0] if names else "the system's settings", httpx.Proxy(proxy).url.netloc.decode("ascii")
+    )
 
 
 def _environment_proxy(scheme: str, host: str) -> str | None:
