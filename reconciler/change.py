@@ -85,6 +85,15 @@ class UploadImage:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownImage:
+    """An image that the account has uploaded before, and where it is; ``uploaded_at`` is a UTC instant."""
+
+    sha256: str
+    url: str
+    uploaded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CreateActivity:
     """Create an activity with its first merchants: at most 500, the rest follow by AddMerchants."""
 
@@ -309,7 +318,9 @@ class Plan:
     ``mchid`` is the account that the plan is for. ``allow`` are the waivers that it was made with.
     ``valid_until`` is the first instant at which an operation would change its meaning, or ``None``.
     ``managed`` counts our live activities that have not ended, ``unchanged`` those of them that stay as they are,
-    ``unmanaged`` all others on the account, ended ones included.
+    ``unmanaged`` all others on the account, ended ones included. ``known_images`` are those of ``uploads`` that this
+    machine knows to be uploaded already. They are for people: another machine knows others, so that the digest does not
+    cover them.
     """
 
     namespace: str
@@ -317,6 +328,7 @@ class Plan:
     mchid: str = ""
     allow: tuple[str, ...] = ()
     uploads: tuple[UploadImage, ...] = ()
+    known_images: tuple[KnownImage, ...] = ()
     changes: tuple[ActivityChange, ...] = ()
     findings: tuple[Finding, ...] = ()
     valid_until: datetime | None = None

@@ -148,6 +148,38 @@ def head_of(root: Path) -> str:
     return asked.stdout.strip() if asked is not None and asked.returncode == 0 else ""
 
 
+def tracked_by_git(root: Path, name: str) -> tuple[str, ...] | None:
+    """What git tracks of the folder ``name`` in ``root``, whatever the case of its name; nothing where there is no
+    repository. ``None`` where git cannot tell: it is missing, silent, or does not trust the repository.
+    """
+    if not _in_repository(root):
+        return ()
+    asked = _git(root, "ls-files", "-z", "--", f":(icase){name}")
+    if asked is None or asked.returncode:
+        return None
+    return tuple(filter(None, asked.stdout.split("\0")))
+
+
+def _in_repository(root: Path) -> bool:
+    real = root.resolve()
+    return any(os.path.lexists(folder / ".git") for folder in (real, *real.parents))
+
+
+_OF_ANOTHER_REPOSITORY: Final = frozenset(
+    {
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_COMMON_DIR",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_NAMESPACE",
+    }
+    | {f"GIT_{kind}_PATHSPECS" for kind in ("LITERAL", "GLOB", "NOGLOB", "ICASE")}
+)
+"""What git sets for its hooks, or people for a repository that they work on: the project's own is asked."""
+
+
 def top_of(root: Path) -> Path | None:
     """The root of the repository that ``root`` lies in, or ``None`` where there is no git or no repository."""
     asked = _git(root, "rev-parse", "--show-toplevel")
@@ -164,6 +196,7 @@ def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str] | None
             errors="replace",
             timeout=_GIT_SECONDS,
             check=False,
+            env={name: text for name, text in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY},
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

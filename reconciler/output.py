@@ -56,19 +56,15 @@ class Output:
         write(text, self.file, before=self.before)
 
 
-def write(text: str, file: Path, *, follow_links: bool = True, before: os.stat_result | None = None) -> None:
+def write(text: str, file: Path, *, before: os.stat_result | None = None) -> None:
     """Write ``text`` (UTF-8) to ``file``. Raises UsageError if it cannot be written; a regular file is then as it was.
 
-    ``before`` is whose permissions a new file gets. Without ``follow_links`` a link is replaced by a regular file: for
-    files of our own, where a link was put by somebody else.
+    ``before`` is whose permissions a new file gets.
     """
     data = text.encode(
         "utf-8", errors="backslashreplace"
     )  # half a surrogate pair from a server is no reason to fail
     with _explained(file):
-        if not follow_links and file.is_symlink():
-            _replace(data, file, before)
-            return
         found = _stat(file)
         stream = None if found is None else _own_stream(found)
         if stream is not None:

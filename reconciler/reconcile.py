@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from reconciler.apply import Patience, UploadedImages
-    from reconciler.change import Finding, Plan, Report
+    from reconciler.change import Finding, KnownImage, Plan, Report
     from reconciler.journal.book import Run
     from reconciler.load import Project
     from reconciler.policy import Policy
@@ -45,20 +45,20 @@ def _no_progress(done: int, total: int) -> None:
 class Account:
     """A connected account, real or a ``sandbox``: the API, the clock that is valid there, and its merchant number.
 
-    ``uploaded`` gives the URLs of images that are known to have been uploaded there, by their SHA-256: they explain
-    which image of a replaced activity differs, and decide nothing.
+    ``uploaded`` are the images that are known to have been uploaded there, by their SHA-256: they explain which image
+    of an activity differs, and decide nothing.
     """
 
     api: PayGiftApi
     clock: Clock
     mchid: str
     sandbox: bool = False
-    uploaded: Mapping[str, str] = field(default_factory=dict)
+    uploaded: Mapping[str, KnownImage] = field(default_factory=dict)
 
 
 @asynccontextmanager
 async def connect(
-    remote: Remote, clock: Clock = system_clock, *, uploaded: Mapping[str, str] | None = None
+    remote: Remote, clock: Clock = system_clock, *, uploaded: Mapping[str, KnownImage] | None = None
 ) -> AsyncIterator[Account]:
     """A client for ``remote``, closed at the end. Nothing is sent before the first call."""
     from reconciler.wechatpay.api import PayGiftApi
@@ -302,7 +302,15 @@ async def _read_and_plan(
     on_progress: Progress,
 ) -> tuple[tuple[LiveActivity, ...], Plan]:
     from reconciler.live import read_coupons, read_live
-    from reconciler.plan import coupon_findings, make_plan, stocks_named, unproven_creates, with_findings
+    from reconciler.plan import (
+        coupon_findings,
+        image_findings,
+        make_plan,
+        stocks_named,
+        unproven_creates,
+        with_findings,
+        with_known_images,
+    )
 
     policy = policy_of(project, allow)
     _check_waivers(policy)
@@ -324,16 +332,17 @@ async def _read_and_plan(
         policy=policy,
         witness=witness,
         unreadable=live.unreadable,
-        uploaded=account.uploaded,
+        uploaded={sha256: image.url for sha256, image in account.uploaded.items()},
     )
     coupons = await read_coupons(account.api, stocks_named(made))
     found = (
         *coupon_findings(made, coupons),
         *unproven_creates(made, live.activities, coupons, witness),
+        *image_findings(made, live.activities, project.activities, account.uploaded),
         *_account_findings(account, project),
         *_journal_findings(journal_flaw),
     )
-    return live.activities, with_findings(made, found, policy)
+    return live.activities, with_findings(with_known_images(made, account.uploaded), found, policy)
 
 
 def _account_findings(account: Account, project: Project) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ Heavy modules are imported where they are used, so that a command pays for what 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,8 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.errors import CredentialsError, StaleError, UsageError
+from reconciler.errors import CredentialsError, Problem, ProjectError, StaleError, UsageError
+from reconciler.folder import NAME
 
 if TYPE_CHECKING:
     from reconciler.images import ImageCache
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], datetime]
 """Gives aware instants."""
-IMAGES_FILE = Path(".paygift") / "images.json"
-SANDBOX_FOLDER = Path(".paygift") / "sandbox"
+IMAGES_FILE = Path(NAME) / "images.json"
+SANDBOX_FOLDER = Path(NAME) / "sandbox"
 
 
 def system_clock() -> datetime:
@@ -34,7 +36,8 @@ def system_clock() -> datetime:
 @dataclass(frozen=True, slots=True)
 class Session:
     """What a command works with: the project, the account it is for, the images that were uploaded there, and where
-    its journal is. ``read`` reads the project's files once more.
+    its journal is. ``read`` reads the project's files once more. ``remarks`` are sentences for people about what was
+    not believed, or cannot be known.
     """
 
     project: Project
@@ -43,14 +46,13 @@ class Session:
     images: ImageCache
     journal: Place
     read: Callable[[], Project]
+    remarks: tuple[str, ...] = ()
 
     def reread(self) -> Session:
         """The same with its files as they are by now, for who has waited for the lock.
 
         Raises ProjectError, CredentialsError, and StaleError if they ask for the lock of another namespace by now.
         """
-        from reconciler.images import ImageCache
-
         project = self.read()
         if project.namespace != self.project.namespace:
             raise StaleError(
@@ -58,7 +60,7 @@ class Session:
                 f"{project.namespace} now. Nothing was written.",
                 remedy="Run apply again.",
             )
-        return replace(self, project=project, images=ImageCache.open(self.images.path, self.images.mchid))
+        return replace(self, project=project, images=self.images.reopened())
 
 
 @contextmanager
@@ -81,6 +83,7 @@ def open_session(
     from reconciler.journal.place import journal_place
     from reconciler.settings import remote_from
 
+    doubt = check_untracked(root)
     stopped = None if at is None else _stopped(at, root)
     if not use_sandbox:
         clock = stopped or system_clock
@@ -89,12 +92,14 @@ def open_session(
         _check_account(project, remote)
 
         def read() -> Project:
+            check_untracked(root)
             fresh = load(root, now=clock())
             _check_account(fresh, remote)
             return fresh
 
-        images = ImageCache.open(root / IMAGES_FILE, remote.credentials.mchid)
-        yield Session(project, remote, clock, images, journal_place(root, journal_url), read)
+        images = ImageCache.open(root / IMAGES_FILE, remote.credentials, clock)
+        place, remarks = journal_place(root, journal_url), tuple(filter(None, (doubt, images.remark)))
+        yield Session(project, remote, clock, images, place, read, remarks)
         return
     with sandbox(root / SANDBOX_FOLDER) as local:
         clock = stopped or local.clock
@@ -105,9 +110,37 @@ def open_session(
             return fresh
 
         project = read_and_seed()
-        images = _sandbox_images(root / SANDBOX_FOLDER, local)
-        place = journal_place(root, use_sandbox=True)
-        yield Session(project, local.remote, clock, images, place, read_and_seed)
+        # The sandbox's URLs look like real ones, so they are kept away from those of the real account.
+        images = ImageCache.open(root / SANDBOX_FOLDER / IMAGES_FILE.name, local.remote.credentials, clock)
+        place, remarks = journal_place(root, use_sandbox=True), tuple(filter(None, (doubt, images.remark)))
+        yield Session(project, local.remote, clock, images, place, read_and_seed, remarks)
+
+
+def check_untracked(root: Path) -> str:
+    """A sentence for people if nobody can tell whether git tracks anything in ``.paygift/``, or nothing.
+
+    Raises ProjectError if it does: what lies there is of one machine, and a commit must not bring another's.
+    """
+    if not os.path.lexists(root / NAME):
+        return ""
+    from reconciler.origin import tracked_by_git
+    from reconciler.spec import shown
+
+    tracked = tracked_by_git(root, NAME)
+    if tracked is None:
+        return (
+            f"Whether git tracks anything in {NAME}/ is not known: git is missing here, does not answer, or does not "
+            "trust this repository (`git status` says why). Nothing in there should come with a commit."
+        )
+    if not tracked:
+        return ""
+    count = f"{len(tracked):,} file{'' if len(tracked) == 1 else 's'}"
+    named = ", ".join(shown(each, 80) for each in tracked[:3])
+    message = (
+        f"git tracks {count} in it ({named}{', …' if len(tracked) > 3 else ''}), and what is remembered there belongs "
+        f"to one machine: run `git rm -r --cached {NAME}`, and commit that"
+    )
+    raise ProjectError([Problem(NAME, message=message, code="tracked_folder")])
 
 
 def _check_account(project: Project, remote: Remote) -> None:
@@ -212,13 +245,6 @@ def _local_remote(control: Control) -> LocalRemote:
     )
 
 
-def _sandbox_images(folder: Path, local: LocalRemote) -> ImageCache:
-    """The sandbox's URLs look like real ones, so they are kept away from those of the real account."""
-    from reconciler.images import ImageCache
-
-    return ImageCache.open(folder / IMAGES_FILE.name, local.control.mchid)
-
-
 def reset(local: LocalRemote, folder: Path) -> None:
     """Empty the sandbox of ``folder``; forget the pictures that were uploaded to it, and what was applied to it."""
     from reconciler.journal.place import FILE as JOURNAL_FILE
@@ -237,21 +263,38 @@ def seed(local: LocalRemote, project: Project) -> int:
     from reconciler.seed import stocks_for
 
     made_up = {str(stock["stock_id"]): stock for stock in stocks_for(project.activities, local.control.mchid)}
-    file = project.root / STOCKS_FILE
-    given = {str(stock["stock_id"]): stock for stock in (read_stocks(file) if file.exists() else [])}
+    given = {str(stock["stock_id"]): stock for stock in _stocks_of(project.root / STOCKS_FILE)}
     return local.control.seed(list({**made_up, **given}.values()), only_missing=True)
+
+
+def _stocks_of(file: Path) -> list[dict[str, object]]:
+    """The stocks in a file of the project, none where there is no such file. Raises UsageError."""
+    from reconciler.load.files import MAX_TEXT, UnusableError, inside, read_bytes
+
+    if not os.path.lexists(file):
+        return []
+    try:
+        content = read_bytes(inside(file.parent.resolve(), file.name), MAX_TEXT)
+    except UnusableError as problem:
+        raise UsageError(f"{file} {problem.message}.", remedy="Correct or remove it.") from problem
+    return _stocks_in(content, file)
 
 
 def read_stocks(path: Path) -> list[dict[str, object]]:
     """The coupon stocks in a JSON file, as create-stock bodies with their ``stock_id``. Raises UsageError."""
+    try:
+        return _stocks_in(path.read_bytes(), path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", remedy="Name another file.") from error
+
+
+def _stocks_in(content: bytes, path: Path) -> list[dict[str, object]]:
     import json
 
     try:
-        stocks = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path} cannot be read: {error}.", remedy="It must be a JSON list of stocks."
-        ) from error
+        stocks = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is no JSON.", remedy="It must be a JSON list of stocks.") from error
     if not isinstance(stocks, list) or not all(
         isinstance(each, dict) and "stock_id" in each for each in stocks
     ):

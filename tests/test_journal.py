@@ -297,7 +297,7 @@ def test_a_journal_that_lost_its_end_is_set_aside(memory_path: Path) -> None:
 def test_trouble_that_is_no_damage_sets_nothing_aside(memory_path: Path) -> None:
     file = memory_path / "journal.db"
     file.mkdir()
-    with pytest.raises(JournalError, match="cannot be used") as caught:
+    with pytest.raises(JournalError, match="is a folder, and not a file") as caught:
         Place(file).open_to_write(lambda _: pytest.fail("it was set aside"))
     assert not caught.value.damaged
 

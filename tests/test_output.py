@@ -133,13 +133,6 @@ def test_a_link_that_leads_nowhere_is_an_error(tmp_path: Path, links: str) -> No
     assert names(tmp_path) == ["loop"]
 
 
-def test_a_link_among_our_own_files_is_replaced_and_not_followed(file: Path) -> None:
-    link = file.parent / "link"
-    link.symlink_to(file)
-    write(NEW, link, follow_links=False)
-    assert (link.is_symlink(), link.read_text(encoding="utf-8"), file.read_text()) == (False, NEW, OLD)
-
-
 def test_a_device_is_written_through_and_stays_one() -> None:
     """A terminal of our own, whose folder takes no files: a mistake must not cost this machine its /dev/null."""
     master, slave = os.openpty()

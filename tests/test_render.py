@@ -220,6 +220,8 @@ def test_every_finding_makes_a_sentence_from_its_facts(code: str) -> None:
         "doubts": "coupon 1 ends at the same second as the activity",
         "end_time": NOW,
         "kept_id": "2",
+        "live": ["https://live"],
+        "uploaded": ["https://uploaded"],
         "why": "activity 2 is STOP_ACT_STATUS",
         "former": "old",
         "generation": 1,

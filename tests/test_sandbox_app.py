@@ -702,7 +702,7 @@ def test_keys_that_cannot_be_read_or_written_are_an_error_with_a_remedy(tmp_path
         with pytest.raises(SandboxError, match="Remove that directory"):
             Sandbox(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(SandboxError, match="cannot be used"):
+    with pytest.raises(SandboxError, match="cannot be made"):
         Sandbox(tmp_path / "file")
     with pytest.raises(NotADirectoryError):
         keys().write(tmp_path / "file" / "keys")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol
 
-from reconciler.activity import Image
+from reconciler.activity import BEIJING, Image
 from reconciler.apply.breaker import Breaker
 from reconciler.apply.send import Recorder, Trace, Unrecorded
 from reconciler.apply.writes import INTERRUPTED, KeyRun, Patience, Writer
@@ -21,6 +21,7 @@ from reconciler.change import (
     ChangeKind,
     CreateActivity,
     DeleteMerchants,
+    KnownImage,
     Operation,
     Outcome,
     OutcomeStatus,
@@ -51,13 +52,13 @@ Progress = Callable[[int, int], None]
 class UploadedImages(Protocol):
     """Remembers where pictures were uploaded to, by the SHA-256 of their bytes."""
 
-    def url_of(self, sha256: str) -> str | None: ...
+    def find(self, sha256: str) -> KnownImage | None: ...
 
     def remember(self, sha256: str, url: str) -> None: ...
 
 
 class _NothingRemembered:
-    def url_of(self, sha256: str) -> str | None:
+    def find(self, sha256: str) -> KnownImage | None:
         return None
 
     def remember(self, sha256: str, url: str) -> None:
@@ -274,10 +275,11 @@ async def _upload(
         if desk.stopping:
             return await desk.not_started(upload, INTERRUPTED)
         started, trace = desk.clock(), Trace()
-        known = uploaded.url_of(upload.sha256)
+        known = uploaded.find(upload.sha256)
         if known is not None:
-            urls[upload.sha256] = known
-            return await desk.done(Outcome(upload, OutcomeStatus.ALREADY_DONE), trace, started)
+            urls[upload.sha256] = known.url
+            found = Outcome(upload, OutcomeStatus.ALREADY_DONE, reason=_uploaded_before(known))
+            return await desk.done(found, trace, started)
         try:
             content = read_image(Image(sha256=upload.sha256, path=upload.path))
             reply = await writer.upload(upload.path.rpartition("/")[2], content, trace)
@@ -290,6 +292,11 @@ async def _upload(
         return await desk.done(Outcome(upload, OutcomeStatus.DONE, reason=forgotten), trace, started)
 
     return list(await asyncio.gather(*(one(upload) for upload in uploads))), urls
+
+
+def _uploaded_before(known: KnownImage) -> str:
+    at = known.uploaded_at.astimezone(BEIJING)
+    return f"It was uploaded earlier, on {at:%Y-%m-%d %H:%M:%S} Beijing time: {known.url}"
 
 
 def _remember(uploaded: UploadedImages, sha256: str, url: str) -> str:

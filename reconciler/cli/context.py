@@ -53,6 +53,8 @@ class Context:
         with open_session(
             self.root(), os.environ, use_sandbox=self.sandbox, at=at, journal_url=self.journal_url
         ) as session:
+            for remark in session.remarks:
+                click.echo(f"Warning: {safe(remark)}", err=True)
             yield replace(session, remote=session.remote.paced(rate=self.rate, concurrency=self.concurrency))
 
     def attempt(

@@ -54,19 +54,24 @@ def validate(context: Context, as_json: bool) -> int:
     from reconciler.characters import safe
     from reconciler.errors import ProjectError, condensed
     from reconciler.load import load_project
+    from reconciler.session import check_untracked
 
     root = context.root()
     now = context.whose().now
+    doubt = ""
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
     count = 0
     try:
+        doubt = check_untracked(root)
         project = load_project(root, now=now)
         count, notes = len(project.activities), project.notes
     except ProjectError as error:
         if not as_json:
             raise
         problems = error.problems
+    if doubt:
+        click.echo(f"Warning: {safe(doubt)}", err=True)
     if as_json:
         from reconciler.render.json_ import dumps, problems_json
 
@@ -526,7 +531,7 @@ async def _status(session: Session) -> Status:
     from reconciler import reconcile
 
     witness, flaw = await _told_witness(session)
-    async with reconcile.connect(session.remote, session.clock) as account:
+    async with reconcile.connect(session.remote, session.clock, uploaded=session.images.known) as account:
         with Bar("Reading activities") as bar:
             return await reconcile.status(
                 account, session.project, witness=witness, journal_flaw=flaw, on_progress=bar

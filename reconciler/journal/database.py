@@ -40,6 +40,7 @@ from sqlalchemy import (
 from sqlalchemy import exc as sa
 
 from reconciler.errors import BusyError, JournalError, LockLostError, UsageError
+from reconciler.folder import check, make
 from reconciler.journal.holder import Holder
 
 BUSY_SECONDS: Final = 8.0
@@ -478,13 +479,27 @@ def open_sqlite(file: Path) -> Database:
     return _opened(_sqlite(file))
 
 
+def check_file(file: Path) -> bool:
+    """Whether there is a journal in ``file``. Raises JournalError if it, or what SQLite keeps beside it, is a link or
+    anything else than a file: SQLite would follow it."""
+    with _as_journal_error():
+        for suffix in ("-wal", "-shm", "-journal"):
+            check(file.with_name(f"{file.name}{suffix}"), remedy="Remove it.")
+        return check(file, remedy="Remove it.")
+
+
 def _make_folder(file: Path) -> None:
+    with _as_journal_error():
+        make(file.parent)
+    check_file(file)
+
+
+@contextmanager
+def _as_journal_error() -> Iterator[None]:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise JournalError(
-            f"the folder {file.parent} cannot be made: {error.strerror}.", remedy="Make it writable."
-        ) from error
+        yield
+    except UsageError as error:
+        raise JournalError(error.message, remedy=error.remedy) from error
 
 
 def _sqlite(file: Path) -> Database:

@@ -5,6 +5,7 @@ Known to every command that has a project, and opened by few: SQLAlchemy is impo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import JournalError
+from reconciler.folder import NAME
 
 if TYPE_CHECKING:
     from reconciler.journal.database import Database
 
 
-FILE: Final = Path(".paygift") / "journal.db"
-SANDBOX_FILE: Final = Path(".paygift") / "sandbox" / "journal.db"
+FILE: Final = Path(NAME) / "journal.db"
+SANDBOX_FILE: Final = Path(NAME) / "sandbox" / "journal.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Place:
     @property
     def exists(self) -> bool:
         """Whether there may be a journal to read."""
-        return bool(self.url) or self.file.exists()
+        return bool(self.url) or os.path.lexists(self.file)
 
     def open(self) -> Database:
         """Raises JournalError, UsageError for a URL that is invalid."""

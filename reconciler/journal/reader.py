@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 
 from reconciler.errors import JournalError
-from reconciler.journal.database import BUSY_SECONDS, Database
+from reconciler.journal.database import BUSY_SECONDS, Database, check_file
 
 
 def read_sqlite(file: Path) -> Database | None:
@@ -22,7 +22,7 @@ def read_sqlite(file: Path) -> Database | None:
 
     Raises JournalError if it is damaged, cannot be read, or is newer than we know.
     """
-    if not file.exists():
+    if not check_file(file):
         return None
     try:
         return _begun(Database(_engine(file, "mode=ro"), str(file)))

@@ -11,6 +11,7 @@ from reconciler.plan.decide import make_plan
 from reconciler.plan.digest import digests_of_review, operation_data, plan_data, plan_digest
 from reconciler.plan.drift import Drift, DriftCode, drifts
 from reconciler.plan.held import Held, Hold, as_reviewed, held_in, rest
+from reconciler.plan.images import image_findings, with_known_images
 from reconciler.plan.saved import FORMAT_VERSION, checksum, read_plan
 from reconciler.plan.stale import Stale, not_held, staleness
 from reconciler.plan.undo import Undo, UndoCode, undo_of, undos_of, ways_back
@@ -33,6 +34,7 @@ __all__ = [
     "digests_of_review",
     "drifts",
     "held_in",
+    "image_findings",
     "make_plan",
     "not_held",
     "operation_data",
@@ -48,4 +50,5 @@ __all__ = [
     "unproven_creates",
     "ways_back",
     "with_findings",
+    "with_known_images",
 ]

@@ -319,6 +319,14 @@ def _images_by_place(terms: Terms) -> dict[Place, Image]:
     return found
 
 
+def images_by_field(terms: Terms) -> dict[str, Image]:
+    """Every image by the field that it stands in, its coupon named: ``….award_list[98065001].thumbnail_url``."""
+    return {
+        f"{FIELD_PATHS['award_list']}[{stock_id}].{name}" if stock_id else FIELD_PATHS[name]: image
+        for (stock_id, name), image in _images_by_place(terms).items()
+    }
+
+
 def _with_images(terms: Terms, images: Sequence[Image]) -> Terms:
     """``terms`` with its images replaced, in the order of ``_images_by_place``."""
     supply = dict(zip(_images_by_place(terms), images, strict=True))

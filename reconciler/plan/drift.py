@@ -29,6 +29,7 @@ from reconciler.change import (
     TerminateReason,
 )
 from reconciler.identity import Ownership, number_of, parse_number
+from reconciler.plan import images
 from reconciler.plan.compare import differences
 from reconciler.witness import NO_WITNESS, Witness
 
@@ -37,6 +38,7 @@ NEWCOMER_DAYS: Final = 7
 
 DriftCode = Literal[
     "ENDED_BY_HAND",
+    "IMAGES_DIFFER",
     "LIVE_TERMS_DIFFER",
     "MERCHANTS_DIFFER",
     "NEWCOMER",
@@ -98,6 +100,7 @@ def drifts(
         *(each for key, steps in account.steps.items() for each in _of_steps(account, key, steps)),
         *_refused(account),
         *_terms_that_contradict(account),
+        *_other_images(account),
         *_paused(account),
     ]
     ordered = sorted(found, key=lambda drift: (drift.key, drift.code, drift.activity_id))
@@ -357,6 +360,14 @@ def _terms_that_contradict(account: _Account) -> Iterator[Drift]:
         if spec and live and live.merchants is not None and key not in account.steps:
             there, wanted = set(live.merchants), set(spec.merchants)
             yield from _merchants(account, key, activity_id, there - wanted, wanted - there)
+
+
+def _other_images(account: _Account) -> Iterator[Drift]:
+    """Live activities whose images are elsewhere than paygift uploaded them to. By whom, no journal tells."""
+    for finding in account.plan.findings:
+        if finding.code == images.CODE:
+            fields = images.differences_of(finding)
+            yield Drift(images.CODE, finding.key, _activity_id(finding), witnessed=False, fields=fields)
 
 
 def _paused(account: _Account) -> Iterator[Drift]:

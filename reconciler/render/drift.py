@@ -18,6 +18,7 @@ PENDING: Final = "Pending: not applied yet"
 
 SENTENCES: Final[dict[DriftCode, str]] = {
     "ENDED_BY_HAND": "activity {activity_id} was terminated, and not by paygift",
+    "IMAGES_DIFFER": "activity {activity_id} shows other images than were uploaded for its spec{fields}",
     "LIVE_TERMS_DIFFER": (
         "activity {activity_id} carries the request number of its spec and has other terms{fields}; "
         "see `paygift plan`"
@@ -39,6 +40,10 @@ MERCHANTS_PENDING: Final = (
 UNWITNESSED: Final[dict[DriftCode, str]] = {
     "ENDED_BY_HAND": (
         "activity {activity_id} was terminated; without a record of it in the journal it is not known by whom"
+    ),
+    "IMAGES_DIFFER": (
+        "activity {activity_id} shows images at other addresses than paygift uploaded them to{fields}; it was created "
+        "from another machine, or not by paygift: open both and compare"
     ),
     "MERCHANTS_DIFFER": (
         "the merchants of activity {activity_id} differ from the spec: {merchants}; "
@@ -98,11 +103,12 @@ def drift_json(found: Sequence[Drift], plan: Plan) -> dict[str, object]:
 
 def sentence(drift: Drift) -> str:
     """One line for people, safe to show; long lists are cut short, and whole in JSON."""
+    says = "uploaded was" if drift.code == "IMAGES_DIFFER" else "the spec says"
     said = _template(drift).format(
         activity_id=safe(drift.activity_id),
         merchants=merchants_text(drift),
         reason=TERMINATE_REASONS[drift.reason] if drift.reason else "",
-        fields=f": {safe(_fields(drift.fields))}" if drift.fields else "",
+        fields=f": {safe(_fields(drift.fields, says))}" if drift.fields else "",
     )
     refused = "; ".join(f"{each.code}: {safe(finding_text(each))}" for each in drift.refusals)
     return f"{said}. Refused: {refused}" if refused else said
@@ -132,10 +138,10 @@ def _ids(ids: Iterable[str]) -> str:
     return sample(tuple(safe(each) for each in ids))
 
 
-def _fields(found: Sequence[Difference]) -> str:
+def _fields(found: Sequence[Difference], says: str) -> str:
     return sample(
         tuple(
-            f"{each.path} is {value(each.path, each.live)}, the spec says {value(each.path, each.desired)}"
+            f"{each.path} is {value(each.path, each.live)}, {says} {value(each.path, each.desired)}"
             for each in found
         )
     )

@@ -35,6 +35,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "allow": list(plan.allow),
         "findings": [_finding(finding) for finding in plan.findings],
         "uploads": [_operation(upload) for upload in plan.uploads],
+        "known_images": plan_data(plan.known_images),
         "changes": [
             {
                 "key": change.key,

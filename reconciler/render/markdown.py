@@ -126,9 +126,7 @@ def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = 
         ),
         kept="Operations that are left to do",
         sections=(
-            Section(
-                "Done", "finished operations", [Item(partial(_outcome_line, outcome)) for outcome in done]
-            ),
+            Section("Done", "finished operations", [Item(partial(_done_line, outcome)) for outcome in done]),
             Section(
                 "What would take it back", "ways back", [Item(partial(_way_back, line)) for line in view.undo]
             ),
@@ -359,6 +357,11 @@ def _outcome_line(outcome: OutcomeView) -> str:
     traces = ", ".join(part for part in (outcome.effort, request_id) if part)
     trace = f" ({traces})" if traces else ""
     return f"- {_STATUS_SYMBOLS[outcome.status]} {key}{prose(outcome.text)}{status}{trace}"
+
+
+def _done_line(outcome: OutcomeView) -> str:
+    reason = f": {prose(outcome.reason)}" if outcome.reason else ""
+    return f"{_outcome_line(outcome)}{reason}"
 
 
 def _way_back(line: Line) -> str:

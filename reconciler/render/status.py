@@ -29,6 +29,7 @@ CREATION_FAILED: Final = "creation failed"
 
 _WORDS: Final[Mapping[DriftCode, str]] = {
     "ENDED_BY_HAND": "terminated outside",
+    "IMAGES_DIFFER": "shows other images",
     "LIVE_TERMS_DIFFER": "live terms differ",
     "MERCHANTS_DIFFER": "merchants differ: {merchants}",
     "NEWCOMER": UNMANAGED,

@@ -141,7 +141,7 @@ def plan_view(plan: Plan) -> PlanView:
     return PlanView(
         findings=tuple(_finding_view(finding) for finding in plan.findings),
         blocks=tuple(_block(change, plan.made_at) for change in plan.changes),
-        uploads=_upload_lines(plan.uploads),
+        uploads=tuple(_upload_lines(plan)),
         summary=_summary(plan),
         valid_until=beijing(plan.valid_until) if plan.valid_until else "",
         endings=tuple(ending for change in plan.changes for ending in _endings(change, plan.made_at)),
@@ -149,11 +149,16 @@ def plan_view(plan: Plan) -> PlanView:
     )
 
 
-def _upload_lines(uploads: tuple[UploadImage, ...]) -> tuple[Line, ...]:
-    if not uploads:
-        return ()
-    paths = tuple(upload.path for upload in uploads)
-    return (Line("+", f"upload {counted(len(uploads), 'picture')}", sample(paths), items=paths),)
+def _upload_lines(plan: Plan) -> Iterator[Line]:
+    """What is to be uploaded, and where each image is that is there already: apply uses what this machine remembers."""
+    known = {each.sha256: each for each in plan.known_images}
+    paths = tuple(upload.path for upload in plan.uploads if upload.sha256 not in known)
+    if paths:
+        yield Line("+", f"upload {counted(len(paths), 'picture')}", sample(paths), items=paths)
+    for upload in plan.uploads:
+        if upload.sha256 in known:
+            facts = {"url": known[upload.sha256].url, "at": beijing(known[upload.sha256].uploaded_at)}
+            yield Line("", "image", wording.UPLOADED_EARLIER.format(path=upload.path, **facts))
 
 
 def finding_text(finding: Finding) -> str:

@@ -93,6 +93,11 @@ FINDINGS: Final[dict[str, str]] = {
     "GENERATION_NOT_NEEDED": (
         "the same terms already run as activity {activity_id}, generation {generation}; nothing to do."
     ),
+    "IMAGES_DIFFER": (
+        "activity {activity_id} shows {live} where the images of this spec were uploaded to {uploaded} ({fields}). It "
+        "was created from another machine, or not by paygift: open both and compare. If they differ, set "
+        "`generation: {next_generation}` to replace it."
+    ),
     "JOURNAL_NOT_READ": (
         "{problem} What only the journal knows was left out of account: activities that the list hides, and the "
         "`protect` and `adopt` of deleted specs. Nothing is applied until it can be read."
@@ -265,6 +270,7 @@ HEADLINE_LEFT: Final[dict[str, str]] = {
     "others": "{merchants} {lose} this gift",
     "none": "{merchants} no longer",
 }
+UPLOADED_EARLIER: Final = "{path} → {url}, uploaded earlier ({at})"
 UNPROVEN: Final = "(perhaps unchanged: reading cannot tell)"
 HEADLINE_MERCHANTS: Final = "merchants {before} → {after}"
 

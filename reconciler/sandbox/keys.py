@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from reconciler.errors import SandboxError
+from reconciler.folder import check, check_folder, read
 
 FOLDER: Final = "keys"
 MERCHANT_KEY_FILE: Final = "merchant.key.pem"
@@ -97,9 +98,9 @@ class Keys:
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        """The keys in ``directory``. Raises SandboxError if they cannot be read."""
+        """The keys in ``directory``. Raises SandboxError if they cannot be read, UsageError if they are links."""
         try:
-            keys = cls(**{name: (directory / file).read_text() for name, file in _FILES.items()})
+            keys = cls(**{name: _text(directory / file) for name, file in _FILES.items()})
             _ = (keys.serial_no, keys.platform, keys.merchant_public_key)
         except (OSError, ValueError) as error:
             raise SandboxError(
@@ -112,6 +113,7 @@ class Keys:
     def in_directory(cls, directory: Path) -> Self:
         """The keys below ``directory``, made now if there are none yet. They appear all at once or not at all."""
         home = directory / FOLDER
+        check_folder(home)
         if not home.exists():
             cls.made().write(home)
         for name in _LATER:
@@ -194,9 +196,17 @@ def _write(file: Path, text: str) -> None:
         out.write(text)
 
 
+def _text(file: Path) -> str:
+    """Raises OSError if it is missing, UsageError if it is a link or the like."""
+    content = read(file)
+    if content is None:
+        raise FileNotFoundError(f"{file.name} is missing")
+    return content.decode("ascii")
+
+
 def _add(file: Path, make: Callable[[], str]) -> None:
     """Write ``file`` if it is missing, whole or not at all. What somebody faster has written stays."""
-    if file.exists():
+    if check(file):
         return
     draft = file.with_name(f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
     _write(draft, make())

@@ -17,7 +17,8 @@ from typing import Any, Final, Self
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from reconciler.errors import SandboxError
+from reconciler import folder
+from reconciler.errors import PaygiftError, SandboxError, UsageError
 from reconciler.sandbox.app import HANG_UP, app
 from reconciler.sandbox.control import Control, RunningSandbox, ask
 from reconciler.sandbox.keys import FOLDER, Keys
@@ -86,19 +87,18 @@ def serve(
     a port in use, and a directory in use.
     """
     keys = _ready(directory)
+    note = directory / _SERVER_FILE
+    folder.check(note)
     listener = _listen(host, port)
     base_url = _url(listener)
     try:
         world = _world(directory, options, keys)
-    except SandboxError:
+    except PaygiftError:
         listener.close()
         raise
-    note = directory / _SERVER_FILE
 
     def announce() -> None:
-        draft = note.with_suffix(".tmp")
-        draft.write_text(json.dumps(_about(base_url, directory)))
-        draft.replace(note)
+        folder.write(note, json.dumps(_about(base_url, directory)))
         ready(RunningSandbox(base_url, directory, keys))
 
     def leave() -> None:
@@ -113,11 +113,11 @@ def find_running(directory: Path = DEFAULT_DIRECTORY) -> RunningSandbox | None:
     """The sandbox that ``serve`` runs for ``directory``, or ``None``.
 
     A file that a killed server left behind counts for nothing: the server must answer, and be the one of the file.
-    Raises SandboxError for a file that leads away from this machine, which no server has written.
+    Raises SandboxError for a file that leads away from this machine, UsageError for a link: no server has written that.
     """
     note = directory / _SERVER_FILE
     try:
-        about = json.loads(note.read_text())
+        about = json.loads(folder.read(note) or b"")
         base_url = about["base_url"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -218,7 +218,10 @@ def _about(base_url: str, directory: Path) -> dict[str, Any]:
 
 def _ready(directory: Path) -> Keys:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        folder.make(directory)
+    except UsageError as error:
+        raise SandboxError(error.message, remedy=error.remedy) from error
+    try:
         return Keys.in_directory(directory)
     except OSError as error:
         raise SandboxError(f"The sandbox's directory {directory} cannot be used: {error}.") from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconciler.errors import SandboxError
+from reconciler.folder import check
 from reconciler.sandbox.memory import KINDS, Effect, Entity, Ledger, Step, values
 
 FORMAT: Final = 1
@@ -28,13 +29,12 @@ PATIENCE_SECONDS = 2.0
 
 class Store:
     """``directory`` is ``None`` for a memory that ends with the process. Waits two seconds for another
-    process to let go of the files; raises SandboxError if it does not, or if they cannot be read."""
+    process to let go of the files; raises SandboxError if it does not, or if they cannot be read, UsageError if they
+    are links."""
 
     def __init__(self, directory: Path | None, *, log_rows: int = LOG_ROWS) -> None:
         self._log_rows = log_rows
-        where = (
-            [":memory:"] * 2 if directory is None else [str(directory / f) for f in ("memory.db", "log.db")]
-        )
+        where = [":memory:"] * 2 if directory is None else _files(directory)
         self._memory = _connect(where[0])
         try:
             self._memory.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -115,6 +115,15 @@ _LOG_TABLES: Final = (
 )
 _PUT: Final = """INSERT INTO entities (kind, id, content) VALUES (?, ?, ?)
 ON CONFLICT (kind, id) DO UPDATE SET content = excluded.content"""
+
+
+def _files(directory: Path) -> list[str]:
+    """Where both databases are. Raises UsageError for links and the like, which SQLite would follow."""
+    files = [directory / "memory.db", directory / "log.db"]
+    for file in files:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            check(file.with_name(f"{file.name}{suffix}"))
+    return list(map(str, files))
 
 
 def _close(*connections: sqlite3.Connection) -> None:

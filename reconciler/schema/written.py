@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from reconciler.activity import Image
-from reconciler.change import ActivityChange, Finding, Operation, Outcome, Timeline, UploadImage
+from reconciler.change import ActivityChange, Finding, KnownImage, Operation, Outcome, Timeline, UploadImage
 from reconciler.plan import FORMAT_VERSION, Undo
 
 Schema = dict[str, Any]
@@ -47,6 +47,7 @@ class PlanFile:
     allow: tuple[str, ...]
     findings: tuple[Finding, ...]
     uploads: tuple[UploadImage, ...]
+    known_images: tuple[KnownImage, ...]
     changes: tuple[ActivityChange, ...]
     counts: Counts
     timeline: Timeline

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,17 @@ from typing import Final, NamedTuple, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 from reconciler.errors import CredentialsError, UnverifiedError
 from reconciler.wechatpay import signing, wire
@@ -145,6 +154,14 @@ class Credentials:
         if fault := public_key_fault(self.public_key_id, self.public_key, self.private_key):
             raise fault
         _require_bits(self.public_key, "the WeChat Pay public key", _PUBLIC_KEY.remedy)
+
+    def mac(self, purpose: str, data: bytes) -> str:
+        """64 hex digits that only the holder of the private key can make: HMAC-SHA256 over ``data``, under a key that
+        is derived for this ``purpose`` and merchant number alone, and never leaves here."""
+        secret = self.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        info = f"paygift {purpose} {self.mchid}".encode()
+        key = HKDF(hashes.SHA256(), length=32, salt=None, info=info).derive(secret)
+        return hmac.new(key, data, "sha256").hexdigest()
 
     def __repr__(self) -> str:
         apiv3_key = None if self.apiv3_key is None else "[secure]"
