@@ -244,14 +244,9 @@ def seed(local: LocalRemote, project: Project) -> int:
 
 def read_stocks(path: Path) -> list[dict[str, object]]:
     """The coupon stocks in a JSON file, as create-stock bodies with their ``stock_id``. Raises UsageError."""
-    import json
+    from reconciler.inputs import read_json
 
-    try:
-        stocks = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path} cannot be read: {error}.", remedy="It must be a JSON list of stocks."
-        ) from error
+    stocks = read_json(path)
     if not isinstance(stocks, list) or not all(
         isinstance(each, dict) and "stock_id" in each for each in stocks
     ):
