@@ -33,7 +33,7 @@ READERS = [
     ["github", "drift-issue", "FILE"],
 ]
 DEEP = "[" * 100_000
-BAD = {
+BAD: dict[str, str | bytes] = {
     "deep list": DEEP,
     "deep but well-formed": "[" * 500 + "]" * 500,
     "deep object": '{"a":' * 500 + "1" + "}" * 500,
