@@ -99,7 +99,8 @@ def _event(path: str) -> Mapping[str, Any]:
         return {}
     try:
         event = parsed_json(read_input(Path(path)))
-    except (UsageError, ValueError) as error:
-        why = str(error) if isinstance(error, ValueError) else error.message
-        raise UsageError(f"GITHUB_EVENT_PATH: {why}.") from error
+    except UsageError as error:
+        raise UsageError(f"GITHUB_EVENT_PATH cannot be read: {error.message}") from error
+    except ValueError as error:
+        raise UsageError(f"GITHUB_EVENT_PATH cannot be read: {error}.") from error
     return event if isinstance(event, dict) else {}
