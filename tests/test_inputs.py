@@ -26,11 +26,10 @@ READERS = [
     ["--sandbox", "apply", "--yes", "FILE"],
     ["history", "verify", "FILE"],
     ["sandbox", "seed", "FILE"],
-    ["github", "annotate", "FILE"],
-    ["github", "annotate", "--drift", "FILE"],
+    ["github", "annotate", "--problems", "FILE"],
     ["github", "comment", "--plan", "FILE"],
     ["github", "comment", "--report", "FILE"],
-    ["github", "drift-issue", "FILE"],
+    ["github", "drift-issue", "--drift", "FILE"],
 ]
 DEEP = "[" * 100_000
 BAD: dict[str, str | bytes] = {
