@@ -1,13 +1,14 @@
 """One apply as those see it who are told of it: from what it knows of itself to the report that it leaves.
 
-An apply that stops before its first write leaves a report too: why, and that nothing was written.
+An apply that stops on the way leaves a report too, whatever stops it: why, and that nothing was written, or that nobody
+knows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import combinations
 from pathlib import Path
@@ -32,6 +33,8 @@ REPORT_KINDS: Final = (".md", ".html", ".json")
 _BYTE_ORDER_MARK: Final = "\ufeff"
 """Without one, spreadsheets take Chinese for something else."""
 Warn = Callable[[str], None]
+Translate = Callable[[BaseException, bool], PaygiftError]
+"""What can be said of any exception, given whether something may have been written by then."""
 
 
 @dataclass(slots=True)
@@ -40,8 +43,9 @@ class Attempt:
     ``reviewed_at`` when that was made, if it is known.
 
     ``writing`` is set before the first write: from then on nobody may say that nothing was written. ``happened`` is set
-    as soon as it is known what the writes came to: from then on nothing else may be said of this apply. ``warn`` is
-    given a line for each file that could not be written, and for each who could not be told.
+    as soon as it is known what the writes came to, ``left`` once that is in the files: from then on nothing else may be
+    said of this apply. ``warn`` is given a line for each file that could not be written, and for each who could not be
+    told.
     """
 
     report: Output | None
@@ -58,6 +62,7 @@ class Attempt:
     plan: Plan | None = None
     writing: bool = False
     happened: Report | None = None
+    left: bool = False
 
     def knows(self, session: Session) -> None:
         self.clock = session.clock
@@ -66,20 +71,33 @@ class Attempt:
         self.notify = session.project.notify
 
     def leave(self, happened: Report | Stopped) -> None:
-        """Write the files that are wanted, and tell whom `notify` names.
+        """Write the files that are wanted, and tell whom `notify` names: each of them, whatever becomes of the others.
 
         What cannot be written is a warning: it changes nothing of what ``happened``.
         """
-        try:
+        with ExitStack() as last:
+            if not (isinstance(happened, Stopped) and self.happened is not None):  # that was told before
+                last.callback(self._tell, happened)
+            if self.rejected is not None and isinstance(happened, Report):
+                last.callback(self._leave_rejected, self.rejected, happened)
             if self.report is not None:
                 self._write(_as(self.report.file.suffix, happened), self.report, "The report")
-        finally:
+            self.left = True
+
+    def leave_stopped(self, error: PaygiftError, exit_code: int) -> None:
+        """The same for what ended it. Where the plan is what cannot be shown, it is left out."""
+        stopped = self.stopped(error, exit_code)
+        for each in (stopped, replace(stopped, plan=None)):
             try:
-                if self.rejected is not None and isinstance(happened, Report):
-                    text = _BYTE_ORDER_MARK + rejected_csv(happened)
-                    self._write(text, self.rejected, "The list of rejected merchants")
-            finally:
-                self._tell(happened)
+                self.leave(each)
+                return
+            except Exception:  # noqa: BLE001, S112 - the error that is reported matters more than this one
+                continue
+        self.warn("Warning: The report is missing: it could not be made. This is a defect of paygift.")
+
+    def _leave_rejected(self, file: Output, happened: Report) -> None:
+        text = _BYTE_ORDER_MARK + rejected_csv(happened)
+        self._write(text, file, "The list of rejected merchants")
 
     def _write(self, text: str, output: Output, what: str) -> None:
         try:
@@ -115,6 +133,7 @@ class Attempt:
 def attempted(
     report: Path | None,
     exit_code: Callable[[PaygiftError], int],
+    translated: Translate,
     *,
     environ: Mapping[str, str],
     warn: Warn,
@@ -124,7 +143,8 @@ def attempted(
 ) -> Iterator[Attempt]:
     """An attempt that leaves its ``report`` and the ``rejected`` merchants (CSV).
 
-    An error on the way is reported there, and goes on.
+    Whatever ends it on the way is ``translated``, given whether anything may have been written, is reported there, and
+    goes on as that.
 
     ``exit_code`` tells how the command will end for an error. ``plan_file`` is what it reads. Raises UsageError, before
     anything is done, for a file that cannot be written; what an earlier run has left there is removed, since it must
@@ -134,10 +154,13 @@ def attempted(
     attempt = Attempt(_cleared(report), environ, warn, _cleared(rejected), sandbox)
     try:
         yield attempt
-    except PaygiftError as error:
-        if attempt.happened is None:
-            attempt.leave(attempt.stopped(error, exit_code(error)))
-        raise
+    except BaseException as raised:
+        error = translated(raised, attempt.writing)
+        if attempt.happened is None or not attempt.left:
+            attempt.leave_stopped(error, exit_code(error))
+        if error is raised:
+            raise
+        raise error from raised
 
 
 def _check_names(report: Path | None, rejected: Path | None, plan_file: Path | None) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from reconciler.errors import UsageError
+from reconciler.inputs import read_input
 from reconciler.journal.book import Book, all_entries, witness_in
 from reconciler.journal.book import audit_lines as lines_in
 from reconciler.journal.database import Database
@@ -78,9 +79,7 @@ def break_lock(
 def lines_of(file: Path) -> list[str]:
     """The lines of an audit file, to the byte; only a line feed ends one. Raises UsageError if it cannot be read."""
     try:
-        lines = file.read_bytes().decode().split("\n")
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}.", remedy="Name an audit file.") from error
+        lines = read_input(file).decode().split("\n")
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{file} cannot be read: it is not UTF-8 from byte {error.start} on.",

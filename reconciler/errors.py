@@ -7,6 +7,7 @@
     ├── RefusedError             the plan holds refusals that nobody waived
     ├── StaleError               a plan is not, or is no longer, the one that was reviewed
     ├── InterruptedRunError      a run was stopped at once, with something in flight
+    ├── UnexpectedError          an exception that nobody expected: a defect of paygift, or no memory
     ├── JournalError             the journal cannot be read or written, so nothing may be sent
     │   ├── LockedError          another apply holds the lock
     │   ├── LockLostError        the lock of this run is no longer its own
@@ -148,6 +149,10 @@ class StaleError(PaygiftError):
 
 class InterruptedRunError(PaygiftError):
     """A run was stopped at once, with something in flight. The next one finds out what became of it."""
+
+
+class UnexpectedError(PaygiftError):
+    """An exception that nobody expected, its ``__cause__``. Says its class and its place, and none of its words."""
 
 
 @contextmanager

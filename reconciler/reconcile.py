@@ -162,14 +162,12 @@ def save_plan(made: Plan, file: Path) -> None:
 
 def saved_plan(file: Path) -> Plan:
     """The plan in ``file``. Raises UsageError if it cannot be read, StaleError if it is no intact plan."""
-    import json
-
+    from reconciler.inputs import parsed_json, read_input
     from reconciler.plan import read_plan
 
+    content = read_input(file)
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}.", remedy="Name a plan file.") from error
+        data = parsed_json(content)
     except ValueError as error:
         raise StaleError(f"{file} is no plan file: {error}.", remedy="Make one with `plan --out`.") from error
     return read_plan(data)

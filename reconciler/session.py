@@ -269,32 +269,27 @@ def seed(local: LocalRemote, project: Project) -> int:
 
 def _stocks_of(file: Path) -> list[dict[str, object]]:
     """The stocks in a file of the project, none where there is no such file. Raises UsageError."""
+    from reconciler.inputs import parsed_json
     from reconciler.load.files import MAX_TEXT, UnusableError, inside, read_bytes
 
     if not os.path.lexists(file):
         return []
     try:
-        content = read_bytes(inside(file.parent.resolve(), file.name), MAX_TEXT)
+        return _stocks_in(parsed_json(read_bytes(inside(file.parent.resolve(), file.name), MAX_TEXT)), file)
     except UnusableError as problem:
         raise UsageError(f"{file} {problem.message}.", remedy="Correct or remove it.") from problem
-    return _stocks_in(content, file)
+    except ValueError as error:
+        raise UsageError(f"{file} cannot be read: {error}.", remedy="Correct or remove it.") from error
 
 
 def read_stocks(path: Path) -> list[dict[str, object]]:
     """The coupon stocks in a JSON file, as create-stock bodies with their ``stock_id``. Raises UsageError."""
-    try:
-        return _stocks_in(path.read_bytes(), path)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", remedy="Name another file.") from error
+    from reconciler.inputs import read_json
+
+    return _stocks_in(read_json(path), path)
 
 
-def _stocks_in(content: bytes, path: Path) -> list[dict[str, object]]:
-    import json
-
-    try:
-        stocks = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is no JSON.", remedy="It must be a JSON list of stocks.") from error
+def _stocks_in(stocks: object, path: Path) -> list[dict[str, object]]:
     if not isinstance(stocks, list) or not all(
         isinstance(each, dict) and "stock_id" in each for each in stocks
     ):

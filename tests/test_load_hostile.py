@@ -21,6 +21,7 @@ from reconciler.load.merchants import parse_group
 from reconciler.load.positions import Positions, dotted
 from reconciler.spec import FORBIDDEN
 from tests.load_projects import NOW, PROJECT, SPEC, problems, write
+from tests.project import Project
 
 
 def parse_in_python() -> Callable[[str], Any]:
@@ -352,3 +353,15 @@ def test_a_valid_spec_means_what_it_says(
     assert activity.terms.end_time == until
     assert activity.terms.transaction_amount_minimum == fen
     assert activity.terms.goods_tags == tuple(sorted(tags))
+
+
+@pytest.mark.parametrize("path", ["x" * 400, "a/" * 3_000, "loop", "loop/x", "paygift.yaml/x", "nowhere"])
+@pytest.mark.parametrize("name", ["activities: {}", "merchant_groups: {{east: {}}}"])
+def test_a_path_that_leads_nowhere_is_said_with_its_place(project: Project, name: str, path: str) -> None:
+    (project.root / "loop").symlink_to("loop")
+    (project.root / "paygift.yaml").write_text(
+        f"namespace: liangpin\n{name.format(path)}\n", encoding="utf-8"
+    )
+    code, out, err = project.run("validate")
+    assert (code, out) == (3, "")
+    assert err.startswith("paygift.yaml:2:")

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, text
 
-from reconciler.errors import LockedError, LockLostError
+from reconciler.errors import JournalError, LockedError, LockLostError
 from reconciler.journal import lock as locks
 from reconciler.journal.book import Book, Run, all_entries, locked
 from reconciler.journal.database import Database
 from reconciler.journal.entry import Displaced
-from reconciler.journal.lock import SILENCE_SECONDS, Holder, Seen, Taken, locks_in
+from reconciler.journal.lock import SILENCE_SECONDS, Holder, Lock, Seen, Taken, locks_in
 from reconciler.journal.place import Place
 from reconciler.journal.process import Process
 from tests.postgres import fresh_database
@@ -209,6 +212,72 @@ def test_breaking_a_lock_ends_the_session_that_holds_it(memory_path: Path, postg
         book(second).lock.break_()
         assert isinstance(book(second).lock.try_take(bob), Taken), "the advisory lock went with its session"
         book(second).lock.release(bob)
+
+
+@contextmanager
+def stopped_session(first: Database) -> Iterator[int]:
+    """The server's process for the session of ``first``, which takes no notice of a signal until it goes on."""
+    with first.reading() as connection:
+        pid = int(connection.scalar(text("SELECT pg_backend_pid()")))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield pid
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_breaking_a_lock_waits_until_the_session_that_holds_it_has_ended(
+    memory_path: Path, postgresql: str
+) -> None:
+    where = Place(memory_path / "unused", fresh_database(postgresql))
+    with opened(where) as first, opened(where) as second:
+        alice, bob = holder("alice"), holder("bob")
+        book(first).lock.try_take(alice)
+        with stopped_session(first) as pid:
+            goes_on = threading.Timer(0.3, os.kill, (pid, signal.SIGCONT))
+            goes_on.start()
+            assert book(second).lock.break_() == alice
+            assert isinstance(book(second).lock.try_take(bob), Taken), "it is free afterwards"
+            goes_on.join()
+        book(second).lock.release(bob)
+
+
+def test_a_lock_whose_session_does_not_end_is_not_said_to_be_free(
+    memory_path: Path, postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "ENDING_SECONDS", 0.1)
+    where = Place(memory_path / "unused", fresh_database(postgresql))
+    with opened(where) as first, opened(where) as second:
+        alice = holder("alice")
+        book(first).lock.try_take(alice)
+        with stopped_session(first) as pid:
+            with pytest.raises(JournalError, match=rf"process {pid} .* has not ended .*Run `paygift unlock`"):
+                book(second).lock.break_()
+            assert locks_in(second, NAMESPACE) == [(MCHID, alice)]
+        monkeypatch.undo()
+        assert book(second).lock.break_() == alice
+        assert locks_in(second, NAMESPACE) == []
+
+
+def test_breaking_a_lock_leaves_alone_who_took_it_meanwhile(
+    memory_path: Path, postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody waits, and is served as soon as the session of the dead one has ended."""
+    where = Place(memory_path / "unused", fresh_database(postgresql))
+    with opened(where) as first, opened(where) as second, opened(where) as third:
+        alice, bob = holder("alice"), holder("bob")
+        book(first).lock.try_take(alice)
+        end = Lock._end_sessions
+
+        def end_and_be_slow(self: Lock, connection: Connection) -> None:
+            end(self, connection)
+            assert isinstance(book(third).lock.try_take(bob), Taken)
+
+        monkeypatch.setattr(Lock, "_end_sessions", end_and_be_slow)
+        assert book(second).lock.break_() == alice
+        assert locks_in(second, NAMESPACE) == [(MCHID, bob)]
+        book(third).lock.release(bob)
 
 
 def test_a_session_that_died_frees_the_lock_and_is_told(memory_path: Path, postgresql: str) -> None:

@@ -17,6 +17,7 @@ import yaml
 
 from reconciler.cli import _COMMANDS as COMMANDS
 from reconciler.cli import paygift
+from reconciler.cli.unexpected import DEBUG
 from reconciler.errors import ProjectError
 from reconciler.load import load_project
 
@@ -180,7 +181,8 @@ def test_every_variable_of_the_settings_is_named_and_no_other(readme: Path) -> N
     files = {f"{name}_FILE" for name in ("PAYGIFT_PRIVATE_KEY", "PAYGIFT_PUBLIC_KEY")}
     named = set(re.findall(r"`(PAYGIFT_[A-Z0-9_]+)`", readme.read_text(encoding="utf-8")))
     assert {*read, *files} <= named | {"PAYGIFT_PUBLIC_KEY or PAYGIFT_PUBLIC_KEY_FILE"}
-    options = {f"PAYGIFT_{str(option.name).upper()}" for option in paygift.params}
+    options = {DEBUG, *(f"PAYGIFT_{str(option.name).upper()}" for option in paygift.params)}
+    assert DEBUG in named
     assert named <= {*read, *files, *options}
 
 

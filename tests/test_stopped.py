@@ -19,6 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from reconciler.attempt import attempted
 from reconciler.change import Finding, Plan, Severity, Stopped
 from reconciler.cli import exit_code
+from reconciler.cli.unexpected import translated
 from reconciler.errors import ApiError, PaygiftError, RefusedError, StaleError
 from reconciler.github.marker import read_marker
 from reconciler.render.json_ import dumps
@@ -199,8 +200,12 @@ def test_a_report_that_cannot_be_written_stops_before_anything_is_done(project: 
 # -- an attempt --------------------------------------------------------------------------------------------------------
 
 
+def as_it_is(error: BaseException, writing: bool) -> PaygiftError:
+    return translated(error, command="paygift apply", writing=writing)
+
+
 def said_of(error: PaygiftError, file: Path) -> Iterator[str]:
-    with pytest.raises(type(error)), attempted(file, exit_code, environ={}, warn=pytest.fail):
+    with pytest.raises(type(error)), attempted(file, exit_code, as_it_is, environ={}, warn=pytest.fail):
         raise error
     yield from file.read_text(encoding="utf-8").splitlines()
 
@@ -233,7 +238,7 @@ def test_a_report_that_cannot_be_left_does_not_hide_what_happened(tmp_path: Path
     warnings: list[str] = []
 
     def stop() -> None:
-        with attempted(folder / "report.md", exit_code, environ={}, warn=warnings.append):
+        with attempted(folder / "report.md", exit_code, as_it_is, environ={}, warn=warnings.append):
             folder.rmdir()
             raise StaleError("Another plan.")
 

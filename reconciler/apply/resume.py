@@ -7,14 +7,14 @@ here, since the plan that follows does what is left.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from reconciler.apply.writes import Writer
 from reconciler.change import OutcomeStatus
 from reconciler.errors import ApiError, one_cause
 from reconciler.journal.entry import Concluded, Entry, Intent
+from reconciler.journal.witness import merchants_in
 
 AT_ONCE: Final = 8
 """So many questions are asked at once."""
@@ -47,7 +47,14 @@ async def _ask(writer: Writer, seq: int, intent: Intent, created: Mapping[str, s
             activity_id = created.get(intent.request_no, "")
             status = OutcomeStatus.DONE if activity_id else OutcomeStatus.NOT_STARTED
         case "add_merchants" | "delete_merchants":
-            status = await _merchants(writer, intent)
+            merchants = merchants_in(intent.body)
+            if merchants is None:
+                status, reason = (
+                    OutcomeStatus.UNKNOWN,
+                    f"Entry {seq} of the journal does not say which merchants.",
+                )
+            else:
+                status = await _merchants(writer, intent, merchants)
         case "terminate":
             status = await _termination(writer, activity_id)
         case _:
@@ -87,8 +94,7 @@ def _vanished(error: ApiError) -> OutcomeStatus:
     return OutcomeStatus.UNKNOWN
 
 
-async def _merchants(writer: Writer, intent: Intent) -> OutcomeStatus:
-    asked = set(_merchant_ids(intent.body))
+async def _merchants(writer: Writer, intent: Intent, asked: frozenset[str]) -> OutcomeStatus:
     try:
         present = asked.intersection(await writer.api.merchant_ids(intent.activity_id))
     except ApiError as error:
@@ -97,8 +103,3 @@ async def _merchants(writer: Writer, intent: Intent) -> OutcomeStatus:
     if done == asked:
         return OutcomeStatus.DONE
     return OutcomeStatus.PARTIAL if done else OutcomeStatus.NOT_STARTED
-
-
-def _merchant_ids(body: str) -> Sequence[str]:
-    merchant_ids: list[str] = json.loads(body)["merchant_id_list"]
-    return merchant_ids

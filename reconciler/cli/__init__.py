@@ -9,12 +9,14 @@ import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
 from reconciler import __version__
 from reconciler.characters import safe
+from reconciler.cli.streams import StdoutError, guarded_streams, occupy_closed_descriptors
+from reconciler.cli.unexpected import hush, is_debugging, leave, show_traceback, translated
 from reconciler.errors import (
     ApiError,
     CredentialsError,
@@ -23,6 +25,7 @@ from reconciler.errors import (
     ProjectError,
     RefusedError,
     StaleError,
+    UnexpectedError,
     condensed,
 )
 
@@ -54,6 +57,17 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
 """Where each command lives, and its line in --help, so that listing commands imports none of them."""
 
 
+_EXPECTED: Final = (
+    PaygiftError,
+    StdoutError,
+    click.ClickException,
+    click.exceptions.Exit,
+    click.Abort,
+    KeyboardInterrupt,
+)
+"""What ends a command and is told as what it is."""
+
+
 class Commands(click.Group):
     """Commands that are imported when they are called."""
 
@@ -66,6 +80,14 @@ class Commands(click.Group):
         command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)  # noqa: S101 - the table above names commands only
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except _EXPECTED:
+            raise
+        except BaseException as error:
+            raise translated(error, command=f"paygift {ctx.invoked_subcommand or ''}".rstrip()) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -129,31 +151,26 @@ def paygift(
 
 def main() -> NoReturn:
     """Run the command line and exit with one of the codes of the README."""
-    from reconciler.cli.streams import occupy_closed_descriptors
-
     occupy_closed_descriptors()
-    sys.exit(run())
+    hush()
+    leave(run())
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """One command, by default that of the process. Returns its exit code; errors are explained on stderr."""
-    from reconciler.cli.streams import guarded_streams
-
-    with guarded_streams():
-        return _run(arguments)
+    try:
+        with guarded_streams():
+            return _run(arguments)
+    except KeyboardInterrupt:  # while the end was being told
+        return EXIT_INTERRUPTED
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    from reconciler.cli.streams import StdoutError
-
     try:
         code = paygift.main(arguments, prog_name="paygift", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except click.exceptions.Abort:
-        click.echo("Interrupted.", err=True)
-        return EXIT_INTERRUPTED
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted. Run `paygift plan` to see what is left; nothing is done twice.", err=True)
         return EXIT_INTERRUPTED
     except click.ClickException as error:
@@ -163,16 +180,18 @@ def _run(arguments: Sequence[str] | None) -> int:
             "\n".join(map(safe, said.getvalue().split("\n"))), err=True, nl=False
         )  # it quotes arguments
         return EXIT_ERROR
-    except PaygiftError as error:
-        return _explain(error)
     except StdoutError as error:
         if not error.reader_left:  # as `head` does, which has all that it wants
             click.echo(f"Error: {error}", err=True)
         return EXIT_ERROR
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it ends here, as an exit code
+        return _explain(translated(error, command="paygift"), error)
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: PaygiftError) -> int:
+def _explain(error: PaygiftError, raised: BaseException) -> int:
+    if isinstance(error, UnexpectedError) and is_debugging():
+        show_traceback(error.__cause__ or raised)
     if isinstance(error, ProjectError):
         click.echo("\n".join(safe(str(problem)) for problem in condensed(error.problems)), err=True)
         click.echo(_problem_count(error), err=True)

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
     from reconciler.attempt import Attempt
+    from reconciler.errors import PaygiftError
     from reconciler.journal.place import Place
     from reconciler.session import Session, Whose
 
@@ -57,22 +58,31 @@ class Context:
                 click.echo(f"Warning: {safe(remark)}", err=True)
             yield replace(session, remote=session.remote.paced(rate=self.rate, concurrency=self.concurrency))
 
+    @contextmanager
     def attempt(
         self, report: Path | None, *, rejected: Path | None = None, plan_file: Path | None = None
-    ) -> AbstractContextManager[Attempt]:
+    ) -> Iterator[Attempt]:
         """An apply that leaves its files and tells whom `notify` names, however it ends."""
-        from reconciler.attempt import attempted
-        from reconciler.cli import exit_code
+        from reconciler.cli.unexpected import terminable, translated
 
-        return attempted(
-            report,
-            exit_code,
-            environ=os.environ,
-            warn=lambda text: click.echo(safe(text), err=True),
-            rejected=rejected,
-            plan_file=plan_file,
-            sandbox=self.sandbox,
-        )
+        def explained(error: BaseException, writing: bool) -> PaygiftError:
+            return translated(error, command="paygift apply", writing=writing)
+
+        with terminable():
+            from reconciler.attempt import attempted
+            from reconciler.cli import exit_code
+
+            with attempted(
+                report,
+                exit_code,
+                explained,
+                environ=os.environ,
+                warn=lambda text: click.echo(safe(text), err=True),
+                rejected=rejected,
+                plan_file=plan_file,
+                sandbox=self.sandbox,
+            ) as attempt:
+                yield attempt
 
     def say(self, text: str) -> None:
         """``text`` on stdout, or on stderr if that is closed, full, or read by nobody: for what must be told."""

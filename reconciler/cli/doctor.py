@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,12 +26,13 @@ def doctor(context: Context, as_json: bool) -> int:
     Needs no project and changes nothing: it sends a few reads, and an upload that is made to be refused. Exits 0 if
     everything essential was checked and is fine, 4 if the credentials are not, otherwise 1. See docs/doctor.md.
     """
+    from reconciler.cli.interrupts import run
     from reconciler.doctor import examine
     from reconciler.render.checkup import checkup_json, checkup_text
     from reconciler.render.json_ import dumps
 
     with _environment(context) as environ:
-        checkup = asyncio.run(examine(environ, project_account=_project_account(context)))
+        checkup = run(examine(environ, project_account=_project_account(context)))
     if as_json:
         click.echo(dumps(checkup_json(checkup)), nl=False)
     else:

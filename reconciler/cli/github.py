@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
 from collections.abc import Callable, Iterator
@@ -420,18 +419,16 @@ def _folder(context: Context) -> str:
 
 
 def _data(file: Path) -> Any:
-    from reconciler.errors import UsageError
+    from reconciler.inputs import read_json
 
-    try:
-        return json.loads(_text(file))
-    except ValueError as error:
-        raise UsageError(f"{file} is no JSON: {error}.") from error
+    return read_json(file)
 
 
 def _text(file: Path) -> str:
     from reconciler.errors import UsageError
+    from reconciler.inputs import read_input
 
     try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}.") from error
+        return read_input(file).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} cannot be read: it is not UTF-8 from byte {error.start} on.") from error

@@ -1,72 +1,194 @@
-"""What a signal does while something is written: the first finishes what is in flight, the second stops at once."""
+"""What SIGINT and SIGTERM do while an event loop runs: something between two of its steps, never in the middle of one.
+
+asyncio's own handler for SIGINT cancels the task wherever the signal strikes, also half-way through a callback of the
+loop, which then fails. Here a signal is only noted where it strikes, and the loop acts on it when it comes to it. Once
+nothing is left that could be done in an orderly way, a signal interrupts at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from types import FrameType
+from typing import Any, Final, TypeVar
 
 import click
 
+from reconciler.cli.unexpected import hush_logs, in_main_thread, interrupt, is_debugging
 from reconciler.errors import InterruptedRunError
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+Result = TypeVar("Result")
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """What ``work`` comes to, in an event loop of its own. A first signal cancels it, a second one stops at once.
+
+    Raises KeyboardInterrupt after either.
+    """
+    hush_logs()
+    signals = _Signals()
+    token = _current.set(signals)
+    try:
+        with signals.restored(), asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            loop.set_default_executor(_Abandoned())
+            if not is_debugging():
+                loop.set_exception_handler(_say_nothing)
+            return signals.answered(runner, loop, work)
+    except BaseException:
+        if signals.at_once:  # whatever a loop that was stopped in the middle says of it
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        _current.reset(token)
 
 
 @contextmanager
 def interruptible() -> Iterator[asyncio.Event]:
-    """An event that the first SIGINT or SIGTERM sets; the second cancels the task, as InterruptedRunError.
+    """An event that the first signal sets; the second cancels the task, as InterruptedRunError; a third stops at once.
 
-    For the task that enters it, within a running event loop.
+    For the task that enters it, within ``run``.
     """
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    signals, task = _current.get(), asyncio.current_task()
     assert task is not None  # noqa: S101 - entered from a coroutine
     stop = asyncio.Event()
     cancelled = False
 
-    def on_signal() -> None:
-        nonlocal cancelled
-        if stop.is_set():
-            cancelled = True
-            task.cancel()
-            return
+    def finish() -> None:
         stop.set()
         click.echo("Interrupted: finishing what is in flight. Once more stops at once.", err=True)
 
-    restore = [_install(loop, number, on_signal) for number in _SIGNALS]
-    try:
-        yield stop
-    except asyncio.CancelledError:
-        if not cancelled:
-            raise
-        task.uncancel()
-        raise InterruptedRunError(
-            "Stopped at once. What was in flight may or may not have happened.",
-            remedy="Run apply again: it finds out what has happened, repeats none of it, and does the rest.",
-        ) from None
-    finally:
-        for undo in restore:
-            undo()
+    def cancel() -> None:
+        nonlocal cancelled
+        cancelled = True
+        task.cancel()
+
+    with signals.doing([finish, cancel]):
+        try:
+            yield stop
+        except asyncio.CancelledError:
+            if not cancelled:
+                raise
+            task.uncancel()
+            raise InterruptedRunError(
+                "Stopped at once. What was in flight may or may not have happened.",
+                remedy="Run apply again: it finds out what has happened, repeats none of it, and does the rest.",
+            ) from None
 
 
-def _install(
-    loop: asyncio.AbstractEventLoop, number: signal.Signals, act: Callable[[], None]
-) -> Callable[[], object]:
-    """Have ``act`` called for a signal. Returns what puts things back as they were."""
-    before = signal.getsignal(number) or signal.SIG_DFL  # None: set by something that is not Python
+@contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """Every signal raises KeyboardInterrupt where it strikes: for what keeps the loop waiting, such as a question."""
+    with _current.get().doing([]):
+        yield
 
-    def restore() -> None:
-        loop.remove_signal_handler(number)
-        signal.signal(number, before)
 
-    def on_windows(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(act)
+class _Signals:
+    """The signals of one event loop. The next one does the first of ``_acts``. Where none is left, it interrupts, and
+    ``at_once`` tells that it did.
+    """
 
-    try:
-        loop.add_signal_handler(number, act)
-    except NotImplementedError:  # pragma: no cover - Windows
-        signal.signal(number, on_windows)
-        return lambda: signal.signal(number, before)
-    return restore
+    def __init__(self) -> None:
+        self._acts: list[Callable[[], object]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.at_once = False
+
+    def answered(
+        self, runner: asyncio.Runner, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Result]
+    ) -> Result:
+        """What ``work`` comes to. Raises KeyboardInterrupt if it was cancelled by a signal, or too late for that."""
+        self._loop = loop
+        late: list[Callable[[], object]] = [_wake_up]
+        left: list[Callable[[], object]] = []
+        self._acts = late
+
+        async def cancellable() -> Result:
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101 - it runs in one
+            left.append(task.cancel)
+            with self.doing(left):
+                self._take_over(loop)
+                return await work
+
+        try:
+            result = runner.run(cancellable())
+        except asyncio.CancelledError:
+            if left:
+                raise
+        else:
+            if left and late:
+                return result
+        finally:
+            self._let_go(loop)
+        raise KeyboardInterrupt
+
+    @contextmanager
+    def doing(self, acts: list[Callable[[], object]]) -> Iterator[None]:
+        """Meanwhile. What has been done is taken from ``acts``."""
+        before, self._acts = self._acts, acts
+        try:
+            yield
+        finally:
+            self._acts = before
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """At the end the signals do again what they did before."""
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            if in_main_thread():
+                for number, handler in before.items():
+                    signal.signal(
+                        number, handler or signal.SIG_DFL
+                    )  # None: set by something that is not Python
+
+    def _take_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Unless whoever started us had the signals ignored, as for a command in the background."""
+        if not in_main_thread():
+            return
+        for number in SIGNALS:
+            if signal.getsignal(number) is signal.SIG_IGN:
+                continue
+            with suppress(NotImplementedError):  # Windows, where every loop wakes up by itself
+                loop.add_signal_handler(number, _wake_up)
+            signal.signal(number, self._on_signal)
+
+    def _let_go(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Before the loop is closed: from now on a signal interrupts, and wakes nobody up."""
+        if not in_main_thread():
+            return
+        for number in SIGNALS:
+            with suppress(NotImplementedError):
+                if loop.remove_signal_handler(number):
+                    signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if not self._acts or self._loop is None or self._loop.is_closed():
+            self.at_once = True
+            interrupt(number, frame)
+        self._loop.call_soon_threadsafe(self._acts.pop(0))
+
+
+_current: ContextVar[_Signals] = ContextVar("signals")
+
+
+class _Abandoned(ThreadPoolExecutor):
+    """Threads whose end nobody waits for: a name that is looked up keeps them for as long as its server likes."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=True)
+
+
+def _wake_up() -> None:
+    """The loop comes to what was noted."""
+
+
+def _say_nothing(_loop: asyncio.AbstractEventLoop, _context: dict[str, Any]) -> None:
+    """What fails beside the work is not for a reader; what the work itself comes to is told elsewhere."""

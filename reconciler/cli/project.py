@@ -292,9 +292,9 @@ Result = TypeVar("Result")
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:
     """Import asyncio only where something is sent: it would double what `validate` imports."""
-    import asyncio
+    from reconciler.cli.interrupts import run
 
-    return asyncio.run(work)
+    return run(work)
 
 
 def _waivers_in(file: Path) -> list[str]:
@@ -518,12 +518,14 @@ def _tell_resumed(found: Sequence[Concluded]) -> None:
 
 def _agreed() -> bool:
     """Whether a person says yes. Never asks where there is no terminal (design §11)."""
+    from reconciler.cli.interrupts import stopping_at_once
     from reconciler.errors import UsageError
 
     if not is_terminal(sys.stdin):
         raise UsageError("There is no terminal to ask on.", remedy="Give --yes to apply without asking.")
     click.echo(err=True)
-    answer: str = click.prompt("Apply this plan? Only 'yes' is taken for it", default="no", err=True)
+    with stopping_at_once():
+        answer: str = click.prompt("Apply this plan? Only 'yes' is taken for it", default="no", err=True)
     return answer.strip() == "yes"
 
 

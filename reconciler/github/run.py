@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from reconciler.errors import UsageError
+from reconciler.inputs import parsed_json, read_input
 from reconciler.wechatpay.hosts import is_loopback
 
 API_URL: Final = "https://api.github.com"
@@ -109,7 +109,9 @@ def _event(path: str) -> Mapping[str, Any]:
     if not path:
         return {}
     try:
-        event = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        event = parsed_json(read_input(Path(path)))
+    except UsageError as error:
+        raise UsageError(f"GITHUB_EVENT_PATH cannot be read: {error.message}") from error
+    except ValueError as error:
         raise UsageError(f"GITHUB_EVENT_PATH cannot be read: {error}.") from error
     return event if isinstance(event, dict) else {}

@@ -99,11 +99,13 @@ class Book:
         """The intents without an outcome, oldest first."""
         both = and_(*(entries.c[name] == open_intents.c[name] for name in ("mchid", "namespace", "seq")))
         query = (
-            select(entries.c.record, entries.c.hash).join(open_intents, both).where(self._ours(open_intents))
+            select(entries.c.seq, entries.c.record, entries.c.hash)
+            .join(open_intents, both)
+            .where(self._ours(open_intents))
         )
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(entries.c.seq)).all()
-        return [replace(read_entry(row.record), hash=row.hash) for row in rows]
+        return [replace(_stored(row.record, row.seq), hash=row.hash) for row in rows]
 
     def witness(self) -> Witness:
         """What the whole journal knows of the account. Raises JournalError."""
@@ -133,10 +135,10 @@ class Book:
     def memory(self) -> Remembered:
         """What was written down last of what must outlast the files. Raises JournalError."""
         kind = entries.c.record.contains('"entry":"remembered"', autoescape=True)
-        query = select(entries.c.record).where(self._ours(entries), kind).order_by(entries.c.seq.desc())
+        query = select(entries.c.record, entries.c.seq).where(self._ours(entries), kind)
         with self._database.reading() as connection:
-            record = connection.scalar(query.limit(1))
-        what = read_entry(record).what if record is not None else None
+            row = connection.execute(query.order_by(entries.c.seq.desc()).limit(1)).first()
+        what = _stored(row.record, row.seq).what if row is not None else None
         return what if isinstance(what, Remembered) else Remembered()
 
     def _applies(self, connection: Connection, commit: str) -> None:
@@ -341,26 +343,40 @@ def _locked(found: Seen) -> LockedError:
 
 def all_entries(database: Database, namespace: str) -> Iterator[Entry]:
     """Every entry of the accounts of ``namespace``, in the order of accounts and then of writing."""
-    for record, hash_ in _records(database, namespace):
-        yield replace(read_entry(record), hash=hash_)
+    for seq, record, hash_ in _records(database, namespace):
+        yield replace(_stored(record, seq), hash=hash_)
 
 
 def witness_in(database: Database, *, mchid: str, namespace: str) -> Witness:
     """What the journal in ``database`` knows of one account and namespace. Raises JournalError."""
     ours = (entries.c.mchid == mchid) & (entries.c.namespace == namespace)
     with database.reading() as connection:
-        records = connection.scalars(select(entries.c.record).where(ours).order_by(entries.c.seq)).all()
-    return witness_of(map(read_entry, records))
+        rows = connection.execute(
+            select(entries.c.record, entries.c.seq).where(ours).order_by(entries.c.seq)
+        ).all()
+    return witness_of(_stored(row.record, row.seq) for row in rows)
 
 
 def audit_lines(database: Database, namespace: str) -> Iterator[str]:
     """The same as the lines of an audit file; damaged ones too, since it is for ``verify`` to tell."""
-    for record, hash_ in _records(database, namespace):
+    for _, record, hash_ in _records(database, namespace):
         yield audit_line(record, hash_)
 
 
-def _records(database: Database, namespace: str) -> list[tuple[str, str]]:
-    query = select(entries.c.record, entries.c.hash).where(entries.c.namespace == namespace)
+def _stored(record: str, seq: int) -> Entry:
+    """The entry of a row. Raises JournalError that names it."""
+    try:
+        return read_entry(record)
+    except JournalError as error:
+        raise JournalError(
+            f"entry {seq} of the journal cannot be read: {error.message}.",
+            remedy="`paygift history verify` tells which entries are not as they were written. Keep the journal, and "
+            "move it away to go on without it.",
+        ) from error
+
+
+def _records(database: Database, namespace: str) -> list[tuple[int, str, str]]:
+    query = select(entries.c.seq, entries.c.record, entries.c.hash).where(entries.c.namespace == namespace)
     with database.reading() as connection:
         rows = connection.execute(query.order_by(entries.c.mchid, entries.c.seq)).all()
-    return [(row.record, row.hash) for row in rows]
+    return [(row.seq, str(row.record), str(row.hash)) for row in rows]  # SQLite keeps any type in any column

@@ -178,21 +178,28 @@ def read_entry(line: str) -> Entry:
             mchid=str(data["mchid"]),
             namespace=str(data["namespace"]),
             seq=int(data["seq"]),
-            at=datetime.fromisoformat(data["at"]),
+            at=_instant(data["at"]),
             run=str(data["run"]),
             what=what,
             previous=str(data["previous"]),
             hash=str(data.get("hash", "")),
         )
-    except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValidationError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise JournalError(f"this is no entry of a journal: {_brief(error)}") from error
+
+
+def _instant(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None or not 1 < moment.year < 9999:
+        raise ValueError("its time is no instant that has a date in every time zone")
+    return moment
 
 
 def parsed(line: str) -> dict[str, Any]:
     """The object in one line. Raises JournalError, also where a key is written twice: two readers might differ."""
     try:
         data = json.loads(line, object_pairs_hook=_once_each)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:  # TypeError for a row that holds no text
         raise JournalError(f"this is no entry of a journal: {_brief(error)}") from error
     if not isinstance(data, dict):
         raise JournalError("this is no entry of a journal: it is no JSON object")

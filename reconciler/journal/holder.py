@@ -35,9 +35,15 @@ class Holder:
     @classmethod
     def from_row(cls, token: str, text: str) -> Holder:
         """From what ``to_json`` made, of this version or of one that knew no commits."""
-        data: Mapping[str, Any] = json.loads(text)
-        process = Process(**data["process"])
-        return cls(str(data["who"]), process, str(data["since"]), token, str(data.get("commit", "")))
+        try:
+            data: Mapping[str, Any] = json.loads(text)
+            about = data["process"]
+            process = Process(str(about["host"]), int(about["pid"]), str(about.get("birth", "")))
+            return cls(str(data["who"]), process, str(data["since"]), token, str(data.get("commit", "")))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            return cls(
+                "", Process("an unknown host", 0), "an unknown time", token
+            )  # a damaged row is still a lock
 
     @property
     def condition(self) -> str:

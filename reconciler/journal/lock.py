@@ -12,6 +12,7 @@ over. Who waits counts its looks at the lock. Clocks are never compared.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -28,6 +29,9 @@ BEAT_SECONDS: Final = 5.0
 """How often the holder of a lease shows that it lives."""
 SILENCE_SECONDS: Final = 20.0
 """How long its heartbeat must have been seen standing still before somebody else takes over."""
+ENDING_SECONDS: Final = 10.0
+"""How long a session of the server may take to end once it was told to."""
+_PAUSE_SECONDS: Final = 0.02
 
 Beat = tuple[str, int]
 """The token of somebody who holds the lock or waits for it, and how often they have shown that they live."""
@@ -139,7 +143,10 @@ class Lock:
                 self._end_sessions(
                     connection
                 )  # first: one that was stopped in the middle of a write keeps the row
-            connection.execute(delete(locks).where(self._where))
+            if (
+                found is not None
+            ):  # and nobody else: whoever waited may have taken it as soon as that session ended
+                connection.execute(delete(locks).where(self._mine(found.holder.token)))
         return found.holder if found is not None else None
 
     def require(self, connection: Connection, token: str) -> None:
@@ -224,8 +231,11 @@ class Lock:
     # -- unlock --------------------------------------------------------------------------------------------------------
 
     def _end_sessions(self, connection: Connection) -> None:
-        """End the sessions that hold the advisory lock. Raises JournalError, and rolls back, if we may not."""
-        for pid, role in connection.execute(text(_SESSIONS), {"number": self._number}).all():
+        """End the sessions that hold the advisory lock. Raises JournalError, and rolls back, if we may not, or if one
+        has not ended after ``ENDING_SECONDS``.
+        """
+        holding = _holding(connection, self._number)
+        for pid, role in holding.items():
             try:
                 connection.execute(select(func.pg_terminate_backend(pid)))
             except sa.DBAPIError as error:
@@ -238,6 +248,21 @@ class Lock:
                     remedy=f"Run `paygift unlock` as {role!r}, or have an administrator run "
                     f"`SELECT pg_terminate_backend({pid})` or `GRANT pg_signal_backend TO` your role.",
                 ) from error
+        self._wait_for_end(connection, set(holding))
+
+    def _wait_for_end(self, connection: Connection, pids: set[int]) -> None:
+        """A session that was told to end holds its locks until it has ended."""
+        ends = time.monotonic() + ENDING_SECONDS
+        while left := pids & _holding(connection, self._number).keys():
+            if time.monotonic() >= ends:
+                pid = min(left)
+                raise JournalError(
+                    f"the lock cannot be taken away: the session that holds it (process {pid} of the PostgreSQL "
+                    f"server) has not ended within {ENDING_SECONDS:g} s after it was told to.",
+                    remedy="Run `paygift unlock` again in a moment. If it does not help, have an administrator look "
+                    f"at process {pid} on the server.",
+                )
+            time.sleep(_PAUSE_SECONDS)
 
 
 def locks_in(database: Database, namespace: str) -> list[tuple[str, Holder]]:
@@ -258,7 +283,12 @@ def _waiting_number(holder: Holder) -> int:
 
 def _is_held(connection: Connection, number: int) -> bool:
     """Whether any session holds the advisory lock ``number``, our own included."""
-    return bool(connection.execute(text(_SESSIONS), {"number": number}).first())
+    return bool(_holding(connection, number))
+
+
+def _holding(connection: Connection, number: int) -> dict[int, str]:
+    """The sessions that hold the advisory lock ``number`` at this moment, and their roles."""
+    return {row.pid: row.usename for row in connection.execute(text(_SESSIONS), {"number": number})}
 
 
 _SESSIONS: Final = """

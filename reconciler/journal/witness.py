@@ -133,7 +133,7 @@ def _after(
     if outcome.status is not OutcomeStatus.DONE and not amiss:
         return None
     for intent in sent:
-        named = _merchants_in(intent.body)
+        named = merchants_in(intent.body)
         if named is None:
             return None
         if intent.operation == "create" and outcome.status is not OutcomeStatus.ALREADY_DONE:
@@ -145,10 +145,11 @@ def _after(
     return before | amiss if outcome.operation == "delete_merchants" else before - amiss
 
 
-def _merchants_in(body: str) -> frozenset[str] | None:
+def merchants_in(body: str) -> frozenset[str] | None:
     """Those whom the body of a create, an add or a delete names (API §1.1, §1.6); ``None`` for another body."""
     try:
         content = json.loads(body)
-        return frozenset(content.get("award_send_rule", content)["merchant_id_list"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+        named = content.get("award_send_rule", content)["merchant_id_list"]
+        return frozenset(map(str, named)) if isinstance(named, list) else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -50,7 +50,7 @@ def misnamed_project_files(folder: Path) -> list[str]:
     """Names in ``folder`` that were meant to be paygift.yaml, such as paygift.yml; none where it cannot be listed."""
     try:
         names = [path.name for path in folder.iterdir()]
-    except OSError:  # not a folder, or closed to us: whoever reads something in it says so
+    except (OSError, ValueError):  # not a folder, or closed to us: whoever reads something in it says so
         return []
     return sorted(name for name in names if name != PROJECT_FILE and _is_project_file(name))
 

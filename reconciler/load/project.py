@@ -35,7 +35,7 @@ from reconciler.desired import (
 )
 from reconciler.errors import Problem, ProjectError, UsageError
 from reconciler.load.entries import PROJECT_FILE, Found, entries_in, misnamed, misnamed_project_files
-from reconciler.load.files import Names, UnusableError, inside, read_text, sha256_of
+from reconciler.load.files import Names, UnusableError, inside, read_text, reason_of, sha256_of
 from reconciler.load.lookalikes import lookalikes
 from reconciler.load.merchants import parse_group
 from reconciler.load.pictures import picture_at, read_picture
@@ -382,9 +382,7 @@ class _Loading:
         if folder is None:
             return []
         try:
-            real = self.names.find(folder)
-            if not real.is_dir():
-                raise UnusableError("no_folder", "is not a folder" if real.exists() else "does not exist")
+            real = _folder_at(self.names.find(folder))
         except UnusableError as problem:
             self._add(Fault(("activities",), problem.code, f"{shown(folder)} {problem.message}"), sheet)
             return []
@@ -535,3 +533,13 @@ class _Loading:
 
 def _problem(file: str, found: UnusableError) -> Problem:
     return Problem(escaped(file), found.line, found.column, "", found.message, found.code)
+
+
+def _folder_at(real: Path) -> Path:
+    """``real``, if it is a folder. Raises UnusableError."""
+    try:
+        if real.is_dir():
+            return real
+        raise UnusableError("no_folder", "is not a folder" if real.exists() else "does not exist")
+    except OSError as error:  # its name is too long
+        raise UnusableError("unreadable", f"cannot be read: {reason_of(error)}") from error

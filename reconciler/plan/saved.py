@@ -7,6 +7,7 @@ edited is found out by its checksum, and operations that do not fit their digest
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
@@ -19,6 +20,8 @@ from reconciler.identity import canonical_json
 from reconciler.plan.digest import plan_digest
 
 FORMAT_VERSION: Final = "1.0"
+_NO_YEAR: Final = re.compile(r'"(?:000[01]|9999)-\d\d-\d\d[T ]')
+"""In other time zones they have no date."""
 _REMEDY: Final = "Make it again with `paygift plan --out FILE`, and have it reviewed."
 
 
@@ -41,9 +44,11 @@ def read_plan(data: object) -> Plan:
         raise StaleError(
             "This plan file was changed after it was made: its checksum does not fit.", remedy=_REMEDY
         )
+    if _NO_YEAR.search(canonical_json(data)):
+        raise StaleError("A time in this plan file is before year 2 or after year 9998.", remedy=_REMEDY)
     try:
         plan = _adapter().validate_python(_plan_fields(data))
-    except (ValidationError, KeyError, TypeError, AttributeError) as error:
+    except (ValidationError, KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise StaleError(f"This plan file cannot be read: {_first_line(error)}.", remedy=_REMEDY) from error
     if data.get("digest") != plan_digest(plan):
         raise StaleError("The operations in this plan file do not fit its digest.", remedy=_REMEDY)

@@ -21,7 +21,9 @@ from reconciler.render.view import FindingView, plan_view
 
 _CODE: Final = re.compile("`([^`]+)`")
 NOTHING_WRITTEN: Final = "Nothing was written."
-PERHAPS_WRITTEN: Final = "Something may have been written: run `paygift plan` to see what is left."
+PERHAPS_WRITTEN: Final = (
+    "Something may have been written, and nobody knows how far it came: run apply again, which finds out."
+)
 KINDS: Final[dict[int, str]] = {
     1: "error",
     3: "invalid",
