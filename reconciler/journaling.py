@@ -28,7 +28,7 @@ from reconciler.journal.process import Process
 from reconciler.journal.witness import remembered
 from reconciler.journal.worker import Worker
 from reconciler.origin import Origin, age_remark, who_runs
-from reconciler.plan import held_in, plan_digest, rest
+from reconciler.plan import plan_digest, rest
 from reconciler.wechatpay.api import PayGiftApi
 
 Clock = Callable[[], datetime]
@@ -38,7 +38,7 @@ CLOSING_SECONDS: Final = 1.0
 
 
 def begun(root: Path, made: Plan) -> Begun:
-    """What the journal says of a run that is about to apply what is not held of ``made``, for the project in ``root``."""
+    """What the journal says of a run that is about to apply what is not held of ``made``; ``root`` is the project's."""
     here, doing = Origin.of(os.environ, root), rest(made)
     return Begun(
         plan_digest(made),
@@ -53,15 +53,13 @@ def begun(root: Path, made: Plan) -> Begun:
     )
 
 
-async def remember(run: Run, desired: Sequence[DesiredActivity], made: Plan) -> None:
-    """Write down what of the specs must outlast their files, if it is something else than what is written already. A
-    spec that ``made`` holds back changes nothing of what was remembered of its key.
+async def remember(run: Run, desired: Sequence[DesiredActivity]) -> None:
+    """Write down what of the specs must outlast their files, if it is something else than what is written already.
 
     Raises JournalError.
     """
-    held = held_in(made).keys
     before = await run.memory()
-    after = remembered(before, [spec for spec in desired if spec.key not in held])
+    after = remembered(before, desired)
     if after != before:
         await run.remember(after)
 

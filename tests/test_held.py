@@ -6,14 +6,11 @@ From the command line, against the sandbox.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.pictures import png
 from tests.project import SPEC, Project
-from tests.test_coupons import seed
 
 SUMMER = SPEC.replace("春日回馈", "夏日回馈").replace("1900000001", "1900000005")
 AUTUMN = SPEC.replace("春日回馈", "秋日回馈").replace("1900000001", "1900000007")
@@ -63,12 +60,18 @@ def live(project: Project) -> dict[str, str]:
 def names(project: Project) -> list[str]:
     """The names of what has not ended."""
     with project.sandbox() as sandbox:
-        found = [each["item"]["activity_base_info"]["activity_name"] for each in sandbox.activities() if not over(each)]
+        found = [
+            each["item"]["activity_base_info"]["activity_name"]
+            for each in sandbox.activities()
+            if not over(each)
+        ]
     return sorted(found)
 
 
 def over(activity: dict[str, Any]) -> bool:
-    return activity["item"].get("activity_status") == "TERMINATE_ACT_STATUS" or bool(activity.get("terminate_time"))
+    return activity["item"].get("activity_status") == "TERMINATE_ACT_STATUS" or bool(
+        activity.get("terminate_time")
+    )
 
 
 # -- one key ----------------------------------------------------------------------------------------------------------

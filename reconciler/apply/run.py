@@ -206,9 +206,7 @@ class _Desk:
 
     async def held(self, operation: Operation, hold: Hold) -> Outcome:
         """The outcome of an operation that refusals hold; it is none of those whose progress is told."""
-        held = Outcome(
-            operation, OutcomeStatus.NOT_STARTED, reason=_held_reason(hold), held_by=hold.refusals
-        )
+        held = Outcome(operation, OutcomeStatus.NOT_STARTED, reason=_held_reason(hold), held_by=hold.refusals)
         return await self._written(held, Trace())
 
     async def not_started(self, operation: Operation, reason: str, activity_id: str = "") -> Outcome:

@@ -15,7 +15,6 @@ from typing import Final
 from reconciler.change import ActivityChange, CreateActivity, Finding, Plan, Severity
 from reconciler.plan.digest import OF_THE_MOMENT
 
-
 REVIEWED_AS_REFUSED: Final = "REVIEWED_AS_REFUSED"
 
 
