@@ -95,7 +95,7 @@ async def ended(run: Run, happened: Report) -> Report:
     """The report with its place in the journal. That the last line could not be written changes nothing else of it."""
     counts = Counter(outcome.status.value for outcome in happened.outcomes)
     try:
-        refusals = tuple(each.name for each in happened.plan.refusals)
+        refusals = tuple(each.name for each in happened.held)
         head = await run.end(Ended(dict(counts), interrupted=happened.interrupted, held_by=refusals))
     except JournalError as error:
         unwritten = f"The end of this run could not be written down: {error}"

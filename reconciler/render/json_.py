@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from reconciler.change import Finding, Operation, Outcome, Plan, Report
 from reconciler.characters import safe_json
@@ -35,7 +35,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "digest": plan_digest(plan),
         "allow": list(plan.allow),
         "findings": [_finding(finding) for finding in plan.findings],
-        "held": _held(plan),
+        "held": _held(plan, plan.refusals),
         "uploads": [_operation(upload) for upload in plan.uploads],
         "changes": [
             {
@@ -72,13 +72,13 @@ def report_json(report: Report) -> dict[str, object]:
         "run": report.run,
         "journal_head": report.journal_head,
         "remarks": list(report.remarks),
-        "held": _held(report.plan),
+        "held": _held(report.plan, report.held),
         "outcomes": [_outcome(outcome) for outcome in report.outcomes],
     }
 
 
-def _held(plan: Plan) -> list[dict[str, object]]:
-    """The open refusals, each with all keys that it holds: none is named of one that holds the whole plan."""
+def _held(plan: Plan, refusals: Iterable[Finding]) -> list[dict[str, object]]:
+    """Open refusals of a plan, each with all keys that it holds: none is named of one that holds the whole plan."""
     found = held_in(plan).by_refusal
     return [
         {
@@ -87,7 +87,7 @@ def _held(plan: Plan) -> list[dict[str, object]]:
             "keys": list(dict.fromkeys((each.key, *found.get(each.name, ())))) if each.key else [],
             "text": finding_text(each),
         }
-        for each in plan.refusals
+        for each in refusals
     ]
 
 

@@ -44,7 +44,7 @@ def events(happened: Report | Stopped) -> frozenset[str]:
         return frozenset({"unknown"} if happened.writing else {kind} & _STOPPED)
     came_to = {outcome.status for outcome in happened.outcomes} - {OutcomeStatus.ALREADY_DONE}
     told = {"unknown" if status.open_question else status.value.replace(" ", "_") for status in came_to}
-    return frozenset(told | {"refused"} if happened.plan.refusals else told)
+    return frozenset(told | {"refused"} if happened.held else told)
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ def summary_json(happened: Report | Stopped, *, url: str = "", sandbox: bool = F
             for outcome, each in zip(happened.outcomes, view.outcomes, strict=True)
             if not outcome.settled
         ],
-        "held": [{"code": each.code, "key": each.key} for each in happened.plan.refusals],
+        "held": [{"code": each.code, "key": each.key} for each in happened.held],
         "stopped": None,
         "text": " ".join(part for part in (view.summary, view.advice) if part),
     }

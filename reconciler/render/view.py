@@ -178,9 +178,9 @@ def finding_text(finding: Finding) -> str:
     return wording.FINDINGS[finding.code].format(key=finding.key, **facts)
 
 
-def held_views(plan: Plan) -> tuple[FindingView, ...]:
-    """The open refusals of ``plan`` as its report tells them once the rest was applied."""
-    return tuple(_finding_view(each, _holds(each, held_in(plan), goes_on=False)) for each in plan.refusals)
+def _held_views(report: Report) -> tuple[FindingView, ...]:
+    found = held_in(report.plan)
+    return tuple(_finding_view(each, _holds(each, found, goes_on=False)) for each in report.held)
 
 
 def _holds(finding: Finding, held: Held, *, goes_on: bool) -> str:
@@ -483,12 +483,12 @@ def report_view(report: Report) -> ReportView:
         remarks=report.remarks,
         record=f"Journal: run {report.run}, ends in {report.journal_head}." if report.journal_head else "",
         undo=_ways_back(report),
-        held=held_views(report.plan),
+        held=_held_views(report),
     )
 
 
 def _held_words(report: Report) -> Iterator[str]:
-    if report.plan.refusals:
+    if report.held:
         yield wording.HELD.format(keys=sample(tuple(sorted(held_in(report.plan).keys))))
 
 

@@ -42,7 +42,7 @@ FINDINGS: Final[dict[str, str]] = {
         "it. Until an apply has noted it in the journal, deleting the spec ends the activity like any other."
     ),
     "REVIEWED_AS_REFUSED": (
-        "it was refused when the plan was reviewed ({refusals}), and is not any more: nobody has reviewed that it is "
+        "it was refused when the plan was reviewed ({reasons}), and is not any more: nobody has reviewed that it is "
         "applied. Plan again, and have the new plan reviewed."
     ),
     "SUCCESSOR_UNFIT": (
