@@ -13,6 +13,7 @@ import pytest
 
 from tests.pictures import png
 from tests.project import SPEC, Project
+from tests.test_cli import COMMAND, on_a_terminal
 from tests.test_coupons import seed
 
 SUMMER = SPEC.replace("春日回馈", "夏日回馈").replace("1900000001", "1900000005")
@@ -254,3 +255,48 @@ def test_the_whole_plan_is_held_by_what_is_about_the_whole(applied: Project) -> 
     assert code == 5
     assert "Holds the whole plan" in out
     assert "Nothing was written" in err
+
+
+def test_what_was_ended_since_the_review_holds_nothing_else_back(project: Project) -> None:
+    project.write("summer", SUMMER)
+    file = planned(project)
+    (project.root / "activities/summer.yaml").unlink()
+    assert project.run("--sandbox", "apply", "--yes")[0] == 0
+    project.write("spring", "state: terminated\n" + SPEC)
+    assert project.run("--sandbox", "apply", "--yes")[0] == 0
+    project.write("spring")
+    project.write("summer", SUMMER)
+    code, report = apply(project, str(file))
+    assert (code, came_to(report)["create", "summer"][0]) == (5, "done")
+    assert [each["code"] for each in report["held"]] == ["NUMBER_USED"]
+
+
+def test_shops_that_move_from_a_refused_end_do_not_give_twice(applied: Project) -> None:
+    """A protected campaign is divided between two: neither begins before the old one may end."""
+    two = SPEC.replace('["1900000001"]', '["1900000001", "1900000002"]')
+    applied.write("spring", "protect: true\n" + two)
+    assert applied.run("--sandbox", "apply", "--yes")[0] == 0
+    applied.write("spring", "protect: true\nstate: terminated\n" + two)
+    for key, mchid in (("east", "1900000001"), ("west", "1900000002")):
+        applied.write(key, SPEC.replace("春日", key[:4]).replace("1900000001", mchid))
+    applied.write("summer", SUMMER)
+    code, report = apply(applied)
+    told = came_to(report)
+    assert (code, told["create", "summer"][0]) == (5, "done")
+    for key in ("east", "west"):
+        assert told["create", key] == ("not started", ["PROTECTED:spring"])
+
+
+def test_the_next_run_asks_nothing_about_what_was_held(refused: Project) -> None:
+    assert refused.run("--sandbox", "apply", "--yes")[0] == 5
+    rows = json.loads(refused.run("--sandbox", "history", "--json")[1])["operations"]
+    (held,) = [each for each in rows if each["key"] == "spring" and each["operation"] == "terminate"]
+    assert (held["status"], held["reason"]) == ("not started", "Held by PROTECTED:spring.")
+    err = refused.run("--sandbox", "apply", "--yes", "--allow", "PROTECTED:spring")[2]
+    assert "An earlier run" not in err
+    assert refused.run("--sandbox", "plan", "--detailed-exitcode")[0] == 0
+
+
+def test_the_question_counts_what_will_be_done(refused: Project) -> None:
+    shown = on_a_terminal([*COMMAND, "-C", str(refused.root), "--sandbox", "apply"], "no")
+    assert "Apply the rest of this plan, 2 operations?" in shown
