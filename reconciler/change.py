@@ -441,7 +441,8 @@ class Report:
     """What came of a plan: one outcome for every operation, in the plan's order.
 
     ``interrupted`` tells that somebody asked it to stop. ``run`` names it in the journal, whose last entry has the hash
-    ``journal_head``; both are empty without a journal. ``remarks`` are sentences about the run as a whole.
+    ``journal_head``; both are empty without a journal. ``remarks`` are sentences about the run as a whole, and
+    ``held`` the refusals that held something back.
     """
 
     plan: Plan
@@ -452,17 +453,18 @@ class Report:
     run: str = ""
     journal_head: str = ""
     remarks: tuple[str, ...] = ()
+    held: tuple[Finding, ...] = ()
 
     @property
     def complete(self) -> bool:
         """Whether live is what the files say. A refusal without operations keeps it from that, too."""
-        return not self.plan.refusals and all(outcome.settled for outcome in self.outcomes)
+        return not self.held and all(outcome.settled for outcome in self.outcomes)
 
     @property
     def only_held(self) -> bool:
         """Whether nothing is left but what refusals hold."""
         settled = all(outcome.settled or outcome.held_by for outcome in self.outcomes)
-        return bool(self.plan.refusals) and settled
+        return bool(self.held) and settled
 
     def left(self) -> Iterator[Outcome]:
         """The outcomes that a person must look at, or a next run must deal with."""

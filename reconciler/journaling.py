@@ -28,7 +28,7 @@ from reconciler.journal.process import Process
 from reconciler.journal.witness import remembered
 from reconciler.journal.worker import Worker
 from reconciler.origin import Origin, age_remark, who_runs
-from reconciler.plan import held_in, plan_digest, rest
+from reconciler.plan import plan_digest, rest
 from reconciler.wechatpay.api import PayGiftApi
 
 Clock = Callable[[], datetime]
@@ -75,15 +75,13 @@ async def not_spent(run: Run, root: Path, digest: str, made_at: datetime | None)
             )
 
 
-async def remember(run: Run, desired: Sequence[DesiredActivity], made: Plan) -> None:
-    """Write down what of the specs must outlast their files, if it is something else than what is written already. A
-    spec that ``made`` holds back changes nothing of what was remembered of its key.
+async def remember(run: Run, desired: Sequence[DesiredActivity]) -> None:
+    """Write down what of the specs must outlast their files, if it is something else than what is written already.
 
     Raises JournalError.
     """
-    held = held_in(made).keys
     before = await run.memory()
-    after = remembered(before, [spec for spec in desired if spec.key not in held])
+    after = remembered(before, desired)
     if after != before:
         await run.remember(after)
 
@@ -119,7 +117,7 @@ async def ended(run: Run, happened: Report) -> Report:
     """The report with its place in the journal. That the last line could not be written changes nothing else of it."""
     counts = Counter(outcome.status.value for outcome in happened.outcomes)
     try:
-        refusals = tuple(each.name for each in happened.plan.refusals)
+        refusals = tuple(each.name for each in happened.held)
         head = await run.end(Ended(dict(counts), interrupted=happened.interrupted, held_by=refusals))
     except JournalError as error:
         unwritten = f"The end of this run could not be written down: {error}"

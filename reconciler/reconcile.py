@@ -197,10 +197,12 @@ async def apply(
     from reconciler.apply import apply_plan, refuse
     from reconciler.journaling import begun, ended, remember, up_to_date
     from reconciler.load import read_image
+    from reconciler.plan import held_in
 
     refuse(made)
     if run is not None:
-        await remember(run, project.activities, made)
+        held = held_in(made).keys  # of which the files do not hold yet
+        await remember(run, [spec for spec in project.activities if spec.key not in held])
         if made.empty:
             await up_to_date(run, project.root)
         else:

@@ -110,7 +110,7 @@ async def apply_plan(
     done = (*held, *uploads, *(outcome for key in keys.values() for outcome in key.outcomes))
     came_to = {id(outcome.operation): outcome for outcome in done}
     ordered = tuple(came_to[id(operation)] for operation in plan.operations)
-    return Report(plan, ordered, started, clock(), interrupted=desk.stopping)
+    return Report(plan, ordered, started, clock(), interrupted=desk.stopping, held=plan.refusals)
 
 
 def _held_operations(plan: Plan) -> Iterator[tuple[Operation, Hold]]:

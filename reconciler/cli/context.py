@@ -154,6 +154,11 @@ undo_option = click.option(
 )
 
 
+fail_option = click.option(
+    "--fail-on-refusals", is_flag=True, help="Exit 5, once all is shown, if anything is refused."
+)
+
+
 class Bar:
     """A progress bar on stderr: only on a terminal, and only once something has taken over a second."""
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.context import Context, pass_context, undo_option
+from reconciler.cli import EXIT_REFUSED
+from reconciler.cli.context import Context, fail_option, pass_context, undo_option
 
 FORMATS = ("text", "json", "markdown", "html")
 
@@ -29,8 +30,11 @@ FORMATS = ("text", "json", "markdown", "html")
     show_default=True,
     help="The most that Markdown may have.",
 )
+@fail_option
 @pass_context
-def show_plan(context: Context, file: Path, form: str, max_chars: int, undo: bool) -> None:
+def show_plan(
+    context: Context, file: Path, form: str, max_chars: int, undo: bool, fail_on_refusals: bool
+) -> int:
     """Show a plan file, made with `plan --out`; needs no credentials.
 
     A file that was changed after it was made is refused.
@@ -58,3 +62,4 @@ def show_plan(context: Context, file: Path, form: str, max_chars: int, undo: boo
         colour = context.colours()
         text = plan_text(plan_view(plan), digest=plan_digest(plan), colour=colour, notes=True, undo=undo)
         click.echo(text, nl=False, color=colour)
+    return EXIT_REFUSED if fail_on_refusals and plan.refusals else 0

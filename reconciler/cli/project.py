@@ -19,7 +19,15 @@ from reconciler.cli import (
     EXIT_PENDING,
     EXIT_REFUSED,
 )
-from reconciler.cli.context import Bar, Context, output_path, pass_context, sandbox_option, undo_option
+from reconciler.cli.context import (
+    Bar,
+    Context,
+    fail_option,
+    output_path,
+    pass_context,
+    sandbox_option,
+    undo_option,
+)
 from reconciler.cli.streams import is_terminal
 
 if TYPE_CHECKING:
@@ -98,6 +106,7 @@ def validate(context: Context, as_json: bool) -> int:
     metavar="TIME",
     help="The plan as it would be then, such as 2026-12-24T00:00:00; without an offset in the project's time zone.",
 )
+@fail_option
 @allow_option
 @click.option(
     "--allow-file",
@@ -110,6 +119,7 @@ def plan(
     context: Context,
     as_json: bool,
     detailed_exitcode: bool,
+    fail_on_refusals: bool,
     notes: bool,
     undo: bool,
     out: Path | None,
@@ -142,7 +152,7 @@ def plan(
     else:
         text = _plan_text(context, made, notes=notes, undo=undo)
         click.echo(text, nl=False, color=context.colours())
-    if detailed_exitcode and made.refusals:
+    if made.refusals and (detailed_exitcode or fail_on_refusals):
         return EXIT_REFUSED
     return EXIT_PENDING if detailed_exitcode and not made.empty else 0
 
@@ -187,8 +197,9 @@ def apply(
 ) -> int:
     """Make the live account match the specs.
 
-    Plans again, shows the plan, asks, writes, and reads back every write. Exits 7 if something is left to do. The
-    report tells it; if nothing was written, it tells why.
+    Plans again, shows the plan, asks, writes, and reads back every write. Exits 7 if something is left to do, and 5 if
+    that is only what refusals hold: one of a key holds that key, and the rest is applied. The report tells it; if
+    nothing was written, it tells why.
 
     With PLANFILE (from `plan --out`) or --expect it goes on only if the new plan is the one that was reviewed; with
     PLANFILE also if it is what is left of it after part of it was done. Otherwise it exits 6 and writes nothing; also
@@ -452,7 +463,7 @@ class _Applying:
         else:
             self.context.say(text)
         refuse(made)
-        if not made.empty and not self.yes and not _agreed():
+        if not made.empty and not self.yes and not _agreed(made):
             click.echo("Nothing was written.", err=True)
             return None
         attempt.writing = True
@@ -516,16 +527,17 @@ def _tell_resumed(found: Sequence[Concluded]) -> None:
         click.echo(f"  {safe(about)} — {each.status.value}", err=True)
 
 
-def _agreed() -> bool:
-    """Whether a person says yes. Never asks where there is no terminal (design §11)."""
+def _agreed(made: Plan) -> bool:
+    """Whether a person says yes to what will be done. Never asks where there is no terminal (design §11)."""
     from reconciler.cli.interrupts import stopping_at_once
     from reconciler.errors import UsageError
+    from reconciler.render.view import question
 
     if not is_terminal(sys.stdin):
         raise UsageError("There is no terminal to ask on.", remedy="Give --yes to apply without asking.")
     click.echo(err=True)
     with stopping_at_once():
-        answer: str = click.prompt("Apply this plan? Only 'yes' is taken for it", default="no", err=True)
+        answer: str = click.prompt(question(made), default="no", err=True)
     return answer.strip() == "yes"
 
 

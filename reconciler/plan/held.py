@@ -15,7 +15,6 @@ from typing import Final
 from reconciler.change import ActivityChange, CreateActivity, Finding, Plan, Severity
 from reconciler.plan.digest import OF_THE_MOMENT
 
-
 REVIEWED_AS_REFUSED: Final = "REVIEWED_AS_REFUSED"
 
 
@@ -77,12 +76,12 @@ def as_reviewed(reviewed: Plan, fresh: Plan) -> Iterator[Finding]:
         return
     if before.whole:
         codes = sorted({each.code for each in _lasting(reviewed).refusals if not each.key})
-        yield Finding(REVIEWED_AS_REFUSED, Severity.REFUSAL, facts={"refusals": codes})
+        yield Finding(REVIEWED_AS_REFUSED, Severity.REFUSAL, facts={"reasons": codes})
     for change in fresh.changes:
         holds = [hold for key in change.keys if (hold := before.of_key.get(key)) is not None]
         if holds and change.key not in now.changes and not before.whole:
             names = dict.fromkeys(name for hold in holds for name in hold.refusals)
-            facts: dict[str, object] = {"refusals": list(names)}
+            facts: dict[str, object] = {"reasons": list(names)}
             yield Finding(REVIEWED_AS_REFUSED, Severity.REFUSAL, change.key, facts, change.source)
 
 

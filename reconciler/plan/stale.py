@@ -87,8 +87,8 @@ def staleness(
 
 
 def not_held(reasons: Iterable[Stale], fresh: Plan) -> tuple[Stale, ...]:
-    """``reasons`` without those about what ``fresh`` holds: it is refused since the review and not done, so that what is
-    missing of it, or has another ground, keeps nothing else back. Nothing may be added, or be turned round.
+    """``reasons`` without those about what ``fresh`` holds: it is refused since the review and not done, so that what
+    is missing of it, or has another ground, keeps nothing else back. Nothing may be added, or be turned round.
     """
     held = held_in(fresh).of_key
     excused = ("bare", "vanished", "changed")

@@ -33,6 +33,7 @@ from reconciler.render.view import (
     Line,
     OutcomeView,
     PlanView,
+    ReportView,
     plan_view,
     report_view,
 )
@@ -70,7 +71,7 @@ def plan_html(plan: Plan, *, title: str = "") -> str:
         ),
         tag(
             "main",
-            _findings("Refused: apply stops here", view, *_STOPPING),
+            _findings(view.refused, view, *_STOPPING),
             _endings(view.endings),
             _findings("Waived by name", view, *_STOPPING, waived=True),
             _findings("Warnings", view, Severity.WARNING),
@@ -123,6 +124,13 @@ def _findings(heading: str, view: PlanView, *severities: Severity, waived: bool 
     return _section(heading, (_finding(each, changed) for each in chosen)) if chosen else None
 
 
+def _held(view: ReportView, outcomes: Sequence[OutcomeView]) -> Html | None:
+    if not view.held:
+        return None
+    refusals = (_finding(each, frozenset()) for each in view.held)
+    return _section("Held back", (*refusals, *map(_outcome, outcomes)))
+
+
 def _finding(finding: FindingView, changed: Container[str]) -> Html:
     words, option, name = finding.waiver.partition("--allow ")
     return tag(
@@ -134,6 +142,7 @@ def _finding(finding: FindingView, changed: Container[str]) -> Html:
             _key(finding.key) if finding.key in changed else finding.key,
         ),
         tag("p", _prose(finding.text)),
+        tag("p", tag("b", finding.holds)) if finding.holds else None,
         tag("p", finding.source, class_="where quiet mono") if finding.source else None,
         tag("p", words, tag("code", option + name), class_="waive")
         if option and not finding.waived
@@ -379,7 +388,8 @@ def report_html(report: Report, *, title: str = "") -> str:
     """What came of a plan: what is left to do, then what is done."""
     view = report_view(report)
     heading = title or "paygift apply"
-    left = [outcome for outcome in view.outcomes if not outcome.settled]
+    left = [outcome for outcome in view.outcomes if not outcome.settled and not outcome.held]
+    held = [outcome for outcome in view.outcomes if outcome.held]
     done = [outcome for outcome in view.outcomes if outcome.settled]
     return page(
         f"{heading} · {report.plan.namespace}",
@@ -400,6 +410,7 @@ def report_html(report: Report, *, title: str = "") -> str:
         tag(
             "main",
             _section("Left to do", map(_outcome, left)) if left else None,
+            _held(view, held),
             _section("Done", map(_outcome, done)) if done else None,
             _ways_back(view.undo),
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from reconciler.change import Finding, Operation, Outcome, Plan, Report
 from reconciler.characters import safe_json
@@ -12,6 +12,7 @@ from reconciler.plan import (
     FORMAT_VERSION,
     Undo,
     checksum,
+    held_in,
     operation_data,
     plan_data,
     plan_digest,
@@ -34,6 +35,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "digest": plan_digest(plan),
         "allow": list(plan.allow),
         "findings": [_finding(finding) for finding in plan.findings],
+        "held": _held(plan, plan.refusals),
         "uploads": [_operation(upload) for upload in plan.uploads],
         "known_images": plan_data(plan.known_images),
         "changes": [
@@ -71,8 +73,23 @@ def report_json(report: Report) -> dict[str, object]:
         "run": report.run,
         "journal_head": report.journal_head,
         "remarks": list(report.remarks),
+        "held": _held(report.plan, report.held),
         "outcomes": [_outcome(outcome) for outcome in report.outcomes],
     }
+
+
+def _held(plan: Plan, refusals: Iterable[Finding]) -> list[dict[str, object]]:
+    """Open refusals of a plan, each with all keys that it holds: none is named of one that holds the whole plan."""
+    found = held_in(plan).by_refusal
+    return [
+        {
+            "code": each.code,
+            "key": each.key,
+            "keys": list(dict.fromkeys((each.key, *found.get(each.name, ())))) if each.key else [],
+            "text": finding_text(each),
+        }
+        for each in refusals
+    ]
 
 
 def problems_json(

@@ -107,7 +107,8 @@ def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = 
     """What came of a plan: first what is left to do, then what is done. The limits are those of ``plan_markdown``."""
     view = report_view(report)
     digest = plan_digest(report.plan)
-    left = [outcome for outcome in view.outcomes if not outcome.settled]
+    left = [outcome for outcome in view.outcomes if not outcome.settled and not outcome.held]
+    held = [outcome for outcome in view.outcomes if outcome.held]
     done = [outcome for outcome in view.outcomes if outcome.settled]
     return Document(
         marker=_marker("report", digest, report.plan, _outcome(report)),
@@ -117,12 +118,19 @@ def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = 
             for part in (f"**{prose(view.summary)}**", prose(view.advice), *map(prose, view.remarks))
             if part
         ),
-        essential=(partial(_left, left, rejections=True), partial(_left, left, rejections=False)),
-        names=tuple(
-            Names(
-                f"{_STATUS_SYMBOLS[status]} **{status}** ({len(group):,}):", tuple(map(_outcome_name, group))
-            )
-            for status, group in _grouped(left, lambda outcome: outcome.status).items()
+        essential=(
+            partial(_left, left, view.held, held, short=False),
+            partial(_left, left, view.held, held, short=True),
+        ),
+        names=(
+            *(
+                Names(
+                    f"{_STATUS_SYMBOLS[status]} **{status}** ({len(group):,}):",
+                    tuple(map(_outcome_name, group)),
+                )
+                for status, group in _grouped(left, lambda outcome: outcome.status).items()
+            ),
+            *_finding_names("held back", list(view.held)),
         ),
         kept="Operations that are left to do",
         sections=(
@@ -190,6 +198,7 @@ def _refusals(view: PlanView, *, waived: bool) -> list[FindingView]:
 
 def _essential(view: PlanView) -> Iterator[str]:
     return _essential_lines(
+        view.refused,
         map(_finding_line, _refusals(view, waived=False)),
         map(_ending_line, view.endings),
         map(_finding_line, _refusals(view, waived=True)),
@@ -199,6 +208,7 @@ def _essential(view: PlanView) -> Iterator[str]:
 def _essential_in_short(view: PlanView) -> Iterator[str]:
     endings = _grouped(view.endings, lambda ending: ending.reason)
     return _essential_lines(
+        view.refused,
         _findings_in_short(_refusals(view, waived=False)),
         (
             f"- {prose(reason)} ({len(group):,}): {code(', '.join(f'{each.activity_id} {each.key}' for each in group))}"
@@ -216,9 +226,11 @@ def _findings_in_short(findings: list[FindingView]) -> Iterator[str]:
             yield f"  The same for {len(others):,} more: {code(' '.join(map(_where, others)))}"
 
 
-def _essential_lines(refused: Iterable[str], endings: Iterable[str], waived: Iterable[str]) -> Iterator[str]:
+def _essential_lines(
+    title_of_refused: str, refused: Iterable[str], endings: Iterable[str], waived: Iterable[str]
+) -> Iterator[str]:
     sections = (
-        ("Refused: apply stops here", refused),
+        (title_of_refused, refused),
         (f"Ends permanently: {wording.IRREVERSIBLE}", endings),
         ("Waived by name", waived),
     )
@@ -250,8 +262,9 @@ def _finding_names(word: str, findings: list[FindingView]) -> Iterator[Names]:
 def _finding_line(finding: FindingView) -> str:
     source = f"({code(finding.source)})" if finding.source else ""
     head = " ".join(part for part in (f"**{code(finding.code)}**", code(finding.key), source) if part)
+    holds = f" **{prose(finding.holds)}**" if finding.holds else ""
     waiver = f" {_waiver(finding.waiver)}" if finding.waiver and not finding.waived else ""
-    return f"- {head}: {prose(finding.text)}{waiver}"
+    return f"- {head}: {prose(finding.text)}{holds}{waiver}"
 
 
 def _where(finding: FindingView) -> str:
@@ -333,11 +346,22 @@ def _line_text(line: Line) -> str:
 # -- reports -----------------------------------------------------------------------------------------------------------
 
 
-def _left(outcomes: list[OutcomeView], *, rejections: bool) -> Iterator[str]:
+def _left(
+    outcomes: list[OutcomeView], refusals: Iterable[FindingView], held: list[OutcomeView], *, short: bool
+) -> Iterator[str]:
     if outcomes:
         yield "#### Left to do\n"
     for outcome in outcomes:
-        yield from _left_lines(outcome, rejections=rejections)
+        yield from _left_lines(outcome, rejections=not short)
+    yield from _held(list(refusals), held, short=short)
+
+
+def _held(refusals: list[FindingView], outcomes: list[OutcomeView], *, short: bool) -> Iterator[str]:
+    if refusals:
+        yield "\n#### Held back\n"
+    yield from _findings_in_short(refusals) if short else map(_finding_line, refusals)
+    for outcome in () if short else outcomes:
+        yield from _left_lines(outcome, rejections=True)
 
 
 def _left_lines(outcome: OutcomeView, *, rejections: bool) -> Iterator[str]:

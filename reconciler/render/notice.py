@@ -22,7 +22,7 @@ from reconciler.change import (
 from reconciler.characters import safe
 from reconciler.plan import FORMAT_VERSION, plan_data, plan_digest
 from reconciler.render.stopped import stopped_view
-from reconciler.render.view import OutcomeView, report_view
+from reconciler.render.view import FindingView, OutcomeView, report_view
 
 WECOM_BYTES: Final = 4096
 """What WeCom takes as the content of a message, in UTF-8."""
@@ -43,9 +43,8 @@ def events(happened: Report | Stopped) -> frozenset[str]:
         kind = stopped_view(happened).kind
         return frozenset({"unknown"} if happened.writing else {kind} & _STOPPED)
     came_to = {outcome.status for outcome in happened.outcomes} - {OutcomeStatus.ALREADY_DONE}
-    return frozenset(
-        "unknown" if status.open_question else status.value.replace(" ", "_") for status in came_to
-    )
+    told = {"unknown" if status.open_question else status.value.replace(" ", "_") for status in came_to}
+    return frozenset(told | {"refused"} if happened.held else told)
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
@@ -77,6 +76,7 @@ def summary_json(happened: Report | Stopped, *, url: str = "", sandbox: bool = F
             for outcome, each in zip(happened.outcomes, view.outcomes, strict=True)
             if not outcome.settled
         ],
+        "held": [{"code": each.code, "key": each.key} for each in happened.held],
         "stopped": None,
         "text": " ".join(part for part in (view.summary, view.advice) if part),
     }
@@ -89,7 +89,7 @@ def _stopped_json(stopped: Stopped, url: str, sandbox: bool) -> dict[str, object
         "complete": False,
         "finished_at": plan_data(stopped.at),
         "counts": {status.value: 0 for status in OutcomeStatus},
-        **{name: [] for name in ("created", "changed", "terminated", "left")},
+        **{name: [] for name in ("created", "changed", "terminated", "left", "held")},
         "stopped": {
             "exit_code": stopped.exit_code,
             "kind": view.kind,
@@ -157,10 +157,13 @@ def _report_lines(report: Report) -> Iterator[str]:
     yield from _named("Ended permanently", _keys(report, TerminateActivity))
     yield from _named("Created", _keys(report, CreateActivity))
     yield from _named("Merchants changed", _changed(report))
-    left = [each for outcome, each in zip(report.outcomes, view.outcomes, strict=True) if not outcome.settled]
+    left = [each for each in view.outcomes if not each.settled and not each.held]
     if left:
         yield "Left to do:"
         yield from map(_left_line, left)
+    if view.held:
+        yield "Held back:"
+        yield from map(_held_line, view.held)
     if view.advice:
         yield plain(view.advice)
 
@@ -171,6 +174,10 @@ def _left_line(outcome: OutcomeView) -> str:
     rejected = f". Rejected: {', '.join(mchid for mchid, _ in outcome.rejections[:_KEYS])}"
     said = f"{key}{outcome.text} — {outcome.status.value}{reason}{rejected if outcome.rejections else ''}"
     return f"> {plain(said)}"
+
+
+def _held_line(refusal: FindingView) -> str:
+    return f"> {plain(f'{refusal.code} {refusal.key}. {refusal.holds} {refusal.text[:_REASON_CHARS]}')}"
 
 
 def _stopped_lines(stopped: Stopped) -> Iterator[str]:

@@ -96,6 +96,8 @@ def _finding(finding: FindingView, pen: Pen) -> str:
         safe(part) for part in (finding.key, f"({finding.source})" if finding.source else "") if part
     )
     text = f"{head} {where}".rstrip() + f"\n  {safe(finding.text)}"
+    if finding.holds:
+        text += f"\n  {safe(finding.holds)}"
     if finding.waiver and not finding.waived:
         text += f"\n  {pen(safe(finding.waiver), 'dim')}"
     return text
@@ -121,6 +123,7 @@ def report_text(view: ReportView, *, colour: bool = False) -> str:
     """What came of each operation, the rejected merchants with the server's reasons, and what to do next."""
     pen = Pen(colour=colour)
     lines = [line for outcome in view.outcomes for line in _outcome_lines(outcome, pen)]
+    lines += [_finding(each, pen) for each in view.held]
     lines.append(pen(view.summary, "bold"))
     lines.extend(part for part in (view.advice, *map(safe, view.remarks)) if part)
     if view.record:

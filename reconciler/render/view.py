@@ -30,7 +30,7 @@ from reconciler.change import (
     TerminateActivity,
     UploadImage,
 )
-from reconciler.plan import undos_of, ways_back
+from reconciler.plan import Held, held_in, rest, undos_of, ways_back
 from reconciler.render import wording
 from reconciler.render.values import beijing, counted, merchants, sample, span, value
 
@@ -110,7 +110,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class FindingView:
-    """One finding in words. ``waiver`` says how to waive it, for a refusal."""
+    """One finding in words. ``waiver`` says how to waive it, for a refusal, and ``holds`` what an open one holds."""
 
     severity: Severity
     code: str
@@ -119,13 +119,15 @@ class FindingView:
     source: str
     waiver: str = ""
     waived: bool = False
+    holds: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
     """A whole plan: refusals, then warnings, then a block per activity, then uploads, notes and one summary line.
 
-    ``endings`` says once more, for those who read nothing else, which activities end permanently.
+    ``endings`` says once more, for those who read nothing else, which activities end permanently; ``refused`` is the
+    heading of the refusals.
     """
 
     findings: tuple[FindingView, ...]
@@ -135,18 +137,32 @@ class PlanView:
     valid_until: str
     endings: tuple[Ending, ...] = ()
     made_at: str = ""
+    refused: str = wording.REFUSED_ALL
 
 
 def plan_view(plan: Plan) -> PlanView:
+    held = held_in(plan)
+    goes_on = not rest(plan).empty
     return PlanView(
-        findings=tuple(_finding_view(finding) for finding in plan.findings),
+        findings=tuple(
+            _finding_view(finding, _holds(finding, held, goes_on=goes_on)) for finding in plan.findings
+        ),
         blocks=tuple(_block(change, plan.made_at) for change in plan.changes),
         uploads=tuple(_upload_lines(plan)),
-        summary=_summary(plan),
+        summary=_summary(plan, held, goes_on=goes_on),
         valid_until=beijing(plan.valid_until) if plan.valid_until else "",
         endings=tuple(ending for change in plan.changes for ending in _endings(change, plan.made_at)),
         made_at=beijing(plan.made_at.replace(microsecond=0)),
+        refused=wording.REFUSED if goes_on else wording.REFUSED_ALL,
     )
+
+
+def question(plan: Plan) -> str:
+    """What a person is asked before the plan is applied: what is held back is not counted."""
+    doing = rest(plan)
+    what = "the rest of this plan" if plan.refusals else "this plan"
+    facts = {"what": what, "operations": counted(len(doing.operations), "operation")}
+    return wording.QUESTION.format(**facts)
 
 
 def _upload_lines(plan: Plan) -> Iterator[Line]:
@@ -167,9 +183,29 @@ def finding_text(finding: Finding) -> str:
     return wording.FINDINGS[finding.code].format(key=finding.key, **facts)
 
 
-def _finding_view(finding: Finding) -> FindingView:
+def _held_views(report: Report) -> tuple[FindingView, ...]:
+    found = held_in(report.plan)
+    return tuple(_finding_view(each, _holds(each, found, goes_on=False)) for each in report.held)
+
+
+def _holds(finding: Finding, held: Held, *, goes_on: bool) -> str:
+    """What an open refusal holds, as a sentence. ``goes_on``: something else will be done."""
+    if not finding.stops:
+        return ""
+    if not finding.key:
+        return wording.HOLDS_ALL
+    others = (
+        [] if held.whole else [key for key in held.by_refusal.get(finding.name, ()) if key != finding.key]
+    )
+    return wording.HOLDS.format(
+        key=finding.key,
+        others=wording.HOLDS_OTHERS.format(keys=sample(tuple(others))) if others else "",
+        rest=wording.HOLDS_REST if goes_on else "",
+    )
+
+
+def _finding_view(finding: Finding, holds: str) -> FindingView:
     refusal = finding.severity is Severity.REFUSAL
-    waiver = f"{finding.code}:{finding.key}" if finding.key else finding.code
     template = wording.WAIVER_FOR_OTHERS if finding.code in wording.NOT_DONE else wording.WAIVER
     return FindingView(
         severity=finding.severity,
@@ -177,8 +213,9 @@ def _finding_view(finding: Finding) -> FindingView:
         key=finding.key,
         text=finding_text(finding),
         source=str(finding.source or ""),
-        waiver=template.format(waiver=waiver) if refusal else "",
+        waiver=template.format(waiver=finding.name) if refusal else "",
         waived=finding.waived,
+        holds=holds,
     )
 
 
@@ -381,22 +418,31 @@ def _spans(each: MerchantCoverage) -> dict[str, str]:
     }
 
 
-def _summary(plan: Plan) -> str:
-    rest = f"{plan.unchanged:,} unchanged, {plan.unmanaged:,} unmanaged"
-    stops = len(plan.refusals)
-    refused = f"Apply would stop at {counted(stops, 'refusal')}. " if stops else ""
+def _summary(plan: Plan, held: Held, *, goes_on: bool) -> str:
+    others = f"{plan.unchanged:,} unchanged, {plan.unmanaged:,} unmanaged"
+    refused = _refused_words(plan, held, goes_on=goes_on)
     if plan.empty:
-        return f"{refused}No changes. {rest[0].upper()}{rest[1:]}."
+        return f"{refused}No changes. {others[0].upper()}{others[1:]}."
     counts = Counter(change.kind for change in plan.changes)
     parts = [f"{counts[kind]:,} {words}" for kind, words in COUNTED.items() if counts[kind]]
     ends = sum(isinstance(step, TerminateActivity) for step in plan.operations)
     told = wording.SUMMARY_ENDS.format(count=ends, verb="ends" if ends == 1 else "end") if ends else ""
-    return f"{refused}Plan: {', '.join(parts)}{told}; {rest}."
+    return f"{refused}Plan: {', '.join(parts)}{told}; {others}."
+
+
+def _refused_words(plan: Plan, held: Held, *, goes_on: bool) -> str:
+    if not plan.refusals:
+        return ""
+    refusals = counted(len(plan.refusals), "refusal")
+    if not goes_on:
+        return f"{wording.SUMMARY_STOPS.format(refusals=refusals)} "
+    hold = "holds" if len(plan.refusals) == 1 else "hold"
+    return f"{wording.SUMMARY_HOLDS.format(refusals=refusals, hold=hold, keys=sample(tuple(sorted(held.keys))))} "
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeView:
-    """One operation and what came of it. ``settled``: nothing is left to do of it.
+    """One operation and what came of it. ``settled``: nothing is left to do of it. ``held``: a refusal holds it back.
 
     ``rejections`` are (mchid, the server's reason).
     ``effort`` is how often it was sent, if more than once, and how long it took: ``3 tries, 1.2 s``.
@@ -410,6 +456,7 @@ class OutcomeView:
     effort: str
     request_id: str
     rejections: tuple[tuple[str, str], ...]
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,6 +464,7 @@ class ReportView:
     """``remarks`` are about the run as a whole; ``record`` says where it stands in the journal, if it does.
 
     ``undo``: of what was done, what would take it back, or comes nearest to that; each line once, for all its keys.
+    ``held`` are the refusals that hold something back.
     """
 
     outcomes: tuple[OutcomeView, ...]
@@ -425,13 +473,14 @@ class ReportView:
     remarks: tuple[str, ...] = ()
     record: str = ""
     undo: tuple[Line, ...] = ()
+    held: tuple[FindingView, ...] = ()
 
 
 def report_view(report: Report) -> ReportView:
     counts = Counter(outcome.status for outcome in report.outcomes)
     parts = [f"{counts[status]:,} {status.value}" for status in OutcomeStatus if counts[status]]
     applied = f"Applied: {', '.join(parts)}." if parts else "Nothing to apply."
-    applied = " ".join((applied, *_settled_by_reading(report), *_not_replaced(report)))
+    applied = " ".join((applied, *_held_words(report), *_settled_by_reading(report), *_not_replaced(report)))
     return ReportView(
         outcomes=tuple(_outcome_view(outcome) for outcome in report.outcomes),
         summary=f"Interrupted. {applied}" if report.interrupted else applied,
@@ -439,7 +488,13 @@ def report_view(report: Report) -> ReportView:
         remarks=report.remarks,
         record=f"Journal: run {report.run}, ends in {report.journal_head}." if report.journal_head else "",
         undo=_ways_back(report),
+        held=_held_views(report),
     )
+
+
+def _held_words(report: Report) -> Iterator[str]:
+    if report.held:
+        yield wording.HELD.format(keys=sample(tuple(sorted(held_in(report.plan).keys))))
 
 
 def _settled_by_reading(report: Report) -> Iterator[str]:
@@ -490,6 +545,7 @@ def _outcome_view(outcome: Outcome) -> OutcomeView:
         effort=_effort(outcome),
         request_id=outcome.request_id,
         rejections=tuple((each.mchid, each.invalid_reason) for each in outcome.rejections),
+        held=bool(outcome.held_by),
     )
 
 
@@ -514,7 +570,9 @@ def _operation_words(operation: Operation, activity_id: str) -> str:
 
 
 def _advice(report: Report) -> str:
-    left = list(report.left())
+    if report.only_held:
+        return wording.ADVICE_HELD
+    left = [outcome for outcome in report.left() if not outcome.held_by]
     if any(outcome.rejections for outcome in left):
         return (
             "Something is left. Take the rejected merchants out of the spec, or have them allowed on the merchant "

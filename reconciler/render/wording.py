@@ -42,7 +42,7 @@ FINDINGS: Final[dict[str, str]] = {
         "it. Until an apply has noted it in the journal, deleting the spec ends the activity like any other."
     ),
     "REVIEWED_AS_REFUSED": (
-        "it was refused when the plan was reviewed ({refusals}), and is not any more: nobody has reviewed that it is "
+        "it was refused when the plan was reviewed ({reasons}), and is not any more: nobody has reviewed that it is "
         "applied. Plan again, and have the new plan reviewed."
     ),
     "SUCCESSOR_UNFIT": (
@@ -197,6 +197,22 @@ NOT_DONE: Final = frozenset(
     }
 )
 """Refusals that leave an activity without operations: a waiver lets the others go on, and does nothing for this one."""
+
+HOLDS_ALL: Final = "Holds the whole plan: nothing is applied."
+HOLDS: Final = "Holds {key}{others}{rest}."
+HOLDS_OTHERS: Final = ", and with it {keys}"
+HOLDS_REST: Final = "; the rest is applied"
+REFUSED: Final = "Refused: held back until fixed or waived"
+REFUSED_ALL: Final = "Refused: apply stops here"
+SUMMARY_STOPS: Final = "Apply would stop at {refusals}."
+SUMMARY_HOLDS: Final = "{refusals} {hold} {keys}; apply does the rest."
+
+QUESTION: Final = "Apply {what}, {operations}? Only 'yes' is taken for it"
+HELD: Final = "Held back: {keys}."
+ADVICE_HELD: Final = (
+    "Everything else is done. What is held waits until its cause is fixed, or the refusal is waived by name: plan "
+    "again then, and have that reviewed."
+)
 
 WAIVER: Final = "To waive it: --allow {waiver}"
 WAIVER_FOR_OTHERS: Final = "To go on without this one: --allow {waiver}"

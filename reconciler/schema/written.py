@@ -34,6 +34,16 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class HeldBack:
+    """An open refusal and all keys that it holds back; without a key of its own it holds the whole plan."""
+
+    code: str
+    key: str
+    keys: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
 class PlanFile:
     """What `paygift plan --json` and `plan --out` write. `checksum` covers everything else."""
 
@@ -46,6 +56,7 @@ class PlanFile:
     digest: Sha256
     allow: tuple[str, ...]
     findings: tuple[Finding, ...]
+    held: tuple[HeldBack, ...]
     uploads: tuple[UploadImage, ...]
     known_images: tuple[KnownImage, ...]
     changes: tuple[ActivityChange, ...]
@@ -68,6 +79,7 @@ class ReportFile:
     run: str
     journal_head: str
     remarks: tuple[str, ...]
+    held: tuple[HeldBack, ...]
     outcomes: tuple[Outcome, ...]
 
 
