@@ -5,6 +5,7 @@ Heavy modules are imported where they are used, so that a command pays for what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.environment import informing
 from reconciler.errors import CredentialsError, StaleError, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 Clock = Callable[[], datetime]
 """Gives aware instants."""
 IMAGES_FILE = Path(".paygift") / "images.json"
+_MCHID = re.compile(r"[0-9]{8,15}")
 SANDBOX_FOLDER = Path(".paygift") / "sandbox"
 
 
@@ -166,7 +169,7 @@ class Whose:
 def whose(environ: Mapping[str, str], *, sandbox_folder: Path | None) -> Whose:
     """The account that the environment names, by the system's clock; or the sandbox in a folder, by its own."""
     if sandbox_folder is None:
-        return Whose(environ.get("PAYGIFT_MCHID", ""), system_clock())
+        return Whose(informing(environ, ("PAYGIFT_MCHID",), _MCHID), system_clock())
     with sandbox(sandbox_folder) as local:
         return Whose(local.control.mchid, local.clock())
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.characters import safe
-from reconciler.cli.context import Context, output_path, pass_context, sandbox_option
+from reconciler.cli.context import Context, input_path, output_path, pass_context, sandbox_option
+from reconciler.cli.options import COMMIT, KEY, NUMBER, wanted
 
 if TYPE_CHECKING:
     from reconciler.change import Plan
     from reconciler.github import GitHub, Merged, Owner
 
-PathOption = click.Path(path_type=Path)
+PathOption = input_path
 
 
 @click.group()
@@ -40,7 +41,12 @@ def github() -> None:
 @click.option(
     "--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit."
 )
-@click.option("--head", metavar="SHA", help="The commit that the plan was made for. Default: the event's.")
+@click.option(
+    "--head",
+    metavar="SHA",
+    callback=wanted(COMMIT),
+    help="The commit that the plan was made for. Default: the event's.",
+)
 def comment(
     plan_file: Path | None, report_file: Path | None, if_exists: bool, pr: int | None, head: str | None
 ) -> None:
@@ -80,10 +86,17 @@ def merged_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         sandbox_option,
         click.option("--require-approval", is_flag=True, help="Exit 6 if nobody has approved the plan."),
-        click.option("--mchid", help="The account. Default: PAYGIFT_MCHID, or that of the sandbox."),
-        click.option("--namespace", help="Default: that of paygift.yaml."),
         click.option(
-            "--commit", metavar="SHA", help="The commit that a merge ended in. Default: GITHUB_SHA."
+            "--mchid",
+            callback=wanted(NUMBER),
+            help="The account. Default: PAYGIFT_MCHID, or that of the sandbox.",
+        ),
+        click.option("--namespace", callback=wanted(KEY), help="Default: that of paygift.yaml."),
+        click.option(
+            "--commit",
+            metavar="SHA",
+            callback=wanted(COMMIT),
+            help="The commit that a merge ended in. Default: GITHUB_SHA.",
         ),
     ):
         command = option(command)
@@ -188,7 +201,7 @@ def _merge(
     whose = context.whose()
     mchid = whose.mchid if mchid is None else mchid
     if not mchid:
-        raise click.UsageError("Set PAYGIFT_MCHID, or give --mchid.")
+        raise click.UsageError("Set PAYGIFT_MCHID to a merchant number of 8 to 15 digits, or give --mchid.")
     owner = Owner(namespace or load(context.root(), now=whose.now).namespace, mchid)
     pull = pull_of_commit(connected, commit or connected.run.sha)
     return _Merge(pull, owner, whose.now, require_approval)

@@ -20,6 +20,7 @@ from reconciler.cli import (
     EXIT_REFUSED,
 )
 from reconciler.cli.context import Bar, Context, output_path, pass_context, sandbox_option, undo_option
+from reconciler.cli.options import HASH, TIME, WAIVER, wanted
 from reconciler.cli.streams import is_terminal
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ allow_option = click.option(
     "--allow",
     multiple=True,
     metavar="CODE[:KEY]",
+    callback=wanted(WAIVER),
     help="Waive a refusal by name; may be given several times.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
@@ -91,6 +93,7 @@ def validate(context: Context, as_json: bool) -> int:
 @click.option(
     "--at",
     metavar="TIME",
+    callback=wanted(TIME),
     help="The plan as it would be then, such as 2026-12-24T00:00:00; without an offset in the project's time zone.",
 )
 @allow_option
@@ -151,7 +154,12 @@ def plan(
     show_default=True,
     help="Seconds to wait for another apply on the same account and namespace.",
 )
-@click.option("--expect", metavar="DIGEST", help="Go on only if the plan has this digest (64 hex digits).")
+@click.option(
+    "--expect",
+    metavar="DIGEST",
+    callback=wanted(HASH),
+    help="Go on only if the plan has this digest (64 hex digits).",
+)
 @allow_option
 @sandbox_option
 @pass_context

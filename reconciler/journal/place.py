@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from reconciler.environment import stripped
 from reconciler.errors import JournalError
 
 if TYPE_CHECKING:
@@ -88,4 +89,4 @@ def _inode(file: Path) -> int:
 
 def journal_place(root: Path, url: str = "", *, use_sandbox: bool = False) -> Place:
     """Where the journal of the project in ``root`` is. The sandbox's is kept away from that of the real account."""
-    return Place(root / SANDBOX_FILE) if use_sandbox else Place(root / FILE, url)
+    return Place(root / SANDBOX_FILE) if use_sandbox else Place(root / FILE, stripped(url))

@@ -23,6 +23,7 @@ import httpx
 from pydantic import ValidationError
 
 from reconciler import __version__
+from reconciler.environment import is_loopback
 from reconciler.errors import (
     ApiError,
     CredentialsError,
@@ -33,7 +34,7 @@ from reconciler.errors import (
 )
 from reconciler.wechatpay import failures, signing, wire
 from reconciler.wechatpay.carrier import Carrier, Headers, Incoming, Outgoing, OverHttpx
-from reconciler.wechatpay.hosts import BASE_URL, Host, Hosts, is_loopback, origin_of
+from reconciler.wechatpay.hosts import BASE_URL, Host, Hosts, origin_of
 from reconciler.wechatpay.keys import (
     PUBLIC_KEY_ID_PREFIX,
     Certificate,
