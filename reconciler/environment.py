@@ -92,9 +92,11 @@ def checked(name: str, value: str, *, lines: bool = False) -> str:
 def file_name(environ: Environ, name: str) -> str:
     """The name of a file or folder that the variable holds, empty if it is not set. Raises as ``text`` does."""
     value = stripped(environ.get(name, ""))
-    seen = checked(name, _SURROGATE.sub("?", value))  # the name of a file may be any bytes
-    if "-----" in seen:
-        raise invalid(name, "holds a key or a certificate instead of a file's name")
+    if "-----" in value or "\n" in value:
+        own = name.removesuffix("_FILE")
+        remedy = f"Put the text itself into {own}, or a file's name here." if _CREDENTIALS.fullmatch(own) else ""
+        raise invalid(name, "holds something else than the name of a file", remedy)
+    checked(name, _SURROGATE.sub("?", value))  # the name of a file may be any bytes
     return value
 
 
@@ -107,7 +109,7 @@ def matching(environ: Environ, name: str, pattern: re.Pattern[str], expected: st
 
 
 def informing(environ: Environ, names: Iterable[str], pattern: re.Pattern[str]) -> str:
-    """The first of ``names`` that holds what is wanted, or nothing: for what informs only, and must not end a command."""
+    """The first of ``names`` that holds what is wanted, or nothing: for what informs only, and must end no command."""
     values = (stripped(environ.get(name, "")) for name in names)
     return next((value for value in values if len(value) <= LONGEST and pattern.fullmatch(value)), "")
 
@@ -128,8 +130,8 @@ def address_informing(environ: Environ, name: str) -> str:
 class Form:
     """What an address may be made of. Plain http is for this machine only, unless ``plain``.
 
-    ``parts`` may hold ``user`` (a name and a password), ``path``, ``query``, and ``local`` (no host at all). ``implied``
-    is the scheme of one that has none.
+    ``parts`` may hold ``user`` (a name and a password), ``path``, ``query``, and ``local`` (no host at all).
+    ``implied`` is the scheme of one that has none.
     """
 
     example: str
@@ -204,7 +206,9 @@ def checked_address(name: str, value: str, form: Form) -> Address:
     Python, httpx, SQLAlchemy and libpq do not agree on where the host of an address begins if a password holds what
     should have been percent-encoded; then one of them shows half of it as a host or a port. So that is refused here.
     """
-    remedy = f"Expected {form.example}." + (_ESCAPES if "user" in form.parts else "")
+    is_variable = re.fullmatch(r"\w+", name)
+    remedy = f"Set {name} to {form.example}." if is_variable else f"Expected {form.example}."
+    remedy += _ESCAPES if "user" in form.parts else ""
 
     def refuse(why: str) -> PaygiftError:
         return invalid(name, why, remedy)

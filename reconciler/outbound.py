@@ -1,4 +1,4 @@
-"""HTTP to others than WeChat Pay's API, GitHub and robots: through the environment's proxies, by the machine's certificates.
+"""HTTP to GitHub and to robots: through the environment's proxies, and verified as WeChat Pay is.
 
 Not by httpx's own reading of the environment, which ends in a traceback where a variable is malformed, and quotes it.
 """
@@ -28,7 +28,7 @@ class ProxyFailedError(httpx.ConnectError):
 class Outbound(httpx.BaseTransport):
     """A transport for httpx. Its client must have ``trust_env=False``. With ``direct`` there are no proxies.
 
-    Raises what httpx's own raises, ProxyFailedError for one of the proxy's, and UsageError for a variable that is invalid.
+    Raises what httpx's own raises, ProxyFailedError for a proxy's failure, UsageError for a variable that is invalid.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ, *, direct: bool = False) -> None:
@@ -83,8 +83,8 @@ def failure(error: httpx.HTTPError) -> str:
         return "no answer in time"
     if tls_failure(error) is not None:
         return (
-            "no trustworthy TLS connection could be made (if this network inspects TLS, let SSL_CERT_FILE name a PEM file "
-            "with its authority)"
+            "no trustworthy TLS connection could be made (if this network inspects TLS, let SSL_CERT_FILE name a PEM "
+            "file with its authority)"
         )
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return "the name of the host could not be resolved"

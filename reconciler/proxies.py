@@ -1,8 +1,7 @@
 """Which proxy the environment names for a host: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``. Pure.
 
-In lower case they come first, and empty there means none, as everywhere else (curl, urllib). Of ``NO_PROXY`` every entry
-that can be read counts, and the others are left alone: names and what ends in them, addresses, networks (10.0.0.0/8),
-each with or without a port, and ``*``.
+In lower case they come first, and empty there means none, as with curl and urllib. Of ``NO_PROXY`` every entry that can
+be read counts, and the others are left alone: names and what ends in them, addresses, networks (10.0.0.0/8), ``*``.
 """
 
 from __future__ import annotations
@@ -21,8 +20,10 @@ _ENTRY: Final = re.compile(
 
 
 def proxy_for(environ: Environ, scheme: str, host: str, port: int | None = None) -> Address | None:
-    """The proxy on the way to ``host``, ``None`` for none. Raises UsageError if the variable that names it cannot be used,
-    which is in ``Address.variable`` otherwise."""
+    """The proxy on the way to ``host``, ``None`` for none; its ``variable`` is the one that names it.
+
+    Raises UsageError if that cannot be used.
+    """
     name = next((name for name in _names(environ, scheme) if stripped(environ[name])), "")
     if not name or _is_excepted(environ, host, port or PORTS.get(scheme, 0)):
         return None

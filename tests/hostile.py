@@ -90,6 +90,48 @@ EMPTY: Final = ("empty", "only spaces", "only quotes")
 """As good as not set."""
 
 
+WIDELY: Final = (
+    *(
+        "password with '#'",
+        "password with '/'",
+        "password with '@'",
+        "password with '['",
+        "password with '%'",
+        "bare",
+    ),
+    *(
+        "two lines",
+        "quoted",
+        "byte order mark",
+        "not UTF-8",
+        "export",
+        "reference",
+        "Base64",
+        "JSON",
+        "long",
+        "port",
+    ),
+    *(
+        "scheme",
+        "other scheme",
+        "query",
+        "unbalanced",
+        "no label",
+        "ANSI",
+        "PEM",
+        "a missing file",
+        "a device",
+        "list",
+    ),
+)
+"""Enough of them for every command: each is of another kind."""
+TOKENS: Final = (
+    *("bare", "bare, with a line break", "quoted", "byte order mark", "Base64", "number", "JSON Web Token"),
+    *("PEM without its lines", "a missing file", "a home of nobody", "a folder", "a device"),
+)
+"""Those that might be a token, as far as anybody can see."""
+
+
 def tells(said: str | bytes) -> list[str]:
     """Which part of the secret is in it."""
     text = said if isinstance(said, str) else said.decode("utf-8", "replace")

@@ -327,13 +327,13 @@ NO_KEY: Final = {**skipped("account", "certificate"), **NO_CALLS}
         pytest.param(
             {"PAYGIFT_PRIVATE_KEY": "", "PAYGIFT_PRIVATE_KEY_FILE": "/nowhere/key.pem"},
             {"private_key": "failed", **NO_KEY},
-            "PAYGIFT_PRIVATE_KEY_FILE names /nowhere/key.pem, which cannot be read: No such file",
+            "PAYGIFT_PRIVATE_KEY_FILE names a file that cannot be read: No such file",
             id="a file that is not there",
         ),
         pytest.param(
             {"PAYGIFT_PRIVATE_KEY": "", "PAYGIFT_PRIVATE_KEY_FILE": keys().merchant_key_pem},
             {"private_key": "failed", **NO_KEY},
-            "holds something else than the name of a file. Put the PEM text itself into PAYGIFT_PRIVATE_KEY,",
+            "PAYGIFT_PRIVATE_KEY_FILE holds something else than the name of a file. Put the text itself into PAYGIFT_PRIVATE_KEY,",
             id="a key for its file's name",
         ),
         pytest.param(
@@ -431,7 +431,7 @@ def test_what_is_wrong_here_is_named_with_its_remedy(
 def test_a_home_that_is_not_there_is_a_path_that_cannot_be_read() -> None:
     found = checkup({"PAYGIFT_PRIVATE_KEY": "", "PAYGIFT_PRIVATE_KEY_FILE": "~nobody-of-that-name/key.pem"})
     assert unusual(found) == {"private_key": "failed", **NO_KEY}
-    assert "which cannot be read: Could not determine home directory." in line(found, "private_key")
+    assert "names a file in a home folder that is not known." in line(found, "private_key")
 
 
 def test_a_certificate_of_another_kind_of_key_is_not_ours() -> None:
@@ -451,7 +451,7 @@ def test_a_key_file_is_for_its_owner_only(tmp_path: Path, mode: int, status: str
     assert unusual(found) == {"key_file": status}
     assert f"mode {mode:04o}" in line(found, "key_file")
     assert found.passed
-    assert (f"chmod 600 '{file}'" in line(found, "key_file")) == (status == "warning")
+    assert ('chmod 600 "$PAYGIFT_PRIVATE_KEY_FILE"' in line(found, "key_file")) == (status == "warning")
 
 
 def test_a_system_without_permissions_has_none_to_check(
@@ -463,7 +463,7 @@ def test_a_system_without_permissions_has_none_to_check(
         changed.setattr("reconciler.doctor.local.os.name", "nt")
         mode = read({**environ, "PAYGIFT_PRIVATE_KEY_FILE": ""}).private_key_mode
     assert mode is None
-    assert judge_key_file("key.pem", None).status is Status.SKIPPED
+    assert judge_key_file(True, None).status is Status.SKIPPED
 
 
 # --- what is wrong with the network ------------------------------------------------------------------------------
@@ -488,7 +488,7 @@ def test_a_shared_journal_can_be_used_before_it_is_begun_and_after(postgresql: s
     for _ in range(2):
         found = checkup({"PAYGIFT_JOURNAL_URL": url})
         assert unusual(found) == {"journal": "ok"}
-        assert line(found, "journal").startswith(f"PostgreSQL (local/{make_url(url).database}) lets us in")
+        assert line(found, "journal").startswith("PostgreSQL (local) lets us in")
     with connected(url) as connection:
         assert inspect(connection).get_table_names() == [], "a doctor changes nothing"
     Place(Path(), url).open().close()
@@ -506,9 +506,9 @@ def test_a_shared_journal_that_cannot_be_used_is_named_with_its_remedy(postgresq
     refused = {
         newer: "version 99, and this paygift knows 3. Use the newer paygift that wrote it.",
         str(make_url(closed).set(username="reader")): "its user may not make tables there. GRANT CREATE",
-        "postgresql://paygift:hunter-2-hunter@127.0.0.1:1/journal": "PostgreSQL (127.0.0.1/journal) cannot be used: ",
-        "mysql://paygift:hunter-2-hunter@db/journal": "names a mysql database. Write postgresql://",
-        "hunter-2-hunter": "PAYGIFT_JOURNAL_URL is no URL.",
+        "postgresql://paygift:hunter-2-hunter@127.0.0.1:1/journal": "PostgreSQL (127.0.0.1) cannot be reached: it refused the connection. Check",
+        "mysql://paygift:hunter-2-hunter@db/journal": "PAYGIFT_JOURNAL_URL does not begin with postgresql://. Set",
+        "hunter-2-hunter": "PAYGIFT_JOURNAL_URL holds no address.",
     }
     for url, words in refused.items():
         found = checkup({"PAYGIFT_JOURNAL_URL": url})
@@ -556,19 +556,16 @@ def test_who_never_answers_is_not_waited_for(
 def test_a_url_that_cannot_be_meant_is_not_repeated(url: str) -> None:
     found = checkup({"PAYGIFT_BASE_URL": url, "PAYGIFT_BACKUP_URL": ""})
     assert unusual(found)["main_host"] == "failed"
-    assert (
-        line(found, "main_host")
-        == "PAYGIFT_BASE_URL: the URL does not begin with https:// and a host. Correct it."
-    )
+    assert line(found, "main_host").startswith("PAYGIFT_BASE_URL ")
     found = checkup({"PAYGIFT_BACKUP_URL": url})
     assert unusual(found) == {"backup_host": "warning"}
-    assert line(found, "backup_host").startswith("PAYGIFT_BACKUP_URL: the URL does not begin")
+    assert line(found, "backup_host").startswith("PAYGIFT_BACKUP_URL ")
 
 
-def test_a_url_that_the_client_refuses_fails_the_signed_call() -> None:
-    found = checkup({"PAYGIFT_BASE_URL": "http://pay.example"})
-    assert unusual(found) == {"signed_call": "failed", **skipped(*NETWORKED[1:])}
-    assert "plain http, which is for this machine only" in line(found, "signed_call")
+def test_a_url_that_the_client_refuses_is_not_knocked_at() -> None:
+    found = checkup({"PAYGIFT_BASE_URL": "http://pay.example", "PAYGIFT_BACKUP_URL": ""})
+    assert unusual(found) == {"main_host": "failed", **skipped("backup_host", "clock", *NETWORKED)}
+    assert "plain http, which is for this machine only" in line(found, "main_host")
 
 
 def test_only_the_usual_main_host_has_a_backup_host_of_its_own() -> None:

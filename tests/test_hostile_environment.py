@@ -1,5 +1,5 @@
-"""The hostile-environment matrix: every variable that may hold a secret or an address, malformed in realistic ways, under
-every command. No part of a secret is told, nothing ends in a traceback, and the right variable is named.
+"""The hostile-environment matrix: every variable that may hold a secret or an address, malformed in realistic ways,
+under every command. No part of a secret is told, nothing ends in a traceback, and the right variable is named.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import pytest
 import stamina
 
 from reconciler.activity import BEIJING
+from reconciler.attempt import REPORT_KINDS
 from reconciler.cli import paygift
 from reconciler.render.json_ import dumps, plan_json
 from reconciler.sandbox.server import Sandbox
-from tests.hostile import BOTH, EMPTY, everything_in, tells, values
+from tests.hostile import BOTH, EMPTY, TOKENS, WIDELY, everything_in, tells, values
 from tests.project import SPEC, Project, begun
 from tests.signed import keys
 from tests.test_github import PLAN
@@ -143,6 +144,7 @@ def matrix(
             "PAYGIFT_SERIAL_NO": keys().serial_no,
             "PAYGIFT_PRIVATE_KEY": keys().merchant_key_pem,
             "PAYGIFT_APIV3_KEY": keys().apiv3_key,
+            "SSL_CERT_FILE": str(_one_authority(tmp_path)),
             "GITHUB_TOKEN": "ghs_token",
             "GITHUB_REPOSITORY": "liangpin/campaigns",
             "GITHUB_API_URL": closed,
@@ -150,6 +152,13 @@ def matrix(
             "CI": "true",
         },
     )
+
+
+def _one_authority(folder: Path) -> Path:
+    """All that this machine trusts takes longer to read than a command takes."""
+    file = folder / "authority.pem"
+    file.write_text(keys().merchant_certificate_pem, encoding="utf-8")
+    return file
 
 
 def _only_here(really: Any) -> Any:
@@ -175,7 +184,9 @@ def _few_tries() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Variable:
-    """``fine`` are values that serve: stripped, they are what is wanted, or nobody needs to mind them."""
+    """``commands`` read it: they take turns, with ``arguments``. ``fine`` are values that serve, or that nobody needs to
+    mind. ``beside`` are other variables, and ``scheme`` is what its address begins with.
+    """
 
     commands: tuple[str, ...]
     scheme: str = "https"
@@ -226,8 +237,8 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     "NO_PROXY": Variable(_THROUGH, beside=_GITHUB_AWAY, fine=_NAMES),
     "no_proxy": Variable(_THROUGH, beside=_GITHUB_AWAY, fine=_NAMES),
     "SSL_CERT_FILE": Variable(_THROUGH, beside=_GITHUB_AWAY),
-    "SSL_CERT_DIR": Variable(_THROUGH, beside=_GITHUB_AWAY),
-    "GITHUB_TOKEN": Variable(_GITHUB, fine=()),
+    "SSL_CERT_DIR": Variable(_THROUGH, beside={**_GITHUB_AWAY, "SSL_CERT_FILE": ""}),
+    "GITHUB_TOKEN": Variable(_GITHUB, fine=TOKENS),
     "GITHUB_REPOSITORY": Variable(_GITHUB, fine=()),
     "GITHUB_API_URL": Variable(_GITHUB),
     "GITHUB_GRAPHQL_URL": Variable(_GITHUB),
@@ -235,6 +246,19 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     "GITHUB_SHA": Variable(_GITHUB),
     "ROBOT_URL": Variable(("apply",)),
 }
+
+
+IN_ALL_WAYS: Final = (
+    *(
+        "PAYGIFT_PRIVATE_KEY_FILE",
+        "PAYGIFT_APIV3_KEY",
+        "PAYGIFT_BASE_URL",
+        "PAYGIFT_JOURNAL_URL",
+        "HTTPS_PROXY",
+    ),
+    *("NO_PROXY", "SSL_CERT_FILE", "GITHUB_API_URL"),
+)
+"""One of each kind of variable; the others are read by the same functions."""
 
 
 def changes_for(name: str, value: str) -> dict[str, str]:
@@ -264,7 +288,7 @@ def assert_nothing_written(matrix: Matrix) -> None:
 
 INFORMING: Final = (
     *("GITHUB_SERVER_URL", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_REF_NAME", "GITHUB_WORKSPACE"),
-    *("CI_JOB_URL", "CI_COMMIT_SHA", "GITHUB_SHA", "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "HTTP_PROXY"),
+    *("CI_JOB_URL", "CI_COMMIT_SHA", "GITHUB_SHA", "HTTP_PROXY"),
 )
 """They only inform: nothing depends on them."""
 _OPTIONS: Final = tuple(
@@ -274,7 +298,7 @@ _OPTIONS: Final = tuple(
 )
 
 
-@pytest.mark.parametrize("kind", values())
+@pytest.mark.parametrize("kind", WIDELY)
 def test_no_command_tells_anything_of_what_is_malformed(kind: str, matrix: Matrix, tmp_path: Path) -> None:
     schemes = {name: variable.scheme for name, variable in VARIABLES.items() if name not in _OPTIONS}
     schemes |= dict.fromkeys(INFORMING, "https")
@@ -284,7 +308,7 @@ def test_no_command_tells_anything_of_what_is_malformed(kind: str, matrix: Matri
     assert_nothing_written(matrix)
 
 
-@pytest.mark.parametrize("kind", values())
+@pytest.mark.parametrize("kind", WIDELY)
 def test_a_journal_a_report_and_a_message_tell_nothing_of_it(
     kind: str, matrix: Matrix, tmp_path: Path, served: Sandbox
 ) -> None:
@@ -295,7 +319,8 @@ def test_a_journal_a_report_and_a_message_tell_nothing_of_it(
     soon = SPEC.replace("2026-12-01T", f"{begin:%Y-%m-%d}T").replace("2026-12-31T", f"{end:%Y-%m-%d}T")
     matrix.project.write("spring", soon)
     changes = {name: values("https", tmp_path)[kind] for name in INFORMING}
-    for report in ("report.md", "report.html", "report.json"):
-        code, said = matrix.run("apply", "--yes", "--report", report, **changes)
-        assert code in (0, 7), said
+    report = f"report{REPORT_KINDS[len(kind) % len(REPORT_KINDS)]}"
+    code, said = matrix.run("apply", "--yes", "--report", report, **changes)
+    assert code == 0, said
+    assert (matrix.project.root / report).stat().st_size > 100
     assert_nothing_written(matrix)

@@ -311,9 +311,14 @@ def test_a_folder_that_cannot_be_made_says_so(memory_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("nonsense", "is no URL"),
-        ("mysql://u:secret@h/d", "names a mysql database"),
-        ("sqlite:///x.db", "names a sqlite database"),
+        ("nonsense", "holds no address"),
+        ("mysql://u:secret@h/d", "does not begin with postgresql://"),
+        ("sqlite:///x.db", "does not begin with postgresql://"),
+        ("postgresql://u:secret@h/d?plugin=secret", "has an option after its"),
+        ("postgresql://u:sec@ret@h/d", "does not tell where its host begins"),
+        ("postgresql://u:p#secret@h/d", "holds a #"),
+        ("postgresql://u:p/secret@h/d", "an @ after its host"),
+        ("postgresql://u:p@h:secret/d", "a port that is not a number"),
     ],
 )
 def test_a_url_that_names_no_postgresql_is_a_usage_error(url: str, says: str) -> None:
@@ -323,7 +328,7 @@ def test_a_url_that_names_no_postgresql_is_a_usage_error(url: str, says: str) ->
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
-    with pytest.raises(JournalError, match=r"PostgreSQL \(127\.0\.0\.1/d\)") as caught:
+    with pytest.raises(JournalError, match=r"PostgreSQL \(127\.0\.0\.1\) cannot be reached") as caught:
         open_postgresql("postgresql://u:secret@127.0.0.1:1/d")
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(Place(Path("x"), "postgresql://u:secret@h/d"))

@@ -6,6 +6,7 @@ On the command line somebody has typed a value, and is shown it. In a variable t
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -54,13 +55,8 @@ class FilePath(click.Path):
         self._output = output
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = super().convert(value, param, ctx)
-        if (
-            ctx is not None
-            and param is not None
-            and variable_of(ctx, param)
-            and not self._is_there(Path(path))
-        ):
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if ctx is not None and param is not None and variable_of(ctx, param) and not self._is_there(path):
             self.fail(
                 "expected a file" + (" in a folder that is there" if self._output else " that is there"),
                 param,
@@ -77,9 +73,9 @@ class FilePath(click.Path):
 
 def variable_of(ctx: click.Context, parameter: click.Parameter) -> str:
     """The environment variable that the value was read from, or nothing if it was not."""
-    if parameter.name is None or ctx.get_parameter_source(parameter.name) is not ParameterSource.ENVIRONMENT:
+    if ctx.get_parameter_source(parameter.name) is not ParameterSource.ENVIRONMENT:
         return ""
-    return str(parameter.envvar or f"{ctx.auto_envvar_prefix}_{parameter.name.upper()}")
+    return f"{ctx.auto_envvar_prefix}_{parameter.name.upper()}"
 
 
 def told(error: click.ClickException) -> str:

@@ -26,9 +26,9 @@ class Hosts:
 class Material:
     """The variables and the files they name. A key is its error where it cannot be used, ``None`` where not given.
 
-    ``private_key_file`` tells that the key is in a file; ``private_key_mode`` holds that file's permission bits, ``None``
-    where there are none to read. ``invalid`` are the errors of variables that hold no value of anything. No repr, since
-    this holds every secret there is.
+    ``private_key_file`` tells that the key is in a file; ``private_key_mode`` holds that file's permission bits,
+    ``None`` where there are none to read. ``invalid`` are the errors of variables that hold no value of anything. No
+    repr, since this holds every secret there is.
     """
 
     missing: tuple[str, ...]

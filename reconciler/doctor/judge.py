@@ -185,7 +185,7 @@ def judge_project_account(mchid: str, named: ProjectAccount) -> Check:
 
 
 def judge_key_file(file: bool, mode: int | None) -> Check:
-    """``file``: whether the key is in one; ``mode``: its permission bits; ``None`` where the system has none, or the file is not there."""
+    """``file``: whether the key is in one; ``mode``: its permission bits, ``None`` where none can be read."""
     if not file:
         return _skipped("key_file", "PAYGIFT_PRIVATE_KEY_FILE is not used.")
     if mode is None:

@@ -582,8 +582,8 @@ _URL_REMEDY: Final = (
     "Write postgresql://USER:PASSWORD@HOST/DATABASE, or unset it for the file .paygift/journal.db."
 )
 _CONNECT_REMEDY: Final = (
-    f"Check {_VARIABLE}, and that the server runs and lets this machine in; then run again: nothing is sent to WeChat Pay "
-    "that was not written down before."
+    f"Check {_VARIABLE}, and that the server runs and lets this machine in; then run again: nothing is sent to WeChat "
+    "Pay that was not written down before."
 )
 
 

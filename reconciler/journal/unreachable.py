@@ -1,4 +1,4 @@
-"""Why a PostgreSQL server did not let us in, in our words: its library's own quote users, databases, hosts and files."""
+"""Why a PostgreSQL server did not let us in, in our words: its library's quote users, hosts and files. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 _CAUSES: Final = (
-    (r"password authentication failed|no password supplied|authentication failed", "it does not accept the user and password"),
+    (r"authentication failed|no password supplied", "it does not accept the user and the password"),
     (r"no pg_hba\.conf entry", "it does not let this user in from this machine (pg_hba.conf)"),
     (r"role .* does not exist", "it has no such user"),
     (r"database .* does not exist", "it has no such database"),
@@ -14,7 +14,7 @@ _CAUSES: Final = (
     (r"too many (clients|connections)|remaining connection slots", "it has too many connections already"),
     (r"starting up|shutting down|recovery", "it is starting up or shutting down"),
     (r"certificate|SSL|TLS", "no TLS connection that both sides want could be made"),
-    (r"could not translate host name|resolve host|Name or service not known|nodename nor servname", "its name could not be resolved"),
+    (r"translate host name|resolve host|Name or service not known|nodename nor", "its name could not be resolved"),
     (r"Connection refused", "it refused the connection"),
     (r"timeout|timed out", "it did not answer in time"),
     (r"No such file or directory", "no server listens at that socket"),

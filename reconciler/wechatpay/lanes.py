@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import ssl
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -47,8 +47,8 @@ class Lanes(httpx.AsyncBaseTransport):
 
     Further requests wait, first come, first served, and without a time limit (a request's ``pool`` timeout is not
     looked at). A connection that has been idle for ``idle_seconds`` is closed and never written to; ``clock`` tells
-    seconds that only grow, and is replaced in tests. With ``trust_env`` the environment names proxies, as ``proxies`` reads
-    it; certificates are those of ``trust`` in any case.
+    seconds that only grow, and is replaced in tests. With ``trust_env`` the environment names proxies, as ``proxies``
+    reads it; certificates are those of ``trust`` in any case.
 
     The client uses ``send``; it is a transport of httpx too. Raises what httpx's own transport raises, and UsageError
     for certificates and proxies that cannot be used.
@@ -284,7 +284,7 @@ def _url(url: httpx.URL, target: bytes = b"/") -> httpcore.URL:
 
 def _environment_proxy(scheme: str, host: str, port: int | None) -> Address | None:
     """The proxy that the environment names for this host, or else the settings of Windows and macOS."""
-    if names_any(os.environ) or sys.platform not in ("win32", "darwin"):
+    if names_any(os.environ) or platform.system() not in ("Windows", "Darwin"):
         return proxy_for(os.environ, scheme, host, port)
     named = "" if proxy_bypass(host) else getproxies().get(scheme, "")
     return checked_address("The proxy of the system's settings", named, PROXY) if named else None

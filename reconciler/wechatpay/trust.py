@@ -24,7 +24,7 @@ _FOLDER_REMEDY: Final = (
 
 
 def tls_context(environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:
-    """Verifies servers by the authorities that ``SSL_CERT_FILE`` or else ``SSL_CERT_DIR`` names, else by this machine's.
+    """Verifies servers by the authorities of ``SSL_CERT_FILE``, or else ``SSL_CERT_DIR``, or else of this machine.
 
     Raises UsageError where they cannot be used.
     """
@@ -40,8 +40,8 @@ def _of_this_machine() -> ssl.SSLContext:
     context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if sys.platform in ("darwin", "win32"):
         return context
-    # There truststore reads the machine's files anew for each connection, which takes longer than all else about it. The
-    # context that it has prepared for one serves all.
+    # Elsewhere truststore reads the machine's files anew for each connection, which takes longer than all else about
+    # it. The context that it has prepared for one serves all.
     return context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost").context
 
 
@@ -59,7 +59,8 @@ def _of_file(file: str) -> ssl.SSLContext:
 def _of_folder(folder: str) -> ssl.SSLContext:
     """There may be several, with colons between them."""
     try:
-        there = any(any(Path(each).iterdir()) for each in folder.split(os.pathsep) if Path(each).is_dir())
+        folders = [Path(each) for each in folder.split(os.pathsep) if each]
+        there = any(any(each.iterdir()) for each in folders if each.is_dir())
     except OSError:
         there = False
     if not there:
