@@ -94,7 +94,9 @@ def file_name(environ: Environ, name: str) -> str:
     value = stripped(environ.get(name, ""))
     if "-----" in value or "\n" in value:
         own = name.removesuffix("_FILE")
-        remedy = f"Put the text itself into {own}, or a file's name here." if _CREDENTIALS.fullmatch(own) else ""
+        remedy = (
+            f"Put the text itself into {own}, or a file's name here." if _CREDENTIALS.fullmatch(own) else ""
+        )
         raise invalid(name, "holds something else than the name of a file", remedy)
     checked(name, _SURROGATE.sub("?", value))  # the name of a file may be any bytes
     return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reconciler.environment import LONGEST_TEXT, Environ, file_name, invalid, text
+from reconciler.errors import PaygiftError
 
 
 def content(environ: Environ, name: str, *, most_bytes: int = LONGEST_TEXT) -> bytes | None:
@@ -45,5 +46,5 @@ def mode(environ: Environ, name: str) -> int | None:
     """The permission bits of the file that the variable names, ``None`` where there are none to read."""
     try:
         return Path(file_name(environ, name)).expanduser().stat().st_mode & 0o7777
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, PaygiftError):
         return None

@@ -184,8 +184,8 @@ def _few_tries() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Variable:
-    """``commands`` read it: they take turns, with ``arguments``. ``fine`` are values that serve, or that nobody needs to
-    mind. ``beside`` are other variables, and ``scheme`` is what its address begins with.
+    """``commands`` read it: they take turns, with ``arguments``. ``fine`` are values that serve, or that nobody needs
+    to mind. ``beside`` are other variables, and ``scheme`` is what its address begins with.
     """
 
     commands: tuple[str, ...]
