@@ -117,12 +117,12 @@ def informing(environ: Environ, names: Iterable[str], pattern: re.Pattern[str]) 
 
 
 def address_informing(environ: Environ, name: str) -> str:
-    """An http address for people to follow, or nothing if the variable holds another thing, or a password."""
+    """An http address for people to follow, without a slash at its end; nothing if the variable holds another thing."""
     try:
         found = address(environ, name, _PAGE)
     except PaygiftError:
         return ""
-    return found.url if found else ""
+    return found.url.rstrip("/") if found else ""
 
 
 # --- addresses --------------------------------------------------------------------------------------------------------

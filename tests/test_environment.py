@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.cli import run
 from reconciler.environment import (
     DATABASE,
     ENDPOINT,
@@ -243,6 +244,47 @@ def test_what_only_informs_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 )  # fmt: skip
 def test_what_a_database_says_of_a_failure_is_said_in_our_words(said: str, told: str) -> None:
     assert not_connected(Exception(said)) == told
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variable", "command"),
+    [
+        ("PAYGIFT_PROJECT", ("validate",)),
+        ("PAYGIFT_PLAN_OUT", ("plan",)),
+        ("PAYGIFT_APPLY_REPORT", ("apply",)),
+        ("PAYGIFT_SCHEMA_KIND", ("schema",)),
+        ("PAYGIFT_GITHUB_DRIFT_ISSUE_DRIFT_FILE", ("github", "drift-issue")),
+        ("PAYGIFT_GITHUB_REVIEWED_DIGEST_MCHID", ("github", "reviewed-digest")),
+        ("PAYGIFT_HISTORY_KEY", ("history",)),
+        ("PAYGIFT_SANDBOX_FAULT_ADD_ROUTE", ("sandbox", "fault", "add", "delay")),
+        ("PAYGIFT_SANDBOX_SERVE_PORT", ("sandbox", "serve")),
+        ("PAYGIFT_SANDBOX_SERVE_OPTIONS", ("sandbox", "serve")),
+    ],
+)
+@pytest.mark.parametrize("value", [f"/{LEFT}/{RIGHT}", f"{LEFT}/{RIGHT}\ud800", f"{LEFT}/{'x' * 5000}"])
+def test_an_option_from_a_variable_is_not_quoted(
+    variable: str,
+    command: tuple[str, ...],
+    value: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "paygift.yaml").write_text("namespace: liangpin\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, value.replace("\ud800", "\udcff"))
+    assert run(command) == 1
+    out, err = capfd.readouterr()
+    assert err.startswith(f"Error: {variable} does not hold what it should: expected ")
+    assert tells(out + err) == []
+
+
+def test_an_option_that_was_typed_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["--rate", "fast", "validate"]) == 1
+    assert "'fast' is not a valid float" in capfd.readouterr().err
 
 
 # --- processes: bytes that are not UTF-8 come as halves of characters -------------------------------------------------

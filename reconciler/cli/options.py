@@ -57,11 +57,8 @@ class FilePath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if ctx is not None and param is not None and variable_of(ctx, param) and not self._is_there(path):
-            self.fail(
-                "expected a file" + (" in a folder that is there" if self._output else " that is there"),
-                param,
-                ctx,
-            )
+            where = "in a folder that is there" if self._output else "that is there"
+            self.fail(f"expected a file or folder {where}", param, ctx)
         return path
 
     def _is_there(self, path: Path) -> bool:
