@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, make_url, text, update
 
 from reconciler.change import OutcomeStatus, Rejection
 from reconciler.errors import JournalError, UsageError
@@ -332,6 +333,27 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
         open_postgresql("postgresql://u:secret@127.0.0.1:1/d")
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(Place(Path("x"), "postgresql://u:secret@h/d"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"database": "Zq7secret"}, "it has no such database"),
+        ({"username": "Zq7secret"}, "it has no such user"),
+        ({"query": {"host": "/nowhere/Zq7secret"}}, "no server listens at that socket"),
+        ({"query": {"host": "127.0.0.1", "port": "1"}}, "it refused the connection"),
+        ({"query": {"host": "127.0.0.1", "connect_timeout": "Zq7secret"}}, "an option after the ?"),
+        ({"query": {"host": ["/nowhere/Zq7secret", "/nowhere/other"]}}, "no server listens at that socket"),
+    ],
+)
+def test_why_a_server_lets_nobody_in_is_said_without_a_word_of_the_url(
+    changes: dict[str, Any], told: str, postgresql: str
+) -> None:
+    url = make_url(postgresql).set(drivername="postgresql", **changes).render_as_string(hide_password=False)
+    with pytest.raises(JournalError, match=re.escape(told)) as caught:
+        open_postgresql(url)
+    assert "Zq7secret" not in str(caught.value)
+    assert "PAYGIFT_JOURNAL_URL" in caught.value.remedy
 
 
 def test_the_sandbox_has_a_journal_of_its_own(tmp_path: Path) -> None:

@@ -551,18 +551,17 @@ def _postgresql(url: str) -> Database:
             "A journal in PostgreSQL needs psycopg.",
             remedy="Install it: pip install 'paygift-reconciler[postgresql]'.",
         ) from error
-    options = dict(address.options)
-    if not set(options) <= {option.keyword.decode() for option in Conninfo.get_defaults()}:
+    options = {option for option, _ in address.options}
+    if not options <= {option.keyword.decode() for option in Conninfo.get_defaults()}:
         raise invalid(_VARIABLE, "has an option after its ? that PostgreSQL does not know", _URL_REMEDY)
     parsed = URL.create(
         "postgresql+psycopg",
-        address.user or None,
-        address.password or None,
-        address.host or None,
-        address.port,
-        unquote(address.path).removeprefix("/") or None,
-        options,
-    )
+        username=address.user or None,
+        password=address.password or None,
+        host=address.host or None,
+        port=address.port,
+        database=unquote(address.path.removeprefix("/")) or None,
+    ).update_query_pairs(address.options, append=True)
     try:
         engine = create_engine(
             parsed,

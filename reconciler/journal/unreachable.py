@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 _CAUSES: Final = (
+    (r"invalid (connection option|integer|port|.* value)|bad value", "an option after the ? of its address is invalid"),
     (r"authentication failed|no password supplied", "it does not accept the user and the password"),
     (r"no pg_hba\.conf entry", "it does not let this user in from this machine (pg_hba.conf)"),
     (r"role .* does not exist", "it has no such user"),
@@ -21,7 +22,6 @@ _CAUSES: Final = (
     (r"Permission denied", "its socket may not be used by this user"),
     (r"unreachable|No route to host", "no way leads there through the network"),
     (r"closed the connection unexpectedly|Connection reset", "it broke the connection off"),
-    (r"invalid (connection option|integer|port|.* value)|bad value", "an option after the ? of its address is invalid"),
 )  # fmt: skip
 """By what libpq and psycopg say, in the order in which they are looked for."""
 
