@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.change import Plan, Report, Stopped
+from reconciler.environment import stripped
 from reconciler.errors import PaygiftError, ProjectError, StaleError, UsageError
 from reconciler.notify import Message, post
 from reconciler.origin import job_url
@@ -201,7 +202,7 @@ def tell(
     for target in targets:
         if not about & frozenset(target.on or about):
             continue
-        url = environ.get(target.url_from, "").strip()
+        url = stripped(environ.get(target.url_from, ""))
         if not url:
             failures.append(f"{target.url_from} ({target.kind}): it is not set.")
             continue

@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 import httpx
 import stamina
 
 from reconciler import __version__
-from reconciler.wechatpay.hosts import is_loopback
+from reconciler.environment import HOOK, checked_address, is_loopback
+from reconciler.errors import PaygiftError
+from reconciler.outbound import Outbound, failure
 
 SECONDS: Final = 5.0
 """For everything together: all messages, both tries, names that nobody resolves, answers that drip."""
@@ -88,20 +89,28 @@ class _Posting(threading.Thread):
             _post(self.message)
         except _NotToldError as error:
             self.failure = str(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its own words could tell the address
-            self.failure = f"it failed with {type(error).__name__}"
+        except (
+            PaygiftError
+        ) as error:  # a variable that is invalid, this one's or one about proxies or certificates
+            said = error.message.rstrip(".")
+            own = f"{self.message.variable} "
+            self.failure = f"it {said.removeprefix(own)}" if said.startswith(own) else said
+        except Exception:  # noqa: BLE001 - whatever it is, its own words could tell the address
+            self.failure = "it failed, for a reason that could tell its address"
         else:
             self.failure = ""
 
 
 def _post(message: Message) -> None:
-    local = _checked(message.url)
+    address = checked_address(message.variable, message.url, HOOK)
     with (
         _unlogged(message.url),
         httpx.Client(
+            # What stays on this machine goes through no proxy.
+            transport=Outbound(direct=is_loopback(address.host)),
             timeout=SECONDS,
             follow_redirects=False,
-            trust_env=not local,  # what stays on this machine goes through no proxy
+            trust_env=False,
             headers={"User-Agent": f"paygift/{__version__}"},
         ) as client,
     ):
@@ -116,31 +125,18 @@ def _post(message: Message) -> None:
                 _send(client, message)
 
 
-def _checked(url: str) -> bool:
-    """Whether ``url`` is on this machine. It must be, or else be https."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        raise _NotToldError("it holds no address") from None
-    local = is_loopback(host)
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
-        raise _NotToldError("it holds no https:// address")
-    return local
-
-
 def _send(client: httpx.Client, message: Message) -> None:
     try:
         with client.stream(
             "POST", message.url, json=message.body, headers={DELIVERY_HEADER: message.delivery}
         ) as answer:
             _check(answer, message.kind)
-    except (httpx.ConnectError, httpx.ConnectTimeout):
-        raise _NotToldError("it cannot be reached", unsent=True) from None
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise _NotToldError(f"it cannot be reached: {failure(error)}", unsent=True) from None
     except httpx.TimeoutException:
         raise _NotToldError(f"no answer within {SECONDS:g} s") from None
     except httpx.HTTPError as error:
-        raise _NotToldError(f"it failed with {type(error).__name__}") from None
+        raise _NotToldError(failure(error)) from None
 
 
 def _check(answer: httpx.Response, kind: str) -> None:

@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from reconciler.environment import address_informing, informing
 from reconciler.errors import StaleError, UsageError
 
 _ACTORS: Final = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN")
 _COMMITS: Final = ("GITHUB_SHA", "CI_COMMIT_SHA")
 _GIT_SECONDS: Final = 5.0
 _HASH: Final = re.compile(r"[0-9a-f]{4,64}")
+_NAME: Final = re.compile(r"[\w.@+-][\w.@+ -]{0,99}(?:\[bot\])?")
+"""Of an actor. Whatever else stands in such a variable is nobody."""
+_REPOSITORY: Final = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_NUMBER: Final = re.compile(r"[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,35 +46,34 @@ class Origin:
             who=who_runs(environ),
             host=socket.gethostname(),
             pid=os.getpid(),
-            commit=head_of(root) or _first(environ, _COMMITS),
+            commit=head_of(root) or informing(environ, _COMMITS, _HASH),
             job_url=job_url(environ),
         )
 
 
 def who_runs(environ: Mapping[str, str]) -> str:
     """CI's actor, or the operating system's user."""
-    return _first(environ, _ACTORS) or _user()
+    return informing(environ, _ACTORS, _NAME) or _user()
 
 
 def job_url(environ: Mapping[str, str]) -> str:
-    """The page of CI's run, or nothing outside CI."""
-    if environ.get("CI_JOB_URL"):
-        return environ["CI_JOB_URL"]
-    server, repository, run = (
-        environ.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")
-    )
+    """The page of CI's run, or nothing outside CI, or where the variables do not hold what they should."""
+    of_gitlab = address_informing(environ, "CI_JOB_URL")
+    if of_gitlab:
+        return of_gitlab
+    server = address_informing(environ, "GITHUB_SERVER_URL")
+    repository = informing(environ, ("GITHUB_REPOSITORY",), _REPOSITORY)
+    run = informing(environ, ("GITHUB_RUN_ID",), _NUMBER)
     return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
-
-
-def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
-    return next((environ[name] for name in names if environ.get(name)), "")
 
 
 def _user() -> str:
     try:
-        return getpass.getuser()
+        name = getpass.getuser()
     except (OSError, KeyError, ImportError):  # a container whose user has no name, or Windows without one
-        return str(os.getuid()) if hasattr(os, "getuid") else ""
+        name = ""
+    # It comes from LOGNAME, USER and the like, and may be any bytes.
+    return name if name.isprintable() and name else (str(os.getuid()) if hasattr(os, "getuid") else "")
 
 
 def age_remark(root: Path, commit: str, last: str) -> str:

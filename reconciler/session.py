@@ -6,6 +6,7 @@ Heavy modules are imported where they are used, so that a command pays for what 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.environment import informing
 from reconciler.errors import CredentialsError, Problem, ProjectError, StaleError, UsageError
 from reconciler.folder import NAME
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 Clock = Callable[[], datetime]
 """Gives aware instants."""
 IMAGES_FILE = Path(NAME) / "images.json"
+_MCHID = re.compile(r"[0-9]{8,15}")
 SANDBOX_FOLDER = Path(NAME) / "sandbox"
 
 
@@ -199,7 +202,7 @@ class Whose:
 def whose(environ: Mapping[str, str], *, sandbox_folder: Path | None) -> Whose:
     """The account that the environment names, by the system's clock; or the sandbox in a folder, by its own."""
     if sandbox_folder is None:
-        return Whose(environ.get("PAYGIFT_MCHID", ""), system_clock())
+        return Whose(informing(environ, ("PAYGIFT_MCHID",), _MCHID), system_clock())
     with sandbox(sandbox_folder) as local:
         return Whose(local.control.mchid, local.clock())
 

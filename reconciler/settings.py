@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from reconciler.environment import stripped, text
 from reconciler.errors import CredentialsError
 from reconciler.wechatpay.client import CONCURRENCY
 from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
@@ -44,39 +45,39 @@ class Remote:
 def remote_from(environ: Mapping[str, str]) -> Remote:
     """The remote that the ``PAYGIFT_…`` variables name.
 
-    Raises CredentialsError that lists every variable which is missing, or says what is wrong with one.
+    Raises CredentialsError that lists every variable which is missing, or says what is wrong with one; UsageError for
+    an address that cannot be one.
     """
-    missing = [name for name in ("PAYGIFT_MCHID", "PAYGIFT_SERIAL_NO") if not environ.get(name)]
+    missing = [name for name in ("PAYGIFT_MCHID", "PAYGIFT_SERIAL_NO") if not text(environ, name)]
     if not _either(environ, "PAYGIFT_PRIVATE_KEY"):
         missing.append("PAYGIFT_PRIVATE_KEY or PAYGIFT_PRIVATE_KEY_FILE")
-    public_key = _either(environ, "PAYGIFT_PUBLIC_KEY")
-    if not public_key and not environ.get("PAYGIFT_APIV3_KEY"):
+    public_key, public_key_id = _either(environ, "PAYGIFT_PUBLIC_KEY"), text(environ, "PAYGIFT_PUBLIC_KEY_ID")
+    apiv3_key = text(environ, "PAYGIFT_APIV3_KEY")
+    if not public_key and not apiv3_key:
         missing.append("PAYGIFT_APIV3_KEY (or PAYGIFT_PUBLIC_KEY_ID with PAYGIFT_PUBLIC_KEY)")
-    if bool(public_key) != bool(environ.get("PAYGIFT_PUBLIC_KEY_ID")):
+    if public_key != bool(public_key_id):
         missing.append(
             "PAYGIFT_PUBLIC_KEY_ID" if public_key else "PAYGIFT_PUBLIC_KEY or PAYGIFT_PUBLIC_KEY_FILE"
         )
     if missing:
         raise CredentialsError(f"Not set: {', '.join(missing)}.", remedy=REMEDY)
     private_key = given_key(load_private_key, environ, "PAYGIFT_PRIVATE_KEY")
-    if private_key is None:
-        raise AssertionError("whether it is set was asked above")  # pragma: no cover
-    apiv3_key = environ.get("PAYGIFT_APIV3_KEY")
+    assert private_key is not None  # noqa: S101 - it is not missing
     credentials = Credentials(
-        mchid=environ["PAYGIFT_MCHID"],
-        serial_no=environ["PAYGIFT_SERIAL_NO"],
+        mchid=text(environ, "PAYGIFT_MCHID"),
+        serial_no=text(environ, "PAYGIFT_SERIAL_NO"),
         private_key=private_key,
-        apiv3_key=apiv3_key.encode() if apiv3_key else None,
-        public_key_id=environ.get("PAYGIFT_PUBLIC_KEY_ID", ""),
+        apiv3_key=apiv3_key.encode() or None,
+        public_key_id=public_key_id,
         public_key=given_key(load_public_key, environ, "PAYGIFT_PUBLIC_KEY"),
     )
-    base_url = environ.get("PAYGIFT_BASE_URL") or BASE_URL
+    base_url = text(environ, "PAYGIFT_BASE_URL") or BASE_URL
     # The real backup host knows nothing of what is served elsewhere.
-    backup_url = environ.get("PAYGIFT_BACKUP_URL") or (BACKUP_URL if base_url == BASE_URL else "")
+    backup_url = text(environ, "PAYGIFT_BACKUP_URL") or (BACKUP_URL if base_url == BASE_URL else "")
     # Plain http never leaves this machine: somebody serves a sandbox there.
     rate = None if base_url.startswith("http://") else RATE
     return Remote(credentials, base_url, backup_url, rate)
 
 
 def _either(environ: Mapping[str, str], name: str) -> bool:
-    return bool(environ.get(name) or environ.get(f"{name}_FILE"))
+    return any(stripped(environ.get(each, "")) for each in (name, f"{name}_FILE"))

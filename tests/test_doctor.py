@@ -453,7 +453,7 @@ def test_a_key_file_is_for_its_owner_only(tmp_path: Path, mode: int, status: str
     assert unusual(found) == {"key_file": status}
     assert f"mode {mode:04o}" in line(found, "key_file")
     assert found.passed
-    assert (f"chmod 600 '{file}'" in line(found, "key_file")) == (status == "warning")
+    assert ('chmod 600 "$PAYGIFT_PRIVATE_KEY_FILE"' in line(found, "key_file")) == (status == "warning")
 
 
 def test_a_system_without_permissions_has_none_to_check(
@@ -465,7 +465,7 @@ def test_a_system_without_permissions_has_none_to_check(
         changed.setattr("reconciler.doctor.local.os.name", "nt")
         mode = read({**environ, "PAYGIFT_PRIVATE_KEY_FILE": ""}).private_key_mode
     assert mode is None
-    assert judge_key_file("key.pem", None).status is Status.SKIPPED
+    assert judge_key_file(True, None).status is Status.SKIPPED
 
 
 # --- what is wrong with the network ------------------------------------------------------------------------------
@@ -490,7 +490,7 @@ def test_a_shared_journal_can_be_used_before_it_is_begun_and_after(postgresql: s
     for _ in range(2):
         found = checkup({"PAYGIFT_JOURNAL_URL": url})
         assert unusual(found) == {"journal": "ok"}
-        assert line(found, "journal").startswith(f"PostgreSQL (local/{make_url(url).database}) lets us in")
+        assert line(found, "journal").startswith("PostgreSQL (local) lets us in")
     with connected(url) as connection:
         assert inspect(connection).get_table_names() == [], "a doctor changes nothing"
     Place(Path(), url).open().close()
@@ -508,9 +508,9 @@ def test_a_shared_journal_that_cannot_be_used_is_named_with_its_remedy(postgresq
     refused = {
         newer: "version 99, and this paygift knows 3. Use the newer paygift that wrote it.",
         str(make_url(closed).set(username="reader")): "its user may not make tables there. GRANT CREATE",
-        "postgresql://paygift:hunter-2-hunter@127.0.0.1:1/journal": "PostgreSQL (127.0.0.1/journal) cannot be used: ",
-        "mysql://paygift:hunter-2-hunter@db/journal": "names a mysql database. Write postgresql://",
-        "hunter-2-hunter": "PAYGIFT_JOURNAL_URL is no URL.",
+        "postgresql://paygift:hunter-2-hunter@127.0.0.1:1/journal": "cannot be reached: it refused the connection.",
+        "mysql://paygift:hunter-2-hunter@db/journal": "PAYGIFT_JOURNAL_URL does not begin with postgresql://. Set",
+        "hunter-2-hunter": "PAYGIFT_JOURNAL_URL holds no address.",
     }
     for url, words in refused.items():
         found = checkup({"PAYGIFT_JOURNAL_URL": url})
@@ -558,19 +558,16 @@ def test_who_never_answers_is_not_waited_for(
 def test_a_url_that_cannot_be_meant_is_not_repeated(url: str) -> None:
     found = checkup({"PAYGIFT_BASE_URL": url, "PAYGIFT_BACKUP_URL": ""})
     assert unusual(found)["main_host"] == "failed"
-    assert (
-        line(found, "main_host")
-        == "PAYGIFT_BASE_URL: the URL does not begin with https:// and a host. Correct it."
-    )
+    assert line(found, "main_host").startswith("PAYGIFT_BASE_URL ")
     found = checkup({"PAYGIFT_BACKUP_URL": url})
     assert unusual(found) == {"backup_host": "warning"}
-    assert line(found, "backup_host").startswith("PAYGIFT_BACKUP_URL: the URL does not begin")
+    assert line(found, "backup_host").startswith("PAYGIFT_BACKUP_URL ")
 
 
-def test_a_url_that_the_client_refuses_fails_the_signed_call() -> None:
-    found = checkup({"PAYGIFT_BASE_URL": "http://pay.example"})
-    assert unusual(found) == {"signed_call": "failed", **skipped(*NETWORKED[1:])}
-    assert "plain http, which is for this machine only" in line(found, "signed_call")
+def test_a_url_that_the_client_refuses_is_not_knocked_at() -> None:
+    found = checkup({"PAYGIFT_BASE_URL": "http://pay.example", "PAYGIFT_BACKUP_URL": ""})
+    assert unusual(found) == {"main_host": "failed", **skipped("backup_host", "clock", *NETWORKED)}
+    assert "plain http, which is for this machine only" in line(found, "main_host")
 
 
 def test_only_the_usual_main_host_has_a_backup_host_of_its_own() -> None:

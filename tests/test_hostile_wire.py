@@ -26,10 +26,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from reconciler.errors import ApiError, PaygiftError, TransportError, UnverifiedError, UsageError
+from reconciler.errors import ApiError, GitHubError, PaygiftError, TransportError, UnverifiedError, UsageError
+from reconciler.github import GitHub, Run
+from reconciler.notify import Message, post
 from reconciler.wechatpay.api import PayGiftApi, image_upload
 from reconciler.wechatpay.client import Client
 from reconciler.wechatpay.retry import Retry, may_repeat
+from reconciler.wechatpay.trust import tls_context
 from tests.test_keys import public_key_credentials
 
 pytestmark = pytest.mark.anyio
@@ -275,7 +278,10 @@ async def test_ssl_cert_file_counts_on_this_machine_too(
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(None, "which cannot be read"), (b"no PEM", "which holds no certificate in PEM form")],
+    [
+        (None, "names no file that can be read"),
+        (b"no PEM", "names a file that holds no certificate in PEM form"),
+    ],
 )
 async def test_an_ssl_cert_file_that_cannot_be_used_is_named(
     content: bytes | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -286,7 +292,59 @@ async def test_an_ssl_cert_file_that_cannot_be_used_is_named(
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     error = await failure("https://127.0.0.1:9")
     assert isinstance(error, UsageError)
-    assert error.message == f"SSL_CERT_FILE names {file}, {told}."
+    assert error.message == f"SSL_CERT_FILE {told}."
+
+
+@pytest.mark.parametrize("folder", ["", "a folder that is not there", "an empty folder"])
+async def test_an_ssl_cert_dir_that_cannot_be_used_is_named(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "an empty folder").mkdir()
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / folder / "" if folder else f":{tmp_path}/nope:"))
+    error = await failure("https://127.0.0.1:9")
+    assert isinstance(error, UsageError)
+    assert error.message == "SSL_CERT_DIR names no folder with certificates that can be read."
+
+
+@pytest.mark.parametrize("in_store", [True, False])
+async def test_the_authorities_of_this_machine_are_trusted(
+    in_store: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL is told by the same variables where the machine's store is; those that we read ourselves are not set."""
+    trusted(tmp_path, authority() if in_store else issued("another", ca=True), monkeypatch)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    monkeypatch.setattr("reconciler.wechatpay.lanes.tls_context", lambda: tls_context({}))
+    context = server_context(tmp_path, issued("leaf", by=authority()))
+    async with serving(says(b"HTTP/1.1 403 X\r\nContent-Length: 0\r\n\r\n"), context) as server:
+        error = await failure(server.origin)
+    assert isinstance(error, ApiError if in_store else TransportError)
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+async def test_github_and_robots_are_verified_as_wechat_pay_is(
+    is_trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted(tmp_path, authority() if is_trusted else issued("another", ca=True), monkeypatch)
+    context = server_context(tmp_path, issued("leaf", by=authority()))
+
+    def ask(origin: str) -> tuple[list[str], str]:
+        failures = post([Message("webhook", "ROBOT_URL", f"{origin}/x", {})])
+        environ = {"GITHUB_TOKEN": "x", "GITHUB_REPOSITORY": "a/b", "GITHUB_API_URL": origin}
+        try:
+            with GitHub(Run.from_environment(environ)) as github:
+                github.get("pulls/7")
+        except GitHubError as error:
+            return failures, str(error)
+        return failures, ""
+
+    async with serving(says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"), context) as server:
+        told_robot, told_github = await asyncio.to_thread(ask, server.origin)
+    if is_trusted:
+        assert (told_robot, told_github) == ([], "")
+    else:
+        assert "SSL_CERT_FILE" in told_robot[0]
+        assert "SSL_CERT_FILE" in told_github
 
 
 def test_what_lasts_is_not_repeated() -> None:

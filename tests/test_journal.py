@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, make_url, text, update
 
 from reconciler.change import OutcomeStatus, Rejection
 from reconciler.errors import JournalError, UsageError
@@ -311,9 +312,14 @@ def test_a_folder_that_cannot_be_made_says_so(memory_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("nonsense", "is no URL"),
-        ("mysql://u:secret@h/d", "names a mysql database"),
-        ("sqlite:///x.db", "names a sqlite database"),
+        ("nonsense", "holds no address"),
+        ("mysql://u:secret@h/d", "does not begin with postgresql://"),
+        ("sqlite:///x.db", "does not begin with postgresql://"),
+        ("postgresql://u:secret@h/d?plugin=secret", "has an option after its"),
+        ("postgresql://u:sec@ret@h/d", "does not tell where its host begins"),
+        ("postgresql://u:p#secret@h/d", "holds a #"),
+        ("postgresql://u:p/secret@h/d", "an @ after its host"),
+        ("postgresql://u:p@h:secret/d", "a port that is not a number"),
     ],
 )
 def test_a_url_that_names_no_postgresql_is_a_usage_error(url: str, says: str) -> None:
@@ -323,10 +329,31 @@ def test_a_url_that_names_no_postgresql_is_a_usage_error(url: str, says: str) ->
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
-    with pytest.raises(JournalError, match=r"PostgreSQL \(127\.0\.0\.1/d\)") as caught:
+    with pytest.raises(JournalError, match=r"PostgreSQL \(127\.0\.0\.1\) cannot be reached") as caught:
         open_postgresql("postgresql://u:secret@127.0.0.1:1/d")
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(Place(Path("x"), "postgresql://u:secret@h/d"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"database": "Zq7secret"}, "it has no such database"),
+        ({"username": "Zq7secret"}, "it has no such user"),
+        ({"query": {"host": "/nowhere/Zq7secret"}}, "no server listens at that socket"),
+        ({"query": {"host": "127.0.0.1", "port": "1"}}, "it refused the connection"),
+        ({"query": {"host": "127.0.0.1", "connect_timeout": "Zq7secret"}}, "an option after the ?"),
+        ({"query": {"host": ["/nowhere/Zq7secret", "/nowhere/other"]}}, "no server listens at that socket"),
+    ],
+)
+def test_why_a_server_lets_nobody_in_is_said_without_a_word_of_the_url(
+    changes: dict[str, Any], told: str, postgresql: str
+) -> None:
+    url = make_url(postgresql).set(drivername="postgresql", **changes).render_as_string(hide_password=False)
+    with pytest.raises(JournalError, match=re.escape(told)) as caught:
+        open_postgresql(url)
+    assert "Zq7secret" not in str(caught.value)
+    assert "PAYGIFT_JOURNAL_URL" in caught.value.remedy
 
 
 def test_the_sandbox_has_a_journal_of_its_own(tmp_path: Path) -> None:

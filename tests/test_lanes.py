@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from reconciler.errors import UsageError
 from reconciler.wechatpay.lanes import Lanes
 
 pytestmark = pytest.mark.anyio
@@ -492,11 +493,11 @@ async def test_the_environment_is_left_alone_when_it_is_not_trusted(monkeypatch:
 
 
 @pytest.mark.parametrize("proxy", ["ftp://127.0.0.1:1", "socks5://127.0.0.1:1", "http://127.0.0.1:port"])
-async def test_a_proxy_that_cannot_be_used_is_an_error_of_the_transport(
+async def test_a_proxy_that_cannot_be_used_is_an_error_that_names_its_variable(
     proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving() as server, client(1, trust_env=True) as http:
         monkeypatch.setenv("HTTP_PROXY", proxy)
         for _ in range(2):
-            with pytest.raises(httpx.TransportError):
+            with pytest.raises(UsageError, match="HTTP_PROXY "):
                 await http.get(server.origin)

@@ -296,7 +296,7 @@ def test_whoever_hangs_is_not_waited_for(robot: Robot, monkeypatch: pytest.Monke
 
 def test_whoever_breaks_off_may_have_heard_and_is_not_told_twice(robot: Robot) -> None:
     robot.breaks_off = True
-    assert post([wecom(robot.url)]) == ["PAYGIFT_WECOM_URL (wecom): it failed with RemoteProtocolError."]
+    assert post([wecom(robot.url)]) == ["PAYGIFT_WECOM_URL (wecom): the connection was broken off."]
     assert len(robot.told) == 1
 
 
@@ -304,7 +304,7 @@ def test_who_is_not_there_is_said_to_be_not_there() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         port = server.server_port
     assert post([wecom(f"http://127.0.0.1:{port}/?key={KEY}")]) == [
-        "PAYGIFT_WECOM_URL (wecom): it cannot be reached."
+        "PAYGIFT_WECOM_URL (wecom): it cannot be reached: the connection was refused."
     ]
 
 
@@ -321,13 +321,13 @@ def test_who_is_not_there_is_said_to_be_not_there() -> None:
 )
 def test_an_address_that_may_not_be_used_is_not_used(url: str) -> None:
     (failure,) = post([wecom(url)])
-    assert failure.startswith("PAYGIFT_WECOM_URL (wecom): it holds no ")
+    assert failure.startswith("PAYGIFT_WECOM_URL (wecom): it ")
     assert KEY not in failure
 
 
 def test_an_address_that_httpx_does_not_take_is_not_quoted() -> None:
     (failure,) = post([wecom(f"https://{'x' * 70_000}/{KEY}")])
-    assert failure == "PAYGIFT_WECOM_URL (wecom): it failed with InvalidURL."
+    assert failure == "PAYGIFT_WECOM_URL (wecom): it holds 70,045 characters, more than 8,192."
 
 
 def test_what_stays_on_this_machine_goes_through_no_proxy(

@@ -300,7 +300,7 @@ def test_credentials_that_are_wrong_are_not_quoted(told: Told) -> None:
     wrong = [
         ("PAYGIFT_MCHID", apiv3_key),
         ("PAYGIFT_MCHID", pem),
-        ("PAYGIFT_SERIAL_NO", f"{apiv3_key}\n"),
+        ("PAYGIFT_SERIAL_NO", f"{apiv3_key}!"),
         ("PAYGIFT_SERIAL_NO", pem),
         ("PAYGIFT_APIV3_KEY", pem),
         ("PAYGIFT_PRIVATE_KEY", pem[:-100]),
@@ -349,7 +349,7 @@ def test_commands_tell_nothing_secret(told: Told, tmp_path: Path, monkeypatch: p
     assert paygift("sandbox", "log") == 0
     text = told.everything()
     assert "liangpin_spring" in text
-    assert "nobody was told by ROBOT_URL (wecom): it cannot be reached." in text
+    assert "nobody was told by ROBOT_URL (wecom): it cannot be reached: the connection was refused." in text
     assert_nothing_secret(told, text)
 
 

@@ -5,16 +5,17 @@ Only click is imported here, so that ``paygift --help`` is quick; commands impor
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
 
 from reconciler import __version__
 from reconciler.characters import safe
+from reconciler.cli.options import FilePath, told
 from reconciler.cli.streams import StdoutError, guarded_streams, occupy_closed_descriptors
 from reconciler.cli.unexpected import hush, is_debugging, leave, show_traceback, translated
 from reconciler.errors import (
@@ -101,6 +102,7 @@ class Commands(click.Group):
     "-C",
     "--project",
     metavar="FOLDER",
+    type=FilePath(),
     help="The folder of paygift.yaml. Default: the nearest one from here upwards.",
 )
 @click.option("--sandbox", is_flag=True, help="Use WeChat Pay on this machine instead of the real one.")
@@ -125,7 +127,7 @@ class Commands(click.Group):
 @click.pass_context
 def paygift(
     ctx: click.Context,
-    project: str | None,
+    project: Path | None,
     sandbox: bool,
     rate: float | None,
     concurrency: int | None,
@@ -174,11 +176,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         click.echo("Interrupted. Run `paygift plan` to see what is left; nothing is done twice.", err=True)
         return EXIT_INTERRUPTED
     except click.ClickException as error:
-        said = io.StringIO()
-        error.show(said)
-        click.echo(
-            "\n".join(map(safe, said.getvalue().split("\n"))), err=True, nl=False
-        )  # it quotes arguments
+        click.echo(told(error), err=True, nl=False)
         return EXIT_ERROR
     except StdoutError as error:
         if not error.reader_left:  # as `head` does, which has all that it wants

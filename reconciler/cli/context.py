@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import click
 
 from reconciler.characters import safe
+from reconciler.cli.options import FilePath
 from reconciler.cli.streams import StdoutError, is_terminal, stdout_gone
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ PATIENCE_SECONDS: Final = 1.0
 class Context:
     """The options before the command. ``sandbox`` may also be given after it."""
 
-    project: str | None = None
+    project: Path | None = None
     sandbox: bool = False
     colour: bool | None = None
     rate: float | None = None
@@ -44,7 +45,7 @@ class Context:
         """The folder of paygift.yaml. Raises UsageError if there is none."""
         from reconciler.load import find_root
 
-        return find_root(Path(self.project) if self.project else Path.cwd())
+        return find_root(self.project or Path.cwd())
 
     @contextmanager
     def session(self, *, at: str | None = None) -> Iterator[Session]:
@@ -129,7 +130,8 @@ class Context:
 
 
 pass_context = click.make_pass_decorator(Context)
-output_path: Final = click.Path(path_type=Path, readable=False)
+input_path: Final = FilePath()
+output_path: Final = FilePath(output=True)
 """A file that a command writes, and need not be able to read (see ``output``)."""
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from reconciler.cli import EXIT_PARTIAL, EXIT_PENDING, run
-from reconciler.cli.context import Context, pass_context
+from reconciler.cli.context import Context, output_path, pass_context
 
 BEFORE_THE_SEASON: Final = "2026-11-25T10:00:00+08:00"
 IN_THE_SEASON: Final = "2026-12-15T10:00:00+08:00"
@@ -21,9 +21,7 @@ REJECTED: Final = "1688000002"
 
 
 @click.command()
-@click.option(
-    "--folder", type=click.Path(path_type=Path), help="Where to work. Default: a new temporary folder."
-)
+@click.option("--folder", type=output_path, help="Where to work. Default: a new temporary folder.")
 @pass_context
 def demo(context: Context, folder: Path | None) -> None:
     """Tell the whole story against the sandbox: validate, plan, apply, change, converge.

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from reconciler.characters import safe
-from reconciler.cli.context import Context, output_path, pass_context, sandbox_option
+from reconciler.cli.context import Context, input_path, output_path, pass_context, sandbox_option
+from reconciler.cli.options import COMMIT, KEY, NUMBER, wanted
 
 if TYPE_CHECKING:
     from reconciler.change import Plan
     from reconciler.github import GitHub, Merged, Owner, Reviewed, Written
 
-PathOption = click.Path(path_type=Path)
+PathOption = input_path
 
 
 @click.group()
@@ -47,7 +48,12 @@ def github() -> None:
 @click.option(
     "--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit."
 )
-@click.option("--head", metavar="SHA", help="The commit that the plan was made for. Default: the event's.")
+@click.option(
+    "--head",
+    metavar="SHA",
+    callback=wanted(COMMIT),
+    help="The commit that the plan was made for. Default: the event's.",
+)
 @sandbox_option
 @pass_context
 def comment(
@@ -198,10 +204,17 @@ def merged_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         sandbox_option,
         click.option("--require-approval", is_flag=True, help="Exit 6 if nobody has approved the plan."),
-        click.option("--mchid", help="The account. Default: PAYGIFT_MCHID, or that of the sandbox."),
-        click.option("--namespace", help="Default: that of paygift.yaml."),
         click.option(
-            "--commit", metavar="SHA", help="The commit that a merge ended in. Default: GITHUB_SHA."
+            "--mchid",
+            callback=wanted(NUMBER),
+            help="The account. Default: PAYGIFT_MCHID, or that of the sandbox.",
+        ),
+        click.option("--namespace", callback=wanted(KEY), help="Default: that of paygift.yaml."),
+        click.option(
+            "--commit",
+            metavar="SHA",
+            callback=wanted(COMMIT),
+            help="The commit that a merge ended in. Default: GITHUB_SHA.",
         ),
     ):
         command = option(command)
@@ -322,7 +335,7 @@ def _merge(
     whose = context.whose()
     mchid = whose.mchid if mchid is None else mchid
     if not mchid:
-        raise click.UsageError("Set PAYGIFT_MCHID, or give --mchid.")
+        raise click.UsageError("Set PAYGIFT_MCHID to a merchant number of 8 to 15 digits, or give --mchid.")
     commit = commit or connected.run.sha
     reads = _reads(context, commit, whose.now, namespace)
     pull = pull_of_commit(connected, commit)

@@ -12,6 +12,7 @@ import click
 from reconciler.characters import safe, safe_json
 from reconciler.cli import EXIT_ERROR
 from reconciler.cli.context import Context, output_path, pass_context, sandbox_option
+from reconciler.cli.options import HASH, KEY, NUMBER, TIME, wanted
 from reconciler.cli.streams import is_terminal
 
 OUTCOMES = ("done", "already done", "partial", "failed", "unknown", "not started", "open")
@@ -21,8 +22,8 @@ OUTCOMES = ("done", "already done", "partial", "failed", "unknown", "not started
 @click.option(
     "--json", "as_json", is_flag=True, help="JSON on stdout instead of a table; with request bodies."
 )
-@click.option("--key", default="", help="Only this key.")
-@click.option("--activity-id", default="", help="Only this activity.")
+@click.option("--key", default="", callback=wanted(KEY), help="Only this key.")
+@click.option("--activity-id", default="", callback=wanted(NUMBER), help="Only this activity.")
 @click.option(
     "--outcome",
     "outcomes",
@@ -30,8 +31,13 @@ OUTCOMES = ("done", "already done", "partial", "failed", "unknown", "not started
     multiple=True,
     help="Only these; may be given several times. open: a request whose run died before it knew.",
 )
-@click.option("--since", metavar="TIME", help="From this time on, such as 2026-12-24T00:00:00+08:00.")
-@click.option("--until", metavar="TIME", help="Before this time.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    callback=wanted(TIME),
+    help="From this time on, such as 2026-12-24T00:00:00+08:00.",
+)
+@click.option("--until", metavar="TIME", callback=wanted(TIME), help="Before this time.")
 @sandbox_option
 @click.pass_context
 def history(
@@ -92,6 +98,7 @@ def export(context: Context, file: Path | None) -> None:
     "heads",
     multiple=True,
     metavar="HASH",
+    callback=wanted(HASH),
     help="The hash of the last entry, as a report shows it; once for each account.",
 )
 @pass_context

@@ -28,6 +28,7 @@ from reconciler.cli.context import (
     sandbox_option,
     undo_option,
 )
+from reconciler.cli.options import HASH, TIME, WAIVER, wanted
 from reconciler.cli.streams import is_terminal
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ allow_option = click.option(
     "--allow",
     multiple=True,
     metavar="CODE[:KEY]",
+    callback=wanted(WAIVER),
     help="Waive a refusal by name; may be given several times.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
@@ -104,6 +106,7 @@ def validate(context: Context, as_json: bool) -> int:
 @click.option(
     "--at",
     metavar="TIME",
+    callback=wanted(TIME),
     help="The plan as it would be then, such as 2026-12-24T00:00:00; without an offset in the project's time zone.",
 )
 @fail_option
@@ -179,7 +182,12 @@ def plan(
     metavar="REF",
     help="Go on only if nothing of the project differs at this commit of git, such as FETCH_HEAD; else exit 6.",
 )
-@click.option("--expect", metavar="DIGEST", help="Go on only if the plan has this digest (64 hex digits).")
+@click.option(
+    "--expect",
+    metavar="DIGEST",
+    callback=wanted(HASH),
+    help="Go on only if the plan has this digest (64 hex digits).",
+)
 @allow_option
 @sandbox_option
 @pass_context

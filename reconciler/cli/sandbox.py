@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli.context import Context, pass_context
+from reconciler.cli.options import FRACTION, NUMBER, SETTING, WORD, wanted
 
 if TYPE_CHECKING:
     from reconciler.session import LocalRemote
@@ -62,7 +63,14 @@ def sandbox() -> None:
 
 @sandbox.command(cls=_Explained, title="Options and their defaults (docs/sandbox.md)", rows=_options)
 @click.option("--port", default=8750, show_default=True, help="The port on 127.0.0.1; 0 takes a free one.")
-@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="How it behaves; see below.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    callback=wanted(SETTING),
+    metavar="NAME=VALUE",
+    help="How it behaves; see below.",
+)
 @pass_context
 def serve(context: Context, port: int, options: tuple[str, ...]) -> None:
     """Serve it until Ctrl-C, for curl, other clients and other terminals."""
@@ -212,10 +220,26 @@ def fault() -> None:
 @fault.command("add", cls=_Explained, title="Kinds, and their parameters with defaults", rows=_kinds)
 @click.argument("kind")
 @click.argument("parameters", metavar="[NAME=VALUE]...", nargs=-1)
-@click.option("--route", default="any", show_default=True, help="Only requests to this endpoint.")
-@click.option("--count", default="1", show_default=True, help="How often it strikes; 0 for ever.")
-@click.option("--skip", default="0", show_default=True, help="How many requests pass first.")
-@click.option("--probability", default="1", show_default=True, help="How likely it strikes: 0 to 1.")
+@click.option(
+    "--route", default="any", callback=wanted(WORD), show_default=True, help="Only requests to this endpoint."
+)
+@click.option(
+    "--count",
+    default="1",
+    callback=wanted(NUMBER),
+    show_default=True,
+    help="How often it strikes; 0 for ever.",
+)
+@click.option(
+    "--skip", default="0", callback=wanted(NUMBER), show_default=True, help="How many requests pass first."
+)
+@click.option(
+    "--probability",
+    default="1",
+    callback=wanted(FRACTION),
+    show_default=True,
+    help="How likely it strikes: 0 to 1.",
+)
 @pass_context
 def add_fault(context: Context, /, kind: str, parameters: tuple[str, ...], **common: str) -> None:
     """Add a fault: `fault add error_after --route create --count 2 status=503`."""

@@ -26,21 +26,23 @@ class Hosts:
 class Material:
     """The variables and the files they name. A key is its error where it cannot be used, ``None`` where not given.
 
-    ``private_key_file`` is empty when the key is in its variable; ``private_key_mode`` holds that file's permission
-    bits, ``None`` where there are none to read. No repr, since this holds every secret there is.
+    ``private_key_file`` tells that the key is in a file; ``private_key_mode`` holds that file's permission bits,
+    ``None`` where there are none to read. ``invalid`` are the errors of variables that hold no value of anything. No
+    repr, since this holds every secret there is.
     """
 
     missing: tuple[str, ...]
     mchid: str
     serial_no: str
     private_key: RSAPrivateKey | CredentialsError | None
-    private_key_file: str
+    private_key_file: bool
     private_key_mode: int | None
     certificate: x509.Certificate | CredentialsError | None
     apiv3_key: bytes | None
     public_key_id: str
     public_key: RSAPublicKey | CredentialsError | None
     hosts: Hosts
+    invalid: tuple[PaygiftError, ...] = ()
 
     def credentials(self) -> Credentials | None:
         """What a client needs, if all of it is usable."""

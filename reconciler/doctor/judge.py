@@ -7,7 +7,6 @@ network, only what WeChat Pay has signed proves anything, but for its 401, which
 from __future__ import annotations
 
 from collections.abc import Sequence
-from shlex import quote
 from typing import Final
 
 from cryptography import x509
@@ -25,7 +24,6 @@ from reconciler.errors import (
     RemoteError,
     TransportError,
     UnverifiedError,
-    UsageError,
 )
 from reconciler.wechatpay.keys import (
     APIV3_KEY_BYTES,
@@ -100,7 +98,7 @@ def judge(
     certificate, public_key = material.certificate, material.public_key
     return Checkup(
         (
-            judge_variables(material.missing),
+            judge_variables(material.missing, material.invalid),
             judge_private_key(material.private_key),
             judge_account(material.mchid, material.serial_no, material.private_key),
             judge_project_account(material.mchid, project_account),
@@ -139,7 +137,9 @@ def _judge_signed(material: Material, signed: Signed | None) -> tuple[Check, ...
 # --- this machine ------------------------------------------------------------------------------------------------
 
 
-def judge_variables(missing: Sequence[str]) -> Check:
+def judge_variables(missing: Sequence[str], invalid: Sequence[PaygiftError] = ()) -> Check:
+    if invalid:
+        return _unusable("variables", " ".join(map(_said, invalid)), invalid[0].remedy)
     if missing:
         return _unusable(
             "variables",
@@ -192,8 +192,8 @@ def judge_project_account(mchid: str, named: ProjectAccount) -> Check:
     return _ok(code, f"{named.mchid}, as `account` in {named.source} says.")
 
 
-def judge_key_file(file: str, mode: int | None) -> Check:
-    """``mode``: permission bits; ``None`` where the system has none, or the file is not there."""
+def judge_key_file(file: bool, mode: int | None) -> Check:
+    """``file``: whether the key is in one; ``mode``: its permission bits, ``None`` where none can be read."""
     if not file:
         return _skipped("key_file", "PAYGIFT_PRIVATE_KEY_FILE is not used.")
     if mode is None:
@@ -202,8 +202,8 @@ def judge_key_file(file: str, mode: int | None) -> Check:
         return Check(
             "key_file",
             Status.WARNING,
-            f"PAYGIFT_PRIVATE_KEY_FILE ({file}) is open to others than its owner (mode {mode:04o}).",
-            f"chmod 600 {quote(file)}",
+            f"the file that PAYGIFT_PRIVATE_KEY_FILE names is open to others than its owner (mode {mode:04o}).",
+            'chmod 600 "$PAYGIFT_PRIVATE_KEY_FILE"',
         )
     return _ok("key_file", f"for its owner only (mode {mode:04o}).")
 
@@ -309,7 +309,7 @@ def _same_number(text: str, number: int) -> bool:
 
 def judge_main_host(knock: Knock) -> Check:
     if knock.error is not None:
-        return _failed("main_host", _unreachable("PAYGIFT_BASE_URL", knock.error), knock.error.remedy)
+        return _failed("main_host", _said(knock.error), knock.error.remedy)
     return _answered("main_host", knock)
 
 
@@ -320,13 +320,8 @@ def judge_backup_host(knock: Knock | None) -> Check:
         return _skipped(code, "the main host is not WeChat Pay's own, and PAYGIFT_BACKUP_URL is not set.")
     if knock.error is not None:
         remedy = f"{knock.error.remedy} It is needed only when the main host fails."
-        return Check(code, Status.WARNING, _unreachable("PAYGIFT_BACKUP_URL", knock.error), remedy)
+        return Check(code, Status.WARNING, _said(knock.error), remedy)
     return _answered(code, knock)
-
-
-def _unreachable(variable: str, error: PaygiftError) -> str:
-    """Errors of the network name the host, those of the variable do not."""
-    return f"{variable}: {_said(error)}" if isinstance(error, UsageError) else _said(error)
 
 
 def _answered(code: str, knock: Knock) -> Check:

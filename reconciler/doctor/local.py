@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TypeVar
 
 from reconciler.doctor.evidence import Hosts, Journal, Material
-from reconciler.errors import CredentialsError, JournalError, UsageError
+from reconciler.environment import stripped, text
+from reconciler.errors import CredentialsError, JournalError, PaygiftError, UsageError
 from reconciler.journal.place import look_at
+from reconciler.named_file import mode
 from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
 from reconciler.wechatpay.key_source import given_key
 from reconciler.wechatpay.keys import load_certificate, load_private_key, load_public_key
@@ -20,26 +20,50 @@ Loaded = TypeVar("Loaded")
 
 def read(environ: Mapping[str, str]) -> Material:
     """Everything there is, usable or not. Variables mean what they mean in ``settings``."""
-    key_file = "" if environ.get("PAYGIFT_PRIVATE_KEY") else environ.get("PAYGIFT_PRIVATE_KEY_FILE", "")
-    apiv3_key = environ.get("PAYGIFT_APIV3_KEY")
+    seen = _Variables(environ)
+    in_file = not seen.has("PAYGIFT_PRIVATE_KEY") and seen.has("PAYGIFT_PRIVATE_KEY_FILE")
     return Material(
-        missing=_missing(environ),
-        mchid=environ.get("PAYGIFT_MCHID", ""),
-        serial_no=environ.get("PAYGIFT_SERIAL_NO", ""),
+        missing=_missing(seen),
+        mchid=seen.text("PAYGIFT_MCHID"),
+        serial_no=seen.text("PAYGIFT_SERIAL_NO"),
         private_key=_load(load_private_key, environ, "PAYGIFT_PRIVATE_KEY"),
-        private_key_file=key_file,
-        private_key_mode=_mode(key_file),
+        private_key_file=in_file,
+        private_key_mode=_mode(environ) if in_file else None,
         certificate=_load(load_certificate, environ, "PAYGIFT_CERTIFICATE"),
-        apiv3_key=apiv3_key.encode() if apiv3_key else None,
-        public_key_id=environ.get("PAYGIFT_PUBLIC_KEY_ID", ""),
+        apiv3_key=seen.text("PAYGIFT_APIV3_KEY").encode() or None,
+        public_key_id=seen.text("PAYGIFT_PUBLIC_KEY_ID"),
         public_key=_load(load_public_key, environ, "PAYGIFT_PUBLIC_KEY"),
-        hosts=_hosts(environ),
+        hosts=_hosts(seen),
+        invalid=tuple(seen.errors.values()),
     )
+
+
+class _Variables:
+    """What the variables hold. One that cannot be used counts as empty, and its error is kept."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.errors: dict[str, PaygiftError] = {}
+
+    def text(self, name: str) -> str:
+        try:
+            return text(self._environ, name)
+        except PaygiftError as error:
+            self.errors[name] = error
+            return ""
+
+    def as_it_is(self, name: str) -> str:
+        """For who checks it later."""
+        return stripped(self._environ.get(name, ""))
+
+    def has(self, name: str) -> bool:
+        """Whether it is set, to whatever."""
+        return bool(self.as_it_is(name))
 
 
 def journal(environ: Mapping[str, str]) -> Journal:
     """The journal that a team shares, knocked at without changing anything."""
-    url = environ.get("PAYGIFT_JOURNAL_URL", "")
+    url = stripped(environ.get("PAYGIFT_JOURNAL_URL", ""))
     if not url:
         return None
     try:
@@ -48,18 +72,17 @@ def journal(environ: Mapping[str, str]) -> Journal:
         return error
 
 
-def _missing(environ: Mapping[str, str]) -> tuple[str, ...]:
+def _missing(seen: _Variables) -> tuple[str, ...]:
     private_key, public_key = (
-        bool(environ.get(name) or environ.get(f"{name}_FILE"))
-        for name in ("PAYGIFT_PRIVATE_KEY", "PAYGIFT_PUBLIC_KEY")
+        seen.has(name) or seen.has(f"{name}_FILE") for name in ("PAYGIFT_PRIVATE_KEY", "PAYGIFT_PUBLIC_KEY")
     )
-    public_key_id = bool(environ.get("PAYGIFT_PUBLIC_KEY_ID"))
+    public_key_id = seen.has("PAYGIFT_PUBLIC_KEY_ID")
     needed = {
-        "PAYGIFT_MCHID": environ.get("PAYGIFT_MCHID"),
-        "PAYGIFT_SERIAL_NO": environ.get("PAYGIFT_SERIAL_NO"),
+        "PAYGIFT_MCHID": seen.has("PAYGIFT_MCHID"),
+        "PAYGIFT_SERIAL_NO": seen.has("PAYGIFT_SERIAL_NO"),
         "PAYGIFT_PRIVATE_KEY or PAYGIFT_PRIVATE_KEY_FILE": private_key,
         "PAYGIFT_APIV3_KEY (or PAYGIFT_PUBLIC_KEY_ID with PAYGIFT_PUBLIC_KEY)": (
-            public_key or environ.get("PAYGIFT_APIV3_KEY")
+            public_key or seen.has("PAYGIFT_APIV3_KEY")
         ),
         "PAYGIFT_PUBLIC_KEY_ID": public_key_id or not public_key,
         "PAYGIFT_PUBLIC_KEY or PAYGIFT_PUBLIC_KEY_FILE": public_key or not public_key_id,
@@ -67,9 +90,9 @@ def _missing(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name for name, there in needed.items() if not there)
 
 
-def _hosts(environ: Mapping[str, str]) -> Hosts:
-    main = environ.get("PAYGIFT_BASE_URL") or BASE_URL
-    return Hosts(main, environ.get("PAYGIFT_BACKUP_URL") or (BACKUP_URL if main == BASE_URL else ""))
+def _hosts(seen: _Variables) -> Hosts:
+    main = seen.as_it_is("PAYGIFT_BASE_URL") or BASE_URL
+    return Hosts(main, seen.as_it_is("PAYGIFT_BACKUP_URL") or (BACKUP_URL if main == BASE_URL else ""))
 
 
 def _load(
@@ -82,10 +105,5 @@ def _load(
         return error
 
 
-def _mode(file: str) -> int | None:
-    if os.name != "posix" or not file:
-        return None
-    try:
-        return stat.S_IMODE(Path(file).expanduser().stat().st_mode)
-    except (OSError, RuntimeError, ValueError):
-        return None
+def _mode(environ: Mapping[str, str]) -> int | None:
+    return mode(environ, "PAYGIFT_PRIVATE_KEY_FILE") if os.name == "posix" else None

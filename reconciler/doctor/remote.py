@@ -12,11 +12,12 @@ from typing import Final, TypeVar
 import httpx
 
 from reconciler.doctor.evidence import Hosts, Knock, Proven, Signed
+from reconciler.environment import is_loopback
 from reconciler.errors import PaygiftError, TransportError, UsageError
 from reconciler.wechatpay import failures, wire
 from reconciler.wechatpay.api import image_upload
 from reconciler.wechatpay.client import Client
-from reconciler.wechatpay.hosts import is_loopback
+from reconciler.wechatpay.hosts import origin_of
 from reconciler.wechatpay.keys import Credentials
 from reconciler.wechatpay.lanes import Lanes
 from reconciler.wechatpay.retry import Retry
@@ -39,21 +40,21 @@ async def knock_at(
     hosts: Hosts, transport: httpx.AsyncBaseTransport | None, wall_clock: WallClock
 ) -> tuple[Knock, Knock | None]:
     """An unsigned request to each host at the same time; ``None`` where there is no backup host."""
-    main = _knock(hosts.main, transport, wall_clock)
+    main = _knock(hosts.main, "PAYGIFT_BASE_URL", transport, wall_clock)
     if not hosts.backup:
         return await main, None
-    return await asyncio.gather(main, _knock(hosts.backup, transport, wall_clock))
+    return await asyncio.gather(main, _knock(hosts.backup, "PAYGIFT_BACKUP_URL", transport, wall_clock))
 
 
-async def _knock(url: str, transport: httpx.AsyncBaseTransport | None, wall_clock: WallClock) -> Knock:
+async def _knock(
+    url: str, variable: str, transport: httpx.AsyncBaseTransport | None, wall_clock: WallClock
+) -> Knock:
     """Any answer will do; an unsigned request gets a 401 from WeChat Pay, with a ``Date`` like every answer. Only its
     head is read: whoever answers there may send a body without end, or one that unpacks to one."""
     try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL:
-        return _unusable(url)
-    if address.scheme not in {"http", "https"} or not address.host:
-        return _unusable(url)
+        address = origin_of(url, variable)
+    except UsageError as error:
+        return Knock(url, "the host", error)
     host = address.netloc.decode("ascii")
     # The client's own way there: what is said of proxies and certificates is what holds for all other commands.
     way = transport or Lanes(1, idle_seconds=SECONDS, trust_env=not is_loopback(address.host))
@@ -80,13 +81,6 @@ async def _knock(url: str, transport: httpx.AsyncBaseTransport | None, wall_cloc
         status=response.status_code,
         media_type=response.headers.get("Content-Type", "").partition(";")[0].strip(),
         ahead_seconds=_ahead(response.headers.get("Date", ""), sent + seconds / 2),
-    )
-
-
-def _unusable(url: str) -> Knock:
-    """Its text is not shown: people swap variables, and then it is another one's secret."""
-    return Knock(
-        url, "the host", UsageError("the URL does not begin with https:// and a host.", remedy="Correct it.")
     )
 
 

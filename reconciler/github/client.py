@@ -17,8 +17,10 @@ import httpx
 import stamina
 
 from reconciler import __version__
+from reconciler.environment import LINK
 from reconciler.errors import GitHubError
 from reconciler.github.run import Run, checked_url
+from reconciler.outbound import Outbound, failure
 
 TRIES: Final = 5
 SECONDS: Final = 240.0
@@ -58,7 +60,8 @@ class GitHub:
                 "X-GitHub-Api-Version": "2022-11-28",
             },
             timeout=httpx.Timeout(30.0, connect=10.0),
-            transport=transport,
+            transport=transport or Outbound(),
+            trust_env=False,
             follow_redirects=False,
         )
 
@@ -106,10 +109,14 @@ class GitHub:
     def download(self, path: str, *, at_most: int) -> bytes:
         """A file that GitHub keeps elsewhere and leads to. The token stays here: that address is a key by itself."""
         address = self._answer("GET", self._url(path)).headers.get("location", "")
-        checked_url(f"The address of {path}", address)
+        checked_url(f"The address of {path}", address, LINK)
         try:
-            with httpx.stream("GET", address, timeout=60.0) as answer:
-                answer.raise_for_status()
+            with (
+                httpx.Client(transport=Outbound(), trust_env=False, timeout=60.0) as client,
+                client.stream("GET", address) as answer,
+            ):
+                if not answer.is_success:
+                    raise GitHubError(f"{path} cannot be downloaded: HTTP {answer.status_code}.")
                 content = b""
                 for part in answer.iter_bytes():
                     content += part
@@ -117,7 +124,7 @@ class GitHub:
                         raise GitHubError(f"{path} has more than {at_most:,} bytes.")
         except httpx.HTTPError as error:
             # Not the error's own words: they would tell the address.
-            raise GitHubError(f"{path} cannot be downloaded: {type(error).__name__}.") from None
+            raise GitHubError(f"{path} cannot be downloaded: {failure(error)}.") from None
         return content
 
     def create(self, path: str, data: Json) -> Json:
@@ -177,11 +184,12 @@ class GitHub:
             answer = self._client.request(method, url, json=data)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise GitHubError(
-                f"{asked}: GitHub cannot be reached: {self._quiet(error)}.", passing=True
+                f"{asked}: GitHub cannot be reached: {failure(error)}.", passing=True
             ) from error
         except httpx.HTTPError as error:
-            said = self._quiet(error) or type(error).__name__
-            raise GitHubError(f"{asked}: no answer came: {said}.", passing=True, unsure=True) from error
+            raise GitHubError(
+                f"{asked}: no answer came: {failure(error)}.", passing=True, unsure=True
+            ) from error
         if (answer.is_success or answer.status_code == 302) and not any(map(_may_pass, _errors_of(answer))):
             return answer
         raise self._error(asked, answer)

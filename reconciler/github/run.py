@@ -5,18 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+from reconciler.environment import (
+    ENDPOINT,
+    Form,
+    address_informing,
+    checked_address,
+    informing,
+    invalid,
+    matching,
+    text,
+)
 from reconciler.errors import UsageError
-from reconciler.inputs import parsed_json, read_input
-from reconciler.wechatpay.hosts import is_loopback
+from reconciler.inputs import parsed_json
+from reconciler.named_file import content
 
 API_URL: Final = "https://api.github.com"
 _REPOSITORY: Final = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 _QUEUED: Final = re.compile(r"/pr-(?P<number>\d+)-[0-9a-f]{40}\Z")
 """How the branch ends that a merge queue makes for a pull request."""
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]+")
+"""What may stand in an Authorization header (RFC 6750)."""
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_NUMBER: Final = re.compile(r"[0-9]{1,20}")
+_MOST_BYTES: Final = 64 * 1024 * 1024
+"""Of an event: GitHub's own limit is 25 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +55,28 @@ class Run:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Run:
         """The run that ``environ`` describes. Raises UsageError for what is missing or cannot be meant."""
-        missing = [name for name in ("GITHUB_TOKEN", "GITHUB_REPOSITORY") if not environ.get(name)]
+        token = matching(environ, "GITHUB_TOKEN", _TOKEN, "a token")
+        repository = matching(environ, "GITHUB_REPOSITORY", _REPOSITORY, "a repository; expected OWNER/NAME")
+        held = {"GITHUB_TOKEN": token, "GITHUB_REPOSITORY": repository}
+        missing = [name for name, value in held.items() if not value]
         if missing:
             raise UsageError(
                 f"Not set: {', '.join(missing)}.",
                 remedy="In a workflow, give the step `env: {GITHUB_TOKEN: ${{ github.token }}}`.",
             )
-        if not _REPOSITORY.fullmatch(environ["GITHUB_REPOSITORY"]):
-            raise UsageError(
-                f"GITHUB_REPOSITORY is {environ['GITHUB_REPOSITORY']!r};", remedy="expected OWNER/NAME."
-            )
-        api_url = checked_url("GITHUB_API_URL", environ.get("GITHUB_API_URL") or API_URL)
-        graphql_url = environ.get("GITHUB_GRAPHQL_URL") or f"{api_url.removesuffix('/v3')}/graphql"
+        api_url = checked_url("GITHUB_API_URL", text(environ, "GITHUB_API_URL") or API_URL)
+        graphql_url = text(environ, "GITHUB_GRAPHQL_URL") or f"{api_url.removesuffix('/v3')}/graphql"
         return cls(
-            repository=environ["GITHUB_REPOSITORY"],
-            token=environ["GITHUB_TOKEN"].strip(),
+            repository=repository,
+            token=token,
             api_url=api_url,
             graphql_url=checked_url("GITHUB_GRAPHQL_URL", graphql_url),
-            sha=environ.get("GITHUB_SHA", ""),
-            ref_name=environ.get("GITHUB_REF_NAME", ""),
-            run_id=environ.get("GITHUB_RUN_ID", ""),
-            run_attempt=environ.get("GITHUB_RUN_ATTEMPT", ""),
-            server_url=environ.get("GITHUB_SERVER_URL") or "https://github.com",
-            event=_event(environ.get("GITHUB_EVENT_PATH", "")),
+            sha=matching(environ, "GITHUB_SHA", _COMMIT, "a commit"),
+            ref_name=text(environ, "GITHUB_REF_NAME"),
+            run_id=informing(environ, ("GITHUB_RUN_ID",), _NUMBER),
+            run_attempt=informing(environ, ("GITHUB_RUN_ATTEMPT",), _NUMBER),
+            server_url=address_informing(environ, "GITHUB_SERVER_URL") or "https://github.com",
+            event=_event(environ),
         )
 
     @property
@@ -97,21 +110,17 @@ class Run:
         return data if isinstance(data, dict) else {}
 
 
-def checked_url(name: str, url: str) -> str:
+def checked_url(name: str, url: str, form: Form = ENDPOINT) -> str:
     """``url`` without a slash at its end. The token goes there, so it must be https, or this machine."""
-    parts = urlsplit(url)
-    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
-        return url.rstrip("/")
-    raise UsageError(f"{name} is {url!r};", remedy="expected an https:// address.")
+    return checked_address(name, url, form).url.rstrip("/")
 
 
-def _event(path: str) -> Mapping[str, Any]:
-    if not path:
+def _event(environ: Mapping[str, str]) -> Mapping[str, Any]:
+    found = content(environ, "GITHUB_EVENT_PATH", most_bytes=_MOST_BYTES)
+    if found is None:
         return {}
     try:
-        event = parsed_json(read_input(Path(path)))
-    except UsageError as error:
-        raise UsageError(f"GITHUB_EVENT_PATH cannot be read: {error.message}") from error
+        event = parsed_json(found)
     except ValueError as error:
-        raise UsageError(f"GITHUB_EVENT_PATH cannot be read: {error}.") from error
+        raise invalid("GITHUB_EVENT_PATH", f"names a file that cannot be read: {error}") from None
     return event if isinstance(event, dict) else {}

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from sqlalchemy import (
     URL,
@@ -32,16 +33,17 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
-    make_url,
     select,
     text,
     update,
 )
 from sqlalchemy import exc as sa
 
+from reconciler.environment import DATABASE, checked_address, invalid
 from reconciler.errors import BusyError, JournalError, LockLostError, UsageError
 from reconciler.folder import check, make
 from reconciler.journal.holder import Holder
+from reconciler.journal.unreachable import not_connected
 
 BUSY_SECONDS: Final = 8.0
 """How long a transaction waits for the one of another process. None takes longer than a moment, so this is told before
@@ -204,11 +206,23 @@ class Database:
                 raise self._lost("the session with its server that held the lock has ended")
             self.close()
         if self._connection is None:
-            self._connection = self._engine.connect()
+            self._connection = self._opened_connection()
             self._files = {}
             if self._file is not None and not self.remark:
                 self.remark = _wal_remark(self._connection, self.where)
         return self._connection
+
+    def _opened_connection(self) -> Connection:
+        """What PostgreSQL's library says of a failure may quote any part of the URL, so it is said in our words."""
+        try:
+            return self._engine.connect()
+        except sa.DBAPIError as error:
+            if not self.is_postgresql:
+                raise
+            raise JournalError(
+                f"the journal in {self.where} cannot be reached: {not_connected(error.orig)}.",
+                remedy=_CONNECT_REMEDY,
+            ) from error
 
     def _check_files(self) -> None:
         """The files are those that were opened: what is written to a removed one nobody else sees. SQLite makes the one
@@ -544,31 +558,46 @@ def look_at_postgresql(url: str) -> str:
 
 
 def _postgresql(url: str) -> Database:
+    address = checked_address(_VARIABLE, url, DATABASE)
     try:
-        parsed = make_url(url)
-    except sa.ArgumentError as error:
-        raise UsageError("PAYGIFT_JOURNAL_URL is no URL.", remedy=_URL_REMEDY) from error
-    if parsed.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
-        raise UsageError(f"PAYGIFT_JOURNAL_URL names a {parsed.drivername} database.", remedy=_URL_REMEDY)
-    try:
-        engine = create_engine(
-            parsed.set(drivername="postgresql+psycopg"),
-            poolclass=NullPool,
-            isolation_level="READ COMMITTED",  # what the code is written for, whatever the server's default is
-            connect_args={} if "connect_timeout" in parsed.query else {"connect_timeout": CONNECT_SECONDS},
-        )
-    except ModuleNotFoundError as error:
+        from psycopg.pq import Conninfo  # noqa: PLC0415 - only those who share a journal have it
+    except ImportError as error:
         raise UsageError(
             "A journal in PostgreSQL needs psycopg.",
             remedy="Install it: pip install 'paygift-reconciler[postgresql]'.",
         ) from error
+    options = {option for option, _ in address.options}
+    if not options <= {option.keyword.decode() for option in Conninfo.get_defaults()}:
+        raise invalid(_VARIABLE, "has an option after its ? that PostgreSQL does not know", _URL_REMEDY)
+    parsed = URL.create(
+        "postgresql+psycopg",
+        username=address.user or None,
+        password=address.password or None,
+        host=address.host or None,
+        port=address.port,
+        database=unquote(address.path.removeprefix("/")) or None,
+    ).update_query_pairs(address.options, append=True)
+    try:
+        engine = create_engine(
+            parsed,
+            poolclass=NullPool,
+            isolation_level="READ COMMITTED",  # what the code is written for, whatever the server's default is
+            connect_args={} if "connect_timeout" in options else {"connect_timeout": CONNECT_SECONDS},
+        )
+    except (sa.ArgumentError, ValueError):
+        raise invalid(_VARIABLE, "has an option after its ? that is invalid", _URL_REMEDY) from None
     event.listen(engine, "connect", _as_we_need_the_session)
-    # Never the URL itself, which may hold a password.
-    return Database(engine, f"PostgreSQL ({parsed.host or 'local'}/{parsed.database or ''})")
+    # Never more of the URL, which may hold a password.
+    return Database(engine, f"PostgreSQL ({address.host or 'local'})")
 
 
+_VARIABLE: Final = "PAYGIFT_JOURNAL_URL"
 _URL_REMEDY: Final = (
     "Write postgresql://USER:PASSWORD@HOST/DATABASE, or unset it for the file .paygift/journal.db."
+)
+_CONNECT_REMEDY: Final = (
+    f"Check {_VARIABLE}, and that the server runs and lets this machine in; then run again: nothing is sent to WeChat "
+    "Pay that was not written down before."
 )
 
 

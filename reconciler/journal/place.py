@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from reconciler.environment import stripped
 from reconciler.errors import JournalError
 from reconciler.folder import NAME
 
@@ -90,4 +91,4 @@ def _inode(file: Path) -> int:
 
 def journal_place(root: Path, url: str = "", *, use_sandbox: bool = False) -> Place:
     """Where the journal of the project in ``root`` is. The sandbox's is kept away from that of the real account."""
-    return Place(root / SANDBOX_FILE) if use_sandbox else Place(root / FILE, url)
+    return Place(root / SANDBOX_FILE) if use_sandbox else Place(root / FILE, stripped(url))

@@ -23,6 +23,7 @@ import httpx
 from pydantic import ValidationError
 
 from reconciler import __version__
+from reconciler.environment import is_loopback
 from reconciler.errors import (
     ApiError,
     CredentialsError,
@@ -34,7 +35,7 @@ from reconciler.errors import (
 from reconciler.wechatpay import error_answers, failures, signing, wire
 from reconciler.wechatpay.arrival import Sent
 from reconciler.wechatpay.carrier import Carrier, Headers, Incoming, Outgoing, OverHttpx
-from reconciler.wechatpay.hosts import BASE_URL, Host, Hosts, is_loopback, origin_of
+from reconciler.wechatpay.hosts import BASE_URL, Host, Hosts, origin_of
 from reconciler.wechatpay.keys import (
     PUBLIC_KEY_ID_PREFIX,
     Certificate,

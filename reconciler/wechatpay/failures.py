@@ -42,8 +42,8 @@ class _Fault(NamedTuple):
 
 _UNTRUSTED_REMEDY: Final = (
     "If this network inspects TLS, let SSL_CERT_FILE name a PEM file of the authorities to trust, the network's own "
-    "included; without it those of Python's certifi are trusted, not this machine's. Otherwise do not go on: somebody "
-    "may be posing as the host."
+    "included; without it those of this machine's own store are trusted. Otherwise do not go on: somebody may be "
+    "posing as the host."
 )
 _CLOCK_OR_RENEWAL_REMEDY: Final = (
     "Check this machine's clock first. If it is right, the certificate must be renewed, by whoever runs the host or "

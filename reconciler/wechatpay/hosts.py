@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import httpx
 
-from reconciler.errors import UsageError
+from reconciler.environment import ORIGIN, checked_address
 
 BASE_URL: Final = "https://api.mch.weixin.qq.com"
 BACKUP_URL: Final = "https://api2.mch.weixin.qq.com"
@@ -62,29 +61,9 @@ class Hosts:
 
 
 def origin_of(text: str, variable: str) -> httpx.URL:
-    """Scheme, host and port of the service. The path is signed, so a prefix could not be told from the API's own."""
+    """Scheme, host and port of the service. The path is signed, so a prefix could not be told from the API's own.
 
-    def refuse(why: str) -> UsageError:
-        return UsageError(why, remedy=f"Set {variable} to scheme and host only, such as {BASE_URL}.")
-
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
-        # Neither the text nor what httpx says about it is shown: it could hold a password.
-        raise refuse("the service's base URL is not a URL.") from None
-    if url.userinfo:
-        raise refuse("the base URL must not hold a user name or a password.")
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise refuse(f"the base URL {text!r} does not begin with https://.")
-    if url.raw_path != b"/" or url.fragment:
-        raise refuse(f"the base URL {text!r} has more than scheme and host.")
-    if url.scheme == "http" and not is_loopback(url.host):
-        raise refuse(f"the base URL {text!r} is plain http, which is for this machine only.")
-    return url
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    Raises UsageError.
+    """
+    address = checked_address(variable, text, ORIGIN)
+    return httpx.URL(scheme=address.scheme, host=address.host, port=address.port)

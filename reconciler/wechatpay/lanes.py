@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import ssl
 import time
 from collections import deque
@@ -26,6 +27,8 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore
 import httpx
 
+from reconciler.environment import PROXY, Address, checked_address
+from reconciler.proxies import names_any, proxy_for
 from reconciler.wechatpay.carrier import Outgoing, Proxy, ProxyFailed, status_of
 from reconciler.wechatpay.connection import Connection, Head
 from reconciler.wechatpay.trust import tls_context
@@ -48,11 +51,11 @@ class Lanes(httpx.AsyncBaseTransport):
 
     Further requests wait, first come, first served, and without a time limit (a request's ``pool`` timeout is not
     looked at). A connection that has been idle for ``idle_seconds`` is closed and never written to; ``clock`` tells
-    seconds that only grow, and is replaced in tests. With ``trust_env`` the environment names proxies as it does for
-    urllib, by scheme and host; certificates are those of ``trust`` in any case.
+    seconds that only grow, and is replaced in tests. With ``trust_env`` the environment names proxies, as ``proxies``
+    reads it; certificates are those of ``trust`` in any case.
 
     The client uses ``send``; it is a transport of httpx too. Raises what httpx's own transport raises, and UsageError
-    for certificates that cannot be used.
+    for certificates and proxies that cannot be used.
     """
 
     def __init__(
@@ -132,14 +135,11 @@ class Lanes(httpx.AsyncBaseTransport):
 
     def _connect(self, origin: httpx.URL) -> Connection | _Proxied:
         """A connection that has yet to be opened, directly or through a proxy."""
-        try:
-            proxy = self._proxy_for(origin.scheme, origin.host)
-            if proxy is None:
-                return Connection(origin, self._tls if origin.scheme == "https" else None)
-            connector = self._connector_for(origin.scheme, proxy)
-        except (RuntimeError, ValueError, httpx.InvalidURL) as error:
-            raise httpx.ProxyError(str(error)) from error
-        return _Proxied(connector.create_connection(_url(origin).origin), _told(origin.scheme, proxy))
+        proxy = self._proxy_for(origin.scheme, origin.host, origin.port)
+        if proxy is None:
+            return Connection(origin, self._tls if origin.scheme == "https" else None)
+        connector = self._connector_for(origin.scheme, proxy)
+        return _Proxied(connector.create_connection(_url(origin).origin), _told(proxy))
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -148,15 +148,15 @@ class Lanes(httpx.AsyncBaseTransport):
         context.set_alpn_protocols(["http/1.1"])
         return context
 
-    def _connector(self, scheme: str, proxy: str) -> httpcore.AsyncConnectionPool:
+    def _connector(self, scheme: str, proxy: Address) -> httpcore.AsyncConnectionPool:
         """What makes connections through a proxy. It is a pool by name only: it never holds one."""
-        tls = self._tls if scheme == "https" else None
-        way = httpx.Proxy(proxy)
-        kind = httpcore.AsyncHTTPProxy if way.url.scheme in {"http", "https"} else httpcore.AsyncSOCKSProxy
-        return kind(
-            _url(way.url, way.url.raw_path),
-            proxy_auth=way.raw_auth,
-            ssl_context=tls,
+        url = httpcore.URL(scheme=proxy.scheme, host=proxy.host, port=proxy.port, target="/")
+        auth = (proxy.user.encode(), proxy.password.encode()) if proxy.user or proxy.password else None
+        return httpcore.AsyncHTTPProxy(
+            url,
+            proxy_auth=auth,
+            ssl_context=self._tls if scheme == "https" else None,
+            proxy_ssl_context=self._tls if proxy.scheme == "https" else None,
             keepalive_expiry=self._idle_seconds,
         )
 
@@ -299,23 +299,18 @@ def _url(url: httpx.URL, target: bytes = b"/") -> httpcore.URL:
     return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target)
 
 
-def _told(scheme: str, proxy: str) -> Proxy:
+def _told(proxy: Address) -> Proxy:
     """What may be said of a proxy: the variable that names it, and its host."""
-    meant = {f"{scheme}_proxy", "all_proxy"}
-    names = [name for name, value in os.environ.items() if name.lower() in meant and value and value in proxy]
-    return Proxy(
-        names[0] if names else "the system's settings", httpx.Proxy(proxy).url.netloc.decode("ascii")
-    )
+    return Proxy(proxy.variable, proxy.host if proxy.port is None else f"{proxy.host}:{proxy.port}")
 
 
-def _environment_proxy(scheme: str, host: str) -> str | None:
-    """The proxy that the environment names for this host, as a URL."""
-    proxies = getproxies()
-    named = proxies.get(scheme) or proxies.get("all")
-    if not named or proxy_bypass(host):
-        return None
-    return named if "://" in named else f"http://{named}"
+def _environment_proxy(scheme: str, host: str, port: int | None) -> Address | None:
+    """The proxy that the environment names for this host, or else the settings of Windows and macOS."""
+    if names_any(os.environ) or platform.system() not in ("Windows", "Darwin"):
+        return proxy_for(os.environ, scheme, host, port)
+    named = "" if proxy_bypass(host) else getproxies().get(scheme, "")
+    return checked_address("The proxy of the system's settings", named, PROXY) if named else None
 
 
-def _no_proxy(scheme: str, host: str) -> None:
+def _no_proxy(scheme: str, host: str, port: int | None) -> None:
     """Where the environment must not be asked."""
