@@ -52,6 +52,8 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "doctor": (),
     "github annotate": ("--problems", "problems.json"),
     "github comment": ("--plan", "kept.json", "--pr", "7"),
+    "github waivers": ("--out", "waivers.txt", "--pr", "7"),
+    "github artifact-name": ("--plan", "kept.json"),
     "github drift-issue": ("--drift", "drift.json"),
     "github reviewed-digest": ("--commit", "c" * 40),
     "github reviewed-plan": ("--commit", "c" * 40, "--out", "reviewed.json", "--report", "report.html"),

@@ -27,6 +27,7 @@ from cryptography.x509.oid import NameOID
 from reconciler.cli import run
 from reconciler.doctor.evidence import Material
 from reconciler.doctor.local import read
+from reconciler.environment import stripped
 from reconciler.errors import CredentialsError
 from reconciler.settings import remote_from
 from reconciler.wechatpay.key_formats import pieces_of
@@ -298,9 +299,10 @@ def environ(name: str, content: bytes, file: Path | None) -> dict[str, str]:
 
 
 def ways(name: str, content: bytes, folder: Path) -> list[dict[str, str]]:
-    """As text, where a variable can hold it, and as a file."""
+    """As text, where a variable can hold it, and as a file. A variable with nothing but blanks is not set."""
     as_file = environ(name, content, folder / "geben.pem")
-    return [as_file] if b"\0" in content or not content else [as_file, environ(name, content, None)]
+    unset = not stripped(content.decode(errors="replace"))
+    return [as_file] if b"\0" in content or unset else [as_file, environ(name, content, None)]
 
 
 def seen_by_the_doctor(name: str, found: Material) -> object:

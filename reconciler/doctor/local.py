@@ -30,7 +30,7 @@ def read(environ: Mapping[str, str]) -> Material:
         private_key_file=in_file,
         private_key_mode=_mode(environ) if in_file else None,
         certificate=_load(load_certificate, environ, "PAYGIFT_CERTIFICATE"),
-        apiv3_key=seen.text("PAYGIFT_APIV3_KEY").encode() or None,
+        apiv3_key=seen.text("PAYGIFT_APIV3_KEY", lines=True).encode() or None,
         public_key_id=seen.text("PAYGIFT_PUBLIC_KEY_ID"),
         public_key=_load(load_public_key, environ, "PAYGIFT_PUBLIC_KEY"),
         hosts=_hosts(seen),
@@ -45,9 +45,9 @@ class _Variables:
         self._environ = environ
         self.errors: dict[str, PaygiftError] = {}
 
-    def text(self, name: str) -> str:
+    def text(self, name: str, *, lines: bool = False) -> str:
         try:
-            return text(self._environ, name)
+            return text(self._environ, name, lines=lines)
         except PaygiftError as error:
             self.errors[name] = error
             return ""

@@ -31,25 +31,10 @@ def given_key(load: Callable[..., Key], environ: Mapping[str, str], name: str) -
     """
     text, file = environ.get(name, ""), stripped(environ.get(f"{name}_FILE", ""))
     if stripped(text):
-        return load(_readable(text, name), where=name)
+        return load(text, where=name)
     if file:
         return load(_content(file, name), where=f"the file that {name}_FILE names")
     return None
-
-
-def _readable(text: str, name: str) -> str:
-    if len(text) > LARGEST_FILE:
-        raise CredentialsError(
-            f"{name} holds {len(text):,} characters, more than any key.",
-            remedy=f"Put the key alone into {name}.",
-        )
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise CredentialsError(
-            f"{name} holds bytes that are not UTF-8.", remedy=f"Let {name}_FILE name its file instead."
-        ) from None
-    return text
 
 
 def _content(file: str, name: str) -> bytes:
