@@ -59,7 +59,7 @@ class Precondition:
     """What must still be so when an operation on a live activity is sent; checked by reading detail.
 
     ``terms_digest`` covers the live terms. ``merchants_digest`` covers the merchants before the operation, and is
-    empty where the operation does not depend on them.
+    empty where the operation does not depend on them. Both are a full SHA-256 (64 hex digits).
     """
 
     activity_id: str

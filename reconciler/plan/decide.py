@@ -268,10 +268,15 @@ def _number_used(desired: DesiredActivity, past: list[LiveActivity]) -> Finding 
 
 
 def _kept(namespace: str, desired: DesiredActivity, running: list[LiveActivity]) -> LiveActivity | None:
-    """The live activity that already is the desired one. Of several, one that is known to give is worth more than a
-    paused one, and one that most of the wanted merchants are in more than the exact number; then the oldest.
+    """The live activity that already is the desired one, or has taken its number. Of several, one that is known to give
+    is worth more than a paused one, and one that most of the wanted merchants are in more than the exact number; then
+    the oldest.
     """
-    candidates = [live for live in running if same_terms(desired, live) and not _given_up_on(desired, live)]
+    candidates = [
+        live
+        for live in running
+        if (same_terms(desired, live) or same_number(desired, live)) and not _given_up_on(desired, live)
+    ]
     if len(candidates) <= 1:
         return candidates[0] if candidates else None
     number, wanted = str(number_of(namespace, desired)), frozenset(desired.merchants)

@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import combinations
 from typing import Literal
 
-from reconciler.activity import LiveActivity
+from reconciler.activity import LiveActivity, Terms
 from reconciler.change import (
     ActivityChange,
     AddMerchants,
@@ -23,7 +23,8 @@ from reconciler.change import (
     Precondition,
     TerminateActivity,
 )
-from reconciler.identity import parse_number, terms_digest
+from reconciler.identity import parse_number, terms_sha256
+from reconciler.plan.compare import shown_otherwise
 from reconciler.plan.digest import plan_digest, waived
 
 EffectKind = Literal["create", "add", "delete", "terminate"]
@@ -35,7 +36,7 @@ class Effect:
     """One thing that a plan brings about. ``what`` is the digest of the terms, an mchid, or an activity id.
 
     ``activity_id`` finds it on the account where the number does not, as of what was made elsewhere; it is empty, and
-    takes no part in equality, for what a create of the same plan makes.
+    takes no part in equality, for what a create of the same plan makes. ``terms`` are those of a create.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Effect:
     out_request_no: str
     what: str
     activity_id: str = field(default="", compare=False)
+    terms: Terms | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def _effects_of(
 ) -> Iterator[Effect]:
     match step:
         case CreateActivity():
-            yield Effect(step.key, "create", step.out_request_no, terms_digest(step.terms))
+            yield Effect(step.key, "create", step.out_request_no, terms_sha256(step.terms), terms=step.terms)
             yield from (Effect(step.key, "add", step.out_request_no, mchid) for mchid in step.merchants)
         case AddMerchants() | DeleteMerchants():
             kind: EffectKind = "add" if isinstance(step, AddMerchants) else "delete"
@@ -178,7 +180,9 @@ class _Account:
 
     def __init__(self, live: Sequence[LiveActivity], now: datetime) -> None:
         self._by_number: Mapping[str, LiveActivity] = {each.out_request_no: each for each in live}
-        self._slots = {number.slot for each in live if (number := parse_number(each.out_request_no))}
+        self._by_slot = {
+            number.slot: each for each in live if (number := parse_number(each.out_request_no))
+        }
         self._by_id = {each.activity_id: each for each in live}
         self._now = now
 
@@ -189,7 +193,8 @@ class _Account:
         match effect.kind:
             case "create":
                 number = parse_number(effect.out_request_no)
-                return number is not None and number.slot in self._slots
+                made = self._by_slot.get(number.slot) if number is not None else None
+                return made is not None and _made_with(made, effect.terms)
             case "add":
                 return merchants is not None and effect.what in merchants
             case "delete":
@@ -197,6 +202,11 @@ class _Account:
             case "terminate":
                 ended = self._by_id.get(effect.what)
                 return ended is not None and ended.ended(self._now)
+
+
+def _made_with(live: LiveActivity, terms: Terms | None) -> bool:
+    """Whether ``live``, which has the number, can be what was reviewed: the number alone does not say so."""
+    return live.terms is not None and terms is not None and not shown_otherwise(terms, live)
 
 
 def _grouped(code: StaleCode, found: Sequence[Effect]) -> Iterator[Stale]:
