@@ -95,7 +95,7 @@ def test_a_successor_with_the_number_and_other_terms_is_not_fit() -> None:
 
 def test_a_renamed_spec_with_the_same_digits_and_other_terms_was_not_renamed() -> None:
     new = replace(CHEAP, key="new")
-    started = [each for each in plan([new], []).changes]
+    started = plan([new], []).changes
     (pair,) = pairs(started, {"spring": [live(DEAR)]}, {"new": new}, {})
     assert not pair.same
 

@@ -8,15 +8,16 @@ whether a plan is still the one that was reviewed.
 from reconciler.plan.certainty import unproven_creates
 from reconciler.plan.coupons import Coupon, UnreadCoupon, coupon_findings, stocks_named, unproven
 from reconciler.plan.decide import make_plan
-from reconciler.plan.digest import operation_data, plan_data, plan_digest
+from reconciler.plan.digest import operation_data, plan_data, plan_digest, policy_data
 from reconciler.plan.drift import Drift, DriftCode, drifts
-from reconciler.plan.saved import FORMAT_VERSION, checksum, read_plan
-from reconciler.plan.stale import Stale, staleness
+from reconciler.plan.saved import FORMAT_VERSION, PLAN_FORMAT_VERSION, checksum, read_plan
+from reconciler.plan.stale import Stale, may_be_of, staleness
 from reconciler.plan.undo import Undo, UndoCode, undo_of, undos_of, ways_back
 from reconciler.plan.verdict import with_findings
 
 __all__ = [
     "FORMAT_VERSION",
+    "PLAN_FORMAT_VERSION",
     "Coupon",
     "Drift",
     "DriftCode",
@@ -28,9 +29,11 @@ __all__ = [
     "coupon_findings",
     "drifts",
     "make_plan",
+    "may_be_of",
     "operation_data",
     "plan_data",
     "plan_digest",
+    "policy_data",
     "read_plan",
     "staleness",
     "stocks_named",

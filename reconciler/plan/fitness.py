@@ -30,7 +30,7 @@ def unfit(successor: LiveActivity, out_request_no: str, now: datetime, terms: Te
 
 
 def other_terms(live: LiveActivity, terms: Terms) -> str:
-    """That ``live`` was not created with ``terms``, in words that follow its name, or nothing where it may have been."""
+    """That ``live`` was not created with ``terms``, in words that follow its name; nothing where it may have been."""
     fields = shown_otherwise(terms, live)
     if not fields:
         return ""

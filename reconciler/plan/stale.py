@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import combinations
-from typing import Literal
+from typing import Final, Literal
 
 from reconciler.activity import LiveActivity, Terms
 from reconciler.change import (
@@ -26,9 +26,10 @@ from reconciler.change import (
 from reconciler.identity import parse_number, terms_sha256
 from reconciler.plan.compare import shown_otherwise
 from reconciler.plan.digest import plan_digest, waived
+from reconciler.plan.shown import unlike_shown
 
 EffectKind = Literal["create", "add", "delete", "terminate"]
-StaleCode = Literal["expired", "waived", "reordered", "bare", "appeared", "vanished", "changed"]
+StaleCode = Literal["expired", "waived", "reordered", "bare", "shown", "appeared", "vanished", "changed"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,7 +52,8 @@ class Effect:
 class Stale:
     """One reason why a reviewed plan no longer holds; ``effects`` are alike but for what they are about.
 
-    ``waiver`` is one that nobody reviewed: a code, a key, and what else it is tied to.
+    ``waiver`` is one that nobody reviewed: a code, a key, and what else it is tied to. ``what`` names what the reviewed
+    plan shows otherwise.
     """
 
     code: StaleCode
@@ -60,15 +62,37 @@ class Stale:
     effects: tuple[Effect, ...] = ()
     at: datetime | None = None
     waiver: tuple[str, ...] = ()
+    what: tuple[str, ...] = ()
+
+
+AHEAD: Final = timedelta(minutes=5)
+"""Clocks of machines differ by less, or WeChat Pay would refuse their signatures (API §5)."""
+OLDEST: Final = timedelta(days=366)
 
 
 def staleness(
-    reviewed: Plan, fresh: Plan, live: Sequence[LiveActivity], *, now: datetime
+    reviewed: Plan,
+    fresh: Plan,
+    live: Sequence[LiveActivity],
+    *,
+    now: datetime,
+    then: Plan | None = None,
+    unexplained: Plan | None = None,
 ) -> tuple[Stale, ...]:
-    """Every reason why ``fresh``, made at ``now`` from ``live``, is not what was reviewed; none means go on."""
+    """Every reason why ``fresh``, made at ``now`` from ``live``, is not what was reviewed; none means go on.
+
+    ``then`` is the plan that the same files and ``live`` give for the moment at which ``reviewed`` was made, and
+    ``unexplained`` the same without remembered images (see ``shown``). Not needed where ``fresh`` is of that moment.
+    """
     if reviewed.valid_until is not None and now >= reviewed.valid_until:
         return (Stale("expired", at=reviewed.valid_until),)
-    bare = tuple(_bare(reviewed, fresh))
+    if not may_be_of(reviewed.made_at, now):
+        return (Stale("shown", what=("made_at",)),)
+    then = fresh if then is None and fresh.made_at == reviewed.made_at else then
+    bare = (
+        *_bare(reviewed, fresh),
+        *(_shown(reviewed, then, live, unexplained) if then is not None else ()),
+    )
     if plan_digest(reviewed) == plan_digest(fresh):
         return bare
     before, after = effects(reviewed), effects(fresh)
@@ -85,6 +109,21 @@ def staleness(
         *_grouped("vanished", vanished),
         *_grouped("changed", changed),
     )
+
+
+def may_be_of(made_at: datetime, now: datetime) -> bool:
+    """Whether a plan that is applied ``now`` can have been made then."""
+    return now - OLDEST <= made_at <= now + AHEAD
+
+
+def _shown(
+    reviewed: Plan, then: Plan, live: Sequence[LiveActivity], unexplained: Plan | None
+) -> Iterator[Stale]:
+    def partly_done(change: ActivityChange, left: ActivityChange | None) -> bool:
+        return left is None or set(_effects(change)) != set(_effects(left))
+
+    for key, what in unlike_shown(reviewed, then, live, partly_done, unexplained=unexplained):
+        yield Stale("shown", key, what=what)
 
 
 def _bare(reviewed: Plan, fresh: Plan) -> Iterator[Stale]:
@@ -112,6 +151,11 @@ def effects(plan: Plan) -> dict[Effect, Precondition | None]:
         for step in change.operations
         for effect in _effects_of(step)
     }
+
+
+def _effects(change: ActivityChange) -> Iterator[Effect]:
+    for step in change.operations:
+        yield from _effects_of(step)
 
 
 def _effects_of(
@@ -180,9 +224,7 @@ class _Account:
 
     def __init__(self, live: Sequence[LiveActivity], now: datetime) -> None:
         self._by_number: Mapping[str, LiveActivity] = {each.out_request_no: each for each in live}
-        self._by_slot = {
-            number.slot: each for each in live if (number := parse_number(each.out_request_no))
-        }
+        self._by_slot = {number.slot: each for each in live if (number := parse_number(each.out_request_no))}
         self._by_id = {each.activity_id: each for each in live}
         self._now = now
 

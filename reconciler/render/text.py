@@ -96,6 +96,8 @@ def _finding(finding: FindingView, pen: Pen) -> str:
         safe(part) for part in (finding.key, f"({finding.source})" if finding.source else "") if part
     )
     text = f"{head} {where}".rstrip() + f"\n  {safe(finding.text)}"
+    if finding.remedy and not finding.waived:
+        text += f"\n  {safe(finding.remedy)}"
     if finding.waiver and not finding.waived:
         text += f"\n  {pen(safe(finding.waiver), 'dim')}"
     return text
