@@ -193,7 +193,7 @@ def _unlike(
             yield name
     if not turned and shown.differences not in (made.differences, other_differences):
         yield "differences"
-    if (turned and not set(made.clocks) <= set(shown.clocks)) or (not turned and shown.clocks != made.clocks):
+    if shown.clocks != made.clocks and not (turned and _clocks_hold(shown, made)):
         yield "clocks"
     if not turned and shown.coverage != made.coverage:
         yield "coverage"
@@ -207,6 +207,12 @@ def _unlike(
         for name in ("kind", "merchants_before", "merchants_after"):
             if getattr(shown, name) != getattr(made, name):
                 yield name
+
+
+def _clocks_hold(shown: ActivityChange, left: ActivityChange) -> bool:
+    """Whether what is left stands to time as was shown; what was made since then was told of as new."""
+    known = {clock.activity_id for clock in shown.clocks}
+    return {clock for clock in left.clocks if clock.activity_id in known} <= set(shown.clocks)
 
 
 def _turns(change: ActivityChange) -> list[tuple[str, str]]:
@@ -283,7 +289,7 @@ def _timeline_holds(reviewed: Plan, then: Plan, live: Sequence[LiveActivity]) ->
     now_shown = {row.activity_id: row for row in then.timeline.rows}
     lives = {each.activity_id: each for each in live}
     rows = {row.activity_id: row for row in reviewed.timeline.rows}
-    return touched_ids(then.changes) & now_shown.keys() <= rows.keys() and all(
+    return touched_ids(reviewed.changes) & now_shown.keys() <= rows.keys() and all(
         row == now_shown.get(row.activity_id) or _row_holds(row, now_shown, lives) for row in rows.values()
     )
 

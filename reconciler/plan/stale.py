@@ -89,26 +89,28 @@ def staleness(
     if not may_be_of(reviewed.made_at, now):
         return (Stale("shown", what=("made_at",)),)
     then = fresh if then is None and fresh.made_at == reviewed.made_at else then
-    bare = (
-        *_bare(reviewed, fresh),
-        *(_shown(reviewed, then, live, unexplained) if then is not None else ()),
-    )
+    reasons = (*_unlike_in_effect(reviewed, fresh, live, now), *_bare(reviewed, fresh))
+    if reasons or then is None:
+        return reasons
+    return tuple(_shown(reviewed, then, live, unexplained))
+
+
+def _unlike_in_effect(
+    reviewed: Plan, fresh: Plan, live: Sequence[LiveActivity], now: datetime
+) -> Iterator[Stale]:
     if plan_digest(reviewed) == plan_digest(fresh):
-        return bare
+        return
     before, after = effects(reviewed), effects(fresh)
     seen = _Account(live, now)
     appeared = [effect for effect in after if effect not in before]
     vanished = [effect for effect in before if effect not in after and not seen.shows(effect)]
     changed = [effect for effect in after if effect in before and not _same(before[effect], after[effect])]
     reordered = sorted(_orders(fresh, before) ^ _orders(reviewed, after))
-    return (
-        *(Stale("waived", each[1], waiver=each) for each in sorted(waived(fresh) - waived(reviewed))),
-        *(Stale("reordered", key) for key in dict.fromkeys(order.first[0] for order in reordered)),
-        *bare,
-        *_grouped("appeared", appeared),
-        *_grouped("vanished", vanished),
-        *_grouped("changed", changed),
-    )
+    yield from (Stale("waived", each[1], waiver=each) for each in sorted(waived(fresh) - waived(reviewed)))
+    yield from (Stale("reordered", key) for key in dict.fromkeys(order.first[0] for order in reordered))
+    yield from _grouped("appeared", appeared)
+    yield from _grouped("vanished", vanished)
+    yield from _grouped("changed", changed)
 
 
 def may_be_of(made_at: datetime, now: datetime) -> bool:
