@@ -170,13 +170,8 @@ def save_plan(made: Plan, file: Path) -> None:
 
 
 def saved_plan(file: Path) -> Plan:
-    """The plan in ``file``. Raises UsageError if it cannot be read, StaleError if it is no intact plan, or tells
-    anything otherwise than this paygift tells it of what it holds.
-    """
+    """The plan in ``file``. Raises UsageError if it cannot be read, StaleError if it is no intact plan."""
     import json
-
-    from reconciler.plan import read_plan
-    from reconciler.render.json_ import told_otherwise
 
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
@@ -184,12 +179,23 @@ def saved_plan(file: Path) -> Plan:
         raise UsageError(f"{file} cannot be read: {error.strerror}.", remedy="Name a plan file.") from error
     except ValueError as error:
         raise StaleError(f"{file} is no plan file: {error}.", remedy="Make one with `plan --out`.") from error
+    return intact_plan(data)
+
+
+def intact_plan(data: object) -> Plan:
+    """The plan in a file's data, if that tells everything as this paygift tells it of what it holds. Raises StaleError
+    otherwise.
+    """
+    from reconciler.plan import read_plan
+    from reconciler.render.json_ import told_otherwise
+
     plan = read_plan(data)
     flaw = told_otherwise(data, plan)
     if flaw:
         raise StaleError(
-            f"{file} tells something else than what it holds ({flaw}): it was edited, or made by another paygift.",
-            remedy="Make it again with `plan --out`, and have it reviewed.",
+            f"This plan file tells something else than what it holds ({flaw}): it was edited, "
+            "or made by another paygift.",
+            remedy="Make it again with `paygift plan --out FILE`, and have it reviewed.",
         )
     return plan
 

@@ -19,10 +19,7 @@ from reconciler.plan import make_plan, plan_digest
 from reconciler.plan.saved import checksum, read_plan
 from reconciler.plan.stale import Stale, staleness
 from reconciler.policy import Policy
-from reconciler.render.html import plan_html
 from reconciler.render.json_ import plan_json
-from reconciler.render.text import plan_text
-from reconciler.render.view import plan_view
 from tests.samples import NAMESPACE, NOW, ONGOING, PAUSED, TERMINATED, desired, live, mchids
 from tests.test_render import everything
 

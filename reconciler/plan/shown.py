@@ -59,6 +59,8 @@ def _flaws(change: ActivityChange, plan: Plan) -> Iterator[str]:
     creates = [step for step in steps if isinstance(step, CreateActivity)]
     new = [clock for clock in change.clocks if not clock.activity_id]
     ids = {clock.activity_id for clock in change.clocks} - {""}
+    if change.key not in {step.key for step in creates or steps}:
+        yield "key"
     if not steps or change.kind is not kind_of(steps):
         yield "kind"
     if creates and change.activity_name != creates[0].terms.activity_name:
@@ -251,8 +253,9 @@ def _what_is_left_holds(shown: ActivityChange, left: ActivityChange) -> bool:
 def _unlike_as_a_whole(
     reviewed: Plan, then: Plan, live: Sequence[LiveActivity], begun: set[str]
 ) -> Iterator[str]:
-    if reviewed.policy != then.policy:
-        yield "policy"
+    for name in ("namespace", "mchid", "policy"):
+        if getattr(reviewed, name) != getattr(then, name):
+            yield name
     if not begun and reviewed.valid_until != then.valid_until:
         yield "valid_until"
     if set(then.differing) - set(reviewed.differing):
