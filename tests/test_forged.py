@@ -199,6 +199,48 @@ def test_whatever_is_edited_is_found_out_or_listed() -> None:
     assert surprising == []
 
 
+# -- once a part of it was done ----------------------------------------------------------------------------------------
+
+LEFT = [
+    live(replace(WANTED[1], merchants=mchids(5)), "1", status=ONGOING),
+    *LIVES[1:],
+    live(WANTED[0], "99"),
+]
+
+
+def left_over(now: datetime) -> Any:
+    return make_plan(WANTED, LEFT, namespace=NAMESPACE, mchid="1900000001", policy=POLICY, now=now)
+
+
+def reasons(plan: Any) -> list[str]:
+    found = staleness(plan, left_over(LATER), LEFT, now=LATER, then=left_over(plan.made_at))
+    return [f"{each.key}: {', '.join(each.what)}" for each in found]
+
+
+def change_of(data: Any, key: str) -> Any:
+    return next(each for each in data["changes"] if each["key"] == key)
+
+
+def test_what_is_left_of_a_plan_that_nobody_edited_goes_on() -> None:
+    assert reasons(intact_plan(json.loads(dumps(plan_json(REVIEWED))))) == []
+
+
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [
+        (lambda data: change_of(data, "dearer")["differences"].clear(), "dearer: differences"),
+        (lambda data: change_of(data, "joined")["coverage"].update(moment="kept"), "joined: coverage"),
+        (lambda data: change_of(data, "dearer")["source"].update(file="specs/tea.yaml"), "dearer: source"),
+        (lambda data: data["policy"].update(max_terminations=9), ": policy"),
+        (lambda data: data["findings"].pop(0), ": finding LOOKS_REPLACED"),
+    ],
+)
+def test_what_is_left_is_what_was_shown(edit: Callable[[Any], object], named: str) -> None:
+    data = json.loads(dumps(plan_json(REVIEWED)))
+    edit(data)
+    assert reasons(intact_plan(summed(data))) == [named]
+
+
 # -- on the command line -----------------------------------------------------------------------------------------------
 
 

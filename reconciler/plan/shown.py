@@ -2,8 +2,8 @@
 
 People approve what they are shown: the kind of a change, its differences, clocks and coverage, the findings. A file can
 be edited, and its checksum and digest made anew. So what follows from operations must follow from them when a file is
-read (``contradiction``), and all the rest must be what the account and the files give (``unlike_shown``). Which moments
-of the day are left out, and why, is in docs/decisions/plan-files.md.
+read (``contradiction``), and all the rest must be what the account and the files give (``unlike_shown``). What is left
+out, and why, is in docs/decisions/plan-files.md.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ OF_A_JOURNAL: Final = frozenset(
 def contradiction(plan: Plan) -> str:
     """The first thing that ``plan`` shows and that its own operations contradict, as words, or nothing."""
     checks: dict[str, bool] = {
-        "uploads": plan.uploads == uploads_of(plan.changes)
-        and [each.path for each in plan.uploads] == [each.path for each in uploads_of(plan.changes)],
+        "uploads": plan.uploads == uploads_of(plan.changes),
         "valid_until": plan.valid_until == _valid_until(plan),
         "counts": plan.managed == plan.unchanged + len(touched_ids(plan.changes)) + len(plan.differing),
         "findings": all(_waived_as_allowed(each, plan.allow) for each in plan.findings),
