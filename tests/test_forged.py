@@ -30,7 +30,18 @@ from reconciler.policy import Freeze, Policy
 from reconciler.reconcile import intact_plan
 from reconciler.render.json_ import dumps, plan_json
 from tests.project import Project
-from tests.samples import LOCAL, NAMESPACE, NOW, ONGOING, PAUSED, TERMINATED, desired, live, mchids
+from tests.samples import (
+    LOCAL,
+    NAMESPACE,
+    NOW,
+    ONGOING,
+    OVER_TIME,
+    PAUSED,
+    TERMINATED,
+    desired,
+    live,
+    mchids,
+)
 
 RUNNING: dict[str, Any] = {"begin_time": NOW - timedelta(days=3)}
 WANTED = [
@@ -357,3 +368,18 @@ def test_the_digest_is_the_same_whatever_a_machine_remembers(project: Project, f
 def test_a_policy_and_the_validity_are_part_of_the_digest() -> None:
     assert plan_digest(replace(REVIEWED, policy=Policy(max_terminations=99))) != plan_digest(REVIEWED)
     assert plan_digest(replace(REVIEWED, valid_until=None)) != plan_digest(REVIEWED)
+
+
+def test_what_ends_by_itself_meanwhile_makes_no_plan_stale() -> None:
+    """It is a picture of what is around the plan, and at the plan's moment it was so."""
+    brief = desired(
+        "brief", merchants=("1999999999",), goods_tags=("z",), **RUNNING, end_time=NOW + timedelta(hours=1)
+    )
+    asked: dict[str, Any] = {"namespace": NAMESPACE, "mchid": "1900000001", "policy": POLICY}
+    before = [*LIVES, live(brief, "50", status=ONGOING)]
+    after = [*LIVES, live(brief, "50", status=OVER_TIME, merchants=None)]
+    reviewed = make_plan([*WANTED, brief], before, now=NOW, **asked)
+    assert "ENDS_SOON" in [each.code for each in reviewed.findings]
+    later = NOW + timedelta(hours=2)
+    fresh, then = (make_plan([*WANTED, brief], after, now=moment, **asked) for moment in (later, NOW))
+    assert staleness(reviewed, fresh, after, now=later, then=then) == ()
