@@ -8,7 +8,6 @@ out, and why, is in docs/decisions/plan-files.md.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -271,11 +270,11 @@ def _unlike_findings(reviewed: Plan, then: Plan, begun: set[str]) -> Iterator[Fi
     """
     changing = {"", *(change.key for change in then.changes)}
     for here, there, gone in ((then, reviewed, False), (reviewed, then, True)):
-        known = Counter(map(_finding_text, there.findings))
+        known = set(map(_finding_text, there.findings))
         codes = {(each.code, each.key) for each in there.findings}
         for each in here.findings:
             alone = (each.code, each.key) not in codes
-            if known[_finding_text(each)] or each.key in begun or (begun and not each.key):
+            if _finding_text(each) in known or each.key in begun or (begun and not each.key):
                 continue
             if alone and (each.stops or each.code in OF_A_JOURNAL or (gone and each.key not in changing)):
                 continue
