@@ -16,6 +16,7 @@ from reconciler.plan import plan_digest
 from reconciler.plan.fitness import unfit
 from reconciler.plan.stale import effects, staleness
 from reconciler.plan.successors import pairs
+from tests.project import Project
 from tests.remote import Remote
 from tests.samples import NAMESPACE, NOW, ONGOING, TERMINATED, desired, live
 from tests.test_apply import spec
@@ -122,3 +123,36 @@ def test_an_apply_that_meets_the_other_under_its_number_neither_fills_it_nor_end
     assert "transaction_amount_minimum" in report.outcomes[-2].reason
     assert remote.effects() == [f"created {first}", f"created {second}"]
     assert [remote.merchants(each) for each in (first, second)] == [["1900000001"]] * 2
+
+
+COLLIDING = """\
+activity_base_info:
+  activity_name: 良品铺子回馈活动
+  activity_second_title: 海飞丝的券
+  merchant_logo_url: https://wxpaylogo.qpic.cn/wxpaylogo/logo/0
+  background_color: Color020
+  begin_time: 2026-12-01T00:00:00+08:00
+  end_time: 2026-12-31T23:59:59+08:00
+  delivery_purpose: OFF_LINE_PAY
+award_send_rule:
+  transaction_amount_minimum: {fen}
+  send_content: SINGLE_COUPON
+  award_list:
+    - {{stock_id: "98065001", original_image_url: https://wxpaylogo.qpic.cn/wxpaylogo/picture/0}}
+  merchant_id_list: ["1900000001"]
+advanced_setting:
+  goods_tags: [{tag}]
+"""
+
+
+def test_a_reviewed_file_of_one_is_not_applied_to_the_other(project: Project) -> None:
+    """Reviewed: 50 yuan. Merged: one fen, under the same number."""
+    file = project.root / "plan.json"
+    project.write("spring", COLLIDING.format(fen=5000, tag="batch-abgokf"))
+    assert project.run("--sandbox", "plan", "--out", str(file))[0] == 0
+    assert "liangpin_spring_g1_8f0a088f854b" in file.read_text(encoding="utf-8")
+    project.write("spring", COLLIDING.format(fen=1, tag="batch-ac64jk"))
+    assert "liangpin_spring_g1_8f0a088f854b" in project.run("--sandbox", "plan")[1]
+    code, _, err = project.run("--sandbox", "apply", str(file), "--yes")
+    assert code == 6
+    assert "create liangpin_spring_g1_8f0a088f854b: appeared" in err
