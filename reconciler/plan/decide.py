@@ -299,9 +299,9 @@ def _kept(namespace: str, desired: DesiredActivity, running: list[LiveActivity])
             live.activity_status not in GIVES,
             live.activity_status == PAUSED,
             -len(wanted.intersection(live.merchants or ())),
-            -len(live.merchants or ()),
             live.out_request_no != number,
             not same_number(desired, live),
+            -len(live.merchants or ()),  # what deleting from it changes comes after what it does not
             live.create_time or datetime.max.replace(tzinfo=UTC),
             live.activity_id,
         ),
