@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from reconciler.activity import Source, Terms, Window
+from reconciler.policy import DEFAULT_POLICY, Policy
 
 MERCHANTS_PER_CALL: Final = 500
 """A create, an add and a delete each take 1 to 500 mchids (API §1.1, §1.6)."""
@@ -66,7 +67,7 @@ class Precondition:
     """What must still be so when an operation on a live activity is sent; checked by reading detail.
 
     ``terms_digest`` covers the live terms. ``merchants_digest`` covers the merchants before the operation, and is
-    empty where the operation does not depend on them.
+    empty where the operation does not depend on them. Both are a full SHA-256 (64 hex digits).
     """
 
     activity_id: str
@@ -311,16 +312,25 @@ class Timeline:
     left_out: int = 0
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Differing:
+    """A live activity that is not what its file says, or whose file is gone, and that the plan leaves as it is."""
+
+    key: str
+    activity_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What apply would do, and what people must know before it does. Times are UTC instants.
 
-    ``mchid`` is the account that the plan is for. ``allow`` are the waivers that it was made with.
-    ``valid_until`` is the first instant at which an operation would change its meaning, or ``None``.
-    ``managed`` counts our live activities that have not ended, ``unchanged`` those of them that stay as they are,
-    ``unmanaged`` all others on the account, ended ones included. ``known_images`` are those of ``uploads`` that this
-    machine knows to be uploaded already. They are for people: another machine knows others, so that the digest does not
-    cover them.
+    ``mchid`` is the account that the plan is for. ``allow`` are the waivers that it was made with, ``policy`` the
+    team's rules, without these. ``valid_until`` is the first instant at which an operation would change its meaning, or
+    ``None``. ``managed`` counts our live activities that have not ended: ``unchanged`` those of them that equal their
+    files, ``differing`` names those that do not and stay as they are, and operations are about the others.
+    ``unmanaged`` counts all others on the account, ended ones included. ``known_images`` are those of ``uploads`` that
+    this machine knows to be uploaded already. They are for people: another machine knows others, so that the digest
+    does not cover them.
     """
 
     namespace: str
@@ -336,6 +346,8 @@ class Plan:
     unchanged: int = 0
     unmanaged: int = 0
     timeline: Timeline = Timeline()
+    policy: Policy = DEFAULT_POLICY
+    differing: tuple[Differing, ...] = ()
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -350,6 +362,16 @@ class Plan:
     def refusals(self) -> tuple[Finding, ...]:
         """The findings that hold back a key, or the whole plan."""
         return tuple(finding for finding in self.findings if finding.stops)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The keys with open refusals of their own, sorted."""
+        return tuple(sorted({finding.key for finding in self.refusals if finding.key}))
+
+    @property
+    def left_differing(self) -> tuple[str, ...]:
+        """The keys that are not refused, and whose live activities the plan leaves other than their files, sorted."""
+        return tuple(sorted({each.key for each in self.differing}.difference(self.refused)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,17 +115,26 @@ def parse_number(out_request_no: str) -> RequestNumber | None:
 
 
 def terms_digest(terms: Terms) -> str:
-    """The first 12 hex digits of SHA-256 over the canonical JSON of the terms.
+    """The first 12 hex digits of ``terms_sha256``: what a request number has room for.
+
+    They tell accident from edit and prove nothing: two specs with the same 12 digits are found within minutes. Where
+    "the same" decides what is written, the full digest or the terms themselves are compared.
+    """
+    return terms_sha256(terms)[:DIGEST_LENGTH]
+
+
+def terms_sha256(terms: Terms) -> str:
+    """64 hex digits: SHA-256 over the canonical JSON of the terms.
 
     Times are UTC instants, a local image is the hash of its bytes; absent fields are left out, so that a field
     which the API gains later does not change the numbers of activities that do not use it.
     """
-    return _sha256_hex(canonical_json(_terms_data(terms)))[:DIGEST_LENGTH]
+    return _sha256_hex(canonical_json(_terms_data(terms)))
 
 
 def merchants_digest(merchants: Iterable[str]) -> str:
-    """The first 12 hex digits of SHA-256 over the sorted set of mchids."""
-    return _sha256_hex(canonical_json(sorted(set(merchants))))[:DIGEST_LENGTH]
+    """64 hex digits: SHA-256 over the sorted set of mchids."""
+    return _sha256_hex(canonical_json(sorted(set(merchants))))
 
 
 def add_request_no(activity_id: str, merchants: Iterable[str], before: Iterable[str], at: datetime) -> str:

@@ -96,3 +96,7 @@ class Policy:
     def unknown_waivers(self) -> list[str]:
         """Waivers whose code names no refusal."""
         return sorted(waiver for waiver in self.allow if waiver.partition(":")[0] not in WAIVABLE)
+
+
+DEFAULT_POLICY: Final = Policy()
+"""What a team has that has written none."""

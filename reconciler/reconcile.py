@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from reconciler.apply import Patience, UploadedImages
     from reconciler.change import Finding, KnownImage, Plan, Report
     from reconciler.journal.book import Run
+    from reconciler.live import LiveRead
     from reconciler.load import Project
+    from reconciler.plan import Coupon, UnreadCoupon
     from reconciler.policy import Policy
     from reconciler.settings import Remote
     from reconciler.wechatpay.api import PayGiftApi
@@ -104,7 +106,7 @@ async def plan_as_reviewed(
     the difference, for anything else: another account or namespace, edited specs, a changed account, a plan that has
     expired. What was refused in the review stays refused, whatever has become of its cause.
     """
-    from reconciler.plan import as_reviewed, not_held, staleness, with_findings
+    from reconciler.plan import as_reviewed, may_be_of, not_held, staleness, with_findings
     from reconciler.render.stale import stale_lines
 
     for name, theirs, ours in (
@@ -116,8 +118,16 @@ async def plan_as_reviewed(
                 f"The plan is for the {name} {theirs}, and this is {ours}. Nothing was written.",
                 remedy="Use the plan of this repository and account.",
             )
-    live, fresh = await _read_and_plan(account, project, reviewed.allow, witness, "", on_progress)
-    reasons = not_held(staleness(reviewed, fresh, live, now=fresh.made_at), fresh)
+    planning = _Planning(account, project, _checked_policy(project, reviewed.allow), witness)
+    live, fresh = await planning.plan(on_progress)
+    then = unexplained = None
+    if may_be_of(reviewed.made_at, fresh.made_at):
+        then = await planning.of(live, reviewed.made_at, account.uploaded)
+        unexplained = await planning.of(live, reviewed.made_at, {}) if account.uploaded else None
+    reasons = not_held(
+        staleness(reviewed, fresh, live.activities, now=fresh.made_at, then=then, unexplained=unexplained),
+        fresh,
+    )
     if reasons:
         raise StaleError(
             "The plan is no longer what was reviewed. Nothing was written.",
@@ -163,14 +173,31 @@ def save_plan(made: Plan, file: Path) -> None:
 def saved_plan(file: Path) -> Plan:
     """The plan in ``file``. Raises UsageError if it cannot be read, StaleError if it is no intact plan."""
     from reconciler.inputs import parsed_json, read_input
-    from reconciler.plan import read_plan
 
     content = read_input(file)
     try:
         data = parsed_json(content)
     except ValueError as error:
         raise StaleError(f"{file} is no plan file: {error}.", remedy="Make one with `plan --out`.") from error
-    return read_plan(data)
+    return intact_plan(data)
+
+
+def intact_plan(data: object) -> Plan:
+    """The plan in a file's data, if that tells everything as this paygift tells it of what it holds. Raises StaleError
+    otherwise.
+    """
+    from reconciler.plan import read_plan
+    from reconciler.render.json_ import told_otherwise
+
+    plan = read_plan(data)
+    flaw = told_otherwise(data, plan)
+    if flaw:
+        raise StaleError(
+            f"This plan file tells something else than what it holds ({flaw}): it was edited, "
+            "or made by another paygift.",
+            remedy="Make it again with `paygift plan --out FILE`, and have it reviewed.",
+        )
+    return plan
 
 
 async def apply(
@@ -263,8 +290,6 @@ class Shown:
 
 async def show(account: Account, project: Project, name: str, *, witness: Witness = NO_WITNESS) -> Shown:
     """The spec and the live activities of a key, or one activity by its id. Raises UsageError if there is neither."""
-    from dataclasses import replace
-
     from reconciler.live import read_live
 
     now = account.clock()
@@ -301,54 +326,88 @@ async def _read_and_plan(
     journal_flaw: str,
     on_progress: Progress,
 ) -> tuple[tuple[LiveActivity, ...], Plan]:
-    from reconciler.live import read_coupons, read_live
-    from reconciler.plan import (
-        coupon_findings,
-        image_findings,
-        make_plan,
-        stocks_named,
-        unproven_creates,
-        with_findings,
-        with_known_images,
-    )
+    planning = _Planning(account, project, _checked_policy(project, allow), witness, journal_flaw)
+    live, made = await planning.plan(on_progress)
+    return live.activities, made
 
-    policy = policy_of(project, allow)
-    _check_waivers(policy)
-    now = account.clock()
-    live = await read_live(
-        account.api,
-        namespace=project.namespace,
-        desired=project.activities,
-        now=now,
-        witness=witness,
-        on_progress=on_progress,
-    )
-    made = make_plan(
-        project.activities,
-        live.activities,
-        namespace=project.namespace,
-        now=now,
-        mchid=account.mchid,
-        policy=policy,
-        witness=witness,
-        unreadable=live.unreadable,
-        uploaded={sha256: image.url for sha256, image in account.uploaded.items()},
-    )
-    coupons = await read_coupons(account.api, stocks_named(made))
-    found = (
-        *coupon_findings(made, coupons),
-        *unproven_creates(made, live.activities, coupons, witness),
-        *image_findings(made, live.activities, project.activities, account.uploaded),
-        *_account_findings(account, project),
-        *_journal_findings(journal_flaw),
-    )
-    return live.activities, with_findings(with_known_images(made, account.uploaded), found, policy)
+
+@dataclass(frozen=True, slots=True)
+class _Planning:
+    """All that a plan depends on but the live account, the moment, and what this machine remembers of images."""
+
+    account: Account
+    project: Project
+    policy: Policy
+    witness: Witness
+    journal_flaw: str = ""
+    coupons: dict[str, Coupon | UnreadCoupon | None] = field(default_factory=dict)
+    """Those that were read, by stock; ``None`` for one that does not exist."""
+
+    async def plan(self, on_progress: Progress) -> tuple[LiveRead, Plan]:
+        """The account as it is now, and the plan for it."""
+        from reconciler.live import read_live
+        from reconciler.plan import image_findings, with_findings, with_known_images
+
+        now = self.account.clock()
+        live = await read_live(
+            self.account.api,
+            namespace=self.project.namespace,
+            desired=self.project.activities,
+            now=now,
+            witness=self.witness,
+            on_progress=on_progress,
+        )
+        made = await self.of(live, now, self.account.uploaded)
+        found = image_findings(made, live.activities, self.project.activities, self.account.uploaded)
+        return live, with_findings(with_known_images(made, self.account.uploaded), found, self.policy)
+
+    async def of(self, live: LiveRead, now: datetime, uploaded: Mapping[str, KnownImage]) -> Plan:
+        """The plan for ``live`` as it would be at ``now``."""
+        from reconciler.live import read_coupons
+        from reconciler.plan import coupon_findings, make_plan, stocks_named, unproven_creates, with_findings
+
+        made = make_plan(
+            self.project.activities,
+            live.activities,
+            namespace=self.project.namespace,
+            now=now,
+            mchid=self.account.mchid,
+            policy=self.policy,
+            witness=self.witness,
+            unreadable=live.unreadable,
+            uploaded={sha256: image.url for sha256, image in uploaded.items()},
+        )
+        unread = [each for each in stocks_named(made) if each not in self.coupons]
+        self.coupons.update(await read_coupons(self.account.api, unread))
+        found = (
+            *coupon_findings(made, self.coupons),
+            *unproven_creates(made, live.activities, self.coupons, self.witness),
+            *_account_findings(self.account, self.project),
+            *_journal_findings(self.journal_flaw),
+        )
+        suggested = replace(
+            made, findings=tuple(_suggesting(self.project.root, each) for each in made.findings)
+        )
+        return with_findings(suggested, found, self.policy)
 
 
 def _account_findings(account: Account, project: Project) -> Iterator[Finding]:
     """A project that does not say whose it is takes any credentials; the sandbox is nobody's."""
     if project.account is None and not account.sandbox:
         yield Finding("ACCOUNT_NOT_NAMED", Severity.NOTE, facts={"mchid": account.mchid})
+
+
+def _suggesting(root: Path, finding: Finding) -> Finding:
+    """A refusal that a higher generation answers, with the line to write in the spec."""
+    from reconciler.load import generation_line
+
+    wanted = finding.facts.get("next_generation")
+    if finding.severity is not Severity.REFUSAL or finding.source is None or not isinstance(wanted, int):
+        return finding
+    suggestion = generation_line(root, finding.source, wanted)
+    return (
+        finding if suggestion is None else replace(finding, facts={**finding.facts, "suggestion": suggestion})
+    )
 
 
 def _journal_findings(flaw: str) -> Iterator[Finding]:
@@ -379,6 +438,12 @@ def policy_of(project: Project, allow: Iterable[str] = ()) -> Policy:
         warn_before_end=written.warn_before_end,
         allow=frozenset(allow),
     )
+
+
+def _checked_policy(project: Project, allow: Iterable[str]) -> Policy:
+    policy = policy_of(project, allow)
+    _check_waivers(policy)
+    return policy
 
 
 def _check_waivers(policy: Policy) -> None:

@@ -159,7 +159,7 @@ def test_plan_speaks_json(project: Project) -> None:
     code, out, _ = project.run("--sandbox", "plan", "--json")
     plan = json.loads(out)
     assert code == 0
-    assert (plan["format_version"], plan["kind"], plan["namespace"]) == ("1.0", "plan", "liangpin")
+    assert (plan["format_version"], plan["kind"], plan["namespace"]) == ("2.0", "plan", "liangpin")
     assert re.fullmatch(r"[0-9a-f]{64}", plan["digest"])
     (change,) = plan["changes"]
     assert change["operations"][0]["operation"] == "create"
@@ -222,7 +222,7 @@ def test_a_refusal_that_leaves_an_activity_alone_says_what_a_waiver_does(project
     out = project.run("--sandbox", "plan")[1]
     assert out.startswith("refusal NUMBER_USED spring")
     assert "To go on without this one: --allow NUMBER_USED:spring" in out
-    assert "Apply would stop at 1 refusal. No changes." in out
+    assert "Apply would stop at 1 refusal. No changes, 1 refused, 0 unchanged" in out
 
 
 def test_a_project_without_specs_is_fine_and_says_so(project: Project) -> None:

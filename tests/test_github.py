@@ -48,9 +48,10 @@ from tests.fake_github import BOT, MOST_CHARACTERS, REPOSITORY, START, TOKEN, Fa
 from tests.signed import keys
 from tests.test_stale import LIVES, WANTED, plan
 
-PLAN = replace(plan(WANTED, LIVES), valid_until=None)
+FILED = plan(WANTED, LIVES)
+PLAN = replace(FILED, valid_until=None)
 OTHER = replace(PLAN, changes=PLAN.changes[:1])
-DIGEST = plan_digest(PLAN)
+DIGEST, FILED_DIGEST = plan_digest(PLAN), plan_digest(FILED)
 OWNER = Owner(PLAN.namespace, PLAN.mchid)
 HEAD, MOVED, MERGE = "a" * 40, "b" * 40, "c" * 40
 PULL = 7
@@ -490,9 +491,9 @@ def test_a_comment_written_after_the_merge_is_refused(fake: FakeGitHub, github: 
 
 def test_a_plan_is_refused_from_the_moment_it_expires(fake: FakeGitHub, github: GitHub) -> None:
     until = START + timedelta(hours=3)
-    keep(github, replace(PLAN, valid_until=until))
+    keep(github, brief := replace(PLAN, valid_until=until))
     fake.merge(PULL, MERGE)
-    assert reviewed(github, now=until - timedelta(seconds=1)) == DIGEST
+    assert reviewed(github, now=until - timedelta(seconds=1)) == plan_digest(brief)
     refused(github, "was valid until 2026-11-25T05:00:00", now=until)
 
 
@@ -565,14 +566,14 @@ def found(fake: FakeGitHub, github: GitHub, *archives: bytes) -> Plan:
     if not fake.commits:
         fake.merge(PULL, MERGE)
     fake.artefacts = {number: (ARTEFACT, each) for number, each in enumerate(archives, start=1)}
-    return kept_plan(github, OWNER, Reviewed(DIGEST, head=HEAD))
+    return kept_plan(github, OWNER, Reviewed(FILED_DIGEST, head=HEAD))
 
 
 def test_the_kept_plan_is_the_one_with_the_reviewed_digest(fake: FakeGitHub, github: GitHub) -> None:
-    good, other = archive(dumps(plan_json(PLAN))), archive(dumps(plan_json(OTHER)))
+    good, other = archive(dumps(plan_json(FILED))), archive(dumps(plan_json(OTHER)))
     edited = archive(dumps({**plan_json(PLAN), "namespace": "other"}))
     broken = (b"no archive", archive("{}", name="other.json"), archive("no JSON"), edited, other, b"")
-    assert plan_digest(found(fake, github, good, *broken)) == DIGEST
+    assert plan_digest(found(fake, github, good, *broken)) == FILED_DIGEST
     with pytest.raises(StaleError, match=f"No artefact {ARTEFACT} holds the plan"):
         found(fake, github, *broken)
 
@@ -1130,7 +1131,7 @@ def shell(
 def test_from_pull_request_to_merge_what_was_commented_is_what_is_applied(shell: Shell) -> None:
     event = {"pull_request": {"number": PULL, "head": {"sha": HEAD}}}
     shell.environ = {"GITHUB_EVENT_PATH": shell.write("event.json", event)}
-    plan_file = shell.write("plan.json", plan_json(PLAN))
+    plan_file = shell.write("plan.json", plan_json(FILED))
     code, out, err = shell.run("comment", "--plan", plan_file)
     assert (code, out) == (0, "")
     assert err.startswith("Comment created: https://github.com/liangpin/campaigns/pull/7#issuecomment-")
@@ -1139,12 +1140,12 @@ def test_from_pull_request_to_merge_what_was_commented_is_what_is_applied(shell:
     kept = archive(Path(plan_file).read_text(encoding="utf-8"))
     shell.fake.artefacts[1] = (ARTEFACT, kept)
     shell.environ = {"GITHUB_SHA": MERGE, "GITHUB_REF_NAME": "main"}
-    assert shell.run("reviewed-digest")[:2] == (0, f"{DIGEST}\n")
+    assert shell.run("reviewed-digest")[:2] == (0, f"{FILED_DIGEST}\n")
     assert shell.run("reviewed-plan", "--out", str(shell.folder / "again.json"))[:2] == (
         0,
         "found=true\n",
     )
-    assert json.loads((shell.folder / "again.json").read_text(encoding="utf-8"))["digest"] == DIGEST
+    assert json.loads((shell.folder / "again.json").read_text(encoding="utf-8"))["digest"] == FILED_DIGEST
 
     report = shell.write("report.md", f"{marker(PLAN, 'report')}\nDone.")
     assert shell.run("comment", "--report", report)[0] == 0
@@ -1202,7 +1203,7 @@ def test_where_validate_said_nothing_there_is_nothing_to_annotate(shell: Shell) 
     ],
 )
 def test_a_command_that_cannot_be_meant_says_so(shell: Shell, arguments: list[str], reason: str) -> None:
-    files = {"PLAN": shell.write("plan.json", plan_json(PLAN)), "TEXT": shell.write("text", "x")}
+    files = {"PLAN": shell.write("plan.json", plan_json(FILED)), "TEXT": shell.write("text", "x")}
     code, out, err = shell.run(*(files.get(each, each) for each in arguments))
     assert (code, out) == (1, "")
     assert reason in err

@@ -35,7 +35,7 @@ from reconciler.change import (
     TerminateActivity,
     UploadImage,
 )
-from reconciler.identity import merchants_digest, number_of, terms_digest
+from reconciler.identity import merchants_digest, number_of, terms_sha256
 from reconciler.plan import make_plan, plan_digest
 from reconciler.policy import Policy
 from tests.samples import (
@@ -162,7 +162,7 @@ def test_terminations_carry_what_must_still_be_so() -> None:
     assert isinstance(operation, TerminateActivity)
     assert operation.reason == "state"
     assert operation.precondition.activity_status == ONGOING
-    assert operation.precondition.terms_digest == terms_digest(terms())
+    assert operation.precondition.terms_digest == terms_sha256(terms())
 
 
 def test_of_several_the_one_with_the_right_number_stays() -> None:

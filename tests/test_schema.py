@@ -294,14 +294,14 @@ def test_a_report_of_what_was_not_applied_is_described(stopped: Stopped) -> None
 
 def test_readers_may_meet_keys_that_they_do_not_know() -> None:
     data = plan_json(everything())
-    assert complaint("plan", {**data, "new_in_1_1": 1, "format_version": "1.1"}) == ""
+    assert complaint("plan", {**data, "new_in_2_1": 1, "format_version": "2.1"}) == ""
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"kind": "report"},
-        {"format_version": "2.0"},
+        {"format_version": "1.0"},
         {"digest": "abc"},
         {"made_at": "2026-11-25T10:00:00+08:00"},
         {"changes": [{"key": "a"}]},

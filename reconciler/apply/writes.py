@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
-from reconciler.activity import CREATE_FAILED, LiveActivity
+from reconciler.activity import CREATE_FAILED, LiveActivity, Terms
 from reconciler.apply.send import Recorder, Sender, Trace
 from reconciler.change import (
     ActivityChange,
@@ -30,9 +30,9 @@ from reconciler.change import (
     in_calls,
 )
 from reconciler.errors import ApiError, JournalError, NotSentError, OutcomeUnknownError, RemoteError
-from reconciler.identity import add_request_no, delete_request_no, merchants_digest, terms_digest
+from reconciler.identity import add_request_no, delete_request_no, merchants_digest, terms_sha256
 from reconciler.journal.entry import Intent
-from reconciler.plan.fitness import not_served, unfit
+from reconciler.plan.fitness import not_served, other_terms, unfit
 from reconciler.translate import create_request, live_activity
 from reconciler.wechatpay.api import PayGiftApi, Reply, image_upload
 from reconciler.wechatpay.wire import AddMerchantsRequest, DeleteMerchantsRequest, ImageUploaded
@@ -207,6 +207,13 @@ class Writer:
                 f"({live.activity_status}). Plan again."
             )
             return Outcome(operation, OutcomeStatus.FAILED, run.created_id, reason, request_id)
+        if flaw := other_terms(live, operation.terms):
+            # A number has room for a part of the digest of the terms: who has it need not be who is meant.
+            self._not_created[operation.out_request_no] = OutcomeStatus.FAILED
+            reason = f"Activity {run.created_id} carries this number and {flaw}. Plan again."
+            met = status is OutcomeStatus.ALREADY_DONE
+            came_to = OutcomeStatus.FAILED if met else OutcomeStatus.UNKNOWN
+            return Outcome(operation, came_to, run.created_id, reason, request_id)
         changed = await self._complete_first_merchants(operation, run)
         return _outcome(operation, status, run.created_id, changed, request_id)
 
@@ -375,19 +382,20 @@ class Writer:
         """Why nothing is fit to stand in for what is about to end, as a sentence; nothing if something is, or if the
         plan has said that nothing comes. Read afresh (design §7).
         """
+        terms: Terms | None = None
         if operation.successor_id:
             live = live_activity(await self.api.detail(operation.successor_id))
             number, needed = "", frozenset(operation.serves)
         elif run.created_id:
             create = next(step for step in run.change.operations if isinstance(step, CreateActivity))
-            number, needed = create.out_request_no, run.wanted_merchants(create)
+            number, needed, terms = create.out_request_no, run.wanted_merchants(create), create.terms
             found = await self._patience.until(lambda: self._listed(number), _is_something)
             if found is None:
                 return f"Its successor {run.created_id} does not show in the list yet."
             live = found
         else:
             return ""
-        flaw = unfit(live, number, self._clock())
+        flaw = unfit(live, number, self._clock(), terms)
         if not flaw and needed:
             flaw = await self._not_served(operation, live.activity_id, needed)
         return f"Its successor {live.activity_id} {flaw}." if flaw else ""
@@ -512,7 +520,7 @@ def _stale(
             f"Its status was {precondition.activity_status} when the plan was made "
             f"and is {live.activity_status} now. Plan again."
         )
-    if live.terms is None or terms_digest(live.terms) != precondition.terms_digest:
+    if live.terms is None or terms_sha256(live.terms) != precondition.terms_digest:
         return "Its terms are not those that the plan was made for. Plan again."
     if precondition.merchants_digest and merchants_digest(merchants) != precondition.merchants_digest:
         return "Its merchants were changed by somebody else since the plan was made. Plan again."

@@ -6,6 +6,7 @@ yaml_      text → mappings, lists and texts
 merchants  group files → mchids
 wording    pydantic's errors → faults in our words, and what is still good
 positions  where a value stands
+suggest    what an author would write, and in which line
 project    the story: paygift.yaml, groups, specs, and what is wrong between them
 """
 
@@ -20,12 +21,15 @@ from reconciler.load.project import (
     read_namespace,
     read_timezone,
 )
+from reconciler.load.suggest import Suggestion, generation_line
 
 __all__ = [
     "PROJECT_FILE",
     "STOCKS_FILE",
     "Project",
+    "Suggestion",
     "find_root",
+    "generation_line",
     "load_project",
     "read_account",
     "read_image",

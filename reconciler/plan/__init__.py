@@ -8,17 +8,18 @@ whether a plan is still the one that was reviewed.
 from reconciler.plan.certainty import unproven_creates
 from reconciler.plan.coupons import Coupon, UnreadCoupon, coupon_findings, stocks_named, unproven
 from reconciler.plan.decide import make_plan
-from reconciler.plan.digest import digests_of_review, operation_data, plan_data, plan_digest
+from reconciler.plan.digest import digests_of_review, operation_data, plan_data, plan_digest, policy_data
 from reconciler.plan.drift import Drift, DriftCode, drifts
 from reconciler.plan.held import Held, Hold, as_reviewed, held_in, rest
 from reconciler.plan.images import image_findings, with_known_images
-from reconciler.plan.saved import FORMAT_VERSION, checksum, read_plan
-from reconciler.plan.stale import Stale, not_held, staleness
+from reconciler.plan.saved import FORMAT_VERSION, PLAN_FORMAT_VERSION, checksum, read_plan
+from reconciler.plan.stale import Stale, may_be_of, not_held, staleness
 from reconciler.plan.undo import Undo, UndoCode, undo_of, undos_of, ways_back
 from reconciler.plan.verdict import with_findings
 
 __all__ = [
     "FORMAT_VERSION",
+    "PLAN_FORMAT_VERSION",
     "Coupon",
     "Drift",
     "DriftCode",
@@ -36,10 +37,12 @@ __all__ = [
     "held_in",
     "image_findings",
     "make_plan",
+    "may_be_of",
     "not_held",
     "operation_data",
     "plan_data",
     "plan_digest",
+    "policy_data",
     "read_plan",
     "rest",
     "staleness",

@@ -24,5 +24,8 @@ def clock_of_live(live: LiveActivity, now: datetime) -> Clock | None:
 
 def next_boundary(terms: Iterable[Terms], now: datetime) -> datetime | None:
     """The first begin or end after ``now``: from then on the same operations would mean something else."""
-    instants = (instant for each in terms for instant in (each.begin_time, each.end_time))
+    return first_after((instant for each in terms for instant in (each.begin_time, each.end_time)), now)
+
+
+def first_after(instants: Iterable[datetime], now: datetime) -> datetime | None:
     return min((instant for instant in instants if instant > now), default=None)

@@ -48,9 +48,12 @@ def same_number(desired: DesiredActivity, live: LiveActivity) -> bool:
 
 
 def same_terms(desired: DesiredActivity, live: LiveActivity) -> bool:
-    """Whether nothing but the merchants would differ between ``live`` and a new activity made from ``desired``."""
+    """Whether nothing but the merchants would differ between ``live`` and a new activity made from ``desired``.
+
+    The number tells what reading cannot. It has room for 12 digits of the digest, so that the terms are compared too.
+    """
     if same_number(desired, live):
-        return True
+        return not contradictions(desired, live)
     return live.terms is not None and not differing(desired.terms, live)
 
 
@@ -73,9 +76,16 @@ def _unlike(these: Terms, those: Terms) -> tuple[str, ...]:
 
 def contradictions(desired: DesiredActivity, live: LiveActivity) -> tuple[str, ...]:
     """The names of the fields of Terms in which ``live`` is not what its number says that it is."""
-    if live.terms is None or not same_number(desired, live):
+    return shown_otherwise(desired.terms, live) if same_number(desired, live) else ()
+
+
+def shown_otherwise(terms: Terms, live: LiveActivity) -> tuple[str, ...]:
+    """The names of the fields of Terms in which ``live`` is certainly not ``terms``, whatever its number: pictures that
+    were uploaded, and a colour that is left to the server, can be anything.
+    """
+    if live.terms is None:
         return ()
-    return _unlike(_with_live_images(_with_live_colour(desired.terms, live.terms), live.terms), live.terms)
+    return _unlike(_with_live_images(_with_live_colour(terms, live.terms), live.terms), live.terms)
 
 
 def comparable(terms: Terms) -> Terms:

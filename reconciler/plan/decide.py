@@ -27,12 +27,11 @@ from reconciler.change import (
     ActivityOperation,
     ChangeKind,
     Clock,
-    CreateActivity,
+    Differing,
     Finding,
     Plan,
     Severity,
     TerminateReason,
-    UploadImage,
 )
 from reconciler.identity import Ownership, number_of, parse_number
 from reconciler.plan import steps
@@ -45,6 +44,7 @@ from reconciler.plan.leaning import leaning, wanted_and_not_served
 from reconciler.plan.limits import ending_soon, never_opens, over_the_limits
 from reconciler.plan.protection import not_marked, protected
 from reconciler.plan.service import service_map
+from reconciler.plan.shown import touched_ids, uploads_of
 from reconciler.plan.successors import Pair, looks_alike, merged, pairs, partners, successor_unfit
 from reconciler.plan.ties import tied
 from reconciler.plan.timeline import timeline
@@ -95,6 +95,8 @@ def make_plan(
     claims = whole.claims(ordered, partners(found))
     leaned = leaning(ordered, claims, whole)
     changes = covered(tied(leaned, claims, whole, _blocked_specs(decisions, wanted, now), now), claims, whole)
+    touched = touched_ids(changes)
+    equal = {decision.equal for decision in decisions if decision.equal}.difference(touched)
     findings = [
         *_of_keys(decisions, found, now),
         *_no_specs(context, desired, running),
@@ -112,13 +114,20 @@ def make_plan(
             made_at=now,
             mchid=mchid,
             allow=tuple(sorted(context.policy.allow)),
-            uploads=_uploads(changes),
+            uploads=uploads_of(changes),
             changes=changes,
             valid_until=next_boundary((terms for decision in decisions for terms in decision.touched), now),
             managed=len(running),
-            unchanged=len(running) - len(_touched_ids(changes)),
+            unchanged=len(equal),
             unmanaged=unmanaged,
-            timeline=timeline(live, _touched_ids(changes), ownership, now),
+            timeline=timeline(live, touched, ownership, now),
+            policy=replace(context.policy, allow=frozenset()),
+            differing=tuple(
+                Differing(key, each.activity_id)
+                for key, lives in sorted(alive.items())
+                for each in lives
+                if each.activity_id not in touched and each.activity_id not in equal
+            ),
         ),
         findings,
         context.policy,
@@ -140,11 +149,14 @@ class _Context:
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
-    """What follows for one key. ``touched`` are the terms whose begin or end changes what the operations mean."""
+    """What follows for one key. ``touched`` are the terms whose begin or end changes what the operations mean.
+    ``equal`` is the live activity that is as the spec says, if one is: its id.
+    """
 
     change: ActivityChange | None = None
     findings: tuple[Finding, ...] = ()
     touched: tuple[Terms, ...] = ()
+    equal: str = ""
 
 
 def _decide(
@@ -281,10 +293,15 @@ def _number_used(desired: DesiredActivity, past: list[LiveActivity]) -> Finding 
 
 
 def _kept(namespace: str, desired: DesiredActivity, running: list[LiveActivity]) -> LiveActivity | None:
-    """The live activity that already is the desired one. Of several, one that is known to give is worth more than a
-    paused one, and one that most of the wanted merchants are in more than the exact number; then the oldest.
+    """The live activity that already is the desired one, or has taken its number. Of several, one that is known to give
+    is worth more than a paused one, and one that most of the wanted merchants are in more than the exact number; then
+    the oldest.
     """
-    candidates = [live for live in running if same_terms(desired, live) and not _given_up_on(desired, live)]
+    candidates = [
+        live
+        for live in running
+        if (same_terms(desired, live) or same_number(desired, live)) and not _given_up_on(desired, live)
+    ]
     if len(candidates) <= 1:
         return candidates[0] if candidates else None
     number, wanted = str(number_of(namespace, desired)), frozenset(desired.merchants)
@@ -295,9 +312,9 @@ def _kept(namespace: str, desired: DesiredActivity, running: list[LiveActivity])
             live.activity_status not in GIVES,
             live.activity_status == PAUSED,
             -len(wanted.intersection(live.merchants or ())),
-            -len(live.merchants or ()),
             live.out_request_no != number,
             not same_number(desired, live),
+            -len(live.merchants or ()),  # what deleting from it changes comes after what it does not
             live.create_time or datetime.max.replace(tzinfo=UTC),
             live.activity_id,
         ),
@@ -445,8 +462,9 @@ def _keep(
         findings.append(successor_unfit(desired.key, giving, why, desired.source))
     merchants = tuple(steps.change_merchants(desired, kept))
     ends = tuple(steps.supersede(desired, live, kept) for live in superseded)
+    equal = "" if merchants else kept.activity_id
     if not merchants and not ends:
-        return _Decision(findings=tuple(findings))
+        return _Decision(findings=tuple(findings), equal=equal)
     touched = [*([kept] if merchants else []), *superseded]
     return _Decision(
         change=ActivityChange(
@@ -461,6 +479,7 @@ def _keep(
         ),
         findings=tuple(findings),
         touched=_terms_of(touched),
+        equal=equal,
     )
 
 
@@ -536,30 +555,6 @@ def _by_key(live: Iterable[LiveActivity], ownership: Ownership) -> tuple[dict[st
         else:
             mine[key].append(activity)
     return mine, unmanaged
-
-
-def _uploads(changes: Iterable[ActivityChange]) -> tuple[UploadImage, ...]:
-    """Each local picture of what is to be created, once, by path."""
-    paths = {
-        image.sha256: image.path
-        for change in changes
-        for step in change.operations
-        if isinstance(step, CreateActivity)
-        for image in step.terms.images()
-        if image.sha256
-    }
-    return tuple(
-        UploadImage(sha256, path) for sha256, path in sorted(paths.items(), key=lambda item: item[::-1])
-    )
-
-
-def _touched_ids(changes: Iterable[ActivityChange]) -> set[str]:
-    return {
-        step.activity_id
-        for change in changes
-        for step in change.operations
-        if not isinstance(step, CreateActivity) and step.activity_id
-    }
 
 
 def _name(live: LiveActivity, desired: DesiredActivity | None) -> str:

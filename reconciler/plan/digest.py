@@ -12,6 +12,7 @@ from typing import Final
 from reconciler.activity import Image
 from reconciler.change import Finding, Operation, Plan
 from reconciler.identity import canonical_json, instant
+from reconciler.policy import Policy
 
 OF_THE_MOMENT: Final = frozenset({"FROZEN"})
 """Refusals that only ask to wait: once they have passed, what was reviewed with them may be applied."""
@@ -20,16 +21,28 @@ _PLAIN: Final = frozenset({str, int, bool, type(None)})
 
 def plan_digest(plan: Plan) -> str:
     """64 hex digits: SHA-256 over the canonical JSON of the operations with their preconditions, of what was waived for
-    their sake, and of what is refused.
+    their sake, of what is refused, of the policy, and of how long all this holds.
 
-    No prose, no clock and no order of files goes into it. The same plan made on another machine or a minute later has
-    the same digest.
+    No prose, no clock and no order of files goes into it, and nothing that one machine remembers: images count by their
+    content, or by the address that the spec gives. The same plan made elsewhere or a minute later has the same digest.
     """
-    steps = [_without_paths(operation_data(operation)) for operation in plan.operations]
-    covered = [plan.namespace, plan.mchid, steps, sorted(list(each) for each in waived(plan))]
-    if refused := sorted({each.name for each in plan.refusals if each.code not in OF_THE_MOMENT}):
-        covered.append(refused)
+    covered = {
+        "namespace": plan.namespace,
+        "mchid": plan.mchid,
+        "operations": [_without_paths(operation_data(operation)) for operation in plan.operations],
+        "waived": sorted(list(each) for each in waived(plan)),
+        "refused": sorted({each.name for each in plan.refusals if each.code not in OF_THE_MOMENT}),
+        "policy": policy_data(plan.policy),
+        "valid_until": plan_data(plan.valid_until),
+    }
     return hashlib.sha256(canonical_json(covered).encode()).hexdigest()
+
+
+def policy_data(policy: Policy) -> dict[str, object]:
+    """The team's rules as JSON-ready data; the waivers of a run are told apart from them."""
+    return {
+        each.name: plan_data(getattr(policy, each.name)) for each in fields(policy) if each.name != "allow"
+    }
 
 
 def digests_of_review(plan: Plan) -> frozenset[str]:

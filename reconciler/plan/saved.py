@@ -1,7 +1,8 @@
 """A plan from the data that a plan file holds. Pure; fails closed.
 
 Readers ignore keys that they do not know, and refuse a format whose first number they do not know. A file that was
-edited is found out by its checksum, and operations that do not fit their digest by that.
+damaged is found out by its checksum, and operations that do not fit their digest by that. Neither has a key, so that
+whoever edits a file can make them anew: what is shown is held against the operations (see ``shown``).
 """
 
 from __future__ import annotations
@@ -18,10 +19,27 @@ from reconciler.change import Plan
 from reconciler.errors import StaleError
 from reconciler.identity import canonical_json
 from reconciler.plan.digest import plan_digest
+from reconciler.plan.shown import contradiction
 
+PLAN_FORMAT_VERSION: Final = "2.0"
+"""Of plan files. Since 2.0 the digests in preconditions are whole, and the policy and what differs are told."""
 FORMAT_VERSION: Final = "1.0"
+"""Of everything else that is written for programs: reports, problems, status, drift, notices."""
 _NO_YEAR: Final = re.compile(r'"(?:000[01]|9999)-\d\d-\d\d[T ]')
 """In other time zones they have no date."""
+_WHOLE: Final = (
+    "namespace",
+    "mchid",
+    "made_at",
+    "valid_until",
+    "allow",
+    "policy",
+    "findings",
+    "uploads",
+    "changes",
+    "differing",
+    "timeline",
+)
 _REMEDY: Final = "Make it again with `paygift plan --out FILE`, and have it reviewed."
 
 
@@ -36,9 +54,9 @@ def read_plan(data: object) -> Plan:
     if not isinstance(data, dict) or data.get("kind") != "plan":
         raise StaleError("This is no plan file.", remedy=_REMEDY)
     version = str(data.get("format_version"))
-    if version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
+    if version.partition(".")[0] != PLAN_FORMAT_VERSION.partition(".")[0]:
         raise StaleError(
-            f"This plan file has format {version}; this paygift reads {FORMAT_VERSION}.", remedy=_REMEDY
+            f"This plan file has format {version}; this paygift reads {PLAN_FORMAT_VERSION}.", remedy=_REMEDY
         )
     if data.get("checksum") != checksum(data):
         raise StaleError(
@@ -48,10 +66,16 @@ def read_plan(data: object) -> Plan:
         raise StaleError("A time in this plan file is before year 2 or after year 9998.", remedy=_REMEDY)
     try:
         plan = _adapter().validate_python(_plan_fields(data))
+        digest, flaw = plan_digest(plan), contradiction(plan)
     except (ValidationError, KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise StaleError(f"This plan file cannot be read: {_first_line(error)}.", remedy=_REMEDY) from error
-    if data.get("digest") != plan_digest(plan):
+    if data.get("digest") != digest:
         raise StaleError("The operations in this plan file do not fit its digest.", remedy=_REMEDY)
+    if flaw:
+        raise StaleError(
+            f"This plan file shows what its own operations contradict ({flaw}): it was edited.",
+            remedy=_REMEDY,
+        )
     return plan
 
 
@@ -62,8 +86,9 @@ def _adapter() -> TypeAdapter[Plan]:
 
 
 def _plan_fields(data: Mapping[str, Any]) -> dict[str, Any]:
-    required = {name: data[name] for name in ("namespace", "findings", "uploads", "changes")}
-    return {**data, **data["counts"], **required}
+    """Everything that a plan file must hold; of the counts those that are not derived from the rest."""
+    named = {name: data[name] for name in _WHOLE}
+    return {**named, **{name: data["counts"][name] for name in ("managed", "unchanged", "unmanaged")}}
 
 
 def _first_line(error: Exception) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import combinations
-from typing import Literal
+from typing import Final, Literal
 
-from reconciler.activity import LiveActivity
+from reconciler.activity import LiveActivity, Terms
 from reconciler.change import (
     ActivityChange,
     AddMerchants,
@@ -23,12 +23,14 @@ from reconciler.change import (
     Precondition,
     TerminateActivity,
 )
-from reconciler.identity import parse_number, terms_digest
+from reconciler.identity import parse_number, terms_sha256
+from reconciler.plan.compare import shown_otherwise
 from reconciler.plan.digest import plan_digest, waived
 from reconciler.plan.held import held_in
+from reconciler.plan.shown import unlike_shown
 
 EffectKind = Literal["create", "add", "delete", "terminate"]
-StaleCode = Literal["expired", "waived", "reordered", "bare", "appeared", "vanished", "changed"]
+StaleCode = Literal["expired", "waived", "reordered", "bare", "shown", "appeared", "vanished", "changed"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,7 +38,7 @@ class Effect:
     """One thing that a plan brings about. ``what`` is the digest of the terms, an mchid, or an activity id.
 
     ``activity_id`` finds it on the account where the number does not, as of what was made elsewhere; it is empty, and
-    takes no part in equality, for what a create of the same plan makes.
+    takes no part in equality, for what a create of the same plan makes. ``terms`` are those of a create.
     """
 
     key: str
@@ -44,13 +46,15 @@ class Effect:
     out_request_no: str
     what: str
     activity_id: str = field(default="", compare=False)
+    terms: Terms | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
     """One reason why a reviewed plan no longer holds; ``effects`` are alike but for what they are about.
 
-    ``waiver`` is one that nobody reviewed: a code, a key, and what else it is tied to.
+    ``waiver`` is one that nobody reviewed: a code, a key, and what else it is tied to. ``what`` names what the reviewed
+    plan shows otherwise.
     """
 
     code: StaleCode
@@ -59,31 +63,70 @@ class Stale:
     effects: tuple[Effect, ...] = ()
     at: datetime | None = None
     waiver: tuple[str, ...] = ()
+    what: tuple[str, ...] = ()
+
+
+AHEAD: Final = timedelta(minutes=5)
+"""Clocks of machines differ by less, or WeChat Pay would refuse their signatures (API §5)."""
+OLDEST: Final = timedelta(days=366)
 
 
 def staleness(
-    reviewed: Plan, fresh: Plan, live: Sequence[LiveActivity], *, now: datetime
+    reviewed: Plan,
+    fresh: Plan,
+    live: Sequence[LiveActivity],
+    *,
+    now: datetime,
+    then: Plan | None = None,
+    unexplained: Plan | None = None,
 ) -> tuple[Stale, ...]:
-    """Every reason why ``fresh``, made at ``now`` from ``live``, is not what was reviewed; none means go on."""
+    """Every reason why ``fresh``, made at ``now`` from ``live``, is not what was reviewed; none means go on.
+
+    ``then`` is the plan that the same files and ``live`` give for the moment at which ``reviewed`` was made, and
+    ``unexplained`` the same without remembered images (see ``shown``). Not needed where ``fresh`` is of that moment.
+    """
     if reviewed.valid_until is not None and now >= reviewed.valid_until:
         return (Stale("expired", at=reviewed.valid_until),)
-    bare = tuple(_bare(reviewed, fresh))
+    if not may_be_of(reviewed.made_at, now):
+        return (Stale("shown", what=("made_at",)),)
+    then = fresh if then is None and fresh.made_at == reviewed.made_at else then
+    reasons = (*_unlike_in_effect(reviewed, fresh, live, now), *_bare(reviewed, fresh))
+    if reasons or then is None:
+        return reasons
+    return tuple(_shown(reviewed, then, live, unexplained))
+
+
+def _unlike_in_effect(
+    reviewed: Plan, fresh: Plan, live: Sequence[LiveActivity], now: datetime
+) -> Iterator[Stale]:
     if plan_digest(reviewed) == plan_digest(fresh):
-        return bare
+        return
     before, after = effects(reviewed), effects(fresh)
     seen = _Account(live, now)
     appeared = [effect for effect in after if effect not in before]
     vanished = [effect for effect in before if effect not in after and not seen.shows(effect)]
     changed = [effect for effect in after if effect in before and not _same(before[effect], after[effect])]
     reordered = sorted(_orders(fresh, before) ^ _orders(reviewed, after))
-    return (
-        *(Stale("waived", each[1], waiver=each) for each in sorted(waived(fresh) - waived(reviewed))),
-        *(Stale("reordered", key) for key in dict.fromkeys(order.first[0] for order in reordered)),
-        *bare,
-        *_grouped("appeared", appeared),
-        *_grouped("vanished", vanished),
-        *_grouped("changed", changed),
-    )
+    yield from (Stale("waived", each[1], waiver=each) for each in sorted(waived(fresh) - waived(reviewed)))
+    yield from (Stale("reordered", key) for key in dict.fromkeys(order.first[0] for order in reordered))
+    yield from _grouped("appeared", appeared)
+    yield from _grouped("vanished", vanished)
+    yield from _grouped("changed", changed)
+
+
+def may_be_of(made_at: datetime, now: datetime) -> bool:
+    """Whether a plan that is applied ``now`` can have been made then."""
+    return now - OLDEST <= made_at <= now + AHEAD
+
+
+def _shown(
+    reviewed: Plan, then: Plan, live: Sequence[LiveActivity], unexplained: Plan | None
+) -> Iterator[Stale]:
+    def partly_done(change: ActivityChange, left: ActivityChange | None) -> bool:
+        return left is None or set(_effects(change)) != set(_effects(left))
+
+    for key, what in unlike_shown(reviewed, then, live, partly_done, unexplained=unexplained):
+        yield Stale("shown", key, what=what)
 
 
 def not_held(reasons: Iterable[Stale], fresh: Plan) -> tuple[Stale, ...]:
@@ -91,7 +134,7 @@ def not_held(reasons: Iterable[Stale], fresh: Plan) -> tuple[Stale, ...]:
     is missing of it, or has another ground, keeps nothing else back. Nothing may be added, or be turned round.
     """
     held = held_in(fresh).of_key
-    excused = ("bare", "vanished", "changed")
+    excused = ("bare", "vanished", "changed", "shown")
     return tuple(each for each in reasons if each.code not in excused or each.key not in held)
 
 
@@ -122,12 +165,17 @@ def effects(plan: Plan) -> dict[Effect, Precondition | None]:
     }
 
 
+def _effects(change: ActivityChange) -> Iterator[Effect]:
+    for step in change.operations:
+        yield from _effects_of(step)
+
+
 def _effects_of(
     step: CreateActivity | AddMerchants | DeleteMerchants | TerminateActivity,
 ) -> Iterator[Effect]:
     match step:
         case CreateActivity():
-            yield Effect(step.key, "create", step.out_request_no, terms_digest(step.terms))
+            yield Effect(step.key, "create", step.out_request_no, terms_sha256(step.terms), terms=step.terms)
             yield from (Effect(step.key, "add", step.out_request_no, mchid) for mchid in step.merchants)
         case AddMerchants() | DeleteMerchants():
             kind: EffectKind = "add" if isinstance(step, AddMerchants) else "delete"
@@ -188,7 +236,7 @@ class _Account:
 
     def __init__(self, live: Sequence[LiveActivity], now: datetime) -> None:
         self._by_number: Mapping[str, LiveActivity] = {each.out_request_no: each for each in live}
-        self._slots = {number.slot for each in live if (number := parse_number(each.out_request_no))}
+        self._by_slot = {number.slot: each for each in live if (number := parse_number(each.out_request_no))}
         self._by_id = {each.activity_id: each for each in live}
         self._now = now
 
@@ -199,7 +247,8 @@ class _Account:
         match effect.kind:
             case "create":
                 number = parse_number(effect.out_request_no)
-                return number is not None and number.slot in self._slots
+                made = self._by_slot.get(number.slot) if number is not None else None
+                return made is not None and _made_with(made, effect.terms)
             case "add":
                 return merchants is not None and effect.what in merchants
             case "delete":
@@ -207,6 +256,11 @@ class _Account:
             case "terminate":
                 ended = self._by_id.get(effect.what)
                 return ended is not None and ended.ended(self._now)
+
+
+def _made_with(live: LiveActivity, terms: Terms | None) -> bool:
+    """Whether ``live``, which has the number, can be what was reviewed: the number alone does not say so."""
+    return live.terms is not None and terms is not None and not shown_otherwise(terms, live)
 
 
 def _grouped(code: StaleCode, found: Sequence[Effect]) -> Iterator[Stale]:

@@ -16,7 +16,7 @@ from reconciler.change import (
     TerminateReason,
     in_calls,
 )
-from reconciler.identity import merchants_digest, number_of, terms_digest
+from reconciler.identity import merchants_digest, number_of, terms_sha256
 
 
 def create(namespace: str, desired: DesiredActivity) -> Iterator[ActivityOperation]:
@@ -57,6 +57,6 @@ def _precondition(live: LiveActivity, merchants: Iterable[str] | None = None) ->
     return Precondition(
         activity_id=live.activity_id,
         activity_status=live.activity_status,
-        terms_digest=terms_digest(live.terms) if live.terms is not None else "",
+        terms_digest=terms_sha256(live.terms) if live.terms is not None else "",
         merchants_digest=merchants_digest(merchants) if merchants is not None else "",
     )

@@ -22,7 +22,7 @@ from reconciler.change import (
     TerminateActivity,
 )
 from reconciler.identity import parse_number, terms_digest
-from reconciler.plan.compare import differences
+from reconciler.plan.compare import differences, shown_otherwise
 from reconciler.plan.fitness import GIVES
 
 ENDS: Final = "ends once the new one is seen"
@@ -139,9 +139,12 @@ class _Starts:
         return Pair(former, lives, start, end, same)
 
     def _same_terms(self, lives: Iterable[LiveActivity]) -> Start | None:
-        numbers = (parse_number(live.out_request_no) for live in lives)
-        digests = (number.digest for number in numbers if number is not None)
-        return next((self._by_digest[digest] for digest in digests if digest in self._by_digest), None)
+        for live in lives:
+            number = parse_number(live.out_request_no)
+            start = self._by_digest.get(number.digest) if number is not None else None
+            if start is not None and not shown_otherwise(start.spec.terms, live):
+                return start
+        return None
 
     def _most_merchants(self, before: frozenset[str], lives: Sequence[LiveActivity]) -> Start | None:
         coupons = _coupons_of(lives)

@@ -101,6 +101,7 @@ def _tiles(view: PlanView, plan: Plan) -> Html:
         ("refused", len(plan.refusals), "red"),
         ("end permanently", len(view.endings), "red"),
         *((words, kinds.count(kind), "") for kind, words in COUNTED.items()),
+        *((("differing", differing, ""),) if (differing := len(plan.left_differing)) else ()),
         ("unchanged", plan.unchanged, ""),
     )
     return tag(
@@ -144,6 +145,7 @@ def _finding(finding: FindingView, changed: Container[str]) -> Html:
         tag("p", _prose(finding.text)),
         tag("p", tag("b", finding.holds)) if finding.holds else None,
         tag("p", finding.source, class_="where quiet mono") if finding.source else None,
+        tag("p", _prose(finding.remedy)) if finding.remedy and not finding.waived else None,
         tag("p", words, tag("code", option + name), class_="waive")
         if option and not finding.waived
         else None,

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from reconciler.change import Finding, Operation, Outcome, Plan, Report
 from reconciler.characters import safe_json
 from reconciler.errors import Problem
 from reconciler.plan import (
     FORMAT_VERSION,
+    PLAN_FORMAT_VERSION,
     Undo,
     checksum,
     held_in,
     operation_data,
     plan_data,
     plan_digest,
+    policy_data,
     undo_of,
 )
 from reconciler.render.status import StatusRow
@@ -26,7 +29,7 @@ from reconciler.render.wording import UNDO
 def plan_json(plan: Plan) -> dict[str, object]:
     """What a plan file holds, and what ``plan.saved.read_plan`` reads. ``text`` is for people."""
     data: dict[str, object] = {
-        "format_version": FORMAT_VERSION,
+        "format_version": PLAN_FORMAT_VERSION,
         "kind": "plan",
         "namespace": plan.namespace,
         "mchid": plan.mchid,
@@ -34,6 +37,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "valid_until": plan_data(plan.valid_until),
         "digest": plan_digest(plan),
         "allow": list(plan.allow),
+        "policy": policy_data(plan.policy),
         "findings": [_finding(finding) for finding in plan.findings],
         "held": _held(plan, plan.refusals),
         "uploads": [_operation(upload) for upload in plan.uploads],
@@ -55,10 +59,41 @@ def plan_json(plan: Plan) -> dict[str, object]:
             }
             for change in plan.changes
         ],
+        "differing": plan_data(plan.differing),
         "counts": _counts(plan),
         "timeline": plan_data(plan.timeline),
     }
     return {**data, "checksum": checksum(data)}
+
+
+def told_otherwise(data: object, plan: Plan) -> str:
+    """Where in ``data``, from which ``plan`` was read, something stands otherwise than it would be written; or nothing.
+
+    Keys that this paygift does not write are nobody's business.
+    """
+    try:
+        return ".".join(_unlike(data, plan_json(plan)) or ())
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError):
+        return "a finding that this paygift does not know"
+
+
+def _unlike(found: object, written: object) -> tuple[str, ...] | None:
+    """The path to the first difference."""
+    match written:
+        case dict() if isinstance(found, dict):
+            inside = ((name, found.get(name, _MISSING), each) for name, each in written.items())
+        case list() | tuple() if isinstance(found, list) and len(found) == len(written):
+            inside = ((str(index), found[index], each) for index, each in enumerate(written))
+        case _:
+            return None if type(found) is type(written) and found == written else ()
+    for name, here, there in inside:
+        rest = _unlike(here, there)
+        if rest is not None:
+            return (name, *rest)
+    return None
+
+
+_MISSING: Final = object()
 
 
 def report_json(report: Report) -> dict[str, object]:
@@ -126,7 +161,14 @@ def status_json(rows: Sequence[StatusRow], plan: Plan) -> dict[str, object]:
 
 
 def _counts(plan: Plan) -> dict[str, int]:
-    return {"managed": plan.managed, "unchanged": plan.unchanged, "unmanaged": plan.unmanaged}
+    """Activities, but for ``refused`` and ``differing``, which count keys."""
+    return {
+        "managed": plan.managed,
+        "unchanged": plan.unchanged,
+        "unmanaged": plan.unmanaged,
+        "refused": len(plan.refused),
+        "differing": len(plan.left_differing),
+    }
 
 
 def _operation(step: Operation, outcome: Outcome | None = None) -> dict[str, object]:

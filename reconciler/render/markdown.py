@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from textwrap import indent
 from typing import Final, TypeVar
 
 from reconciler.change import ChangeKind, OutcomeStatus, Plan, Report, Severity
@@ -168,6 +169,7 @@ def _table(view: PlanView, plan: Plan) -> Iterator[str]:
         ("refused", len(plan.refusals)),
         *((words, kinds.count(kind)) for kind, words in COUNTED.items()),
         ("end permanently", len(view.endings)),
+        *((("differing", differing),) if (differing := len(plan.left_differing)) else ()),
         ("unchanged", plan.unchanged),
     ]
     heads, counts = zip(*((words, f"{count:,}") for words, count in columns), strict=True)
@@ -264,7 +266,14 @@ def _finding_line(finding: FindingView) -> str:
     head = " ".join(part for part in (f"**{code(finding.code)}**", code(finding.key), source) if part)
     holds = f" **{prose(finding.holds)}**" if finding.holds else ""
     waiver = f" {_waiver(finding.waiver)}" if finding.waiver and not finding.waived else ""
-    return f"- {head}: {prose(finding.text)}{holds}{waiver}"
+    return f"- {head}: {prose(finding.text)}{holds}{waiver}{_remedy(finding)}"
+
+
+def _remedy(finding: FindingView) -> str:
+    """What to write, as the block that a review comment on that line would take for a suggestion."""
+    if not finding.lines or finding.waived:
+        return ""
+    return indent(f"\n\n{prose(finding.remedy)}\n\n{code_block(finding.lines, 'suggestion')}", "  ")
 
 
 def _where(finding: FindingView) -> str:

@@ -30,6 +30,9 @@ def _line(reason: Stale) -> str:
         return f"! {reason.key}: what is created and what is ended come in another order than was reviewed"
     if reason.code == "bare":
         return f"! {reason.key}: its end leaves more merchants with nothing than the reviewed plan said"
+    if reason.code == "shown":
+        whose = f"{reason.key}: " if reason.key else ""
+        return f"! {whose}the plan shows something else than the files and the account give: {', '.join(reason.what)}"
     return f"! {reason.key}: {_what(reason)}: {_HOW[reason.code]}"
 
 

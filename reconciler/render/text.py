@@ -98,6 +98,8 @@ def _finding(finding: FindingView, pen: Pen) -> str:
     text = f"{head} {where}".rstrip() + f"\n  {safe(finding.text)}"
     if finding.holds:
         text += f"\n  {safe(finding.holds)}"
+    if finding.remedy and not finding.waived:
+        text += f"\n  {safe(finding.remedy)}"
     if finding.waiver and not finding.waived:
         text += f"\n  {pen(safe(finding.waiver), 'dim')}"
     return text

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 
-from reconciler.activity import Terms
+from reconciler.activity import Source, Terms
 from reconciler.change import (
     ActivityChange,
     AddMerchants,
@@ -30,7 +30,7 @@ from reconciler.change import (
     TerminateActivity,
     UploadImage,
 )
-from reconciler.plan import Held, held_in, rest, undos_of, ways_back
+from reconciler.plan import Held, held_in, plan_data, rest, undos_of, ways_back
 from reconciler.render import wording
 from reconciler.render.values import beijing, counted, merchants, sample, span, value
 
@@ -110,7 +110,9 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class FindingView:
-    """One finding in words. ``waiver`` says how to waive it, for a refusal, and ``holds`` what an open one holds."""
+    """One finding in words. ``waiver`` says how to waive it, for a refusal, and ``holds`` what an open one holds;
+    ``remedy`` what to write where, if that is known, and ``lines`` what then stands in the place of that one line.
+    """
 
     severity: Severity
     code: str
@@ -120,6 +122,8 @@ class FindingView:
     waiver: str = ""
     waived: bool = False
     holds: str = ""
+    remedy: str = ""
+    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,15 @@ class PlanView:
     endings: tuple[Ending, ...] = ()
     made_at: str = ""
     refused: str = wording.REFUSED_ALL
+
+
+SUGGESTION: Final = "suggestion"
+"""The fact of a finding that says what to write in which line."""
+
+
+class _Remedy(TypedDict, total=False):
+    remedy: str
+    lines: tuple[str, ...]
 
 
 def plan_view(plan: Plan) -> PlanView:
@@ -179,7 +192,7 @@ def _upload_lines(plan: Plan) -> Iterator[Line]:
 
 def finding_text(finding: Finding) -> str:
     """The sentence of a finding, its facts in human units."""
-    facts = {name: value(name, fact) for name, fact in finding.facts.items()}
+    facts = {name: value(name, fact) for name, fact in finding.facts.items() if name != SUGGESTION}
     return wording.FINDINGS[finding.code].format(key=finding.key, **facts)
 
 
@@ -216,7 +229,26 @@ def _finding_view(finding: Finding, holds: str) -> FindingView:
         waiver=template.format(waiver=finding.name) if refusal else "",
         waived=finding.waived,
         holds=holds,
+        **_remedy(plan_data(finding.facts.get(SUGGESTION))),
     )
+
+
+def _remedy(suggestion: object) -> _Remedy:
+    """What to write, in words and as the lines that take the place of the one that is named."""
+    match suggestion:
+        case {
+            "file": str() as file,
+            "line": int() as line,
+            "place": "replace" | "after" | "before" as place,
+            "present": str() as present,
+            "write": str() as write,
+        }:
+            lines = {"replace": (write,), "after": (present, write), "before": (write, present)}[place]
+            said = wording.REMEDIES[place].format(
+                at=Source(file, line), write=write.strip(), present=present.strip()
+            )
+            return {"remedy": said, "lines": lines}
+    return {}
 
 
 def _block(change: ActivityChange, now: datetime) -> Block:
@@ -419,10 +451,12 @@ def _spans(each: MerchantCoverage) -> dict[str, str]:
 
 
 def _summary(plan: Plan, held: Held, *, goes_on: bool) -> str:
-    others = f"{plan.unchanged:,} unchanged, {plan.unmanaged:,} unmanaged"
+    left = [(len(plan.refused), "refused"), (len(plan.left_differing), "differing")]
+    aside = "".join(f"{count:,} {word}, " for count, word in left if count)
+    others = f"{aside}{plan.unchanged:,} unchanged, {plan.unmanaged:,} unmanaged"
     refused = _refused_words(plan, held, goes_on=goes_on)
     if plan.empty:
-        return f"{refused}No changes. {others[0].upper()}{others[1:]}."
+        return f"{refused}No changes{',' if aside else '.'} {others}."
     counts = Counter(change.kind for change in plan.changes)
     parts = [f"{counts[kind]:,} {words}" for kind, words in COUNTED.items() if counts[kind]]
     ends = sum(isinstance(step, TerminateActivity) for step in plan.operations)

@@ -217,6 +217,13 @@ ADVICE_HELD: Final = (
 WAIVER: Final = "To waive it: --allow {waiver}"
 WAIVER_FOR_OTHERS: Final = "To go on without this one: --allow {waiver}"
 
+REMEDIES: Final[dict[str, str]] = {
+    "replace": "Write at {at}: `{write}`, in place of `{present}`.",
+    "after": "Write at {at}: `{write}`, below `{present}`.",
+    "before": "Write at {at}: `{write}`, above `{present}`.",
+}
+"""What to write in a spec, by how it stands to the line that is named."""
+
 TERMINATE_REASONS: Final[dict[str, str]] = {
     "removed": "its spec is gone",
     "state": "its spec says state: terminated",

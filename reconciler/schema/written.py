@@ -15,22 +15,37 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from reconciler.activity import Image
-from reconciler.change import ActivityChange, Finding, KnownImage, Operation, Outcome, Timeline, UploadImage
-from reconciler.plan import FORMAT_VERSION, Undo
+from reconciler.change import (
+    ActivityChange,
+    Differing,
+    Finding,
+    KnownImage,
+    Operation,
+    Outcome,
+    Timeline,
+    UploadImage,
+)
+from reconciler.plan import FORMAT_VERSION, PLAN_FORMAT_VERSION, Undo
+from reconciler.policy import Policy
 
 Schema = dict[str, Any]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Version = Annotated[str, Field(pattern=rf"^{FORMAT_VERSION.partition('.')[0]}\.[0-9]+$")]
+PlanVersion = Annotated[str, Field(pattern=rf"^{PLAN_FORMAT_VERSION.partition('.')[0]}\.[0-9]+$")]
 """Another first number is another format, which a reader refuses."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Managed live activities, those of them that stay as they are, and all others on the account."""
+    """Managed live activities, those of them that equal their files, and all others on the account; then the keys that
+    are refused, and the other keys whose live activities differ from their files and stay as they are.
+    """
 
     managed: int
     unchanged: int
     unmanaged: int
+    refused: int
+    differing: int
 
 
 @dataclass(frozen=True)
@@ -47,7 +62,7 @@ class HeldBack:
 class PlanFile:
     """What `paygift plan --json` and `plan --out` write. `checksum` covers everything else."""
 
-    format_version: Version
+    format_version: PlanVersion
     kind: Literal["plan"]
     namespace: str
     mchid: str
@@ -55,11 +70,13 @@ class PlanFile:
     valid_until: datetime | None
     digest: Sha256
     allow: tuple[str, ...]
+    policy: Policy
     findings: tuple[Finding, ...]
     held: tuple[HeldBack, ...]
     uploads: tuple[UploadImage, ...]
     known_images: tuple[KnownImage, ...]
     changes: tuple[ActivityChange, ...]
+    differing: tuple[Differing, ...]
     counts: Counts
     timeline: Timeline
     checksum: Sha256
@@ -160,6 +177,9 @@ class _Written(GenerateJsonSchema):
         if schema["cls"] is Image:
             return _PICTURE
         made = super().dataclass_schema(schema)
+        if schema["cls"] is Policy:  # the waivers of a run stand beside it
+            del made["properties"]["allow"]
+            made["required"].remove("allow")
         for name, kind in _ALSO.get(schema["cls"], {}).items():
             made["properties"][name] = self.generate_inner(TypeAdapter(kind).core_schema)
             made["required"].append(name)
