@@ -25,7 +25,7 @@ from reconciler.sandbox.server import Sandbox
 from tests.hostile import BOTH, EMPTY, TOKENS, WIDELY, everything_in, tells, values
 from tests.project import SPEC, Project, begun
 from tests.signed import keys
-from tests.test_github import PLAN
+from tests.test_github import FILED
 
 DIGEST: Final = "0" * 64
 DOCUMENTED: Final = {0, 1, 2, 3, 4, 5, 6, 7, 130}
@@ -132,7 +132,7 @@ def matrix(
     (root / "paygift.yaml").write_text(
         "namespace: liangpin\nnotify:\n  - {kind: wecom, url_from: ROBOT_URL}\n", encoding="utf-8"
     )
-    (root / "kept.json").write_text(dumps(plan_json(PLAN)), encoding="utf-8")
+    (root / "kept.json").write_text(dumps(plan_json(FILED)), encoding="utf-8")
     for name in ("problems", "drift"):
         (root / f"{name}.json").write_text("{}", encoding="utf-8")
     (tmp_path / BOTH).mkdir()

@@ -36,6 +36,7 @@ _WHOLE: Final = (
     "policy",
     "findings",
     "uploads",
+    "known_images",
     "changes",
     "differing",
     "timeline",

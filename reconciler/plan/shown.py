@@ -29,6 +29,7 @@ from reconciler.change import (
 from reconciler.identity import canonical_json
 from reconciler.plan.clock import clock_of_new, first_after
 from reconciler.plan.digest import operation_data, plan_data
+from reconciler.plan.verdict import UNUSED
 from reconciler.policy import Policy
 
 OF_A_MACHINE: Final = frozenset(
@@ -269,7 +270,8 @@ def _unlike_as_a_whole(
 def _unlike_findings(reviewed: Plan, then: Plan, begun: set[str]) -> Iterator[Finding]:
     """Findings that nobody was shown, and those of what is to be done that are no longer so.
 
-    An open refusal stops apply by itself. What was done in part has changed what there is to say of it.
+    An open refusal holds back by itself, and a waived one that has passed is nothing to wait for. What was done in part
+    has changed what there is to say of it.
     """
     changing = {"", *(change.key for change in then.changes)}
     for here, there, gone in ((then, reviewed, False), (reviewed, then, True)):
@@ -279,9 +281,14 @@ def _unlike_findings(reviewed: Plan, then: Plan, begun: set[str]) -> Iterator[Fi
             alone = (each.code, each.key) not in codes
             if _finding_text(each) in known or each.key in begun or (begun and not each.key):
                 continue
-            if alone and (each.stops or each.code in OF_A_MACHINE or (gone and each.key not in changing)):
+            if alone and (_settles_itself(each, gone) or (gone and each.key not in changing)):
                 continue
             yield each
+
+
+def _settles_itself(finding: Finding, gone: bool) -> bool:
+    passed = finding.waived if gone else finding.code == UNUSED
+    return finding.stops or passed or finding.code in OF_A_MACHINE
 
 
 def _finding_text(finding: Finding) -> str:

@@ -167,7 +167,7 @@ def _rewritten(
         return statement, parameters
     if "pg_backend_pid" in statement:
         return "SELECT still_held(?, ?)", tuple(parameters)
-    return "SELECT holder_of(?1), 'life' WHERE holder_of(?1) IS NOT NULL", tuple(parameters)
+    return "SELECT holder_of(?1) AS pid, 'life' AS usename WHERE holder_of(?1) IS NOT NULL", tuple(parameters)
 
 
 _connecting: list[Shared] = []
