@@ -27,6 +27,7 @@ from reconciler.change import (
     TerminateActivity,
 )
 from reconciler.identity import parse_number
+from reconciler.journaling import begun
 from reconciler.plan.saved import read_plan
 from reconciler.plan.stale import staleness
 from reconciler.policy import FEW_MERCHANTS, WAIVABLE
