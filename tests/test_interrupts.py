@@ -44,6 +44,7 @@ class Strike:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # asyncio leaves half a connection unclosed
+@pytest.mark.heavy
 def test_a_signal_at_any_moment_of_a_connection_is_an_interrupt_and_nothing_else(
     silent: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

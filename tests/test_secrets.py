@@ -261,7 +261,7 @@ def test_nothing_secret_is_told_when_the_connection_fails(told: Told, socket: st
 
     async def main() -> None:
         async with serve(SOCKETS[socket], seen) as base_url:
-            await use(told, base_url, credentials=public_key_credentials(), timeout_seconds=0.03)
+            await use(told, base_url, credentials=public_key_credentials(), timeout_seconds=0.1)
         await use(told, base_url, credentials=public_key_credentials())  # nobody listens there any more
 
     with stamina.set_testing(True, attempts=2):
