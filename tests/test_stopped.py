@@ -36,7 +36,7 @@ REFUSED = Stopped(
     5,
     "The plan is refused: NUMBER_USED:tea. Nothing was written.",
     at=NOW,
-    remedy="Mend the cause, or waive a refusal by name with --allow CODE:KEY.",
+    remedy="Fix the cause, or waive a refusal by name with --allow CODE:KEY.",
     namespace=NAMESPACE,
     mchid="1900000001",
     plan_digest="3f" * 32,

@@ -164,7 +164,7 @@ def refuse(plan: Plan) -> None:
         raise RefusedError(
             f"The plan is refused: {', '.join(codes)}. Nothing was written.",
             codes=codes,
-            remedy="Mend the cause, or waive a refusal by name with --allow CODE:KEY.",
+            remedy="Fix the cause, or waive a refusal by name with --allow CODE:KEY.",
         )
 
 

@@ -108,7 +108,7 @@ FINDINGS: Final[dict[str, str]] = {
         "`generation: {next_generation}` to replace it."
     ),
     "COUPON_UNUSABLE": (
-        "WeChat Pay would refuse it: {problems}. Mend the coupon on the merchant platform, or the spec."
+        "WeChat Pay would refuse it: {problems}. Fix the coupon on the merchant platform, or the spec."
     ),
     "COUPON_TIME_EQUAL": (
         "{doubts}. WeChat Pay asks for coupons that begin before the activity and end after it, "
