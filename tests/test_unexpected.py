@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -198,3 +199,27 @@ def test_a_thread_that_does_not_end_keeps_no_command() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "told", "")
+
+
+STRIKES_AT_AN_IMPORT = """
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+
+class Strike(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+        return None
+
+sys.argv = ["paygift", "--version"]
+sys.meta_path.insert(0, Strike())
+from reconciler.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["reconciler.cli", "click", "reconciler.errors", "reconciler.cli.streams"])
+def test_an_interrupt_while_the_command_line_is_imported_ends_it_without_a_word(module: str) -> None:
+    program = STRIKES_AT_AN_IMPORT.format(module=module)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
