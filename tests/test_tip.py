@@ -197,3 +197,15 @@ def test_in_a_workflow_the_files_that_the_project_reads_are_compared(
     code, _, err = repository.run(*command)
     assert code == 6
     assert "where tea/merchants/east.txt differs" in err
+
+
+def test_a_variable_in_the_place_of_an_option_is_not_repeated(
+    repository: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "gehe1m-und-lang"
+    for name in ("PAYGIFT_APPLY_TIP", "PAYGIFT_PLAN_ALLOW_FILE", "PAYGIFT_GITHUB_ARTIFACT_NAME_HEAD"):
+        monkeypatch.setenv(name, secret)
+    for arguments in (("apply", "--yes"), ("plan",), ("github", "artifact-name", "--plan", "p.json")):
+        code, out, err = repository.run("--sandbox", *arguments)
+        assert code != 0
+        assert secret not in out + err

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from reconciler.github import GitHub, Merged, Owner, Reviewed, Written
 
 PathOption = input_path
+head_option = click.option(
+    "--head",
+    metavar="SHA",
+    callback=wanted(COMMIT),
+    help="The commit that the plan was made for. Default: the event's.",
+)
 
 
 @click.group()
@@ -48,12 +54,7 @@ def github() -> None:
 @click.option(
     "--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit."
 )
-@click.option(
-    "--head",
-    metavar="SHA",
-    callback=wanted(COMMIT),
-    help="The commit that the plan was made for. Default: the event's.",
-)
+@head_option
 @sandbox_option
 @pass_context
 def comment(
@@ -185,7 +186,7 @@ def waivers(pr: int | None, out: Path) -> None:
 
 @github.command("artifact-name")
 @click.option("--plan", "plan_file", type=PathOption, required=True, help="The plan file that is to be kept.")
-@click.option("--head", metavar="SHA", help="The commit that the plan was made for. Default: the event's.")
+@head_option
 def artifact_name(plan_file: Path, head: str | None) -> None:
     """Print `name=…` for GITHUB_OUTPUT: what the artefact with this plan is to be called.
 

@@ -23,6 +23,7 @@ from reconciler.cli.context import (
     Bar,
     Context,
     fail_option,
+    input_path,
     output_path,
     pass_context,
     sandbox_option,
@@ -113,7 +114,7 @@ def validate(context: Context, as_json: bool) -> int:
 @allow_option
 @click.option(
     "--allow-file",
-    type=click.Path(path_type=Path),
+    type=input_path,
     help="A file with such waivers, one a line, as `github waivers` writes it.",
 )
 @sandbox_option
@@ -318,13 +319,12 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
 
 def _waivers_in(file: Path) -> list[str]:
     from reconciler.errors import UsageError
+    from reconciler.inputs import read_input
 
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"--allow-file {file} cannot be read: {getattr(error, 'strerror', 'it is not UTF-8')}."
-        ) from error
+        lines = read_input(file).decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--allow-file {file} cannot be read: it is not UTF-8.") from error
     return [line.strip() for line in lines if line.strip()]
 
 

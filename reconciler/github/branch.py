@@ -36,12 +36,12 @@ def tip_of(github: GitHub) -> Tip:
     ref = repository.get("defaultBranchRef") if isinstance(repository, dict) else None
     target = ref.get("target") if isinstance(ref, dict) else None
     commit = target.get("oid") if isinstance(target, dict) else None
-    if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
+    if not isinstance(ref, dict) or not isinstance(commit, str) or not COMMIT.fullmatch(commit):
         raise GitHubError(
             "GitHub does not say what the default branch is at.",
             remedy="Give the job the permission `contents: read`.",
         )
-    return Tip(str(ref.get("name", "")), commit) if isinstance(ref, dict) else Tip("", commit)
+    return Tip(str(ref.get("name", "")), commit)
 
 
 def changed(github: GitHub, before: str, after: str, paths: Sequence[str]) -> list[str]:

@@ -128,9 +128,10 @@ class Book:
 
     def _containing(self, text: str) -> list[Entry]:
         found = entries.c.record.contains(text, autoescape=True)
-        query = select(entries.c.record).where(self._ours(entries), found).order_by(entries.c.seq)
+        query = select(entries.c.record, entries.c.seq).where(self._ours(entries), found)
         with self._database.reading() as connection:
-            return [read_entry(record) for record in connection.scalars(query).all()]
+            rows = connection.execute(query.order_by(entries.c.seq)).all()
+        return [_stored(row.record, row.seq) for row in rows]
 
     def memory(self) -> Remembered:
         """What was written down last of what must outlast the files. Raises JournalError."""
