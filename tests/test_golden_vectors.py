@@ -105,7 +105,7 @@ BEIJING = timezone(timedelta(hours=8))
 
 
 def spec(
-    key: str, merchants: tuple[str, ...] = (MCHID,), terms: Terms = PLAIN, **own: object
+    key: str, merchants: tuple[str, ...] = (MCHID,), terms: Terms = PLAIN, **own: Any
 ) -> DesiredActivity:
     return replace(DesiredActivity(key, terms, merchants, Source(f"specs/{key}.yaml", 1)), **own)
 
@@ -248,7 +248,7 @@ def test_a_plan_file_is_read_as_it_always_was() -> None:
 
 def taken(operation: Operation, status: OutcomeStatus, activity_id: str, **own: Any) -> Outcome:
     """An outcome that took a second and a quarter."""
-    moments = {"started_at": NOW, "finished_at": NOW + timedelta(seconds=1, milliseconds=250)}
+    moments: dict[str, Any] = {"started_at": NOW, "finished_at": NOW + timedelta(seconds=1, milliseconds=250)}
     return Outcome(operation, status, activity_id, **moments, **own)
 
 
@@ -258,7 +258,7 @@ def reported() -> Report:
     upload, create, add, delete, successor, end, gone, guarded = plan.operations
     answer: dict[str, Any] = {"request_id": "08F5-269", "http_status": 200, "tries": 1}
     rejected = Rejection("1600000002", "商户与活动创建方不具备父子关系")
-    words = {"reason": "它说：“不行”", "request_id": "08F5-270", "http_status": 403}
+    words: dict[str, Any] = {"reason": "它说：“不行”", "request_id": "08F5-270", "http_status": 403}
     outcomes = (
         Outcome(upload, OutcomeStatus.ALREADY_DONE),
         taken(create, OutcomeStatus.PARTIAL, "20406354", rejections=(rejected,), **answer),
