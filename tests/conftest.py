@@ -16,8 +16,8 @@ from hypothesis import settings
 
 from reconciler.journal.place import Place
 from reconciler.wechatpay import keys as wechatpay_keys
-from tests import postgres
-from tests.project import Project, begun
+from tests.support import postgres
+from tests.support.project import Project, begun
 
 # Properties are tried with the same examples in every run, so that no change is stopped by another one's bad luck.
 # To look for new ones: PAYGIFT_EXPLORE=1 pytest
@@ -54,7 +54,7 @@ def memory_path(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a PostgreSQL server; ``tests.postgres.fresh_database`` makes a database there."""
+    """The URL of a PostgreSQL server; ``tests.support.postgres.fresh_database`` makes a database there."""
     with postgres.server(tmp_path_factory.mktemp("postgresql")) as url:
         yield url
 

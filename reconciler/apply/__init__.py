@@ -7,6 +7,6 @@ became of the requests of a run that died.
 from reconciler.apply.resume import resume
 from reconciler.apply.run import UploadedImages, apply_plan, refuse
 from reconciler.apply.send import Recorder
-from reconciler.apply.writes import Patience, Writer
+from reconciler.apply.writes import PollPolicy, Writer
 
-__all__ = ["Patience", "Recorder", "UploadedImages", "Writer", "apply_plan", "refuse", "resume"]
+__all__ = ["PollPolicy", "Recorder", "UploadedImages", "Writer", "apply_plan", "refuse", "resume"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.apply.writes import KeyRun
-from reconciler.change import ActivityOperation, CreateActivity, TerminateActivity
-from reconciler.errors import ApiError, PaygiftError, RemoteError
+from reconciler.model.errors import ApiError, PaygiftError, RemoteError
+from reconciler.model.operations import ActivityOperation, CreateActivity, TerminateActivity
 
 _SPECS_OWN_CODES: Final = frozenset(
     {"PARAM_ERROR", "APPID_MCHID_NOT_MATCH", "MCH_NOT_EXISTS", "RESOURCE_NOT_EXISTS"}

@@ -11,16 +11,16 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from reconciler.apply.writes import Writer
-from reconciler.change import OutcomeStatus
-from reconciler.errors import ApiError, one_cause
-from reconciler.journal.entry import Concluded, Entry, Intent
+from reconciler.journal.entry import Entry, Intent, OperationFinished
 from reconciler.journal.witness import merchants_in
+from reconciler.model.errors import ApiError, one_cause
+from reconciler.model.report import OutcomeStatus
 
 AT_ONCE: Final = 8
 """So many questions are asked at once."""
 
 
-async def resume(writer: Writer, interrupted: Iterable[Entry]) -> list[Concluded]:
+async def resume(writer: Writer, interrupted: Iterable[Entry]) -> list[OperationFinished]:
     """The outcome of each intent in ``interrupted``, as far as reading can tell. Raises RemoteError if it fails.
 
     All creates are looked for in the same passes over the list; everything else is asked side by side.
@@ -30,7 +30,7 @@ async def resume(writer: Writer, interrupted: Iterable[Entry]) -> list[Concluded
     created = await writer.all_created_under(numbers) if numbers else {}
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def ask(seq: int, intent: Intent) -> Concluded:
+    async def ask(seq: int, intent: Intent) -> OperationFinished:
         async with gate:
             return await _ask(writer, seq, intent, created)
 
@@ -40,7 +40,7 @@ async def resume(writer: Writer, interrupted: Iterable[Entry]) -> list[Concluded
     return [answer.result() for answer in answers]
 
 
-async def _ask(writer: Writer, seq: int, intent: Intent, created: Mapping[str, str]) -> Concluded:
+async def _ask(writer: Writer, seq: int, intent: Intent, created: Mapping[str, str]) -> OperationFinished:
     activity_id, reason = intent.activity_id, ""
     match intent.operation:
         case "create":
@@ -60,7 +60,7 @@ async def _ask(writer: Writer, seq: int, intent: Intent, created: Mapping[str, s
         case _:
             status = OutcomeStatus.UNKNOWN
             reason = "A picture cannot be looked up. If it is still needed, it is uploaded again, which does no harm."
-    return Concluded(
+    return OperationFinished(
         intent.operation,
         intent.key,
         status,

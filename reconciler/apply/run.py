@@ -11,26 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol
 
-from reconciler.activity import BEIJING, Image
 from reconciler.apply.breaker import Breaker
 from reconciler.apply.send import Recorder, Trace, Unrecorded
-from reconciler.apply.writes import INTERRUPTED, KeyRun, Patience, Writer
-from reconciler.change import (
-    ActivityChange,
-    ActivityOperation,
-    ChangeKind,
-    CreateActivity,
-    DeleteMerchants,
-    KnownImage,
-    Operation,
-    Outcome,
-    OutcomeStatus,
-    Plan,
-    Report,
-    TerminateActivity,
-    UploadImage,
-)
-from reconciler.errors import (
+from reconciler.apply.writes import INTERRUPTED, KeyRun, PollPolicy, Writer
+from reconciler.journal.entry import OperationFinished
+from reconciler.model.activity import BEIJING, Image
+from reconciler.model.errors import (
     JournalError,
     NotSentError,
     OutcomeUnknownError,
@@ -38,7 +24,17 @@ from reconciler.errors import (
     RefusedError,
     RemoteError,
 )
-from reconciler.journal.entry import Concluded
+from reconciler.model.operations import (
+    ActivityOperation,
+    CreateActivity,
+    DeleteMerchants,
+    KnownImage,
+    Operation,
+    TerminateActivity,
+    UploadImage,
+)
+from reconciler.model.plan import ActivityChange, ChangeKind, Plan
+from reconciler.model.report import Outcome, OutcomeStatus, Report
 from reconciler.plan import Hold, held_in, rest
 from reconciler.wechatpay.api import PayGiftApi
 
@@ -72,7 +68,7 @@ async def apply_plan(
     read_image: Callable[[Image], bytes],
     clock: Callable[[], datetime],
     uploaded: UploadedImages | None = None,
-    patience: Patience | None = None,
+    patience: PollPolicy | None = None,
     record: Recorder | None = None,
     stop: asyncio.Event | None = None,
     on_progress: Progress = lambda done, total: None,
@@ -90,16 +86,18 @@ async def apply_plan(
     refuse(plan)
     started, doing = clock(), rest(plan)
     record, stop = record or Unrecorded(), stop or asyncio.Event()
-    writer = Writer(api, clock=clock, patience=patience or Patience(), record=record, stopping=stop.is_set)
-    desk = _Desk(clock, record, stop, _Counter(len(doing.operations), on_progress))
-    held = [await desk.held(operation, hold) for operation, hold in _held_operations(plan)]
-    uploads, urls = await _upload(writer, doing.uploads, read_image, uploaded or _NothingRemembered(), desk)
+    writer = Writer(api, clock=clock, patience=patience or PollPolicy(), record=record, stopping=stop.is_set)
+    recorder = _OutcomeRecorder(clock, record, stop, _Counter(len(doing.operations), on_progress))
+    held = [await recorder.held(operation, hold) for operation, hold in _held_operations(plan)]
+    uploads, urls = await _upload(
+        writer, doing.uploads, read_image, uploaded or _NothingRemembered(), recorder
+    )
     gate, breaker = asyncio.Semaphore(KEYS_AT_ONCE), Breaker()
     keys = {change.key: _Key(change, urls) for change in doing.changes}
 
     async def go(change: ActivityChange, until: int) -> None:
         async with gate:
-            await keys[change.key].go(writer, desk, breaker, until)
+            await keys[change.key].go(writer, recorder, breaker, until)
 
     stages = _stages(doing.changes)
     await asyncio.gather(*(go(change, _first_leaning(change)) for change in stages.starts))
@@ -110,7 +108,7 @@ async def apply_plan(
     done = (*held, *uploads, *(outcome for key in keys.values() for outcome in key.outcomes))
     came_to = {id(outcome.operation): outcome for outcome in done}
     ordered = tuple(came_to[id(operation)] for operation in plan.operations)
-    return Report(plan, ordered, started, clock(), interrupted=desk.stopping, held=plan.refusals)
+    return Report(plan, ordered, started, clock(), interrupted=recorder.stopping, held=plan.refusals)
 
 
 def _held_operations(plan: Plan) -> Iterator[tuple[Operation, Hold]]:
@@ -179,7 +177,7 @@ class _Counter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Desk:
+class _OutcomeRecorder:
     """Where each outcome gets its times, is written down, and is counted; and where somebody may ask us to stop."""
 
     clock: Callable[[], datetime]
@@ -238,13 +236,13 @@ def _by_reading(trace: Trace) -> str:
     )
 
 
-def _concluded(outcome: Outcome, trace: Trace) -> Concluded:
+def _concluded(outcome: Outcome, trace: Trace) -> OperationFinished:
     operation = outcome.operation
     if isinstance(operation, UploadImage):
         key, number, path = "", "", operation.path
     else:
         key, number, path = operation.key, operation.out_request_no, ""
-    return Concluded(
+    return OperationFinished(
         operation.operation,
         key,
         outcome.status,
@@ -266,30 +264,30 @@ async def _upload(
     uploads: Iterable[UploadImage],
     read_image: Callable[[Image], bytes],
     uploaded: UploadedImages,
-    desk: _Desk,
+    recorder: _OutcomeRecorder,
 ) -> tuple[list[Outcome], dict[str, str]]:
     """The outcome of each upload, and the URL of each picture that has one."""
     urls: dict[str, str] = {}
 
     async def one(upload: UploadImage) -> Outcome:
-        if desk.stopping:
-            return await desk.not_started(upload, INTERRUPTED)
-        started, trace = desk.clock(), Trace()
+        if recorder.stopping:
+            return await recorder.not_started(upload, INTERRUPTED)
+        started, trace = recorder.clock(), Trace()
         known = uploaded.find(upload.sha256)
         if known is not None:
             urls[upload.sha256] = known.url
             found = Outcome(upload, OutcomeStatus.ALREADY_DONE, reason=_uploaded_before(known))
-            return await desk.done(found, trace, started)
+            return await recorder.done(found, trace, started)
         try:
             content = read_image(Image(sha256=upload.sha256, path=upload.path))
             reply = await writer.upload(upload.path.rpartition("/")[2], content, trace)
         except PaygiftError as error:
-            return await desk.done(failed(upload, error, trace), trace, started)
+            return await recorder.done(failed(upload, error, trace), trace, started)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not lose what other images came to
-            return await desk.done(unexpected(upload, error, trace), trace, started)
+            return await recorder.done(unexpected(upload, error, trace), trace, started)
         urls[upload.sha256] = reply.value.media_url
         forgotten = _remember(uploaded, upload.sha256, reply.value.media_url)
-        return await desk.done(Outcome(upload, OutcomeStatus.DONE, reason=forgotten), trace, started)
+        return await recorder.done(Outcome(upload, OutcomeStatus.DONE, reason=forgotten), trace, started)
 
     return list(await asyncio.gather(*(one(upload) for upload in uploads))), urls
 
@@ -314,32 +312,34 @@ class _Key:
     def __init__(self, change: ActivityChange, urls: Mapping[str, str]) -> None:
         self.outcomes: list[Outcome] = []
         self._run = KeyRun(change, urls)
-        self._hindrance = ""
+        self._blocked_reason = ""
 
-    async def go(self, writer: Writer, desk: _Desk, breaker: Breaker, until: int) -> None:
+    async def go(self, writer: Writer, recorder: _OutcomeRecorder, breaker: Breaker, until: int) -> None:
         """Do those operations that are not done yet and come before the one with the index ``until``."""
         run = self._run
         for operation in run.change.operations[len(self.outcomes) : until]:
-            self._hindrance = (
-                self._hindrance or _hindrance(operation, run, desk) or breaker.holds(operation, run)
+            self._blocked_reason = (
+                self._blocked_reason
+                or _blocked_reason(operation, run, recorder)
+                or breaker.holds(operation, run)
             )
-            if self._hindrance:
+            if self._blocked_reason:
                 activity_id = run.activity_id_of(operation)
-                outcome = await desk.not_started(operation, self._hindrance, activity_id)
+                outcome = await recorder.not_started(operation, self._blocked_reason, activity_id)
                 self.outcomes.append(outcome)
                 writer.note(outcome)
                 continue
-            started, run.trace = desk.clock(), Trace()
+            started, run.trace = recorder.clock(), Trace()
             outcome = await _apply_operation(writer, operation, run, breaker)
-            self.outcomes.append(await desk.done(outcome, run.trace, started))
+            self.outcomes.append(await recorder.done(outcome, run.trace, started))
             writer.note(outcome)
             if not may_go_on(outcome):
-                self._hindrance = "An earlier operation of this activity did not succeed."
+                self._blocked_reason = "An earlier operation of this activity did not succeed."
 
 
-def _hindrance(operation: ActivityOperation, run: KeyRun, desk: _Desk) -> str:
+def _blocked_reason(operation: ActivityOperation, run: KeyRun, recorder: _OutcomeRecorder) -> str:
     """Why ``operation`` must not be started, or nothing."""
-    if desk.stopping:
+    if recorder.stopping:
         return INTERRUPTED
     missing = _missing_images(operation, run.urls)
     return f"Its pictures could not be uploaded: {', '.join(missing)}." if missing else ""

@@ -13,27 +13,24 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
-from reconciler.activity import CREATE_FAILED, LiveActivity, Terms
 from reconciler.apply.send import Recorder, Sender, Trace
-from reconciler.change import (
-    ActivityChange,
+from reconciler.journal.entry import Intent
+from reconciler.live.translate import create_request, live_activity
+from reconciler.model.activity import CREATE_FAILED, LiveActivity, Terms
+from reconciler.model.errors import ApiError, JournalError, NotSentError, OutcomeUnknownError, RemoteError
+from reconciler.model.identity import add_request_no, delete_request_no, merchants_digest, terms_sha256
+from reconciler.model.operations import (
     ActivityOperation,
     AddMerchants,
     CreateActivity,
     DeleteMerchants,
-    Lean,
-    Outcome,
-    OutcomeStatus,
     Precondition,
-    Rejection,
     TerminateActivity,
     in_calls,
 )
-from reconciler.errors import ApiError, JournalError, NotSentError, OutcomeUnknownError, RemoteError
-from reconciler.identity import add_request_no, delete_request_no, merchants_digest, terms_sha256
-from reconciler.journal.entry import Intent
+from reconciler.model.plan import ActivityChange, Lean
+from reconciler.model.report import Outcome, OutcomeStatus, Rejection
 from reconciler.plan.fitness import not_served, other_terms, unfit
-from reconciler.translate import create_request, live_activity
 from reconciler.wechatpay.api import PayGiftApi, Reply, image_upload
 from reconciler.wechatpay.wire import AddMerchantsRequest, DeleteMerchantsRequest, ImageUploaded
 
@@ -45,7 +42,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class PollPolicy:
     """How long a write is given to show in reads: so many reads, the pause before each next one doubling."""
 
     reads: int = 6
@@ -117,7 +114,7 @@ class Writer:
         api: PayGiftApi,
         *,
         clock: Callable[[], datetime],
-        patience: Patience,
+        patience: PollPolicy,
         record: Recorder,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
