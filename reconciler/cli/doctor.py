@@ -28,8 +28,9 @@ def doctor(context: Context, as_json: bool) -> int:
     """
     from reconciler.cli.interrupts import run
     from reconciler.doctor import examine
-    from reconciler.render.checkup import checkup_json, checkup_text
-    from reconciler.render.json_ import dumps
+    from reconciler.render.json_ import checkup_json, dumps
+    from reconciler.render.text import checkup_text
+    from reconciler.render.views.checkup import checkup_view
 
     with _environment(context) as environ:
         checkup = run(examine(environ, project_account=_project_account(context)))
@@ -37,7 +38,7 @@ def doctor(context: Context, as_json: bool) -> int:
         click.echo(dumps(checkup_json(checkup)), nl=False)
     else:
         colour = context.colours()
-        click.echo(checkup_text(checkup, colour=colour), nl=False, color=colour)
+        click.echo(checkup_text(checkup_view(checkup), colour=colour), nl=False, color=colour)
     if checkup.passed:
         return 0
     return EXIT_CREDENTIALS if checkup.credentials_failed else EXIT_ERROR

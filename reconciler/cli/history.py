@@ -58,8 +58,9 @@ def history(
     from reconciler.commands.journal import history_of
     from reconciler.commands.session import instant_from
     from reconciler.journal.history import HistoryFilter
-    from reconciler.render.history import history_json, history_text
-    from reconciler.render.json_ import dumps
+    from reconciler.render.json_ import dumps, history_json
+    from reconciler.render.text import listing_text
+    from reconciler.render.views.history import history_view
 
     context = click_context.find_object(Context)
     assert context is not None  # noqa: S101 - made by the command above this one
@@ -71,7 +72,7 @@ def history(
         instant_from(until) if until else None,
     )
     rows = history_of(context.root(), context.journal(), wanted)
-    click.echo(dumps(history_json(rows)) if as_json else history_text(rows, wanted), nl=False)
+    click.echo(dumps(history_json(rows)) if as_json else listing_text(history_view(rows, wanted)), nl=False)
 
 
 @history.command()

@@ -57,7 +57,7 @@ def show_plan(
         click.echo(plan_html(plan), nl=False)
     else:
         from reconciler.render.text import plan_text
-        from reconciler.render.view import plan_view
+        from reconciler.render.views.plan import plan_view
 
         colour = context.colours()
         text = plan_text(plan_view(plan), digest=plan_digest(plan), colour=colour, notes=True, undo=undo)

@@ -246,7 +246,7 @@ def apply(
 @pass_context
 def status(context: Context, as_json: bool, everything: bool) -> int:
     """List live activities and how they stand to the specs."""
-    from reconciler.render.status import status_rows, status_text
+    from reconciler.render.views.status import status_rows, status_view
 
     with context.session() as session:
         found = _run(_status(session))
@@ -256,7 +256,9 @@ def status(context: Context, as_json: bool, everything: bool) -> int:
 
         click.echo(dumps(status_json(rows, found.plan)), nl=False)
     else:
-        click.echo(status_text(rows, found.plan), nl=False)
+        from reconciler.render.text import listing_text
+
+        click.echo(listing_text(status_view(rows, found.plan)), nl=False)
     return 0
 
 
@@ -272,17 +274,19 @@ def drift(context: Context, as_json: bool) -> int:
     journal tells the two apart.
     """
     from reconciler.plan import drifts
-    from reconciler.render.drift import drift_json, drift_text
 
     with context.session() as session:
         found = _run(_status(session))
     drifted = drifts(found.plan, [live for _, live in found.live], found.desired, found.witness)
     if as_json:
-        from reconciler.render.json_ import dumps
+        from reconciler.render.json_ import drift_json, dumps
 
         click.echo(dumps(drift_json(drifted, found.plan)), nl=False)
     else:
-        click.echo(drift_text(drifted), nl=False)
+        from reconciler.render.text import listing_text
+        from reconciler.render.views.drift import drift_view
+
+        click.echo(listing_text(drift_view(drifted)), nl=False)
     return EXIT_PENDING if drifted else 0
 
 
@@ -296,8 +300,9 @@ def show(context: Context, name: str, as_json: bool) -> int:
 
     KEY is a spec's key or an activity_id.
     """
-    from reconciler.render.json_ import dumps
-    from reconciler.render.show import show_json, show_text
+    from reconciler.render.json_ import dumps, show_json
+    from reconciler.render.text import listing_text
+    from reconciler.render.views.show import show_view
 
     with context.session() as session:
         shown = _run(_show(session, name))
@@ -305,7 +310,8 @@ def show(context: Context, name: str, as_json: bool) -> int:
     if as_json:
         click.echo(dumps(show_json(shown.desired, shown.live, shown.goods, done)), nl=False)
     else:
-        click.echo(show_text(shown.desired, shown.live, shown.goods, done, now=shown.now), nl=False)
+        view = show_view(shown.desired, shown.live, shown.goods, done, now=shown.now)
+        click.echo(listing_text(view), nl=False)
     return 0
 
 
@@ -514,7 +520,7 @@ def _tell_outcome(context: Context, attempt: ApplyReporter, happened: Report, *,
     """On the streams, in the files, and to whom `notify` names: each of them, whatever becomes of the others."""
     from reconciler.render.json_ import dumps, report_json
     from reconciler.render.text import report_text
-    from reconciler.render.view import report_view
+    from reconciler.render.views.report import report_view
 
     try:
         text = report_text(report_view(happened), colour=context.colours())
@@ -543,7 +549,7 @@ def _agreed(made: Plan) -> bool:
     """Whether a person says yes to what will be done. Never asks where there is no terminal (design §11)."""
     from reconciler.cli.interrupts import stopping_at_once
     from reconciler.model.errors import UsageError
-    from reconciler.render.view import question
+    from reconciler.render.views.plan import question
 
     if not is_terminal(sys.stdin):
         raise UsageError("There is no terminal to ask on.", remedy="Give --yes to apply without asking.")
@@ -586,7 +592,7 @@ def _done_to(session: Session, name: str) -> list[Row]:
 def _plan_text(context: Context, made: Plan, *, notes: bool = False, undo: bool = False) -> str:
     from reconciler.plan import plan_digest
     from reconciler.render.text import plan_text
-    from reconciler.render.view import plan_view
+    from reconciler.render.views.plan import plan_view
 
     colour = context.colours()
     return plan_text(plan_view(made), digest=plan_digest(made), colour=colour, notes=notes, undo=undo)

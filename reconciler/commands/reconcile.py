@@ -110,7 +110,7 @@ async def plan_as_reviewed(
     expired. What was refused in the review stays refused, whatever has become of its cause.
     """
     from reconciler.plan import as_reviewed, may_be_of, not_held, staleness, with_findings
-    from reconciler.render.stale import stale_lines
+    from reconciler.render.views.stale import stale_lines
 
     for name, theirs, ours in (
         ("namespace", reviewed.namespace, project.namespace),

@@ -16,7 +16,13 @@ from reconciler.plan import plan_digest
 from reconciler.render import messages as wording
 from reconciler.render.page import page
 from reconciler.render.tags import Html, tag, together
-from reconciler.render.timeline import (
+from reconciler.render.timeline_svg import PATTERNS, axis_svg, grid_svg, legend_svg, load_svg, row_svg, times
+from reconciler.render.values import SAMPLE, beijing, counted
+from reconciler.render.views.finding import FindingView
+from reconciler.render.views.parts import Line
+from reconciler.render.views.plan import COUNTED, Block, Ending, PlanView, plan_view
+from reconciler.render.views.report import OutcomeView, ReportView, report_view
+from reconciler.render.views.timeline import (
     STATES,
     Span,
     gaps_of,
@@ -24,20 +30,6 @@ from reconciler.render.timeline import (
     scale_of,
     spans,
     timeline_rows,
-)
-from reconciler.render.timeline_svg import PATTERNS, axis_svg, grid_svg, legend_svg, load_svg, row_svg, times
-from reconciler.render.values import SAMPLE, beijing, counted
-from reconciler.render.view import (
-    COUNTED,
-    Block,
-    Ending,
-    FindingView,
-    Line,
-    OutcomeView,
-    PlanView,
-    ReportView,
-    plan_view,
-    report_view,
 )
 
 _ORDER: Final = (ChangeKind.TERMINATE, ChangeKind.REPLACE, ChangeKind.CREATE, ChangeKind.UPDATE)

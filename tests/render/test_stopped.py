@@ -23,8 +23,8 @@ from reconciler.model.errors import ApiError, PaygiftError, RefusedError, StaleE
 from reconciler.model.findings import Finding, Severity
 from reconciler.model.plan import Plan
 from reconciler.model.report import AbortedApply
-from reconciler.render.json_ import dumps
-from reconciler.render.stopped import COMMENT_CHARS, stopped_html, stopped_json, stopped_markdown
+from reconciler.render.json_ import dumps, stopped_json
+from reconciler.render.stopped import COMMENT_CHARS, stopped_html, stopped_markdown
 from reconciler.review.github.marker import read_marker
 from tests.cli.test_cli import reviewed
 from tests.render.test_html import body
