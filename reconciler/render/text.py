@@ -12,10 +12,10 @@ from typing import Final
 from rich.cells import cell_len
 
 from reconciler.model.characters import safe
-from reconciler.model.checkup import CheckStatus
+from reconciler.model.checkup import Check, CheckStatus
 from reconciler.model.findings import Severity
 from reconciler.model.report import OutcomeStatus
-from reconciler.render.views.checkup import CheckupView, CheckView
+from reconciler.render.views.checkup import CheckupView, check_name
 from reconciler.render.views.finding import FindingView
 from reconciler.render.views.parts import Fact, Group, Line, Listing, Table
 from reconciler.render.views.plan import Block, PlanView
@@ -163,17 +163,17 @@ def _outcome_lines(outcome: OutcomeView, pen: Pen) -> Iterator[str]:
 def checkup_text(view: CheckupView, *, colour: bool = False) -> str:
     """``✗ clock  failed: what was found. What to do.`` for each check, then what they come to."""
     pen = Pen(colour=colour)
-    width = max(len(each.name) for each in view.checks)
+    width = max(len(check_name(each.code)) for each in view.checks)
     lines = [_check(each, pen, width) for each in view.checks]
     missing = [view.not_checked] if view.not_checked else []
     return "\n".join((*lines, *missing, pen(view.summary, "bold"))) + "\n"
 
 
-def _check(check: CheckView, pen: Pen, width: int) -> str:
+def _check(check: Check, pen: Pen, width: int) -> str:
     symbol, style = _CHECK_SYMBOLS[check.status]
     status = "" if check.status is CheckStatus.OK else f"{check.status}: "
     remedy = f" {safe(check.remedy)}" if check.remedy else ""
-    return f"{pen(symbol, style)} {check.name:<{width}}  {pen(status, style)}{safe(check.text)}{remedy}"
+    return f"{pen(symbol, style)} {check_name(check.code):<{width}}  {pen(status, style)}{safe(check.text)}{remedy}"
 
 
 def listing_text(listing: Listing) -> str:
