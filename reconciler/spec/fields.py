@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 from unicodedata import is_normalized, normalize
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from reconciler.model.activity import KEY_PATTERN
 from reconciler.model.characters import BLANKS, FORBIDDEN, character_class, shown
+from reconciler.spec import published
+from reconciler.spec.published import Checked, any_case, text_like, whole
 
 # Limits that a schema states but that are checked in `desired`, so that one entry too many hides no other mistake.
 MAX_WINDOWS: Final = 6
@@ -64,7 +66,7 @@ def _bad_character(value: str, index: int) -> PydanticCustomError:
     return invalid("invisible", template, **facts)
 
 
-Text = AfterValidator(check_text)
+Text = Checked(check_text, pattern=published.line)
 
 
 def read_composed(value: object) -> object:
@@ -103,13 +105,18 @@ def read_color(value: object) -> object:
     return value.capitalize() if isinstance(value, str) else value
 
 
-Color = Annotated[
-    Literal[
-        "Color010", "Color020", "Color030", "Color040", "Color050",
-        "Color060", "Color070", "Color080", "Color090", "Color100",
-    ],
-    BeforeValidator(read_color),
+ColorName = Literal[
+    "Color010", "Color020", "Color030", "Color040", "Color050",
+    "Color060", "Color070", "Color080", "Color090", "Color100",
 ]  # fmt: skip
+_ANY_CASE: Final = any_case("Color") + f"(?:{'|'.join(name[-3:] for name in get_args(ColorName))})"
+
+Color = Annotated[
+    ColorName,
+    BeforeValidator(read_color),
+    WithJsonSchema({"anyOf": [{"type": "string", "enum": [*get_args(ColorName)]}, text_like(_ANY_CASE)]}),
+]
+"""The published schema offers the documented spelling, and takes any case."""
 
 
 # --- paths and pictures --------------------------------------------------------------------------------------------
@@ -130,7 +137,7 @@ def check_path(value: str) -> str:
     return value
 
 
-RelativePath = Annotated[str, Field(min_length=1), Text, AfterValidator(check_path)]
+RelativePath = Annotated[str, Field(min_length=1), Text, Checked(check_path, pattern=published.path)]
 
 MAX_URL: Final = 128
 _ASCII: Final = re.compile(OPAQUE_PATTERN)
@@ -185,8 +192,10 @@ def _picture_path(value: str, kinds: tuple[str, ...]) -> str:
     return value
 
 
-Logo = Annotated[str, Field(min_length=1), AfterValidator(check_logo)]
-Picture = Annotated[str, Field(min_length=1), AfterValidator(check_picture)]
+Logo = Annotated[str, Field(min_length=1), Checked(check_logo, pattern=published.image(LOGO_KINDS, MAX_URL))]
+Picture = Annotated[
+    str, Field(min_length=1), Checked(check_picture, pattern=published.image(AWARD_KINDS, MAX_URL))
+]
 
 
 # --- times ---------------------------------------------------------------------------------------------------------
@@ -235,7 +244,10 @@ def _date_only(value: str, day: re.Match[str], *, is_end: bool) -> PydanticCusto
     return invalid("date_only", template, text=shown(value), meant=meant)
 
 
-Moment = Annotated[datetime, BeforeValidator(read_moment)]
+_MOMENT_ALIKE: Final = MOMENT.pattern.replace(r"(?P<fraction>\d+)", rf"\d{{1,{MAX_FRACTION}}}")
+"""Without the group that only Python names."""
+
+Moment = Annotated[datetime, BeforeValidator(read_moment), WithJsonSchema(text_like(_MOMENT_ALIKE))]
 
 TIME_OF_DAY: Final = re.compile(r"([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]")
 
@@ -250,7 +262,14 @@ def check_time_of_day(value: str) -> str:
     raise invalid("time_of_day", template, text=shown(value), hint=hint)
 
 
-TimeOfDay = Annotated[str, AfterValidator(check_time_of_day)]
+_DIGITS: Final = {"type": "integer", "minimum": 0, "maximum": 235959}
+"""What YAML makes of a time of day without quotes."""
+
+TimeOfDay = Annotated[
+    str,
+    AfterValidator(check_time_of_day),
+    WithJsonSchema({"anyOf": [text_like(TIME_OF_DAY.pattern), _DIGITS]}),
+]
 
 
 # --- numbers and switches ------------------------------------------------------------------------------------------
@@ -276,7 +295,7 @@ def read_fen(value: object) -> object:
     return amount
 
 
-Fen = Annotated[int, Field(ge=1, le=MAX_FEN), BeforeValidator(read_fen)]
+Fen = Annotated[int, Field(ge=1, le=MAX_FEN), BeforeValidator(read_fen), WithJsonSchema(whole(1, MAX_FEN))]
 
 
 def read_generation(value: object) -> object:
@@ -314,6 +333,24 @@ def read_switch(value: object) -> object:
     if value.lower() in ("true", "false"):
         return value.lower() == "true"
     raise invalid("not_bool", "{text} is neither true nor false", text=shown(value))
+
+
+Generation = Annotated[
+    int,
+    Field(ge=1, le=MAX_GENERATION),
+    BeforeValidator(read_generation),
+    WithJsonSchema(whole(1, MAX_GENERATION)),
+]
+Count = Annotated[int, BeforeValidator(read_count), WithJsonSchema(whole(0, MAX_GENERATION))]
+CountOrNone = Annotated[int | None, BeforeValidator(read_count), WithJsonSchema(whole(0, MAX_GENERATION))]
+Percent = Annotated[
+    int, BeforeValidator(read_percent), WithJsonSchema(whole(0, 100, "(?:100|[1-9]?[0-9]) *%?"))
+]
+Switch = Annotated[
+    bool,
+    BeforeValidator(read_switch),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, text_like(f"{any_case('true')}|{any_case('false')}")]}),
+]
 
 
 # --- specs ---------------------------------------------------------------------------------------------------------

@@ -339,7 +339,8 @@ def test_the_schema_states_the_limits() -> None:
     schema = ActivitySpec.model_json_schema()["$defs"]
     assert schema["ActivityBaseInfoSpec"]["properties"]["activity_name"]["maxLength"] == 10
     assert schema["AwardSendRuleSpec"]["properties"]["award_list"]["maxItems"] == 5
-    assert schema["AwardSendRuleSpec"]["properties"]["transaction_amount_minimum"]["maximum"] == 1_000_000_000
+    (number, _) = schema["AwardSendRuleSpec"]["properties"]["transaction_amount_minimum"]["anyOf"]
+    assert number["maximum"] == 1_000_000_000
     assert schema["AdvancedSettingSpec"]["properties"]["goods_tags"]["maxItems"] == 500
     assert all(definition["additionalProperties"] is False for definition in schema.values())
     assert ProjectFile.model_json_schema()["required"] == ["namespace"]
