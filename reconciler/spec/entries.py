@@ -20,7 +20,7 @@ PROJECT_FILE: Final = "paygift.yaml"
 SPEC_ENDINGS: Final = (".yaml", ".yml")
 
 _ALMOST_A_SPEC: Final = re.compile(r"(.+?)\.ya?ml", re.IGNORECASE)
-_PICTURE_ENDINGS: Final = tuple(f".{kind.lower()}" for kind in {*LOGO_KINDS, *AWARD_KINDS})
+_IMAGE_ENDINGS: Final = tuple(f".{kind.lower()}" for kind in {*LOGO_KINDS, *AWARD_KINDS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class FolderEntries:
     path: str = ""
 
     @property
-    def is_picture(self) -> bool:
-        """Whether it is called like a picture."""
-        return self.name.lower().endswith(_PICTURE_ENDINGS)
+    def is_image(self) -> bool:
+        """Whether it is called like an image."""
+        return self.name.lower().endswith(_IMAGE_ENDINGS)
 
 
 def entries_in(root: Path, folder: Path) -> list[FolderEntries]:
@@ -75,13 +75,13 @@ def _walk(root: Path, folder: Path, prefix: str) -> Iterator[FolderEntries]:
         for entry in visible:
             name = prefix + entry.name
             if _is_folder(entry):
-                problem, chain = _enter(root, entry, above)
-                if problem is None:
+                unusable, chain = _enter(root, entry, above)
+                if unusable is None:
                     todo.append((entry.path, f"{name}/", chain))
                 else:
-                    yield FolderEntries(name, problem)
+                    yield FolderEntries(name, unusable)
             elif entry.name.endswith(SPEC_ENDINGS) and not _is_project_file(entry.name):
-                yield FolderEntries(name, _link_problem(root, entry))
+                yield FolderEntries(name, _link_error(root, entry))
             else:
                 yield FolderEntries(name, _no_spec(entry.name), entry.path)
 
@@ -102,20 +102,20 @@ def _enter(
 ) -> tuple[UnusableError | None, frozenset[Path]]:
     if not entry.is_symlink():
         return None, above | {Path(entry.path)}
-    problem = _link_problem(root, entry)
+    error = _link_error(root, entry)
     real = Path(entry.path).resolve()
-    if problem is None and real in above:
-        problem = UnusableError("link_cycle", "is a link to a folder that it is in")
-    return problem, above | {real}
+    if error is None and real in above:
+        error = UnusableError("link_cycle", "is a link to a folder that it is in")
+    return error, above | {real}
 
 
-def _link_problem(root: Path, entry: os.DirEntry[str]) -> UnusableError | None:
+def _link_error(root: Path, entry: os.DirEntry[str]) -> UnusableError | None:
     if not entry.is_symlink():
         return None
     try:
         inside(root, entry.path)
-    except UnusableError as problem:
-        return problem
+    except UnusableError as error:
+        return error
     return None
 
 
@@ -165,7 +165,7 @@ def _no_spec(name: str) -> UnusableError:
             "is not read, since its name does not end in .yaml or .yml in lower case: if it is a spec, rename it to "
             f"{meant}; if not, remove it"
         )
-    elif name.lower().endswith(_PICTURE_ENDINGS):
+    elif name.lower().endswith(_IMAGE_ENDINGS):
         message = "is a picture that no spec names: remove it, or move it out of the activities folder"
     else:
         message = (

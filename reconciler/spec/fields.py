@@ -119,7 +119,7 @@ Color = Annotated[
 """The published schema offers the documented spelling, and takes any case."""
 
 
-# --- paths and pictures --------------------------------------------------------------------------------------------
+# --- paths and images ----------------------------------------------------------------------------------------------
 
 
 def check_path(value: str) -> str:
@@ -155,7 +155,7 @@ def check_logo(value: str) -> str:
     return _image(value, LOGO_KINDS)
 
 
-def check_picture(value: str) -> str:
+def check_award_image(value: str) -> str:
     return _image(value, AWARD_KINDS)
 
 
@@ -166,7 +166,7 @@ def _image(value: str, kinds: tuple[str, ...]) -> str:
     if "://" in value:
         template = "{text} is not an https:// URL; a file is named by its path in the project"
         raise invalid("not_https", template, text=shown(value))
-    return _picture_path(value, kinds)
+    return _image_path(value, kinds)
 
 
 def _url(value: str) -> str:
@@ -179,7 +179,7 @@ def _url(value: str) -> str:
     return value
 
 
-def _picture_path(value: str, kinds: tuple[str, ...]) -> str:
+def _image_path(value: str, kinds: tuple[str, ...]) -> str:
     check_path(value)
     name = value.rpartition("/")[2]
     if len(name) > MAX_FILE_NAME:
@@ -193,8 +193,8 @@ def _picture_path(value: str, kinds: tuple[str, ...]) -> str:
 
 
 Logo = Annotated[str, Field(min_length=1), Checked(check_logo, pattern=published.image(LOGO_KINDS, MAX_URL))]
-Picture = Annotated[
-    str, Field(min_length=1), Checked(check_picture, pattern=published.image(AWARD_KINDS, MAX_URL))
+AwardImage = Annotated[
+    str, Field(min_length=1), Checked(check_award_image, pattern=published.image(AWARD_KINDS, MAX_URL))
 ]
 
 

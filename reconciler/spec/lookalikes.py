@@ -76,10 +76,10 @@ def lookalikes(text: str, *, is_yaml: bool) -> list[TextDiagnostic]:
     """Each such thing of ``text``, at its own line. ``is_yaml`` tells that it can be parsed all the same."""
     patterns = _CERTAIN if is_yaml else (*_CERTAIN, *_LIKELY)
     return [
-        issue
+        each
         for number, line in enumerate(text.split("\n"), 1)
         if not line.isascii() or line.startswith(("<", "|", "=", ">"))
-        for issue in _in_line(number, line[:_LONGEST].rstrip("\r"), patterns)
+        for each in _in_line(number, line[:_LONGEST].rstrip("\r"), patterns)
     ]
 
 

@@ -23,6 +23,7 @@ from reconciler.spec.fields import (
     VARIABLE_PATTERN,
     ActivityKey,
     Appid,
+    AwardImage,
     Color,
     Composed,
     Count,
@@ -35,7 +36,6 @@ from reconciler.spec.fields import (
     Moment,
     Name,
     Percent,
-    Picture,
     RelativePath,
     StockId,
     Switch,
@@ -123,11 +123,11 @@ class ActivityBaseInfoSpec(SpecSection):
 
 
 class AwardItemSpec(SpecObject):
-    """One coupon of the gift, and its pictures."""
+    """One coupon of the gift, and its images."""
 
     stock_id: StockId = Field(description="批次号: the coupon (商家券), which must exist already.")
-    original_image_url: Picture = Field(description=f"{_PICTURE}. JPG or PNG, recommended 678 × 232.")
-    thumbnail_url: Picture | None = Field(
+    original_image_url: AwardImage = Field(description=f"{_PICTURE}. JPG or PNG, recommended 678 × 232.")
+    thumbnail_url: AwardImage | None = Field(
         None, description=f"{_PICTURE}. JPG or PNG, recommended 120 × 120. Required in a package."
     )
 

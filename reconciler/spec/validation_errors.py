@@ -1,4 +1,4 @@
-"""pydantic's errors → faults in our words; and what is still good of a document that has some.
+"""pydantic's errors → diagnostics in our words; and what is still good of a document that has some.
 
 No sentence of pydantic's reaches an author: every error type that our models can raise is translated here, and the
 types of our own come with a message already.
@@ -100,10 +100,10 @@ def diagnostics_of(model: type[BaseModel], error: ValidationError) -> list[Field
     """Every mistake that ``error`` holds, in our words."""
     details = error.errors(include_url=False)
     suggestions = iter(range(_MAX_SUGGESTIONS))
-    return [_fault(model, detail, suggestions) for detail in details]
+    return [_diagnostic(model, detail, suggestions) for detail in details]
 
 
-def _fault(model: type[BaseModel], detail: ErrorDetails, suggestions: Iterator[int]) -> FieldDiagnostic:
+def _diagnostic(model: type[BaseModel], detail: ErrorDetails, suggestions: Iterator[int]) -> FieldDiagnostic:
     path: Path = tuple(detail["loc"])
     if path[-1:] == ("[key]",):  # what pydantic adds where it is a mapping's key that it refuses
         path = path[:-1]
@@ -112,10 +112,10 @@ def _fault(model: type[BaseModel], detail: ErrorDetails, suggestions: Iterator[i
         return FieldDiagnostic(
             path, "address_written", ADDRESS_WRITTEN
         )  # before any sentence that would quote it
-    fault = _judged(model, detail, path, suggestions)
-    if isinstance(value, str) and fault.code not in _ABOUT_TEXT:
-        fault = replace(fault, message=fault.message + full_width_hint(value))
-    return fault
+    diagnostic = _judged(model, detail, path, suggestions)
+    if isinstance(value, str) and diagnostic.code not in _ABOUT_TEXT:
+        diagnostic = replace(diagnostic, message=diagnostic.message + full_width_hint(value))
+    return diagnostic
 
 
 def _judged(
@@ -133,10 +133,10 @@ def _judged(
         return FieldDiagnostic(path, kind, detail["msg"], context)
     if kind == "literal_error":
         return _not_a_choice(model, path, value)
-    return _foreign_fault(path, kind, value, context)
+    return _translated(path, kind, value, context)
 
 
-def _foreign_fault(path: Path, kind: str, value: object, context: dict[str, Any]) -> FieldDiagnostic:
+def _translated(path: Path, kind: str, value: object, context: dict[str, Any]) -> FieldDiagnostic:
     if kind == "string_too_short":
         return FieldDiagnostic(path, "empty", EMPTY)
     if kind == "string_too_long":

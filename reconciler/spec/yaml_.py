@@ -133,9 +133,9 @@ def parse(text: str) -> tuple[list[YamlDocument], list[TextDiagnostic]]:
                 )
             documents.append(YamlDocument(node.start_mark.line + 1, walker.root(node), walker.sound))
     except _StopError as stop:
-        walker.issues.append(stop.issue)
+        walker.diagnostics.append(stop.diagnostic)
     except _TooDeepError as error:
-        walker.issues.append(
+        walker.diagnostics.append(
             _located(error.mark, (), "too_deep", f"nested more than {MAX_DEPTH} levels deep")
         )
     except (
@@ -143,8 +143,8 @@ def parse(text: str) -> tuple[list[YamlDocument], list[TextDiagnostic]]:
         ValueError,
         OverflowError,
     ) as error:  # yaml's own parser lets chr() fail on "\UFFFFFFFF"
-        walker.issues.append(_syntax_issue(error, text))
-    return documents, walker.issues
+        walker.diagnostics.append(_syntax_diagnostic(error, text))
+    return documents, walker.diagnostics
 
 
 class _StopError(Exception):
@@ -152,14 +152,14 @@ class _StopError(Exception):
 
     def __init__(self, node: Node, path: Path, code: str, message: str) -> None:
         super().__init__(message)
-        self.issue = _located(node.start_mark, path, code, message)
+        self.diagnostic = _located(node.start_mark, path, code, message)
 
 
 class _Walker:
     """Builds plain data out of nodes, and collects what it does not like."""
 
     def __init__(self) -> None:
-        self.issues: list[TextDiagnostic] = []
+        self.diagnostics: list[TextDiagnostic] = []
         self.sound = True
         self._left = MAX_NODES
         self._open: set[int] = set()
@@ -170,7 +170,7 @@ class _Walker:
         try:
             return self._scalar(node, ()) if node.__class__ is _SCALAR else self._container(node, ())
         except _StopError as stop:
-            self.issues.append(stop.issue)
+            self.diagnostics.append(stop.diagnostic)
             self.sound = False
             return None
 
@@ -244,7 +244,7 @@ class _Walker:
         return False
 
     def _first_keys(self, mapping: Any) -> dict[str, Any]:
-        """Once for each mapping that repeats itself: a file of nothing but repetitions must not take for ever."""
+        """Once for each mapping that repeats itself: a file of nothing but repetitions must not take forever."""
         if id(mapping) not in self._firsts:
             scalars = [key for key, _ in mapping.value if key.__class__ is _SCALAR]
             self._firsts[id(mapping)] = {key.value: key for key in reversed(scalars)}
@@ -256,7 +256,7 @@ class _Walker:
         self._report(node, path, "tag", message)
 
     def _report(self, node: Node, path: Path, code: str, message: str) -> None:
-        self.issues.append(_located(node.start_mark, path, code, message))
+        self.diagnostics.append(_located(node.start_mark, path, code, message))
 
 
 def _located(mark: yaml.Mark | None, path: Path, code: str, message: str) -> TextDiagnostic:
@@ -288,7 +288,7 @@ _ADVICE: Final = (
 )  # fmt: skip
 
 
-def _syntax_issue(error: Exception, text: str) -> TextDiagnostic:
+def _syntax_diagnostic(error: Exception, text: str) -> TextDiagnostic:
     if found := _UNPRINTABLE.search(text):
         line, column = line_and_column(text, found.start())
         message = f"the character U+{ord(found[0]):04X} is not allowed in YAML: remove it"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from reconciler.model.characters import shown
 from reconciler.spec import models as models_module
-from reconciler.spec.fields import Color, Fen, Logo, Moment, Picture, TimeOfDay
+from reconciler.spec.fields import AwardImage, Color, Fen, Logo, Moment, TimeOfDay
 from reconciler.spec.models import (
     ActivityBaseInfoSpec,
     ActivitySpec,
@@ -189,7 +189,7 @@ def test_other_images_are_refused(text: str) -> None:
 def test_bmp_is_for_logos_only() -> None:
     assert read(Logo, "a.bmp") == "a.bmp"
     with pytest.raises(ValidationError, match=r"must end in one of \.jpg, \.png"):
-        read(Picture, "a.bmp")
+        read(AwardImage, "a.bmp")
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("True", True), ("FALSE", False)])

@@ -10,7 +10,9 @@ from reconciler.render.values import beijing, counted
 from reconciler.render.views.parts import Listing, Table
 
 _COMMIT_DIGITS: Final = 8
-_HEAD: Final = tuple("TIME|WHO|KEY OR FILE|OPERATION|ACTIVITY_ID|OUTCOME|TRIES|REQUEST-ID|COMMIT".split("|"))
+_HEAD: Final = (
+    "TIME", "WHO", "KEY OR FILE", "OPERATION", "ACTIVITY_ID", "OUTCOME", "TRIES", "REQUEST-ID", "COMMIT",
+)  # fmt: skip
 
 
 def history_view(rows: Sequence[Row], wanted: HistoryFilter = EVERYTHING, *, title: str = "") -> Listing:
