@@ -50,6 +50,7 @@ class SpecContext:
         return frozenset(self.brand_of.get(mchid, "") for mchid in mchids if mchid is not None)
 
     def brands_in_group(self, name: str) -> frozenset[str]:
+        """The brands of a merchant group; none where it could not be read."""
         if name not in self.brands_of_group:
             self.brands_of_group[name] = self.brands_in(self.groups.get(name) or ())
         return self.brands_of_group[name]

@@ -152,10 +152,12 @@ def is_url(image: str) -> bool:
 
 
 def check_logo(value: str) -> str:
+    """An https:// URL of at most 128 characters, or a path of a JPG, PNG or BMP (API §1.1, §4)."""
     return _image(value, LOGO_KINDS)
 
 
 def check_award_image(value: str) -> str:
+    """As ``check_logo``, but for BMP, which the images of awards may not be (API §1.1)."""
     return _image(value, AWARD_KINDS)
 
 
@@ -187,7 +189,7 @@ def _image_path(value: str, kinds: tuple[str, ...]) -> str:
         raise invalid("file_name_length", template, length=len(name), limit=MAX_FILE_NAME, text=shown(name))
     if not name.upper().endswith(tuple(f".{kind}" for kind in kinds)):
         endings = ", ".join(f".{kind.lower()}" for kind in kinds)
-        template = "{text}: the name of a picture must end in one of {endings}"
+        template = "{text}: the name of an image must end in one of {endings}"
         raise invalid("file_ending", template, text=shown(name), endings=endings)
     return value
 
@@ -238,7 +240,7 @@ def _date_only(value: str, day: re.Match[str], *, is_end: bool) -> PydanticCusto
         datetime.fromisoformat(meant)
     except ValueError:
         return invalid("no_such_time", "{text} does not exist in the calendar", text=shown(value))
-    template = "{text} has no time of day: write for example {meant}T00:00:00"
+    template = "{text} has no time of day: for the beginning of the day write {meant}T00:00:00"
     if is_end:
         template = "{text} has no time of day: for the whole day write {meant}T23:59:59"
     return invalid("date_only", template, text=shown(value), meant=meant)
@@ -253,6 +255,7 @@ TIME_OF_DAY: Final = re.compile(r"([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]")
 
 
 def check_time_of_day(value: str) -> str:
+    """Six digits HHMMSS, Beijing time (API §1.1); of anything else that looks like a time, what was meant."""
     if TIME_OF_DAY.fullmatch(value):
         return value
     digits = value.replace(":", "")
@@ -275,6 +278,9 @@ TimeOfDay = Annotated[
 # --- numbers and switches ------------------------------------------------------------------------------------------
 
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
+_YUAN: Final = re.compile(
+    r"(?P<sign>[¥￥]?) ?(?P<yuan>[0-9]{1,8}|[0-9]{1,3}(?:,[0-9]{3}){1,2})(?:\.(?P<cents>[0-9]{1,2}))? ?(?P<unit>元?)"
+)
 
 
 def read_fen(value: object) -> object:
@@ -282,8 +288,10 @@ def read_fen(value: object) -> object:
     if not isinstance(value, str):
         return value
     if not _WHOLE.fullmatch(value):
-        template = "{text} is not a whole number of fen: ¥1.00 is written 100, without point, sign or unit"
-        raise invalid("not_fen", template, text=shown(value))
+        meant = _yuan_in_fen(value) or "¥1.00 is written 100, without point, sign or unit"
+        raise invalid(
+            "not_fen", "{text} is not a whole number of fen: {meant}", text=shown(value), meant=meant
+        )
     if value == "0":
         raise invalid(
             "zero", "0 fen: it is not known whether WeChat Pay accepts 0, so the least is 1 fen (¥0.01)"
@@ -295,10 +303,20 @@ def read_fen(value: object) -> object:
     return amount
 
 
+def _yuan_in_fen(value: str) -> str:
+    """How an amount that is plainly in yuan, with a point or a sign, is written in fen; empty for any other text."""
+    found = _YUAN.fullmatch(value)
+    if found is None or not (found["sign"] or found["cents"] or found["unit"]):
+        return ""
+    fen = int(found["yuan"].replace(",", "")) * 100 + int((found["cents"] or "").ljust(2, "0"))
+    return f"¥{fen // 100:,}.{fen % 100:02} is written {fen}" if 1 <= fen <= MAX_FEN else ""
+
+
 Fen = Annotated[int, Field(ge=1, le=MAX_FEN), BeforeValidator(read_fen), WithJsonSchema(whole(1, MAX_FEN))]
 
 
 def read_generation(value: object) -> object:
+    """A whole number from 1: it is counted up to run the same terms again."""
     if not isinstance(value, str):
         return value
     if _WHOLE.fullmatch(value) and 1 <= int(value) <= MAX_GENERATION:

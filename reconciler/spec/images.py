@@ -53,7 +53,7 @@ def examined(content: bytes) -> LocalImage:
                 raise _cut_off() from None
             return LocalImage(sha256_of(content), kind, is_cmyk)
     other = next((f"{kind} and " for pattern, kind in _OTHER_KINDS if pattern.match(content)), "")
-    raise UnusableError("not_a_picture", f"is {other}not a JPG, PNG or BMP picture")
+    raise UnusableError("not_a_picture", f"is {other}not a JPG, PNG or BMP image")
 
 
 def _cut_off() -> UnusableError:

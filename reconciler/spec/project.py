@@ -25,7 +25,7 @@ from reconciler.spec.conflicts import Header, conflicts
 from reconciler.spec.context import LocalImage, MissingImage, SpecContext
 from reconciler.spec.defaults import merged
 from reconciler.spec.diagnostics import FieldDiagnostic
-from reconciler.spec.entries import PROJECT_FILE, FolderEntries, entries_in, misnamed, misnamed_project_files
+from reconciler.spec.entries import PROJECT_FILE, FolderEntry, entries_in, misnamed, misnamed_project_files
 from reconciler.spec.files import UnusableError, reason_of, sha256_of
 from reconciler.spec.images import image_at, image_bytes
 from reconciler.spec.lookalikes import lookalikes
@@ -34,7 +34,7 @@ from reconciler.spec.normalize import normalize
 from reconciler.spec.project_file import ProjectSettings, project_sheet
 from reconciler.spec.rules import diagnostics_in, local_images, notes_in
 from reconciler.spec.sheets import Reading, Sheet, unusable
-from reconciler.spec.validation_errors import diagnostics_of, salvage
+from reconciler.spec.validation_errors import diagnostics_of, kind_of, salvage
 
 _NO_YAML: Final = frozenset({"yaml_syntax", "merge_conflict", "full_width"})
 """Codes of a text that could not be parsed, or of why."""
@@ -207,7 +207,7 @@ class _Loading:
             self._reads(project, entries),
         )
 
-    def _reads(self, project: Any, entries: Iterable[FolderEntries]) -> tuple[str, ...]:
+    def _reads(self, project: Any, entries: Iterable[FolderEntry]) -> tuple[str, ...]:
         names = {PROJECT_FILE, project.activities, *project.merchant_groups.values(), *self.images}
         places = [self.root / name for name in (*names, *(found.name for found in entries))]
         if any(os.path.realpath(place) != os.path.normpath(place) for place in places):
@@ -216,7 +216,7 @@ class _Loading:
 
     # --- specs ---
 
-    def _entries(self, project: Any, sheet: Sheet) -> list[FolderEntries]:
+    def _entries(self, project: Any, sheet: Sheet) -> list[FolderEntry]:
         folder = getattr(project, "activities", None)
         if folder is None:
             return []
@@ -229,7 +229,7 @@ class _Loading:
             return []
         return entries_in(self.root, real)
 
-    def _check_entries(self, unread: Iterable[FolderEntries], project: Any, defaults: dict[str, Any]) -> None:
+    def _check_entries(self, unread: Iterable[FolderEntry], project: Any, defaults: dict[str, Any]) -> None:
         """Tell of every entry that was not read, unless it is a file that the project itself names.
 
         Images are told once nothing else is wrong: what names them may be what could not be read.
@@ -264,17 +264,22 @@ class _Loading:
             if document.sound:
                 sheet = Sheet(name, text, index, document.data, project)
                 self._load_spec(sheet, document.line, defaults, context, sound=not found)
-        if len(self.reading.diagnostics) > before and not any(each.code in _NO_YAML for each in found):
-            self.reading.add_of_text(
-                name, lookalikes(text, is_yaml=all(isinstance(each.data, dict) for each in documents))
-            )
+        told = self.reading.diagnostics[before:]
+        if told and not any(each.code in _NO_YAML for each in found):
+            causes = lookalikes(text, is_yaml=all(isinstance(each.data, dict) for each in documents))
+            if causes and all(
+                each.data is not None for each in documents
+            ):  # they say why there is no activity
+                self.reading.diagnostics[before:] = [each for each in told if each.code != "no_activity"]
+            self.reading.add_of_text(name, causes)
 
     def _load_spec(
         self, sheet: Sheet, line: int, defaults: dict[str, Any], context: SpecContext, *, sound: bool
     ) -> None:
         if not isinstance(sheet.data, dict):
-            found = "nothing" if sheet.data is None else "something else"
-            message = f"expected an activity (activity_base_info, award_send_rule, …), found {found}"
+            message = (
+                f"expected an activity (activity_base_info, award_send_rule, …), found {kind_of(sheet.data)}"
+            )
             self.reading.diagnostics.append(
                 Diagnostic(escaped(sheet.file), line, 1, "", message, "no_activity")
             )

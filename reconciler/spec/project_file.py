@@ -19,7 +19,8 @@ from reconciler.spec.merchants import parse_group
 from reconciler.spec.models import NO_DEFAULTS, ProjectFile
 from reconciler.spec.rules import span_diagnostics, unknown_group
 from reconciler.spec.sheets import Reading, Sheet
-from reconciler.spec.yaml_ import YamlDocument
+from reconciler.spec.validation_errors import kind_of
+from reconciler.spec.yaml_ import TextDiagnostic, YamlDocument
 from reconciler.spec.zones import UnknownZoneError, zone_named
 
 Groups = Mapping[str, tuple[str, ...] | None]
@@ -42,10 +43,10 @@ def project_sheet(reading: Reading) -> Sheet:
     if reading.diagnostics and not text:
         raise ProjectError(reading.diagnostics)
     if not isinstance(data, dict):
-        message = "expected a mapping (namespace: NAME), found something else"
-        reading.add_of_text(PROJECT_FILE, lookalikes(text, is_yaml=False))
-        wrong = Diagnostic(PROJECT_FILE, document.line, 1, "", message, "wrong_type")
-        raise ProjectError([*reading.diagnostics, wrong])
+        message = f"expected a mapping (namespace: NAME), found {kind_of(data)}"
+        wrong = TextDiagnostic(document.line, 1, (), "wrong_type", message)
+        reading.add_of_text(PROJECT_FILE, lookalikes(text, is_yaml=False) or [wrong])
+        raise ProjectError(reading.diagnostics)
     return Sheet(PROJECT_FILE, text, 0, data)
 
 

@@ -36,6 +36,7 @@ class Sheet:
 
     @cached_property
     def positions(self) -> Positions:
+        """Looked up where something is reported, and only there."""
         return Positions(self.text, self.index)
 
     def place(self, path: FieldPath, partners: Iterable[FieldPath] = ()) -> tuple[str, int, int, FieldPath]:

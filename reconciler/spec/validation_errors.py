@@ -147,10 +147,13 @@ def _translated(path: Path, kind: str, value: object, context: dict[str, Any]) -
         code, message = _PATTERNS.get(context["pattern"], _PATTERNS[""])
         return FieldDiagnostic(path, code, message.format(text=shown(str(value))), {"text": value})
     expected = _EXPECTED.get(kind, "another kind of value")
-    return FieldDiagnostic(path, "wrong_type", f"expected {expected}, found {_kind(value)}")
+    return FieldDiagnostic(path, "wrong_type", f"expected {expected}, found {kind_of(value)}")
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """What stands there, for a message: ``nothing``, ``a list``, ``the text "spring"``."""
+    if value is None:
+        return "nothing"
     if isinstance(value, dict):
         return "a mapping"
     return "a list" if isinstance(value, list) else f"the text {shown(str(value))}"
@@ -161,7 +164,7 @@ def _not_a_choice(model: type[BaseModel], path: Path, value: object) -> FieldDia
     choices = [str(choice) for choice in _choices(field.annotation)] if field else []
     if not isinstance(value, str):
         return FieldDiagnostic(
-            path, "wrong_type", f"expected one of {', '.join(choices)}, found {_kind(value)}"
+            path, "wrong_type", f"expected one of {', '.join(choices)}, found {kind_of(value)}"
         )
     reason = _WHY_ONLY.get(str(path[-1]))
     if reason:
@@ -170,7 +173,7 @@ def _not_a_choice(model: type[BaseModel], path: Path, value: object) -> FieldDia
         alike = difflib.get_close_matches(value.casefold(), [choice.casefold() for choice in choices], 1)
         meant = [choice for choice in choices if choice.casefold() in alike]
         hint = f"; did you mean {meant[0]}?" if meant else ""
-        message = f"{shown(value)} is none of {', '.join(choices)}{hint}"
+        message = f"{shown(value)} is not one of {', '.join(choices)}{hint}"
     return FieldDiagnostic(path, "unknown_value", message, {"value": value, "choices": choices})
 
 

@@ -20,6 +20,12 @@ from yaml.composer import Composer
 from yaml.parser import Parser
 from yaml.reader import Reader
 from yaml.scanner import Scanner
+from yaml.tokens import (
+    FlowMappingEndToken,
+    FlowMappingStartToken,
+    FlowSequenceEndToken,
+    FlowSequenceStartToken,
+)
 
 from reconciler.model.characters import shown
 from reconciler.spec.diagnostics import Path
@@ -273,8 +279,6 @@ _ADVICE: Final = (
     ("undefined alias", "an alias (*name) of which no anchor (&name) was seen before; quote a text that begins with *"),
     ("duplicate anchor", "an anchor (&name) that was defined before"),
     ("unknown escape character", "an unknown escape: in double quotes, write \\\\ for a backslash"),
-    ("unexpected end of stream", "a quoted text that is never closed"),
-    ("document indicator", "a quoted text that is never closed"),
     ("found unexpected ':'", "an unexpected `:`: quote the text"),
     ("block sequence entries are not allowed", "an unexpected `-`: a list begins on its own line"),
     ("did not find expected key", "expected `key: value`: this line is indented differently, or a quote is open"),
@@ -287,6 +291,12 @@ _ADVICE: Final = (
     ("while parsing a flow", "expected a value, `,` or the closing bracket"),
 )  # fmt: skip
 
+_IN_BRACKETS: Final = (
+    "did not find expected ',' or",
+    "did not find expected node content",
+    "while parsing a flow",
+)
+
 
 def _syntax_diagnostic(error: Exception, text: str) -> TextDiagnostic:
     if found := _UNPRINTABLE.search(text):
@@ -295,7 +305,36 @@ def _syntax_diagnostic(error: Exception, text: str) -> TextDiagnostic:
         return TextDiagnostic(line, column, (), "yaml_character", message)
     mark = getattr(error, "problem_mark", None)
     said = f"{getattr(error, 'problem', None) or error} {getattr(error, 'context', None) or ''}".strip()
-    return _located(mark, (), "yaml_syntax", f"not valid YAML: {_advice(said, _character_at(mark, text))}")
+    advice = _not_closed(error, said, text) or _advice(said, _character_at(mark, text))
+    return _located(mark, (), "yaml_syntax", f"not valid YAML: {advice}")
+
+
+def _not_closed(error: Exception, said: str, text: str) -> str:
+    """Which quote or bracket is open where the text ends; empty if there is none, or something else is wrong."""
+    begin = getattr(error, "context_mark", None)
+    if begin is not None and any(
+        words in said for words in ("unexpected end of stream", "document indicator")
+    ):
+        return f"the quote of {begin.line + 1}:{begin.column + 1} is not closed"
+    opened = _innermost_open(text) if any(words in said for words in _IN_BRACKETS) else None
+    if opened is None:
+        return ""
+    return f'"{_character_at(opened, text)}" of {opened.line + 1}:{opened.column + 1} is not closed'
+
+
+def _innermost_open(text: str) -> yaml.Mark | None:
+    """Where the innermost bracket begins that is still open at the end, or where the text can be read no further."""
+    scanner, opened = _quick(text), []
+    try:
+        while scanner.check_token():
+            token = scanner.get_token()
+            if isinstance(token, FlowSequenceStartToken | FlowMappingStartToken):
+                opened.append(token.start_mark)
+            elif isinstance(token, FlowSequenceEndToken | FlowMappingEndToken) and opened:
+                opened.pop()
+    except (yaml.YAMLError, ValueError, OverflowError):
+        pass  # what follows an open bracket is often not YAML inside of brackets
+    return opened[-1] if opened else None
 
 
 def _advice(said: str, character: str) -> str:

@@ -136,6 +136,24 @@ def test_other_times_of_day_are_refused_with_what_was_probably_meant(text: str, 
         read(TimeOfDay, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("10.00", "¥10.00 is written 1000"),
+        ("100.0", "¥100.00 is written 10000"),
+        ("¥10", "¥10.00 is written 1000"),
+        ("￥1,000.5", "¥1,000.50 is written 100050"),
+        ("88元", "¥88.00 is written 8800"),
+        *((text, "¥1.00 is written 100, without") for text in ("1_000", "0100", "-1", "0.00", "99999999.99")),
+        *((text, "¥1.00 is written 100, without") for text in ("1.005", "九元", "1e3", "¥")),
+    ],
+)
+def test_an_amount_in_yuan_is_told_in_fen(text: str, meant: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        read(Fen, text)
+    assert f"is not a whole number of fen: {meant}" in str(caught.value)
+
+
 @pytest.mark.parametrize(("text", "fen"), [("1", 1), ("100", 100), ("1000000000", 1_000_000_000)])
 def test_amounts_are_whole_fen(text: str, fen: int) -> None:
     assert read(Fen, text) == fen

@@ -45,6 +45,7 @@ def finding_text(finding: Finding) -> str:
 
 
 def finding_view(finding: Finding, holds: str) -> FindingView:
+    """``finding`` in words; ``holds`` says what it holds, and is empty for one that holds nothing."""
     refusal = finding.severity is Severity.REFUSAL
     template = messages.WAIVER_FOR_OTHERS if finding.code in messages.NOT_DONE else messages.WAIVER
     return FindingView(

@@ -109,6 +109,7 @@ class PlanView:
 
 
 def plan_view(plan: Plan) -> PlanView:
+    """All that is said of ``plan``. Times are Beijing time, as seen at the moment when it was made."""
     held = held_in(plan)
     goes_on = not rest(plan).empty
     return PlanView(
@@ -233,6 +234,7 @@ def _merchants_line(symbol: str, verb: str, mchids: tuple[str, ...]) -> Line:
 
 
 def merchants_of_new(create: CreateActivity, change: ActivityChange) -> tuple[str, ...]:
+    """Every merchant of a new activity, those included that calls of their own add."""
     more = (step.merchants for step in change.operations if isinstance(step, AddMerchants))
     return (*create.merchants, *chain.from_iterable(more))
 

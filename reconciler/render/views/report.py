@@ -69,6 +69,7 @@ class ReportView:
 
 
 def report_view(report: Report) -> ReportView:
+    """All that is said of what an apply came to, in the order of its operations."""
     counts = Counter(outcome.status for outcome in report.outcomes)
     parts = [f"{counts[status]:,} {status.value}" for status in OutcomeStatus if counts[status]]
     applied = f"Applied: {', '.join(parts)}." if parts else "Nothing to apply."

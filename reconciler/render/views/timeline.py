@@ -43,6 +43,7 @@ class Span:
 
     @property
     def words(self) -> str:
+        """``gap of 3 h 12 min``."""
         return f"{self.code} of {span((self.end - self.begin).total_seconds())}"
 
 
