@@ -123,7 +123,7 @@ class ActivityBaseInfoSpec(SpecSection):
 
 
 class AwardItemSpec(SpecObject):
-    """One coupon of the gift, and its images."""
+    """One coupon of the gift, and its pictures."""
 
     stock_id: StockId = Field(description="批次号: the coupon (商家券), which must exist already.")
     original_image_url: AwardImage = Field(description=f"{_PICTURE}. JPG or PNG, recommended 678 × 232.")

@@ -267,9 +267,8 @@ class _Loading:
         told = self.reading.diagnostics[before:]
         if told and not any(each.code in _NO_YAML for each in found):
             causes = lookalikes(text, is_yaml=all(isinstance(each.data, dict) for each in documents))
-            if causes and all(
-                each.data is not None for each in documents
-            ):  # they say why there is no activity
+            written = all(each.data is not None for each in documents)
+            if causes and written:  # the causes say why what is written is not an activity
                 self.reading.diagnostics[before:] = [each for each in told if each.code != "no_activity"]
             self.reading.add_of_text(name, causes)
 

@@ -74,7 +74,7 @@ class Reading:
             return None
 
     def parsed(self, file: str, text: str) -> tuple[list[YamlDocument], list[TextDiagnostic]]:
-        """What ``parse`` finds. Where it is no YAML and something in it explains why, that is told instead."""
+        """What ``parse`` finds. Where it is not YAML and something in it explains why, that is told instead."""
         documents, found = parse(text)
         if any(each.code == "yaml_syntax" for each in found) and (causes := lookalikes(text, is_yaml=False)):
             found = [*(each for each in found if each.code != "yaml_syntax"), *causes]

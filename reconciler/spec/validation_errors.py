@@ -30,7 +30,7 @@ ADDRESS_WRITTEN: Final = (
     "variable, in CI from a secret, write `url_from: THE_VARIABLE`, and have this address changed"
 )
 _MAX_SUGGESTIONS: Final = 50
-"""Looking for similar names is slow, and a file with more unknown keys than this is no spec."""
+"""Looking for similar names is slow, and a file with more unknown keys than this is not a spec."""
 
 _PATTERNS: Final = {
     MCHID_PATTERN: ("mchid", "{text} is not a merchant number: 8 to 15 digits"),
@@ -246,7 +246,7 @@ def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
 
 
 def _field_at(model: type[BaseModel], path: Path) -> FieldInfo | None:
-    """The last field that ``path`` passes; indices and the keys of mappings are no fields."""
+    """The last field that ``path`` passes; indices and the keys of mappings are not fields."""
     field = None
     for part in path:
         found = model.model_fields.get(str(part))

@@ -143,7 +143,9 @@ def test_a_robot_is_told_why_nothing_was_written(stopped: AbortedApply, kind: st
     content = content_of(stopped)
     assert "Nothing was written." in content.splitlines()[0]
     assert ("> NUMBER_USED tea" in content) == (kind == "refused")
-    assert ("> ! summer: create liangpin_summer_g1_0: appeared" in content) == (kind == "stale")
+    assert ("> ! summer: create liangpin_summer_g1_0: new, nobody has reviewed it" in content) == (
+        kind == "stale"
+    )
     assert events(stopped) == {kind}
 
 

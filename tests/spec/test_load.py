@@ -220,23 +220,15 @@ def test_what_is_not_closed_is_told_by_its_beginning(tmp_path: Path, text: str, 
     assert line.endswith(f": not valid YAML: {told}")
 
 
+NO_ACTIVITY = "activities/a.yaml:1:1: expected an activity (activity_base_info, award_send_rule, …), found"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("key：spring\n", ['activities/a.yaml:1:4: a full-width sign "：" (U+FF1A): write :']),
-        (
-            "spring\n",
-            [
-                "activities/a.yaml:1:1: expected an activity (activity_base_info, award_send_rule, …), found the text "
-                '"spring"'
-            ],
-        ),
-        (
-            "- a\n- b\n",
-            [
-                "activities/a.yaml:1:1: expected an activity (activity_base_info, award_send_rule, …), found a list"
-            ],
-        ),
+        ("spring\n", [f'{NO_ACTIVITY} the text "spring"']),
+        ("- a\n- b\n", [f"{NO_ACTIVITY} a list"]),
     ],
 )
 def test_what_stands_where_an_activity_should_be_is_told_or_why_it_is_none(
