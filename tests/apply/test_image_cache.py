@@ -205,7 +205,7 @@ def applied(remote: Remote, cache: ImageCache, key: str) -> Report:
             read_image=read_image,
             clock=lambda: remote.now,
             uploaded=cache,
-            patience=PollPolicy(reads=1),
+            poll=PollPolicy(reads=1),
         )
     )
 
