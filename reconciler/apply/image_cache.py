@@ -50,7 +50,7 @@ class ImageCache:
 
     @classmethod
     def open(cls, path: Path, credentials: Credentials, clock: Callable[[], datetime]) -> ImageCache:
-        """Raises UsageError for a file that is no image cache; it is neither followed elsewhere nor quoted."""
+        """Raises UsageError for a file that is not an image cache; it is neither followed elsewhere nor quoted."""
         version, accounts = _read(path)
         cache = cls(path, credentials, clock)
         if accounts is None:
@@ -76,6 +76,7 @@ class ImageCache:
         return dict(self._known)
 
     def find(self, sha256: str) -> KnownImage | None:
+        """Where the image with this SHA-256 was uploaded to before, or ``None``."""
         return self._known.get(sha256)
 
     def remember(self, sha256: str, url: str) -> None:
@@ -137,7 +138,7 @@ def _read(path: Path) -> tuple[str, _Accounts | None]:
             for mchid, known in data["images"].items()
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise UsageError(f"{path} is no image cache.", remedy=_REMEDY) from None
+        raise UsageError(f"{path} is not an image cache.", remedy=_REMEDY) from None
 
 
 def _entry_of(written: Mapping[str, object]) -> Entry:

@@ -27,9 +27,11 @@ class KeyRun:
 
     @property
     def key(self) -> str:
+        """The key whose operations these are."""
         return self.change.key
 
     def activity_id_of(self, operation: ActivityOperation) -> str:
+        """The activity that ``operation`` is about: the one it names, or the one that this run created."""
         named = "" if isinstance(operation, CreateActivity) else operation.activity_id
         return named or self.created_id
 

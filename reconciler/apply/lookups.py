@@ -110,6 +110,7 @@ class Lookups:
         return None
 
     async def is_listed(self, out_request_no: str) -> bool:
+        """Whether the list shows an activity with this number."""
         return await self.listed(out_request_no) is not None
 
     async def has_ended(self, activity_id: str) -> bool:

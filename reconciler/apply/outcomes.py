@@ -39,6 +39,7 @@ class MerchantsChange:
 
 
 def is_known_conflict(error: ApiError) -> bool:
+    """Whether a refused create says that its number was used before, with another body (API §1.10)."""
     return NUMBER_USED_TEXT in error.text or error.code == "RESOURCE_ALREADY_EXISTS"
 
 

@@ -47,9 +47,11 @@ KEYS_AT_ONCE: Final = 8
 class UploadedImages(Protocol):
     """Remembers where images were uploaded to, by the SHA-256 of their bytes."""
 
-    def find(self, sha256: str) -> KnownImage | None: ...
+    def find(self, sha256: str) -> KnownImage | None:
+        """Where it was uploaded to, or ``None``."""
 
-    def remember(self, sha256: str, url: str) -> None: ...
+    def remember(self, sha256: str, url: str) -> None:
+        """Keep in mind where it was uploaded to. Raises PaygiftError if that cannot be kept."""
 
 
 class _NothingRemembered:
@@ -280,6 +282,7 @@ def _missing_images(operation: ActivityOperation, urls: Mapping[str, str]) -> li
 
 
 def failed(operation: Operation, error: PaygiftError, trace: Trace, activity_id: str = "") -> Outcome:
+    """The outcome of an operation that ended in ``error``: what may have happened all the same is unknown."""
     request_id = error.request_id if isinstance(error, RemoteError) else ""
     return Outcome(operation, _status_of(error, trace), activity_id, str(error), request_id)
 

@@ -257,7 +257,7 @@ class Story:
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as opened:
             opened.writestr(file.name, file.read_bytes())
-        self.github.artefacts[len(self.github.artefacts) + 1] = (name, archive.getvalue())
+        self.github.artifacts[len(self.github.artifacts) + 1] = (name, archive.getvalue())
 
 
 @pytest.fixture(scope="module")

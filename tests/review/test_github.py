@@ -259,7 +259,7 @@ def test_every_run_reports_in_a_comment_of_its_own(fake: FakeGitHub) -> None:
 
 @pytest.mark.parametrize("text", ["Done.", "", marker(PLAN)])
 def test_what_is_no_report_is_not_posted_as_one(github: GitHub, text: str) -> None:
-    with pytest.raises(UsageError, match="no report"):
+    with pytest.raises(UsageError, match="not a report"):
         keep_report_comment(github, PULL, text)
 
 
@@ -574,7 +574,7 @@ def archive(content: str, name: str = "plan.json") -> bytes:
 def found(fake: FakeGitHub, github: GitHub, *archives: bytes) -> Plan:
     if not fake.commits:
         fake.merge(PULL, MERGE)
-    fake.artefacts = {number: (ARTEFACT, each) for number, each in enumerate(archives, start=1)}
+    fake.artifacts = {number: (ARTEFACT, each) for number, each in enumerate(archives, start=1)}
     return kept_plan(github, OWNER, Reviewed(FILED_DIGEST, head=HEAD))
 
 
@@ -583,14 +583,14 @@ def test_the_kept_plan_is_the_one_with_the_reviewed_digest(fake: FakeGitHub, git
     edited = archive(dumps({**plan_json(PLAN), "namespace": "other"}))
     broken = (b"no archive", archive("{}", name="other.json"), archive("no JSON"), edited, other, b"")
     assert plan_digest(found(fake, github, good, *broken)) == FILED_DIGEST
-    with pytest.raises(StaleError, match=f"No artefact {ARTEFACT} holds the plan"):
+    with pytest.raises(StaleError, match=f"No artifact {ARTEFACT} holds the plan"):
         found(fake, github, *broken)
 
 
 def test_a_kept_plan_of_another_commit_is_not_looked_at(fake: FakeGitHub, github: GitHub) -> None:
     for name in (ARTEFACT.replace(HEAD, MOVED), ARTEFACT.replace("liangpin", "other")):
-        fake.artefacts = {1: (name, archive(dumps(plan_json(PLAN))))}
-        with pytest.raises(StaleError, match="No artefact"):
+        fake.artifacts = {1: (name, archive(dumps(plan_json(PLAN))))}
+        with pytest.raises(StaleError, match="No artifact"):
             kept_plan(github, OWNER, Reviewed(DIGEST, head=HEAD))
 
 
@@ -601,7 +601,7 @@ def test_an_archive_that_is_too_big_is_not_read(
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("plan.json", " " * 100_000)
-    with pytest.raises(StaleError, match="No artefact"):
+    with pytest.raises(StaleError, match="No artifact"):
         found(fake, github, bomb.getvalue())
     with pytest.raises(GitHubError, match="more than 2,000 bytes"):
         found(fake, github, b"x" * 2_001)
@@ -617,9 +617,9 @@ def test_where_a_file_is_kept_must_be_safe_and_is_not_told(fake: FakeGitHub, git
     assert "secret" not in str(caught.value)
 
 
-def test_a_list_of_artefacts_that_is_none_is_an_error(fake: FakeGitHub, github: GitHub) -> None:
+def test_a_list_of_artifacts_that_is_none_is_an_error(fake: FakeGitHub, github: GitHub) -> None:
     fake.faults.append(Fault(200, body={"artifacts": "none"}))
-    with pytest.raises(GitHubError, match="is no list"):
+    with pytest.raises(GitHubError, match="is not a list"):
         kept_plan(github, OWNER, Reviewed(DIGEST, head=HEAD))
 
 
@@ -979,9 +979,9 @@ def test_creating_is_repeated_only_if_it_never_left(error: Exception, tries: int
         (Fault(403), "permissions that docs/github.md lists"),
         (Fault(404), "check the number"),
         (Fault(301, {"Location": "https://example.com"}), "has moved"),
-        (Fault(302, body="x"), "is no JSON"),
-        (Fault(200, body="<html>"), "is no JSON"),
-        (Fault(200, body="[]"), "is no object"),
+        (Fault(302, body="x"), "is not JSON"),
+        (Fault(200, body="<html>"), "is not JSON"),
+        (Fault(200, body="[]"), "is not an object"),
     ],
 )
 def test_an_answer_that_does_not_help_is_told_with_its_remedy(
@@ -995,7 +995,7 @@ def test_an_answer_that_does_not_help_is_told_with_its_remedy(
 @pytest.mark.parametrize("body", ["{}", "[1]"])
 def test_a_list_that_is_none_is_an_error(fake: FakeGitHub, github: GitHub, body: str) -> None:
     fake.faults.append(Fault(200, body=body))
-    with pytest.raises(GitHubError, match="no list of objects"):
+    with pytest.raises(GitHubError, match="not a list of objects"):
         list(github.items("issues"))
 
 
@@ -1147,7 +1147,7 @@ def test_from_pull_request_to_merge_what_was_commented_is_what_is_applied(shell:
 
     shell.fake.merge(PULL, MERGE)
     kept = archive(Path(plan_file).read_text(encoding="utf-8"))
-    shell.fake.artefacts[1] = (ARTEFACT, kept)
+    shell.fake.artifacts[1] = (ARTEFACT, kept)
     shell.environ = {"GITHUB_SHA": MERGE, "GITHUB_REF_NAME": "main"}
     assert shell.run("reviewed-digest")[:2] == (0, f"{FILED_DIGEST}\n")
     assert shell.run("reviewed-plan", "--out", str(shell.folder / "again.json"))[:2] == (
@@ -1208,7 +1208,7 @@ def test_where_validate_said_nothing_there_is_nothing_to_annotate(shell: Shell) 
         (["comment", "--report", "/nowhere"], "cannot be read"),
         (["reviewed-digest"], "is not a commit"),
         (["reviewed-digest", "--mchid", ""], "Set PAYGIFT_MCHID"),
-        (["drift-issue", "--drift", "TEXT"], "is no JSON"),
+        (["drift-issue", "--drift", "TEXT"], "is not JSON"),
     ],
 )
 def test_a_command_that_cannot_be_meant_says_so(shell: Shell, arguments: list[str], reason: str) -> None:

@@ -77,6 +77,7 @@ class PlanOwner:
     namespace: str = ""
 
     def has(self, comment: Comment) -> bool:
+        """Whether ``comment`` shows a plan of this account, and of this namespace if one is known."""
         marker = comment.marker
         if marker is None or marker.kind != "plan" or marker.owner.mchid != self.mchid:
             return False
@@ -244,7 +245,7 @@ def keep_report_comment(github: GitHub, pull: int, markdown: str) -> Written:
     """
     marker = read_marker(markdown)
     if marker is None or marker.kind != "report":
-        raise UsageError("This is no report: its first line is not a report's marker.")
+        raise UsageError("This is not a report: its first line is not a report's marker.")
     run = f"{github.run.run_id}.{github.run.run_attempt}"
     written = Written("none")
     if marker.outcome != "nothing":
@@ -275,6 +276,7 @@ def _mark_applied(github: GitHub, pull: int, owner: Owner, run: str, report: Wri
 
 
 def head_sha(pull: Json) -> str:
+    """The newest commit of a pull request, or nothing where GitHub does not name it."""
     head = pull.get("head")
     return str(head.get("sha", "")) if isinstance(head, dict) else ""
 

@@ -55,6 +55,7 @@ class DriftReport(BaseModel):
 
     @property
     def pending(self) -> list[DriftItem]:
+        """Edits of the specs that no apply has carried out yet."""
         return [item for item in self.items if item.pending]
 
 
@@ -122,6 +123,7 @@ def _close(github: GitHub, issues: list[Json], why: str) -> Written:
 
 
 def issue_title(drift: DriftReport) -> str:
+    """The title of the issue: whose drift it is, and how much."""
     count = len(drift.outside)
     return f"Drift: {drift.namespace} on {drift.mchid}: {count} difference{'' if count == 1 else 's'}"
 

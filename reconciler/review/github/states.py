@@ -17,6 +17,7 @@ REASON_CHARS: Final = 300
 
 
 def planned(run: WorkflowRun, head: str, page: str = "") -> str:
+    """The line of a comment whose plan holds: for which commit, and where to read more."""
     return _joined(f"**Planned** for `{head[:12]}`", _link("run", run.url), _link("page of the plan", page))
 
 
