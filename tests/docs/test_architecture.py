@@ -1,4 +1,4 @@
-"""docs/architecture.md is a true map: its picture is what the code imports, its layers are those that the linter keeps."""
+"""docs/architecture.md is a true map: its picture is what the code imports, its layers those that the linter keeps."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ ARROWS: Final = {(room, other) for room in ROOMS for other in imports_of(room)}
 
 
 def layers() -> list[set[str]]:
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
-    (found,) = [contract["layers"] for contract in contracts if contract["id"] == "layers"]
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    (found,) = [contract["layers"] for contract in linter["contracts"] if contract["id"] == "layers"]
     return [set(layer.split(" | ")) for layer in found]
 
 
