@@ -188,16 +188,16 @@ def waivers(pr: int | None, out: Path) -> None:
 @click.option("--plan", "plan_file", type=PathOption, required=True, help="The plan file that is to be kept.")
 @head_option
 def artifact_name(plan_file: Path, head: str | None) -> None:
-    """Print `name=…` for GITHUB_OUTPUT: what the artefact with this plan is to be called.
+    """Print `name=…` for GITHUB_OUTPUT: what the artifact with this plan is to be called.
 
     reviewed-plan looks for it by that name.
     """
     from reconciler.commands.reconcile import saved_plan
-    from reconciler.review.github import Owner, WorkflowRun, artefact_name
+    from reconciler.review.github import Owner, WorkflowRun, artifact_name
 
     plan = saved_plan(plan_file)
     run = WorkflowRun.from_environment(os.environ)
-    click.echo(f"name={artefact_name(Owner(plan.namespace, plan.mchid), head or run.head or run.sha)}")
+    click.echo(f"name={artifact_name(Owner(plan.namespace, plan.mchid), head or run.head or run.sha)}")
 
 
 def merged_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -249,7 +249,7 @@ def reviewed_digest(context: Context, /, **options: Any) -> None:
 def reviewed_plan(context: Context, /, out: Path, report: Path | None, **options: Any) -> None:
     """Fetch the plan file that was reviewed before a merge, for `apply FILE`.
 
-    The plan's workflow keeps it as an artefact. It is taken only if it has the digest that reviewed-digest finds.
+    The plan's workflow keeps it as an artifact. It is taken only if it has the digest that reviewed-digest finds.
     Unlike the digest alone it also lets `apply` go on with what is left after a part was done.
 
     Prints `found=true`, for GITHUB_OUTPUT; or `found=false`, and exits 0, for a push that was not planned and changed

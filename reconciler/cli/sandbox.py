@@ -1,7 +1,8 @@
-"""The commands for the sandbox: serve, clock, seed, reset, log, fault."""
+"""The commands for the sandbox: serve, clock, seed, insert, pause, resume, reject, fault, log, reset."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,16 @@ class _Explained(click.Command):
             formatter.write_dl(self._rows())
 
 
+class _TakesOffsets(click.Command):
+    """A command whose argument may begin with a minus, such as ``-2h``: click would take that for -2 and -h."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        offsets = [each for each in args if re.match("-[0-9]", each)]
+        if offsets and "--" not in args:
+            args = [*(each for each in args if each not in offsets), "--", *offsets]
+        return super().parse_args(ctx, args)
+
+
 def _options() -> Rows:
     from reconciler.sandbox.options import Options
 
@@ -49,7 +60,7 @@ def _kinds() -> Rows:
             for each, parameter in kind.parameters.items()
         )
         only = f" Only {' and '.join(kind.routes)}." if kind.routes else ""
-        rows.append((name, f"{kind.says}.{only}{parameters}"))
+        rows.append((name, f"{kind.description}.{only}{parameters}"))
     return rows
 
 
@@ -62,7 +73,13 @@ def sandbox() -> None:
 
 
 @sandbox.command(cls=_Explained, title="Options and their defaults (docs/sandbox.md)", rows=_options)
-@click.option("--port", default=8750, show_default=True, help="The port on 127.0.0.1; 0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8750,
+    show_default=True,
+    help="The port on 127.0.0.1; 0 takes a free one.",
+)
 @click.option(
     "--option",
     "options",
@@ -73,7 +90,7 @@ def sandbox() -> None:
 )
 @pass_context
 def serve(context: Context, port: int, options: tuple[str, ...]) -> None:
-    """Serve it until Ctrl-C, for curl, other clients and other terminals."""
+    """Serve it until Ctrl-C, for other clients and other terminals."""
     from reconciler.model.errors import UsageError
     from reconciler.sandbox.options import Options
     from reconciler.sandbox.server import RunningSandbox
@@ -102,11 +119,14 @@ def serve(context: Context, port: int, options: tuple[str, ...]) -> None:
     run(folder, port=port, options=chosen, ready=announce)
 
 
-@sandbox.command(context_settings={"ignore_unknown_options": True})
+@sandbox.command(cls=_TakesOffsets)
 @click.argument("to", metavar="[+3d|-2h|TIME|real]", required=False)
 @pass_context
 def clock(context: Context, to: str | None) -> None:
-    """Show its clock, or set it: +3d, -2h, +90m, a time or date, or `real`."""
+    """Show its clock, or set it: +3d, -2h, a time or date, or `real`.
+
+    An offset is a whole number of s, m, h, d or w. A time without an offset from UTC is Beijing's.
+    """
     from reconciler.render.values import beijing
 
     with _local(context) as local:
@@ -119,18 +139,38 @@ def clock(context: Context, to: str | None) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @pass_context
 def seed(context: Context, file: Path | None) -> None:
-    """Put in coupon stocks: those of FILE, or all that the project's specs name.
+    """Put in coupon stocks, of a file or as the specs name them.
 
-    FILE is a JSON list of create-stock bodies, each with its stock_id.
+    FILE is a JSON list of create-stock bodies, each with its stock_id. Without it, the project's sandbox-stocks.json is
+    read, and what the specs name beyond it is made up.
     """
     from reconciler.commands import session
 
     with _local(context) as local:
         if file is not None:
-            new = local.control.seed(session.read_stocks(file))
+            new = len(local.control.seed(session.read_stocks(file)))
         else:
-            new = session.seed(local, session.load(context.root(), now=local.clock()))
+            new = len(session.seed(local, session.load(context.root(), now=local.clock())).new)
         click.echo(f"{new} new coupon stock{'' if new == 1 else 's'}.")
+
+
+@sandbox.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@pass_context
+def insert(context: Context, file: Path) -> None:
+    """Put in an activity that was made elsewhere, or change one.
+
+    FILE is JSON, or - for stdin: an activity as the list of WeChat Pay shows it, or what `paygift show KEY --json`
+    prints. An activity_id that the sandbox knows takes that activity's place; without one it gets a new one. Nothing in
+    it is checked, so that it can be what nobody expects.
+    """
+    from reconciler.commands import session
+    from reconciler.model.characters import safe
+
+    items = session.read_activities(Path("/dev/stdin") if file == Path("-") else file)
+    with _local(context) as local:
+        for item, merchants in items:
+            click.echo(f"{safe(local.control.insert_activity(item, merchants))} is put in.")
 
 
 @sandbox.command()
@@ -163,10 +203,10 @@ def pause(context: Context, activity_id: str) -> None:
 @click.argument("activity_id")
 @pass_context
 def resume(context: Context, activity_id: str) -> None:
-    """Let a paused activity go on."""
+    """Let a paused activity continue."""
     with _local(context) as local:
         local.control.resume(activity_id)
-    click.echo(f"{activity_id} goes on.")
+    click.echo(f"{activity_id} continues.")
 
 
 @sandbox.command()
@@ -185,12 +225,21 @@ def reject(context: Context, mchid: str, again: bool) -> None:
 
 @sandbox.command()
 @click.option(
-    "-n", "--limit", type=int, default=50, show_default=True, help="How many of the newest requests."
+    "-n",
+    "--limit",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="How many of the newest requests.",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
 @pass_context
 def log(context: Context, limit: int, as_json: bool) -> None:
-    """Show the requests that it was sent, oldest first, and what it thought of their signatures."""
+    """Show the requests that it was sent, oldest first.
+
+    SIGNATURE is ok, or what is wrong with it. What may have gone wrong, and what should have been signed, stands below
+    the table.
+    """
     import json
 
     from reconciler.model.characters import safe
@@ -214,7 +263,10 @@ def log(context: Context, limit: int, as_json: bool) -> None:
 
 @sandbox.group()
 def fault() -> None:
-    """Let it fail on command: a fault strikes the next requests that match it, and is remembered until then."""
+    """Let it fail on command.
+
+    A fault strikes the next requests that match it, and is remembered until then.
+    """
 
 
 @fault.command("add", cls=_Explained, title="Kinds, and their parameters with defaults", rows=_kinds)
@@ -228,7 +280,7 @@ def fault() -> None:
     default="1",
     callback=wanted(NUMBER),
     show_default=True,
-    help="How often it strikes; 0 for ever.",
+    help="How often it strikes; 0 for no limit.",
 )
 @click.option(
     "--skip", default="0", callback=wanted(NUMBER), show_default=True, help="How many requests pass first."
@@ -242,7 +294,7 @@ def fault() -> None:
 )
 @pass_context
 def add_fault(context: Context, /, kind: str, parameters: tuple[str, ...], **common: str) -> None:
-    """Add a fault: `fault add error_after --route create --count 2 status=503`."""
+    """Add a fault, such as `error_after --count 2 status=503`."""
     from reconciler.model.errors import UsageError
     from reconciler.sandbox.faults import parse
 
@@ -251,7 +303,7 @@ def add_fault(context: Context, /, kind: str, parameters: tuple[str, ...], **com
         name, equals, value = text.partition("=")
         if not equals or name in spec:
             raise UsageError(
-                f"{text!r} is no parameter of a fault.", remedy="Write NAME=VALUE, each name once."
+                f"{text!r} is not a parameter of a fault.", remedy="Write NAME=VALUE, each name once."
             )
         spec[name] = value
     try:

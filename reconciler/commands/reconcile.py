@@ -211,7 +211,7 @@ async def apply(
     uploaded: UploadedImages | None = None,
     run: Run | None = None,
     stop: asyncio.Event | None = None,
-    patience: PollPolicy | None = None,
+    poll: PollPolicy | None = None,
     reviewed: str = "",
     on_progress: Progress = _no_progress,
 ) -> Report:
@@ -245,7 +245,7 @@ async def apply(
         uploaded=uploaded,
         record=run,
         stop=stop,
-        patience=patience,
+        poll=poll,
         on_progress=on_progress,
     )
     return happened if run is None or made.empty else await ended(run, happened)

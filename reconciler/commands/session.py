@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.model.diagnostics import Diagnostic
 from reconciler.model.errors import CredentialsError, ProjectError, StaleError, UsageError
@@ -113,10 +113,14 @@ def open_session(
             seed(local, fresh)
             return fresh
 
-        project = read_and_seed()
+        project = load(root, now=clock())
+        made_up = _made_up(seed(local, project).made_up)
         # The sandbox's URLs look like real ones, so they are kept away from those of the real account.
         images = ImageCache.open(root / SANDBOX_FOLDER / IMAGES_FILE.name, local.remote.credentials, clock)
-        place, remarks = journal_place(root, use_sandbox=True), tuple(filter(None, (doubt, images.remark)))
+        place, remarks = (
+            journal_place(root, use_sandbox=True),
+            tuple(filter(None, (doubt, made_up, images.remark))),
+        )
         yield Session(project, local.remote, clock, images, place, read_and_seed, remarks)
 
 
@@ -232,13 +236,16 @@ def sandbox(directory: Path) -> Iterator[LocalRemote]:
 
 def _local_remote(control: Control) -> LocalRemote:
     from reconciler.commands.settings import Remote
-    from reconciler.wechatpay.keys import Credentials, load_private_key
+    from reconciler.wechatpay.keys import Credentials, load_private_key, load_public_key
 
+    where, pem = "the sandbox's public key", control.public_key_pem
     credentials = Credentials(
         mchid=control.mchid,
         serial_no=control.serial_no,
         private_key=load_private_key(control.private_key_pem, where="the sandbox's private key"),
         apiv3_key=control.apiv3_key.encode(),
+        public_key_id="" if control.has_certificates else control.public_key_id,
+        public_key=None if control.has_certificates else load_public_key(pem, where=where),
     )
     # Asked once: the sandbox's clock runs at the speed of ours, so the distance stays.
     ahead = control.now() - system_clock()
@@ -258,8 +265,15 @@ def reset(local: LocalRemote, folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def seed(local: LocalRemote, project: Project) -> int:
-    """Give the sandbox the coupon stocks that the specs name and it does not know; say how many these were.
+class Seeded(NamedTuple):
+    """The ids of coupon stocks that were new to the sandbox, and those of them that were made up."""
+
+    new: list[str]
+    made_up: list[str]
+
+
+def seed(local: LocalRemote, project: Project) -> Seeded:
+    """Give the sandbox the coupon stocks that the specs name and it does not know.
 
     They come from the project's ``sandbox-stocks.json`` where it has them; the rest is made up.
     """
@@ -268,7 +282,19 @@ def seed(local: LocalRemote, project: Project) -> int:
 
     made_up = {str(stock["stock_id"]): stock for stock in stocks_for(project.activities, local.control.mchid)}
     given = {str(stock["stock_id"]): stock for stock in _stocks_of(project.root / STOCKS_FILE)}
-    return local.control.seed(list({**made_up, **given}.values()), only_missing=True)
+    new = local.control.seed(list({**made_up, **given}.values()), only_missing=True)
+    return Seeded(new, [each for each in new if each not in given])
+
+
+def _made_up(stock_ids: Sequence[str]) -> str:
+    """A sentence for people about coupons that the sandbox has only now, and the real account perhaps never."""
+    if not stock_ids:
+        return ""
+    named = ", ".join(stock_ids[:3]) + (f" and {len(stock_ids) - 3} more" if len(stock_ids) > 3 else "")
+    return (
+        f"The sandbox did not know {len(stock_ids)} coupon stock{'' if len(stock_ids) == 1 else 's'} of the specs "
+        f"({named}), and made up what fits. sandbox-stocks.json can say what they are like."
+    )
 
 
 def _stocks_of(file: Path) -> list[dict[str, object]]:
@@ -299,6 +325,27 @@ def _stocks_in(stocks: object, path: Path) -> list[dict[str, object]]:
     ):
         raise UsageError(f"{path} must be a JSON list of stocks, each with a stock_id.")
     return stocks
+
+
+def read_activities(path: Path) -> list[tuple[dict[str, object], list[str]]]:
+    """The activities in a JSON file, each with its merchants: one in the shape of the list's elements, or all that live
+    in what ``paygift show --json`` prints. Raises UsageError."""
+    from reconciler.system.input_files import read_json
+
+    content = read_json(path)
+    shown = content.get("live") if isinstance(content, dict) and content.get("kind") == "activity" else None
+    rows: Any = [{"wire": content}] if shown is None else shown
+    if not (isinstance(rows, list) and rows and all(map(_is_shown, rows))):
+        raise UsageError(
+            f"{path} must be an activity in JSON, or what `paygift show KEY --json` prints of a live one."
+        )
+    return [(row["wire"], row.get("merchants") or []) for row in rows]
+
+
+def _is_shown(row: Any) -> bool:
+    if not (isinstance(row, dict) and isinstance(row.get("wire"), dict)):
+        return False
+    return row.get("merchants") is None or isinstance(row["merchants"], list)
 
 
 def load(root: Path, *, now: datetime) -> Project:

@@ -25,8 +25,8 @@ from reconciler.model.identity import parse_number
 from reconciler.model.operations import CreateActivity
 from reconciler.model.plan import Plan
 from reconciler.model.policy import WAIVABLE
-from reconciler.sandbox.refusal import Refusal
-from reconciler.sandbox.state import terminate
+from reconciler.sandbox.api_error import ApiErrorResponse
+from reconciler.sandbox.writes import terminate
 from tests.live.test_odd_rows import FOREIGN, ODD_VALUES
 from tests.support.images import local_image
 from tests.support.remote import End, Fault, Remote, after_write, dead_after
@@ -175,7 +175,7 @@ class History:
         if not ids:
             return
         activity_id = ids[index % len(ids)]
-        with suppress(Refusal):  # the platform may not do it, which is its right
+        with suppress(ApiErrorResponse):  # the platform may not do it, which is its right
             self._hooks()[action](activity_id)
 
     def _hooks(self) -> dict[str, Callable[[str], object]]:

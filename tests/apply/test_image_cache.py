@@ -22,7 +22,7 @@ from reconciler.commands.session import SANDBOX_FOLDER
 from reconciler.model.errors import UsageError
 from reconciler.model.operations import KnownImage
 from reconciler.model.report import Report
-from reconciler.sandbox.memory import Step
+from reconciler.sandbox.memory import Transaction
 from reconciler.sandbox.options import DEFAULTS
 from reconciler.sandbox.world import World
 from reconciler.wechatpay.keys import Credentials
@@ -205,7 +205,7 @@ def applied(remote: Remote, cache: ImageCache, key: str) -> Report:
             read_image=read_image,
             clock=lambda: remote.now,
             uploaded=cache,
-            patience=PollPolicy(reads=1),
+            poll=PollPolicy(reads=1),
         )
     )
 
@@ -292,7 +292,7 @@ def test_addresses_that_are_not_uploaded_in_this_run_are_shown(project: Project)
     plan_file = project.root / "plan.json"
     code, out, _ = project.run(*PLAN, "--out", str(plan_file))
     said = f"image: images/logo.png → {url}, uploaded earlier ("
-    assert (code, out.count(said), "upload 1 picture" in out) == (0, 1, False)
+    assert (code, out.count(said), "upload 1 image" in out) == (0, 1, False)
     for form in ("text", "markdown", "html"):
         out = project.run("show-plan", str(plan_file), "--format", form)[1]
         assert url.rpartition("/wxpaylogo/")[2].strip("/0") in out.replace("\\", "").replace("&#x2F;", "/")
@@ -327,7 +327,9 @@ def shows(project: Project, url: str) -> None:
     with closing(World.in_directory(project.root / SANDBOX_FOLDER, options=DEFAULTS, keys=keys())) as world:
         (activity,) = world.memory.activities.values()
         base = {**activity.item["activity_base_info"], "merchant_logo_url": url}
-        world.commit(Step(None, (replace(activity, item={**activity.item, "activity_base_info": base}),)))
+        world.commit(
+            Transaction(None, (replace(activity, item={**activity.item, "activity_base_info": base}),))
+        )
 
 
 EVIL = "https://wxpaylogo.qpic.cn/wxpaylogo/evil/0"

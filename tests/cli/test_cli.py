@@ -611,6 +611,8 @@ def test_show_names_what_there_is_when_there_is_no_such_key(project: Project) ->
 
 
 def test_the_sandbox_logs_seeds_and_forgets(project: Project) -> None:
+    assert project.run("sandbox", "seed")[1] == "0 new coupon stocks.\n"
+    project.write("autumn", SPEC.replace("98065001", "98065002"))
     assert project.run("sandbox", "seed")[1] == "1 new coupon stock.\n"
     file = project.root / "stocks.json"
     file.write_text(json.dumps([{"stock_id": "7"}, {"stock_id": "8"}]))

@@ -58,6 +58,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "github reviewed-digest": ("--commit", "c" * 40),
     "github reviewed-plan": ("--commit", "c" * 40, "--out", "reviewed.json", "--report", "report.html"),
     "sandbox clock": (),
+    "sandbox insert": ("no such file.json",),
     "sandbox log": (),
     "sandbox pause": ("20406354",),
     "sandbox resume": ("20406354",),

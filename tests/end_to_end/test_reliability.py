@@ -77,7 +77,7 @@ def come_to(kind: str, route: str, count: int) -> str:
     effects = len(remote.effects())
     remote.world.add_fault({"kind": kind, "route": route, "count": count})
     outcome = run(remote, wanted)
-    if KINDS[kind].stage is Stage.PROOF and route in ("list", "merchants") and count == FOR_EVER:
+    if KINDS[kind].stage is Stage.SIGNATURE and route in ("list", "merchants") and count == FOR_EVER:
         assert remote.effects()[effects:] == [], "an answer that proves nothing was used"
     remote.world.clear_faults()
     if kind == "create_fails":

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import run
+from reconciler.commands import session
 from reconciler.commands.session import SANDBOX_FOLDER
 from reconciler.sandbox.server import Sandbox
 from tests.support.images import png
@@ -69,5 +70,7 @@ def begun(root: Path, capfd: pytest.CaptureFixture[str]) -> Project:
     keys().write(root / SANDBOX_FOLDER / "keys")
     made = Project(root, capfd)
     made.write("spring")
-    assert made.run("sandbox", "clock", CLOCK) == (0, "2026-11-25 10:00:00 Beijing time\n", "")
+    with session.sandbox(root / SANDBOX_FOLDER) as local:
+        local.control.set_clock(CLOCK)
+        session.seed(local, session.load(root, now=local.clock()))
     return made

@@ -172,11 +172,11 @@ def test_an_element_that_names_no_activity_makes_its_page_unusable(activity_id: 
 
 @pytest.mark.parametrize("row", [None, "x", 5, []])
 def test_a_row_that_is_no_object_makes_its_page_unusable(row: Any) -> None:
-    with pytest.raises(ValueError, match=r"data\.0\.body: it is no object"):
+    with pytest.raises(ValueError, match=r"data\.0\.body: it is not an object"):
         wire.ActivityPage.read(json.dumps({"data": [row]}).encode())
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 5000])
 def test_what_is_no_json_is_no_page(body: bytes) -> None:
-    with pytest.raises(ValueError, match="body: it is no JSON"):
+    with pytest.raises(ValueError, match="body: it is not JSON"):
         wire.ActivityPage.read(body)
