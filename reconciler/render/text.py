@@ -200,7 +200,7 @@ def _fact(fact: Fact) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns under their heads, two spaces apart, escaped, aligned by display width."""
-    cells = [list(head), *([safe(cell) for cell in row] for row in rows)]
+    cells = [[safe(cell) for cell in row] for row in (head, *rows)]
     widths = [max(cell_len(row[column]) for row in cells) for column in range(len(head))]
     return "\n".join(
         "  ".join(
