@@ -244,7 +244,7 @@ def live_equals_the_files(remote: Remote, wanted: Sequence[DesiredActivity], ref
 
 
 def owner(number: str, activity_id: str, wanted: Sequence[DesiredActivity]) -> str:
-    """The key whose activity it is, empty if it is not ours (design §5)."""
+    """The key whose activity it is, empty if it is not ours (concepts.md#identity)."""
     adopting = next((spec.key for spec in wanted if spec.adopt == activity_id), "")
     parsed = parse_number(number)
     if parsed is None:

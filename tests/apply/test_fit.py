@@ -1,4 +1,4 @@
-"""Nothing ends while its successor is not fit, and nothing is called what no answer proves (design §7, §8)."""
+"""Nothing ends while its successor is not fit, and nothing is called what no answer proves (docs/concepts.md)."""
 
 from __future__ import annotations
 

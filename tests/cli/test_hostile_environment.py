@@ -226,12 +226,13 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     "PAYGIFT_CONCURRENCY": Variable(("validate",), fine=("empty",)),
     "PAYGIFT_SANDBOX": Variable(("schema",), fine=EMPTY),
     "PAYGIFT_COLOR": Variable(("schema",), fine=EMPTY),
+    "PAYGIFT_NO_COLOR": Variable(("schema",), fine=EMPTY),
     "PAYGIFT_PLAN_AT": Variable(("plan",), fine=EMPTY),
     "PAYGIFT_APPLY_EXPECT": Variable(("apply",), fine=("empty",), arguments=("--yes",)),
     "PAYGIFT_APPLY_LOCK_TIMEOUT": Variable(("apply",), fine=("empty",)),
     "PAYGIFT_HISTORY_SINCE": Variable(("history",), fine=EMPTY),
-    "PAYGIFT_HISTORY_OUTCOMES": Variable(("history",), fine=EMPTY),
-    "PAYGIFT_SHOW_PLAN_FORM": Variable(("show-plan",), fine=("empty",), arguments=("kept.json",)),
+    "PAYGIFT_HISTORY_OUTCOME": Variable(("history",), fine=EMPTY),
+    "PAYGIFT_SHOW_PLAN_FORMAT": Variable(("show-plan",), fine=("empty",), arguments=("kept.json",)),
     "HTTPS_PROXY": Variable(_THROUGH, scheme="http", beside=_GITHUB_AWAY),
     "https_proxy": Variable(_THROUGH, scheme="http", beside=_GITHUB_AWAY),
     "ALL_PROXY": Variable(_THROUGH, scheme="http", beside=_GITHUB_AWAY),
@@ -299,7 +300,7 @@ INFORMING: Final = (
 _OPTIONS: Final = tuple(
     name
     for name in VARIABLES
-    if re.fullmatch(r"PAYGIFT_(RATE|CONC.*|SANDBOX|COLOR|PROJECT|(PLAN|APPLY|HISTORY|SHOW)_.*)", name)
+    if re.fullmatch(r"PAYGIFT_(RATE|CONC.*|SANDBOX|(NO_)?COLOR|PROJECT|(PLAN|APPLY|HISTORY|SHOW)_.*)", name)
 )
 
 

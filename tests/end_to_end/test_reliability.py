@@ -130,7 +130,7 @@ NEEDS_SOMEBODY: Final = {
     "half_delete",
     "create_fails",
     "row_vanishes",
-    "unknown_serial",  # design §9: refreshed once, and then it is an error
+    "unknown_serial",  # docs/reliability.md#what-is-tried-again: refreshed once, and then it is an error
 }
 
 

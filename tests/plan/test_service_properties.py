@@ -1,5 +1,5 @@
 """Whatever files meet whatever account: nobody loses a gift without a line that says so, no end passes a limit,
-nothing of anybody else is touched, and a second plan is empty (design §4 to §7).
+nothing of anybody else is touched, and a second plan is empty (docs/concepts.md).
 
 What customers have before and after is worked out here hour by hour, without the arithmetic that the plan uses.
 """
