@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 import stamina
 from cryptography.hazmat.primitives import serialization
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from reconciler.journal.place import Place
 from reconciler.wechatpay import keys as wechatpay_keys
@@ -20,10 +21,16 @@ from tests import postgres
 from tests.project import Project, begun
 
 # Properties are tried with the same examples in every run, so that no change is stopped by another one's bad luck.
-# To look for new ones: PAYGIFT_EXPLORE=1 pytest
-settings.register_profile("same", derandomize=True)
-settings.register_profile("explore", print_blob=True)
+# To look for new ones: PAYGIFT_EXPLORE=1 pytest. A busy machine is not a failure, so that nothing is timed.
+_untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", _untimed, derandomize=True)
+settings.register_profile("explore", _untimed, print_blob=True)
 settings.load_profile("explore" if os.environ.get("PAYGIFT_EXPLORE") else "same")
+
+# Tests start hundreds of processes, and each would compile all of paygift anew where bytecode is not kept. Workers and
+# processes inherit the environment.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A shell without job control starts what it puts into the background with SIGINT ignored, and children inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.activity import Award, DayWindow, DesiredActivity, LiveActivity, Window
@@ -191,7 +191,7 @@ class History:
 
 
 @pytest.mark.heavy
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.lists(EVENTS, max_size=5), specs())
 def test_apply_converges_from_any_history(
     events: Sequence[tuple[Any, ...]], wanted: tuple[DesiredActivity, ...]

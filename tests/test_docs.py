@@ -13,7 +13,7 @@ from reconciler.policy import WAIVABLE
 from reconciler.render import wording
 
 ROOT: Final = Path(__file__).parent.parent
-DOCUMENTS: Final = sorted({*ROOT.glob("README*.md"), ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")})
+DOCUMENTS: Final = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")})
 FINDINGS: Final = (ROOT / "docs/findings.md").read_text(encoding="utf-8")
 SECTIONS: Final = dict(re.findall(r"^### ([A-Z_]+)\n(.*?)(?=^##|\Z)", FINDINGS, re.MULTILINE | re.DOTALL))
 

@@ -185,7 +185,7 @@ def test_details_of_creates_go_first_and_those_of_replacements_last() -> None:
 
 
 @given(st.integers(MIN_CHARS, 30_000), st.sampled_from([5, 40, 200, 1000]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_it_never_grows_above_the_limit_nor_forgets_an_ending_silently(limit: int, operations: int) -> None:
     plan = PLANS[operations]
     text = plan_markdown(plan, max_chars=limit)
@@ -207,7 +207,7 @@ def test_a_plan_too_long_for_its_names_says_how_many_are_missing() -> None:
 
 
 @given(st.integers(MIN_CHARS, 12_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_report_fits_too_and_names_what_is_left_to_do(limit: int) -> None:
     plan = PLANS[200]
     statuses = (OutcomeStatus.DONE, OutcomeStatus.PARTIAL, OutcomeStatus.FAILED)
@@ -367,7 +367,7 @@ def hostile_plan(text: str) -> Plan:
 
 
 @given(HOSTILE)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_in_a_plan_becomes_more_than_text(text: str) -> None:
     plan = hostile_plan(text)
     assert_harmless(plan_markdown(plan, title=text))
@@ -375,7 +375,7 @@ def test_nothing_in_a_plan_becomes_more_than_text(text: str) -> None:
 
 
 @given(HOSTILE)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_nothing_in_a_report_becomes_more_than_text(text: str) -> None:
     plan = hostile_plan(text)
     outcomes = tuple(

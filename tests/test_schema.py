@@ -216,7 +216,7 @@ TEXTS: Final = (PIECES | st.text(max_size=12) | st.tuples(PIECES, PIECES).map(""
 
 @pytest.mark.parametrize(("model", "name", "reader"), list(scalar_fields()))
 @given(text=TEXTS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_text_is_taken_by_the_schema_if_it_is_taken_by_the_reader(
     model: str, name: str, reader: TypeAdapter[Any], text: str
 ) -> None:
@@ -227,7 +227,7 @@ def test_a_text_is_taken_by_the_schema_if_it_is_taken_by_the_reader(
 
 @pytest.mark.parametrize(("model", "name", "reader"), list(scalar_fields()))
 @given(number=st.integers(0, 10**21) | st.integers(0, 10**9).map(lambda n: 10**10 - n) | st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_what_looks_like_a_number_or_a_switch_is_read_as_its_field_wants(
     model: str, name: str, reader: TypeAdapter[Any], number: int
 ) -> None:
