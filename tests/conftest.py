@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -39,6 +40,20 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 # Every command loads its keys, which takes longer than the rest of it; thousands of commands load the same few.
 _load_once = cache(serialization.load_pem_private_key)
 serialization.load_pem_private_key = wechatpay_keys.load_pem_private_key = _load_once  # type: ignore[attr-defined,assignment]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test with ``@pytest.mark.sampled(every=N)`` each N-th case stays, and the others become heavy."""
+    seen = Counter[str]()
+    for item in items:
+        sampled = item.get_closest_marker("sampled")
+        if sampled is None:
+            continue
+        test = item.nodeid.partition("[")[0]
+        if seen[test] % sampled.kwargs["every"]:
+            item.add_marker(pytest.mark.heavy)
+        seen[test] += 1
 
 
 @pytest.fixture(autouse=True)

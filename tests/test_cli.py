@@ -183,6 +183,7 @@ def test_apply_never_asks_without_a_terminal(project: Project) -> None:
     assert project.run("--sandbox", "plan", "--detailed-exitcode")[0] == 2
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(("answer", "pending"), [("no", 2), ("y", 2), ("yes", 0)])
 def test_apply_asks_on_a_terminal_and_takes_only_yes(project: Project, answer: str, pending: int) -> None:
     shown = on_a_terminal([*COMMAND, "-C", str(project.root), "--sandbox", "apply"], answer)

@@ -46,6 +46,7 @@ def execute(project: Project, statement: str, *values: object) -> None:
         connection.execute(statement, values)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS.keys())
 def test_an_entry_that_is_none_is_named(project: Project, record: object) -> None:
     assert project.run("--sandbox", "apply", "--yes")[0] == 0

@@ -367,6 +367,7 @@ async def merchant_ids(api: PayGiftApi) -> list[str]:
     return list(await api.merchant_ids("0"))
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("paging", ["pages_from_0", "pages_from_1", "rows"])
 @pytest.mark.parametrize("count", [1, 50, 100, 101])
 def test_the_sandbox_is_read_whole_or_not_at_all(paging: str, count: int) -> None:
@@ -431,6 +432,7 @@ def asked(remote: Remote) -> list[str]:
     ]
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("paging", ["pages_from_0", "pages_from_1", "rows"])
 @pytest.mark.parametrize("most", [0, 50, 49, 20, 19, 1])
 @pytest.mark.parametrize("count", [1, 20, 45, 120])

@@ -58,7 +58,7 @@ def test_after_a_kill_a_journal_in_postgresql_is_as_good(
     record_property("kills", len(kills))
 
 
-@pytest.mark.parametrize("many", [2, 8])
+@pytest.mark.parametrize("many", [2, pytest.param(8, marks=pytest.mark.heavy)])
 @pytest.mark.parametrize("where", ["sqlite", "postgresql"])
 def test_processes_that_apply_at_once_do_it_once(
     stage: Setting, where: str, many: int, request: pytest.FixtureRequest
