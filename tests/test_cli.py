@@ -355,7 +355,8 @@ def test_an_edited_spec_makes_the_plan_stale(project: Project) -> None:
 
 def test_an_expired_plan_is_stale(project: Project) -> None:
     file = reviewed(project)
-    project.run("sandbox", "clock", "2026-12-02T00:00:00+08:00")
+    moved = project.run("sandbox", "clock", "2026-12-02T00:00:00+08:00")
+    assert moved == (0, "2026-12-02 00:00:00 Beijing time\n", "")
     code, _, err = project.run("--sandbox", "apply", str(file), "--yes")
     assert code == 6
     assert "! it was valid until 2026-12-01 00:00:00 Beijing time" in err
