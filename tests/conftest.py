@@ -100,9 +100,9 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path, capfd: pytest.CaptureFixture[str], _no_variables: None) -> Project:
+def project(memory_path: Path, capfd: pytest.CaptureFixture[str], _no_variables: None) -> Project:
     """A team's repository with one spec, and its sandbox."""
-    return begun(tmp_path, capfd)
+    return begun(memory_path, capfd)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
