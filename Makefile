@@ -20,7 +20,7 @@ demo: $(INSTALLED)  ## tell the whole story against the sandbox: validate, plan,
 test: $(INSTALLED) $(CLIENTS)  ## run the tests
 	@$(PYTEST) -m 'not heavy'
 
-# Whole matrices, whole lives, kills at every moment, faults on every route: what takes minutes.
+# The rest of long matrices, whole lives, kills at every moment, faults on every route: what takes minutes.
 soak: $(INSTALLED) $(CLIENTS)  ## run the tests that take long; CI does after `make check`
 	@$(PYTEST) -m heavy
 

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,21 +64,27 @@ def _no_pauses_between_tries() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def memory_path(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where there is such a place: SQLite waits for the disk at every write."""
+@contextmanager
+def _in_memory() -> Iterator[Path]:
+    """A new folder in memory where there is such a place: databases wait for the disk at every write."""
     memory = Path("/dev/shm")
-    if not memory.is_dir():
-        yield tmp_path
-        return
-    with TemporaryDirectory(dir=memory) as made:
+    with TemporaryDirectory(dir=memory if memory.is_dir() else None) as made:
         yield Path(made)
 
 
+@pytest.fixture
+def memory_path() -> Iterator[Path]:
+    with _in_memory() as made:
+        yield made
+
+
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a PostgreSQL server; ``tests.postgres.fresh_database`` makes a database there."""
-    with postgres.server(tmp_path_factory.mktemp("postgresql")) as url:
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL server; ``tests.postgres.fresh_database`` makes a database there.
+
+    Not in pytest's own folder: the server has another user if ours is root, and each pytest that begins locks that out.
+    """
+    with _in_memory() as folder, postgres.server(folder / "postgresql") as url:
         yield url
 
 
