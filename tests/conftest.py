@@ -17,6 +17,7 @@ import stamina
 from cryptography.hazmat.primitives import serialization
 from hypothesis import HealthCheck, settings
 
+from reconciler.apply.writes import Patience
 from reconciler.journal.place import Place
 from reconciler.wechatpay import keys as wechatpay_keys
 from tests import postgres
@@ -62,6 +63,13 @@ def _no_pauses_between_tries() -> Iterator[None]:
     """As many tries as in earnest, without the pauses."""
     with stamina.set_testing(True, attempts=100, cap=True):
         yield
+
+
+@pytest.fixture
+def short_pauses_between_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many reads of what a write has done as in earnest, a third of a second in all."""
+    reads, _, sleep = Patience.__init__.__defaults__ or ()
+    monkeypatch.setattr(Patience.__init__, "__defaults__", (reads, 0.01, sleep))
 
 
 @contextmanager
