@@ -166,6 +166,7 @@ def test_a_path_that_cannot_be_written_stops_before_the_first_write(
     assert not applied(project)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("option", ["--report", "--rejected"])
 def test_a_read_only_folder_stops_before_the_first_write(project: Project, option: str) -> None:
     place = project.root / "read-only"
@@ -177,6 +178,7 @@ def test_a_read_only_folder_stops_before_the_first_write(project: Project, optio
     assert not applied(project)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("mode", [0o444, 0o000])
 def test_a_file_that_may_not_be_written_is_not_replaced(project: Project, mode: int) -> None:
     file = project.root / "report.md"

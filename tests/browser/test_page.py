@@ -205,6 +205,7 @@ def test_no_script_of_anybody_else_runs(browser: Browser, tmp_path: Path) -> Non
     assert any("Content Security Policy" in each for each in browser.complaints())
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 @pytest.mark.parametrize("name", ["plan", "report"])
