@@ -6,9 +6,10 @@ Times are the best of several runs, in milliseconds: the best run is the one tha
 import time
 from typing import Final
 
-from reconciler.change import Plan, TerminateActivity
+from reconciler.model.operations import TerminateActivity
+from reconciler.model.plan import Plan
 from reconciler.render.markdown import MAX_CHARS, plan_markdown
-from tests.samples import large
+from tests.support.samples import large
 
 RUNS: Final = 10
 OPERATIONS: Final = 2_000

@@ -17,11 +17,11 @@ import stamina
 from cryptography.hazmat.primitives import serialization
 from hypothesis import HealthCheck, settings
 
-from reconciler.apply.writes import Patience
+from reconciler.apply.lookups import PollPolicy
 from reconciler.journal.place import Place
 from reconciler.wechatpay import keys as wechatpay_keys
-from tests import postgres
-from tests.project import Project, begun
+from tests.support import postgres
+from tests.support.project import Project, begun
 
 # Properties are tried with the same examples in every run, so that no change is stopped by another one's bad luck.
 # To look for new ones: PAYGIFT_EXPLORE=1 pytest. A busy machine is not a failure, so that nothing is timed.
@@ -68,8 +68,8 @@ def _no_pauses_between_tries() -> Iterator[None]:
 @pytest.fixture
 def short_pauses_between_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many reads of what a write has done as in earnest, a third of a second in all."""
-    reads, _, sleep = Patience.__init__.__defaults__ or ()
-    monkeypatch.setattr(Patience.__init__, "__defaults__", (reads, 0.01, sleep))
+    reads, _, sleep = PollPolicy.__init__.__defaults__ or ()
+    monkeypatch.setattr(PollPolicy.__init__, "__defaults__", (reads, 0.01, sleep))
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def memory_path() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """The URL of a PostgreSQL server; ``tests.postgres.fresh_database`` makes a database there.
+    """The URL of a PostgreSQL server; ``tests.support.postgres.fresh_database`` makes a database there.
 
     Not in pytest's own folder: the server has another user if ours is root, and each pytest that begins locks that out.
     """

@@ -20,10 +20,28 @@ from typing import Any
 
 import pytest
 
-# All that is known here of the product: names may move, what they write may not.
-from reconciler.activity import Award, DayWindow, DesiredActivity, Image, LiveActivity, Source, Terms, Window
-from reconciler.change import Operation, Outcome, OutcomeStatus, Plan, Rejection, Report
-from reconciler.identity import (
+from reconciler.journal.chain import verify
+from reconciler.journal.entry import (
+    Intent,
+    LockTakenOver,
+    OperationFinished,
+    Remembered,
+    RunEnded,
+    RunStarted,
+)
+from reconciler.journal.journal import Journal, all_entries, audit_lines
+from reconciler.journal.place import Place as JournalPlace
+from reconciler.model.activity import (
+    Award,
+    DayWindow,
+    DesiredActivity,
+    Image,
+    LiveActivity,
+    Source,
+    Terms,
+    Window,
+)
+from reconciler.model.identity import (
     add_request_no,
     delete_request_no,
     merchants_digest,
@@ -31,18 +49,12 @@ from reconciler.identity import (
     terms_digest,
     terms_sha256,
 )
-from reconciler.journal.book import Book as Journal
-from reconciler.journal.book import all_entries, audit_lines
-from reconciler.journal.chain import verify
-from reconciler.journal.entry import Begun as RunStarted
-from reconciler.journal.entry import Concluded as OperationFinished
-from reconciler.journal.entry import Displaced as LockTakenOver
-from reconciler.journal.entry import Ended as RunEnded
-from reconciler.journal.entry import Intent, Remembered
-from reconciler.journal.place import Place as JournalPlace
+from reconciler.model.operations import Operation
+from reconciler.model.plan import Plan
+from reconciler.model.policy import Freeze, Policy
+from reconciler.model.report import Outcome, OutcomeStatus, Rejection, Report
 from reconciler.plan import make_plan, plan_digest
 from reconciler.plan.saved import read_plan
-from reconciler.policy import Freeze, Policy
 from reconciler.render.json_ import dumps, plan_json, report_json
 
 VECTORS = Path(__file__).parent / "golden/vectors"

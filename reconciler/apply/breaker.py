@@ -7,9 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.apply.writes import KeyRun
-from reconciler.change import ActivityOperation, CreateActivity, TerminateActivity
-from reconciler.errors import ApiError, PaygiftError, RemoteError
+from reconciler.apply.key_run import KeyRun
+from reconciler.model.errors import ApiError, PaygiftError, RemoteError
+from reconciler.model.operations import ActivityOperation, CreateActivity, TerminateActivity
 
 _SPECS_OWN_CODES: Final = frozenset(
     {"PARAM_ERROR", "APPID_MCHID_NOT_MATCH", "MCH_NOT_EXISTS", "RESOURCE_NOT_EXISTS"}

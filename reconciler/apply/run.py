@@ -7,30 +7,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from reconciler.activity import BEIJING, Image
 from reconciler.apply.breaker import Breaker
+from reconciler.apply.key_run import KeyRun
+from reconciler.apply.lookups import PollPolicy
+from reconciler.apply.outcome_recorder import Counter, OutcomeRecorder, Progress
 from reconciler.apply.send import Recorder, Trace, Unrecorded
-from reconciler.apply.writes import INTERRUPTED, KeyRun, Patience, Writer
-from reconciler.change import (
-    ActivityChange,
-    ActivityOperation,
-    ChangeKind,
-    CreateActivity,
-    DeleteMerchants,
-    KnownImage,
-    Operation,
-    Outcome,
-    OutcomeStatus,
-    Plan,
-    Report,
-    TerminateActivity,
-    UploadImage,
-)
-from reconciler.errors import (
+from reconciler.apply.writes import INTERRUPTED, Writer
+from reconciler.model.activity import BEIJING, Image
+from reconciler.model.errors import (
     JournalError,
     NotSentError,
     OutcomeUnknownError,
@@ -38,23 +26,32 @@ from reconciler.errors import (
     RefusedError,
     RemoteError,
 )
-from reconciler.journal.entry import Concluded
+from reconciler.model.operations import (
+    ActivityOperation,
+    CreateActivity,
+    DeleteMerchants,
+    KnownImage,
+    Operation,
+    TerminateActivity,
+    UploadImage,
+)
+from reconciler.model.plan import ActivityChange, ChangeKind, Plan
+from reconciler.model.report import Outcome, OutcomeStatus, Report
 from reconciler.plan import Hold, held_in, rest
 from reconciler.wechatpay.api import PayGiftApi
 
 _log: Final = logging.getLogger(__name__)
 KEYS_AT_ONCE: Final = 8
 
-Progress = Callable[[int, int], None]
-"""Told how many operations have an outcome, out of how many."""
-
 
 class UploadedImages(Protocol):
-    """Remembers where pictures were uploaded to, by the SHA-256 of their bytes."""
+    """Remembers where images were uploaded to, by the SHA-256 of their bytes."""
 
-    def find(self, sha256: str) -> KnownImage | None: ...
+    def find(self, sha256: str) -> KnownImage | None:
+        """Where it was uploaded to, or ``None``."""
 
-    def remember(self, sha256: str, url: str) -> None: ...
+    def remember(self, sha256: str, url: str) -> None:
+        """Keep in mind where it was uploaded to. Raises PaygiftError if that cannot be kept."""
 
 
 class _NothingRemembered:
@@ -72,14 +69,14 @@ async def apply_plan(
     read_image: Callable[[Image], bytes],
     clock: Callable[[], datetime],
     uploaded: UploadedImages | None = None,
-    patience: Patience | None = None,
+    poll: PollPolicy | None = None,
     record: Recorder | None = None,
     stop: asyncio.Event | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> Report:
     """Do what the plan says, and tell what came of every operation.
 
-    ``read_image`` gives the bytes of a local picture, ``clock`` aware instants; ``uploaded`` knows the pictures of
+    ``read_image`` gives the bytes of a local image, ``clock`` aware instants; ``uploaded`` knows the images of
     earlier runs. ``record`` is told of every write before it leaves, and of every outcome. Once ``stop`` is set, what
     is in flight is finished, and nothing more is started.
 
@@ -90,16 +87,18 @@ async def apply_plan(
     refuse(plan)
     started, doing = clock(), rest(plan)
     record, stop = record or Unrecorded(), stop or asyncio.Event()
-    writer = Writer(api, clock=clock, patience=patience or Patience(), record=record, stopping=stop.is_set)
-    desk = _Desk(clock, record, stop, _Counter(len(doing.operations), on_progress))
-    held = [await desk.held(operation, hold) for operation, hold in _held_operations(plan)]
-    uploads, urls = await _upload(writer, doing.uploads, read_image, uploaded or _NothingRemembered(), desk)
+    writer = Writer(api, clock=clock, poll=poll or PollPolicy(), record=record, stopping=stop.is_set)
+    recorder = OutcomeRecorder(clock, record, stop, Counter(len(doing.operations), on_progress))
+    held = [await recorder.held(operation, hold) for operation, hold in _held_operations(plan)]
+    uploads, urls = await _upload(
+        writer, doing.uploads, read_image, uploaded or _NothingRemembered(), recorder
+    )
     gate, breaker = asyncio.Semaphore(KEYS_AT_ONCE), Breaker()
     keys = {change.key: _Key(change, urls) for change in doing.changes}
 
     async def go(change: ActivityChange, until: int) -> None:
         async with gate:
-            await keys[change.key].go(writer, desk, breaker, until)
+            await keys[change.key].go(writer, recorder, breaker, until)
 
     stages = _stages(doing.changes)
     await asyncio.gather(*(go(change, _first_leaning(change)) for change in stages.starts))
@@ -110,7 +109,7 @@ async def apply_plan(
     done = (*held, *uploads, *(outcome for key in keys.values() for outcome in key.outcomes))
     came_to = {id(outcome.operation): outcome for outcome in done}
     ordered = tuple(came_to[id(operation)] for operation in plan.operations)
-    return Report(plan, ordered, started, clock(), interrupted=desk.stopping, held=plan.refusals)
+    return Report(plan, ordered, started, clock(), interrupted=recorder.stopping, held=plan.refusals)
 
 
 def _held_operations(plan: Plan) -> Iterator[tuple[Operation, Hold]]:
@@ -168,128 +167,35 @@ def refuse(plan: Plan) -> None:
         )
 
 
-class _Counter:
-    def __init__(self, total: int, tell: Progress) -> None:
-        self._done, self._total, self._tell = 0, total, tell
-
-    def count(self, outcome: Outcome) -> Outcome:
-        self._done += 1
-        self._tell(self._done, self._total)
-        return outcome
-
-
-@dataclass(frozen=True, slots=True)
-class _Desk:
-    """Where each outcome gets its times, is written down, and is counted; and where somebody may ask us to stop."""
-
-    clock: Callable[[], datetime]
-    record: Recorder
-    stop: asyncio.Event
-    progress: _Counter
-
-    @property
-    def stopping(self) -> bool:
-        return self.stop.is_set()
-
-    async def done(self, outcome: Outcome, trace: Trace, started: datetime) -> Outcome:
-        """The outcome of an operation that was begun."""
-        traced = replace(
-            outcome,
-            reason=outcome.reason or _by_reading(trace),
-            request_id=outcome.request_id or trace.request_id,
-            http_status=trace.http_status,
-            tries=trace.tries,
-            started_at=started,
-            finished_at=self.clock(),
-            by_reading=bool(trace.doubt),
-        )
-        return self.progress.count(await self._written(traced, trace))
-
-    async def held(self, operation: Operation, hold: Hold) -> Outcome:
-        """The outcome of an operation that refusals hold; it is none of those whose progress is told."""
-        held = Outcome(operation, OutcomeStatus.NOT_STARTED, reason=_held_reason(hold), held_by=hold.refusals)
-        return await self._written(held, Trace())
-
-    async def not_started(self, operation: Operation, reason: str, activity_id: str = "") -> Outcome:
-        outcome = Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason)
-        return self.progress.count(await self._written(outcome, Trace()))
-
-    async def _written(self, outcome: Outcome, trace: Trace) -> Outcome:
-        try:
-            await self.record.conclude(_concluded(outcome, trace))
-        except JournalError as error:
-            # What happened has happened; the next run finds the open intent, and asks.
-            unwritten = f"This outcome could not be written down: {error}"
-            outcome = replace(outcome, reason=f"{outcome.reason} {unwritten}".strip())
-        return outcome
-
-
-def _held_reason(hold: Hold) -> str:
-    with_ = f" together with {hold.through}" if hold.through else ""
-    return f"Held{with_} by {', '.join(hold.refusals)}."
-
-
-def _by_reading(trace: Trace) -> str:
-    """How an operation was settled whose answer proves nothing, or never came."""
-    return (
-        f"No answer proves it ({trace.doubt.rstrip('.')}); reading shows that it has happened."
-        if trace.doubt
-        else ""
-    )
-
-
-def _concluded(outcome: Outcome, trace: Trace) -> Concluded:
-    operation = outcome.operation
-    if isinstance(operation, UploadImage):
-        key, number, path = "", "", operation.path
-    else:
-        key, number, path = operation.key, operation.out_request_no, ""
-    return Concluded(
-        operation.operation,
-        key,
-        outcome.status,
-        outcome.activity_id,
-        number,
-        intents=tuple(trace.intents),
-        reason=outcome.reason,
-        http_status=outcome.http_status,
-        request_id=outcome.request_id,
-        tries=outcome.tries,
-        seconds=round(outcome.seconds, 3),
-        rejections=outcome.rejections,
-        path=path,
-    )
-
-
 async def _upload(
     writer: Writer,
     uploads: Iterable[UploadImage],
     read_image: Callable[[Image], bytes],
     uploaded: UploadedImages,
-    desk: _Desk,
+    recorder: OutcomeRecorder,
 ) -> tuple[list[Outcome], dict[str, str]]:
-    """The outcome of each upload, and the URL of each picture that has one."""
+    """The outcome of each upload, and the URL of each image that has one."""
     urls: dict[str, str] = {}
 
     async def one(upload: UploadImage) -> Outcome:
-        if desk.stopping:
-            return await desk.not_started(upload, INTERRUPTED)
-        started, trace = desk.clock(), Trace()
+        if recorder.stopping:
+            return await recorder.not_started(upload, INTERRUPTED)
+        started, trace = recorder.clock(), Trace()
         known = uploaded.find(upload.sha256)
         if known is not None:
             urls[upload.sha256] = known.url
             found = Outcome(upload, OutcomeStatus.ALREADY_DONE, reason=_uploaded_before(known))
-            return await desk.done(found, trace, started)
+            return await recorder.done(found, trace, started)
         try:
             content = read_image(Image(sha256=upload.sha256, path=upload.path))
             reply = await writer.upload(upload.path.rpartition("/")[2], content, trace)
         except PaygiftError as error:
-            return await desk.done(failed(upload, error, trace), trace, started)
+            return await recorder.done(failed(upload, error, trace), trace, started)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not lose what other images came to
-            return await desk.done(unexpected(upload, error, trace), trace, started)
+            return await recorder.done(unexpected(upload, error, trace), trace, started)
         urls[upload.sha256] = reply.value.media_url
         forgotten = _remember(uploaded, upload.sha256, reply.value.media_url)
-        return await desk.done(Outcome(upload, OutcomeStatus.DONE, reason=forgotten), trace, started)
+        return await recorder.done(Outcome(upload, OutcomeStatus.DONE, reason=forgotten), trace, started)
 
     return list(await asyncio.gather(*(one(upload) for upload in uploads))), urls
 
@@ -300,7 +206,7 @@ def _uploaded_before(known: KnownImage) -> str:
 
 
 def _remember(uploaded: UploadedImages, sha256: str, url: str) -> str:
-    """Nothing, or why it could not be remembered. That is no reason to stop: the picture is uploaded."""
+    """Nothing, or why it could not be remembered. That is no reason to stop: the image is uploaded."""
     try:
         uploaded.remember(sha256, url)
     except PaygiftError as error:
@@ -314,35 +220,37 @@ class _Key:
     def __init__(self, change: ActivityChange, urls: Mapping[str, str]) -> None:
         self.outcomes: list[Outcome] = []
         self._run = KeyRun(change, urls)
-        self._hindrance = ""
+        self._blocked_reason = ""
 
-    async def go(self, writer: Writer, desk: _Desk, breaker: Breaker, until: int) -> None:
+    async def go(self, writer: Writer, recorder: OutcomeRecorder, breaker: Breaker, until: int) -> None:
         """Do those operations that are not done yet and come before the one with the index ``until``."""
         run = self._run
         for operation in run.change.operations[len(self.outcomes) : until]:
-            self._hindrance = (
-                self._hindrance or _hindrance(operation, run, desk) or breaker.holds(operation, run)
+            self._blocked_reason = (
+                self._blocked_reason
+                or _blocked_reason(operation, run, recorder)
+                or breaker.holds(operation, run)
             )
-            if self._hindrance:
+            if self._blocked_reason:
                 activity_id = run.activity_id_of(operation)
-                outcome = await desk.not_started(operation, self._hindrance, activity_id)
+                outcome = await recorder.not_started(operation, self._blocked_reason, activity_id)
                 self.outcomes.append(outcome)
                 writer.note(outcome)
                 continue
-            started, run.trace = desk.clock(), Trace()
+            started, run.trace = recorder.clock(), Trace()
             outcome = await _apply_operation(writer, operation, run, breaker)
-            self.outcomes.append(await desk.done(outcome, run.trace, started))
+            self.outcomes.append(await recorder.done(outcome, run.trace, started))
             writer.note(outcome)
             if not may_go_on(outcome):
-                self._hindrance = "An earlier operation of this activity did not succeed."
+                self._blocked_reason = "An earlier operation of this activity did not succeed."
 
 
-def _hindrance(operation: ActivityOperation, run: KeyRun, desk: _Desk) -> str:
+def _blocked_reason(operation: ActivityOperation, run: KeyRun, recorder: OutcomeRecorder) -> str:
     """Why ``operation`` must not be started, or nothing."""
-    if desk.stopping:
+    if recorder.stopping:
         return INTERRUPTED
     missing = _missing_images(operation, run.urls)
-    return f"Its pictures could not be uploaded: {', '.join(missing)}." if missing else ""
+    return f"Its images could not be uploaded: {', '.join(missing)}." if missing else ""
 
 
 def may_go_on(outcome: Outcome) -> bool:
@@ -374,6 +282,7 @@ def _missing_images(operation: ActivityOperation, urls: Mapping[str, str]) -> li
 
 
 def failed(operation: Operation, error: PaygiftError, trace: Trace, activity_id: str = "") -> Outcome:
+    """The outcome of an operation that ended in ``error``: what may have happened all the same is unknown."""
     request_id = error.request_id if isinstance(error, RemoteError) else ""
     return Outcome(operation, _status_of(error, trace), activity_id, str(error), request_id)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar, overload
 
-from reconciler.errors import (
+from reconciler.journal.entry import Intent, OperationFinished
+from reconciler.model.errors import (
     ApiError,
     OutcomeUnknownError,
     ProtocolError,
@@ -19,7 +20,6 @@ from reconciler.errors import (
     TransportError,
     UnverifiedError,
 )
-from reconciler.journal.entry import Concluded, Intent
 from reconciler.wechatpay.api import Reply
 
 T = TypeVar("T")
@@ -34,9 +34,9 @@ class Recorder(Protocol):
         """Make sure that this run may still write: asked before every try."""
 
     async def intend(self, what: Intent) -> int:
-        """Write down what is about to be sent; its number is for ``Concluded.intents``."""
+        """Write down what is about to be sent; its number is for ``OperationFinished.intents``."""
 
-    async def conclude(self, what: Concluded) -> None:
+    async def conclude(self, what: OperationFinished) -> None:
         """Write down what an operation came to."""
 
 
@@ -49,7 +49,7 @@ class Unrecorded:
     async def intend(self, what: Intent) -> int:
         return 0
 
-    async def conclude(self, what: Concluded) -> None:
+    async def conclude(self, what: OperationFinished) -> None:
         """Nothing is kept."""
 
 
@@ -68,6 +68,7 @@ class Trace:
     doubt: str = ""
 
     def answered(self, reply: Reply[T]) -> Reply[T]:
+        """``reply``, whose HTTP status, Request-ID and tries are kept."""
         self.tries += reply.tries
         self.http_status, self.request_id = reply.http_status, reply.request_id
         return reply

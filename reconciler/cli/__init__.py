@@ -14,11 +14,12 @@ from typing import Any, Final, NoReturn
 import click
 
 from reconciler import __version__
-from reconciler.characters import safe
 from reconciler.cli.options import FilePath, told
 from reconciler.cli.streams import StdoutError, guarded_streams, occupy_closed_descriptors
 from reconciler.cli.unexpected import hush, is_debugging, leave, show_traceback, translated
-from reconciler.errors import (
+from reconciler.model.characters import safe
+from reconciler.model.diagnostics import condensed
+from reconciler.model.errors import (
     ApiError,
     CredentialsError,
     InterruptedRunError,
@@ -27,7 +28,6 @@ from reconciler.errors import (
     RefusedError,
     StaleError,
     UnexpectedError,
-    condensed,
 )
 
 EXIT_ERROR: Final = 1

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 
-from reconciler.characters import safe
 from reconciler.cli.options import FilePath
 from reconciler.cli.streams import StdoutError, is_terminal, stdout_gone
+from reconciler.model.characters import safe
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-    from reconciler.attempt import Attempt
-    from reconciler.errors import PaygiftError
+    from reconciler.commands.reporting import ApplyReporter
+    from reconciler.commands.session import AccountRef, Session
     from reconciler.journal.place import Place
-    from reconciler.session import Session, Whose
+    from reconciler.model.errors import PaygiftError
 
 PATIENCE_SECONDS: Final = 1.0
 """A bar appears only for what takes longer."""
@@ -43,14 +43,14 @@ class Context:
 
     def root(self) -> Path:
         """The folder of paygift.yaml. Raises UsageError if there is none."""
-        from reconciler.load import find_root
+        from reconciler.spec import find_root
 
         return find_root(self.project or Path.cwd())
 
     @contextmanager
     def session(self, *, at: str | None = None) -> Iterator[Session]:
         """The project and its account, real or sandbox; ``at`` stops the clock at a time, as a person types it."""
-        from reconciler.session import open_session
+        from reconciler.commands.session import open_session
 
         with open_session(
             self.root(), os.environ, use_sandbox=self.sandbox, at=at, journal_url=self.journal_url
@@ -62,7 +62,7 @@ class Context:
     @contextmanager
     def attempt(
         self, report: Path | None, *, rejected: Path | None = None, plan_file: Path | None = None
-    ) -> Iterator[Attempt]:
+    ) -> Iterator[ApplyReporter]:
         """An apply that leaves its files and tells whom `notify` names, however it ends."""
         from reconciler.cli.unexpected import terminable, translated
 
@@ -70,8 +70,8 @@ class Context:
             return translated(error, command="paygift apply", writing=writing)
 
         with terminable():
-            from reconciler.attempt import attempted
             from reconciler.cli import exit_code
+            from reconciler.commands.reporting import attempted
 
             with attempted(
                 report,
@@ -101,16 +101,16 @@ class Context:
 
         return journal_place(self.root(), self.journal_url, use_sandbox=self.sandbox)
 
-    def whose(self) -> Whose:
+    def account_ref(self) -> AccountRef:
         """The account that the command is for, without asking it anything."""
-        from reconciler.session import whose
+        from reconciler.commands.session import account_ref
 
-        return whose(os.environ, sandbox_folder=self.sandbox_folder() if self.sandbox else None)
+        return account_ref(os.environ, sandbox_folder=self.sandbox_folder() if self.sandbox else None)
 
     def sandbox_folder(self) -> Path:
         """Where the sandbox of this project lives; without a project, in the folder we are in."""
-        from reconciler.errors import UsageError
-        from reconciler.session import SANDBOX_FOLDER
+        from reconciler.commands.session import SANDBOX_FOLDER
+        from reconciler.model.errors import UsageError
 
         try:
             root = self.root()

@@ -131,7 +131,7 @@ def _edit(file: Path, old: str, new: str) -> None:
 
 
 def _reject(root: Path, mchid: str) -> None:
-    from reconciler.session import SANDBOX_FOLDER, sandbox
+    from reconciler.commands.session import SANDBOX_FOLDER, sandbox
 
     with sandbox(root / SANDBOX_FOLDER) as local:
         local.control.declare_invalid(mchid)

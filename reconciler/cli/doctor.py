@@ -45,8 +45,8 @@ def doctor(context: Context, as_json: bool) -> int:
 
 def _project_account(context: Context) -> ProjectAccount:
     """What the project here says of its account; nothing where there is none, and for the sandbox."""
-    from reconciler.errors import ProjectError, UsageError
-    from reconciler.load import read_account
+    from reconciler.model.errors import ProjectError, UsageError
+    from reconciler.spec import read_account
 
     if context.sandbox:
         return None
@@ -64,7 +64,7 @@ def _environment(context: Context) -> Iterator[Mapping[str, str]]:
     if not context.sandbox:
         yield {**os.environ, "PAYGIFT_JOURNAL_URL": context.journal_url}
         return
-    from reconciler.session import sandbox
+    from reconciler.commands.session import sandbox
 
     with sandbox(context.sandbox_folder()) as local:
         control = local.control

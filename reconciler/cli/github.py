@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from reconciler.characters import safe
 from reconciler.cli.context import Context, input_path, output_path, pass_context, sandbox_option
 from reconciler.cli.options import COMMIT, KEY, NUMBER, wanted
+from reconciler.model.characters import safe
 
 if TYPE_CHECKING:
-    from reconciler.change import Plan
-    from reconciler.github import GitHub, Merged, Owner, Reviewed, Written
+    from reconciler.model.plan import Plan
+    from reconciler.review.github import GitHub, Merged, Owner, Reviewed, Written
 
 PathOption = input_path
 head_option = click.option(
@@ -76,7 +76,7 @@ def comment(
     identity wrote. Where no pull request set the run off, it is the one that ended in the commit, planned again for it.
     Exits 6 if the pull request has moved on.
     """
-    from reconciler.reconcile import saved_plan
+    from reconciler.commands.reconcile import saved_plan
 
     if sum((plan_file is not None, report_file is not None, failed, outdated)) != 1:
         raise click.UsageError("Give one of --plan, --report, --failed and --outdated.")
@@ -104,7 +104,7 @@ class _On:
 
 
 def _comment_plan(connected: GitHub, plan: Plan, on: _On, page: str) -> None:
-    from reconciler.github import keep_plan_comment
+    from reconciler.review.github import keep_plan_comment
 
     written = keep_plan_comment(connected, on.pull, plan, render=_render, head=on.head, page=page)
     _tell_comment(written)
@@ -113,13 +113,13 @@ def _comment_plan(connected: GitHub, plan: Plan, on: _On, page: str) -> None:
 def _comment_state(
     context: Context, connected: GitHub, on: _On, state: Literal["failed", "outdated"], reason: str
 ) -> None:
-    from reconciler.github import Whose, keep_plan_state
+    from reconciler.review.github import PlanOwner, keep_plan_state
 
-    mchid = context.whose().mchid
+    mchid = context.account_ref().mchid
     if not mchid:
         raise click.UsageError("Set PAYGIFT_MCHID.")
-    whose = Whose(mchid, _namespace_if_any(context))
-    written = keep_plan_state(connected, on.pull, whose, state, reason=reason, head=on.head)
+    plans = PlanOwner(mchid, _namespace_if_any(context))
+    written = keep_plan_state(connected, on.pull, plans, state, reason=reason, head=on.head)
     for each in written:
         _tell_comment(each)
     if not written:
@@ -127,7 +127,7 @@ def _comment_state(
 
 
 def _comment_report(report_file: Path, pr: int | None, *, if_exists: bool) -> None:
-    from reconciler.github import keep_report_comment
+    from reconciler.review.github import keep_report_comment
 
     if if_exists and not report_file.exists():
         click.echo(safe(f"There is no {report_file}: no report was made."), err=True)
@@ -145,8 +145,8 @@ def _tell_comment(written: Written) -> None:
 
 def _namespace_if_any(context: Context) -> str:
     """That of paygift.yaml, whatever else is wrong; empty where it cannot be read."""
-    from reconciler.errors import ProjectError
-    from reconciler.load import read_namespace
+    from reconciler.model.errors import ProjectError
+    from reconciler.spec import read_namespace
 
     try:
         return read_namespace(context.root())
@@ -173,8 +173,8 @@ def waivers(pr: int | None, out: Path) -> None:
 
     They count from people who may write to the repository, and for this pull request only.
     """
-    from reconciler.github import waivers_of
-    from reconciler.output import Output
+    from reconciler.review.github import waivers_of
+    from reconciler.system.output_files import Output
 
     output = Output.checked(out)
     with _connected() as connected:
@@ -188,16 +188,16 @@ def waivers(pr: int | None, out: Path) -> None:
 @click.option("--plan", "plan_file", type=PathOption, required=True, help="The plan file that is to be kept.")
 @head_option
 def artifact_name(plan_file: Path, head: str | None) -> None:
-    """Print `name=…` for GITHUB_OUTPUT: what the artefact with this plan is to be called.
+    """Print `name=…` for GITHUB_OUTPUT: what the artifact with this plan is to be called.
 
     reviewed-plan looks for it by that name.
     """
-    from reconciler.github import Owner, Run, artefact_name
-    from reconciler.reconcile import saved_plan
+    from reconciler.commands.reconcile import saved_plan
+    from reconciler.review.github import Owner, WorkflowRun, artifact_name
 
     plan = saved_plan(plan_file)
-    run = Run.from_environment(os.environ)
-    click.echo(f"name={artefact_name(Owner(plan.namespace, plan.mchid), head or run.head or run.sha)}")
+    run = WorkflowRun.from_environment(os.environ)
+    click.echo(f"name={artifact_name(Owner(plan.namespace, plan.mchid), head or run.head or run.sha)}")
 
 
 def merged_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -249,14 +249,14 @@ def reviewed_digest(context: Context, /, **options: Any) -> None:
 def reviewed_plan(context: Context, /, out: Path, report: Path | None, **options: Any) -> None:
     """Fetch the plan file that was reviewed before a merge, for `apply FILE`.
 
-    The plan's workflow keeps it as an artefact. It is taken only if it has the digest that reviewed-digest finds.
+    The plan's workflow keeps it as an artifact. It is taken only if it has the digest that reviewed-digest finds.
     Unlike the digest alone it also lets `apply` go on with what is left after a part was done.
 
     Prints `found=true`, for GITHUB_OUTPUT; or `found=false`, and exits 0, for a push that was not planned and changed
     nothing of the project.
     """
-    from reconciler.github import NotReviewedError, kept_plan
-    from reconciler.reconcile import save_plan
+    from reconciler.commands.reconcile import save_plan
+    from reconciler.review.github import NotReviewedError, kept_plan
 
     with _connected() as connected:
         try:
@@ -282,7 +282,7 @@ def reviewed_plan(context: Context, /, out: Path, report: Path | None, **options
 @click.option("--drift", "drift_file", type=PathOption, required=True, help="What `drift --json` printed.")
 def drift_issue(drift_file: Path) -> None:
     """Open, update or close the issue that tells of drift: one per namespace and account."""
-    from reconciler.github import keep_drift_issue, read_drift
+    from reconciler.review.github import keep_drift_issue, read_drift
 
     drift = read_drift(_data(drift_file))
     with _connected() as connected:
@@ -302,7 +302,7 @@ def annotate(context: Context, problems_file: Path) -> None:
 
     Nothing is there to be shown if validate itself failed and left the file empty.
     """
-    from reconciler.github import annotate as annotated
+    from reconciler.review.github import annotate as annotated
 
     if not _text(problems_file).strip():
         click.echo(safe(f"{problems_file} is empty: validate found no problem of a spec."), err=True)
@@ -331,16 +331,16 @@ def _merge(
     mchid: str | None,
     require_approval: bool,
 ) -> _Merge:
-    from reconciler.github import Owner, pull_of_commit
+    from reconciler.review.github import Owner, pull_of_commit
 
-    whose = context.whose()
-    mchid = whose.mchid if mchid is None else mchid
+    account = context.account_ref()
+    mchid = account.mchid if mchid is None else mchid
     if not mchid:
         raise click.UsageError("Set PAYGIFT_MCHID to a merchant number of 8 to 15 digits, or give --mchid.")
     commit = commit or connected.run.sha
-    reads = _reads(context, commit, whose.now, namespace)
+    reads = _reads(context, commit, account.now, namespace)
     pull = pull_of_commit(connected, commit)
-    return _Merge(pull, Owner(reads.namespace, mchid), reads.paths, whose.now, require_approval)
+    return _Merge(pull, Owner(reads.namespace, mchid), reads.paths, account.now, require_approval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,9 +353,9 @@ class _Reads:
 
 def _reads(context: Context, commit: str, now: datetime, namespace: str | None) -> _Reads:
     """Everything, where the project is not checked out at ``commit``: what it was made of then is not known."""
-    from reconciler.errors import UsageError
-    from reconciler.origin import head_of
-    from reconciler.session import load
+    from reconciler.commands.session import load
+    from reconciler.model.errors import UsageError
+    from reconciler.system.origin import head_of
 
     try:
         root = context.root()
@@ -376,21 +376,21 @@ def _reads(context: Context, commit: str, now: datetime, namespace: str | None) 
 
 def _changes_nothing(context: Context, connected: GitHub, commit: str | None) -> bool:
     """Whether the push that set this run off left everything of the project as it was."""
-    from reconciler.github import changed
+    from reconciler.review.github import changed
 
     run = connected.run
     commit = commit or run.sha
     if not run.before or commit != run.sha:
         return False
     return not changed(
-        connected, run.before, commit, _reads(context, commit, context.whose().now, None).paths
+        connected, run.before, commit, _reads(context, commit, context.account_ref().now, None).paths
     )
 
 
 def _reviewed(connected: GitHub, merge: _Merge) -> Reviewed:
     """Raises StaleError, also for a commit of which the default branch has taken something back."""
-    from reconciler.github import require_current
-    from reconciler.github import reviewed_digest as reviewed
+    from reconciler.review.github import require_current
+    from reconciler.review.github import reviewed_digest as reviewed
 
     require_current(connected, merge.pull.commit, merge.paths)
     found = reviewed(
@@ -403,9 +403,9 @@ def _reviewed(connected: GitHub, merge: _Merge) -> Reviewed:
 
 @contextmanager
 def _connected() -> Iterator[GitHub]:
-    from reconciler.github import GitHub, Run
+    from reconciler.review.github import GitHub, WorkflowRun
 
-    with GitHub(Run.from_environment(os.environ)) as connected:
+    with GitHub(WorkflowRun.from_environment(os.environ)) as connected:
         yield connected
 
 
@@ -416,7 +416,7 @@ def _render(plan: Plan, max_chars: int) -> str:
 
 
 def _pull_of_run(connected: GitHub) -> int:
-    from reconciler.github import pull_of_commit
+    from reconciler.review.github import pull_of_commit
 
     if not connected.run.pull and not connected.run.sha:
         raise click.UsageError("Neither a pull request nor a commit set this run off. Give --pr.")
@@ -425,7 +425,7 @@ def _pull_of_run(connected: GitHub) -> int:
 
 def _folder(context: Context) -> str:
     """Where paygift.yaml lies in its repository: GitHub names files from the root of that."""
-    from reconciler.origin import top_of
+    from reconciler.system.origin import top_of
 
     root = context.root().resolve()
     top = top_of(root) or Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
@@ -433,14 +433,14 @@ def _folder(context: Context) -> str:
 
 
 def _data(file: Path) -> Any:
-    from reconciler.inputs import read_json
+    from reconciler.system.input_files import read_json
 
     return read_json(file)
 
 
 def _text(file: Path) -> str:
-    from reconciler.errors import UsageError
-    from reconciler.inputs import read_input
+    from reconciler.model.errors import UsageError
+    from reconciler.system.input_files import read_input
 
     try:
         return read_input(file).decode()

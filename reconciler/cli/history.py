@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-from reconciler.characters import safe, safe_json
 from reconciler.cli import EXIT_ERROR
 from reconciler.cli.context import Context, output_path, pass_context, sandbox_option
 from reconciler.cli.options import HASH, KEY, NUMBER, TIME, wanted
 from reconciler.cli.streams import is_terminal
+from reconciler.model.characters import safe, safe_json
 
 OUTCOMES = ("done", "already done", "partial", "failed", "unknown", "not started", "open")
 
@@ -55,15 +55,15 @@ def history(
     """
     if click_context.invoked_subcommand is not None:
         return
-    from reconciler.audit import history_of
-    from reconciler.journal.history import Wanted
+    from reconciler.commands.journal import history_of
+    from reconciler.commands.session import instant_from
+    from reconciler.journal.history import HistoryFilter
     from reconciler.render.history import history_json, history_text
     from reconciler.render.json_ import dumps
-    from reconciler.session import instant_from
 
     context = click_context.find_object(Context)
     assert context is not None  # noqa: S101 - made by the command above this one
-    wanted = Wanted(
+    wanted = HistoryFilter(
         key,
         activity_id,
         frozenset(outcomes),
@@ -79,8 +79,8 @@ def history(
 @pass_context
 def export(context: Context, file: Path | None) -> None:
     """Write the journal as an audit file: JSON lines that chain by hash. On stdout without FILE."""
-    from reconciler.audit import audit_lines
-    from reconciler.output import write
+    from reconciler.commands.journal import audit_lines
+    from reconciler.system.output_files import write
 
     lines = audit_lines(context.root(), context.journal())
     text = "".join(f"{line}\n" for line in lines)
@@ -108,7 +108,7 @@ def verify(context: Context, file: Path | None, heads: tuple[str, ...]) -> int:
     Exits 1 and names each line that does not fit. Entries cut off at the end of an account's journal, or all of it,
     show only if --head says how it ended.
     """
-    from reconciler.audit import audit_lines, lines_of
+    from reconciler.commands.journal import audit_lines, lines_of
     from reconciler.journal.chain import verify as breaks_in
 
     for head in heads:  # an empty one, from a step of CI that failed, must not pass for none
@@ -134,8 +134,8 @@ def unlock(context: Context, yes: bool) -> int:
 
     If it lives after all, it can send nothing more: it notices before its next request.
     """
-    from reconciler.audit import break_lock, locks_of
-    from reconciler.session import system_clock
+    from reconciler.commands.journal import break_lock, locks_of
+    from reconciler.commands.session import system_clock
 
     root, place = context.root(), context.journal()
     held = locks_of(root, place)

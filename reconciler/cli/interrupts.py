@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from reconciler.cli.unexpected import hush_logs, in_main_thread, interrupt, is_debugging
-from reconciler.errors import InterruptedRunError
+from reconciler.model.errors import InterruptedRunError
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 Result = TypeVar("Result")

@@ -15,7 +15,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from reconciler.characters import safe
+from reconciler.model.characters import safe
 
 Callback = Callable[[click.Context, click.Parameter, Any], Any]
 

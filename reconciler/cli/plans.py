@@ -39,8 +39,8 @@ def show_plan(
 
     A file that was changed after it was made is refused.
     """
+    from reconciler.commands.reconcile import saved_plan
     from reconciler.plan import plan_digest
-    from reconciler.reconcile import saved_plan
 
     plan = saved_plan(file)
     if form == "json":

@@ -33,15 +33,16 @@ from reconciler.cli.options import HASH, TIME, WAIVER, wanted
 from reconciler.cli.streams import is_terminal
 
 if TYPE_CHECKING:
-    from reconciler.attempt import Attempt
-    from reconciler.change import Plan, Report
-    from reconciler.errors import Problem
-    from reconciler.journal.book import Run
-    from reconciler.journal.entry import Concluded
+    from reconciler.commands.reconcile import Account, AccountStatus, Shown
+    from reconciler.commands.reporting import ApplyReporter
+    from reconciler.commands.session import Session
+    from reconciler.journal.entry import OperationFinished
     from reconciler.journal.history import Row
-    from reconciler.reconcile import Account, Shown, Status
-    from reconciler.session import Session
-    from reconciler.witness import Witness
+    from reconciler.journal.journal import Run
+    from reconciler.model.diagnostics import Diagnostic
+    from reconciler.model.plan import Plan
+    from reconciler.model.report import Report
+    from reconciler.model.witness import Witness
 
 allow_option = click.option(
     "--allow",
@@ -62,16 +63,17 @@ def validate(context: Context, as_json: bool) -> int:
 
     Prints every problem as file:line:column and exits 3, or says how many specs are fine.
     """
-    from reconciler.characters import safe
-    from reconciler.errors import ProjectError, condensed
-    from reconciler.load import load_project
-    from reconciler.session import check_untracked
+    from reconciler.commands.session import check_untracked
+    from reconciler.model.characters import safe
+    from reconciler.model.diagnostics import condensed
+    from reconciler.model.errors import ProjectError
+    from reconciler.spec import load_project
 
     root = context.root()
-    now = context.whose().now
+    now = context.account_ref().now
     doubt = ""
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[Problem, ...] = ()
+    problems: tuple[Diagnostic, ...] = ()
+    notes: tuple[Diagnostic, ...] = ()
     count = 0
     try:
         doubt = check_untracked(root)
@@ -135,12 +137,12 @@ def plan(
 
     Reads the live account and writes nothing to it. Refusals come first, one summary line last.
     """
-    from reconciler import reconcile
+    from reconciler.commands import reconcile
 
     if at is not None and out is not None:
         raise click.UsageError("A plan for another time cannot be applied: give --at or --out.")
     if out is not None:
-        from reconciler.output import Output
+        from reconciler.system.output_files import Output
 
         Output.checked(out)  # a plan of ten thousand activities takes a while
     if allow_file is not None:
@@ -318,8 +320,8 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 def _waivers_in(file: Path) -> list[str]:
-    from reconciler.errors import UsageError
-    from reconciler.inputs import read_input
+    from reconciler.model.errors import UsageError
+    from reconciler.system.input_files import read_input
 
     try:
         lines = read_input(file).decode().splitlines()
@@ -329,7 +331,7 @@ def _waivers_in(file: Path) -> list[str]:
 
 
 async def _plan(session: Session, allow: tuple[str, ...]) -> Plan:
-    from reconciler import reconcile
+    from reconciler.commands import reconcile
 
     witness, flaw = await _witness(session)
     async with reconcile.connect(session.remote, session.clock, uploaded=session.images.known) as account:
@@ -344,14 +346,14 @@ async def _witness(session: Session) -> tuple[Witness, str]:
 
     Signals are answered meanwhile, whatever its server or disk does.
     """
-    from reconciler.errors import JournalError, UsageError
-    from reconciler.witness import NO_WITNESS
+    from reconciler.model.errors import JournalError, UsageError
+    from reconciler.model.witness import NO_WITNESS
 
     if not session.journal.exists:
         return NO_WITNESS, ""
     from functools import partial
 
-    from reconciler.audit import witness_of
+    from reconciler.commands.journal import witness_of
     from reconciler.journal.worker import READING_SECONDS, Worker
 
     mchid, namespace = session.remote.credentials.mchid, session.project.namespace
@@ -391,9 +393,9 @@ class _Wanted:
             raise click.UsageError(f"--expect takes a digest of 64 hex digits, not {self.expect!r}.")
 
     async def plan(
-        self, account: Account, session: Session, attempt: Attempt, witness: Witness, bar: Bar
+        self, account: Account, session: Session, attempt: ApplyReporter, witness: Witness, bar: Bar
     ) -> Plan:
-        from reconciler import reconcile
+        from reconciler.commands import reconcile
         from reconciler.plan import plan_digest
 
         project = session.project
@@ -418,7 +420,7 @@ class _Applying:
     context: Context
     session: Session
     wanted: _Wanted
-    attempt: Attempt
+    attempt: ApplyReporter
     as_json: bool
     yes: bool
     lock_timeout: float
@@ -426,13 +428,14 @@ class _Applying:
 
     async def run(self) -> Report | None:
         """``None`` when the person at the terminal said no."""
-        from reconciler import journaling, reconcile
-        from reconciler.origin import Origin, require_tip
+        from reconciler.commands import reconcile
+        from reconciler.commands import runs as journaling
+        from reconciler.system.origin import Origin, require_tip
 
         before = self.session
         async with (
             reconcile.connect(before.remote, before.clock) as account,
-            journaling.exclusive_run(
+            journaling.open_run(
                 before.journal,
                 mchid=account.mchid,
                 namespace=before.project.namespace,
@@ -454,10 +457,11 @@ class _Applying:
             return await self._plan_and_apply(session, replace(account, uploaded=session.images.known), run)
 
     async def _plan_and_apply(self, session: Session, account: Account, run: Run) -> Report | None:
-        from reconciler import journaling, reconcile
         from reconciler.apply import refuse
         from reconciler.cli.interrupts import interruptible
-        from reconciler.errors import JournalError
+        from reconciler.commands import reconcile
+        from reconciler.commands import runs as journaling
+        from reconciler.model.errors import JournalError
 
         attempt = self.attempt
         with Bar("Reading activities") as bar:
@@ -495,7 +499,7 @@ class _Applying:
 
 def _come_to(applying: _Applying) -> Report | None:
     """What it came to. Once that is known, nothing that fails afterwards, such as giving back the lock, hides it."""
-    from reconciler.errors import PaygiftError
+    from reconciler.model.errors import PaygiftError
 
     try:
         return _run(applying.run())
@@ -506,7 +510,7 @@ def _come_to(applying: _Applying) -> Report | None:
         return applying.attempt.happened
 
 
-def _tell_outcome(context: Context, attempt: Attempt, happened: Report, *, as_json: bool) -> None:
+def _tell_outcome(context: Context, attempt: ApplyReporter, happened: Report, *, as_json: bool) -> None:
     """On the streams, in the files, and to whom `notify` names: each of them, whatever becomes of the others."""
     from reconciler.render.json_ import dumps, report_json
     from reconciler.render.text import report_text
@@ -520,13 +524,13 @@ def _tell_outcome(context: Context, attempt: Attempt, happened: Report, *, as_js
 
 
 def _tell(sentence: str) -> None:
-    from reconciler.characters import safe
+    from reconciler.model.characters import safe
 
     click.echo(safe(sentence), err=True)
 
 
-def _tell_resumed(found: Sequence[Concluded]) -> None:
-    from reconciler.characters import safe
+def _tell_resumed(found: Sequence[OperationFinished]) -> None:
+    from reconciler.model.characters import safe
 
     if found:
         click.echo("An earlier run ended before it knew what became of:", err=True)
@@ -538,7 +542,7 @@ def _tell_resumed(found: Sequence[Concluded]) -> None:
 def _agreed(made: Plan) -> bool:
     """Whether a person says yes to what will be done. Never asks where there is no terminal (design §11)."""
     from reconciler.cli.interrupts import stopping_at_once
-    from reconciler.errors import UsageError
+    from reconciler.model.errors import UsageError
     from reconciler.render.view import question
 
     if not is_terminal(sys.stdin):
@@ -549,8 +553,8 @@ def _agreed(made: Plan) -> bool:
     return answer.strip() == "yes"
 
 
-async def _status(session: Session) -> Status:
-    from reconciler import reconcile
+async def _status(session: Session) -> AccountStatus:
+    from reconciler.commands import reconcile
 
     witness, flaw = await _told_witness(session)
     async with reconcile.connect(session.remote, session.clock, uploaded=session.images.known) as account:
@@ -561,7 +565,7 @@ async def _status(session: Session) -> Status:
 
 
 async def _show(session: Session, name: str) -> Shown:
-    from reconciler import reconcile
+    from reconciler.commands import reconcile
 
     witness, _ = await _told_witness(session)
     async with reconcile.connect(session.remote, session.clock) as account:
@@ -572,7 +576,7 @@ def _done_to(session: Session, name: str) -> list[Row]:
     """What the journal tells of a key or an activity_id; nothing where there is no journal."""
     if not session.journal.exists:
         return []
-    from reconciler.audit import history_of
+    from reconciler.commands.journal import history_of
     from reconciler.journal.history import EVERYTHING
 
     rows = history_of(session.project.root, session.journal, EVERYTHING)

@@ -14,7 +14,7 @@ from reconciler.cli.context import Context, pass_context
 from reconciler.cli.options import FRACTION, NUMBER, SETTING, WORD, wanted
 
 if TYPE_CHECKING:
-    from reconciler.session import LocalRemote
+    from reconciler.commands.session import LocalRemote
 
 
 Rows = Sequence[tuple[str, str]]
@@ -74,7 +74,7 @@ def sandbox() -> None:
 @pass_context
 def serve(context: Context, port: int, options: tuple[str, ...]) -> None:
     """Serve it until Ctrl-C, for curl, other clients and other terminals."""
-    from reconciler.errors import UsageError
+    from reconciler.model.errors import UsageError
     from reconciler.sandbox.options import Options
     from reconciler.sandbox.server import RunningSandbox
     from reconciler.sandbox.server import serve as run
@@ -123,7 +123,7 @@ def seed(context: Context, file: Path | None) -> None:
 
     FILE is a JSON list of create-stock bodies, each with its stock_id.
     """
-    from reconciler import session
+    from reconciler.commands import session
 
     with _local(context) as local:
         if file is not None:
@@ -142,7 +142,7 @@ def reset(context: Context, yes: bool) -> None:
         if not sys.stdin.isatty():
             raise click.UsageError("There is no terminal to ask on. Give --yes to reset without asking.")
         click.confirm("Forget everything that this sandbox remembers?", abort=True, err=True)
-    from reconciler import session
+    from reconciler.commands import session
 
     with _local(context) as local:
         session.reset(local, context.sandbox_folder())
@@ -193,7 +193,7 @@ def log(context: Context, limit: int, as_json: bool) -> None:
     """Show the requests that it was sent, oldest first, and what it thought of their signatures."""
     import json
 
-    from reconciler.characters import safe
+    from reconciler.model.characters import safe
     from reconciler.render.json_ import dumps
     from reconciler.render.text import table
 
@@ -243,7 +243,7 @@ def fault() -> None:
 @pass_context
 def add_fault(context: Context, /, kind: str, parameters: tuple[str, ...], **common: str) -> None:
     """Add a fault: `fault add error_after --route create --count 2 status=503`."""
-    from reconciler.errors import UsageError
+    from reconciler.model.errors import UsageError
     from reconciler.sandbox.faults import parse
 
     spec: dict[str, str] = {"kind": kind, **common}
@@ -304,7 +304,7 @@ def _shown(value: Any) -> str:
 
 @contextmanager
 def _local(context: Context) -> Iterator[LocalRemote]:
-    from reconciler.session import sandbox as run
+    from reconciler.commands.session import sandbox as run
 
     with run(context.sandbox_folder()) as local:
         yield local

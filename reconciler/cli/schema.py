@@ -26,13 +26,13 @@ def schema(kind: str, out: Path | None) -> None:
 
     A spec that begins with `# yaml-language-server: $schema=FILE` is completed and checked while it is written.
     """
+    from reconciler.commands.schema import schema_of
     from reconciler.render.json_ import dumps
-    from reconciler.schema import schema_of
 
     text = dumps(schema_of(kind))
     if out is None:
         click.echo(text, nl=False)
     else:
-        from reconciler.output import write
+        from reconciler.system.output_files import write
 
         write(text, out)

@@ -20,7 +20,7 @@ from typing import Final, NoReturn
 import click
 
 from reconciler.cli.streams import StdoutError
-from reconciler.errors import InterruptedRunError, PaygiftError, UnexpectedError, UsageError
+from reconciler.model.errors import InterruptedRunError, PaygiftError, UnexpectedError, UsageError
 
 DEBUG: Final = "PAYGIFT_DEBUG"
 AGAIN: Final = "Run apply again: it finds out what has happened, repeats none of it, and does the rest."

@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from reconciler.checkup import Checkup
 from reconciler.doctor import local, remote
 from reconciler.doctor.evidence import Knock, Material, ProjectAccount, Signed
 from reconciler.doctor.judge import CHECKS, judge
+from reconciler.model.checkup import Checkup
 
 if TYPE_CHECKING:
     import httpx

@@ -9,8 +9,8 @@ from typing import TypeAlias
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-from reconciler.activity import NamedAccount
-from reconciler.errors import CredentialsError, PaygiftError
+from reconciler.model.activity import NamedAccount
+from reconciler.model.errors import CredentialsError, PaygiftError
 from reconciler.wechatpay.keys import Certificate, Credentials
 
 

@@ -14,9 +14,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.x509.oid import NameOID
 
-from reconciler.checkup import Check, Checkup, Status
 from reconciler.doctor.evidence import Journal, Knock, Material, Outcome, ProjectAccount, Proven, Signed
-from reconciler.errors import (
+from reconciler.model.checkup import Check, CheckStatus, Checkup
+from reconciler.model.errors import (
     NO_PERMISSION,
     ApiError,
     CredentialsError,
@@ -127,9 +127,10 @@ def _judge_signed(material: Material, signed: Signed | None) -> tuple[Check, ...
         judge_permission(signed.activities),
         judge_image_upload(signed.upload),
     )
-    if signed_call.status is Status.FAILED:  # which has told already why the others could not be made
+    if signed_call.status is CheckStatus.FAILED:  # which has told already why the others could not be made
         others = tuple(
-            _skipped(each.code, _NOT_ACCEPTED) if each.status is Status.WARNING else each for each in others
+            _skipped(each.code, _NOT_ACCEPTED) if each.status is CheckStatus.WARNING else each
+            for each in others
         )
     return (signed_call, *others)
 
@@ -174,7 +175,7 @@ def judge_project_account(mchid: str, named: ProjectAccount) -> Check:
     if isinstance(named, PaygiftError):
         return Check(
             code,
-            Status.WARNING,
+            CheckStatus.WARNING,
             "it cannot be told which account the project belongs to, since paygift.yaml cannot be read.",
             "Run `paygift validate`, and correct what it says.",
         )
@@ -201,7 +202,7 @@ def judge_key_file(file: bool, mode: int | None) -> Check:
     if mode & _FOR_OTHERS:
         return Check(
             "key_file",
-            Status.WARNING,
+            CheckStatus.WARNING,
             f"the file that PAYGIFT_PRIVATE_KEY_FILE names is open to others than its owner (mode {mode:04o}).",
             'chmod 600 "$PAYGIFT_PRIVATE_KEY_FILE"',
         )
@@ -268,7 +269,7 @@ def judge_validity(certificate: x509.Certificate | CredentialsError | None, now:
             code, f"it is not valid before {begins:%Y-%m-%d}.", f"Is the clock right? {_CLOCK_REMEDY}"
         )
     if days < EXPIRY_WARNING_DAYS:
-        return Check(code, Status.WARNING, f"it expires in {days:.0f} days, on {ends:%Y-%m-%d}.", _RENEW)
+        return Check(code, CheckStatus.WARNING, f"it expires in {days:.0f} days, on {ends:%Y-%m-%d}.", _RENEW)
     return _ok(code, f"until {ends:%Y-%m-%d}.")
 
 
@@ -320,7 +321,7 @@ def judge_backup_host(knock: Knock | None) -> Check:
         return _skipped(code, "the main host is not WeChat Pay's own, and PAYGIFT_BACKUP_URL is not set.")
     if knock.error is not None:
         remedy = f"{knock.error.remedy} It is needed only when the main host fails."
-        return Check(code, Status.WARNING, _said(knock.error), remedy)
+        return Check(code, CheckStatus.WARNING, _said(knock.error), remedy)
     return _answered(code, knock)
 
 
@@ -330,14 +331,14 @@ def _answered(code: str, knock: Knock) -> Check:
         kind = knock.media_type or "no content type"
         return Check(
             code,
-            Status.WARNING,
+            CheckStatus.WARNING,
             f"{knock.host} answered, but hardly as WeChat Pay (HTTP {knock.status}, {kind}).",
             "Something in between may have: check PAYGIFT_BASE_URL, proxies, and login pages of this network.",
         )
     if knock.status == 429 or not 400 <= knock.status < 500:
         return Check(
             code,
-            Status.WARNING,
+            CheckStatus.WARNING,
             f"{knock.host} answered HTTP {knock.status}, where WeChat Pay refuses a request without signature (401).",
             "Run again in a few minutes; if it stays, check PAYGIFT_BASE_URL and proxies.",
         )
@@ -361,7 +362,7 @@ def judge_skew(ahead_seconds: float, host: str) -> Check:
     if seconds >= WINDOW_SECONDS:
         return _failed("clock", f"{text}; signatures are refused from {WINDOW_SECONDS} s.", _CLOCK_REMEDY)
     if seconds >= SKEW_WARNING_SECONDS:
-        return Check("clock", Status.WARNING, f"{text}.", _CLOCK_REMEDY)
+        return Check("clock", CheckStatus.WARNING, f"{text}.", _CLOCK_REMEDY)
     return _ok("clock", f"{text}.")
 
 
@@ -461,7 +462,7 @@ def judge_image_upload(outcome: Outcome) -> Check:
     if isinstance(outcome, Proven):
         return Check(
             code,
-            Status.WARNING,
+            CheckStatus.WARNING,
             "permitted, but a picture with a wrong digest was taken: one pixel, used by nothing, is stored now.",
             "WeChat Pay may have changed its interface: look for a newer paygift, or report this.",
         )
@@ -487,32 +488,32 @@ def _cannot_tell(code: str, outcome: PaygiftError | Proven | None) -> Check:
 def _unclear(code: str, error: ApiError | TransportError) -> Check:
     unsigned = isinstance(error, ApiError) and not error.verified
     doubt = " WeChat Pay has not signed this answer, so it proves nothing." if unsigned else ""
-    return Check(code, Status.WARNING, f"this cannot be told now: {_said(error)}{doubt}", error.remedy)
+    return Check(code, CheckStatus.WARNING, f"this cannot be told now: {_said(error)}{doubt}", error.remedy)
 
 
 # --- saying it ---------------------------------------------------------------------------------------------------
 
 
 def _ok(code: str, text: str) -> Check:
-    return Check(code, Status.OK, text)
+    return Check(code, CheckStatus.OK, text)
 
 
 def _skipped(code: str, reason: str, remedy: str = "") -> Check:
-    return Check(code, Status.SKIPPED, reason, remedy)
+    return Check(code, CheckStatus.SKIPPED, reason, remedy)
 
 
 def _failed(code: str, text: str, remedy: str) -> Check:
-    return Check(code, Status.FAILED, text, remedy)
+    return Check(code, CheckStatus.FAILED, text, remedy)
 
 
 def _unusable(code: str, text: str, remedy: str) -> Check:
     """A failure of the credentials themselves, or of what they are permitted: what exits 4 in other commands too."""
-    return Check(code, Status.FAILED, text, remedy, credentials=True)
+    return Check(code, CheckStatus.FAILED, text, remedy, credentials=True)
 
 
 def _failure(code: str, error: PaygiftError) -> Check:
     credentials = isinstance(error, CredentialsError) or _is_rejection(error)
-    return Check(code, Status.FAILED, _said(error), error.remedy, credentials=credentials)
+    return Check(code, CheckStatus.FAILED, _said(error), error.remedy, credentials=credentials)
 
 
 def _said(error: PaygiftError) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from reconciler.doctor.evidence import Hosts, Journal, Material
-from reconciler.environment import stripped, text
-from reconciler.errors import CredentialsError, JournalError, PaygiftError, UsageError
 from reconciler.journal.place import look_at
-from reconciler.named_file import mode
+from reconciler.model.errors import CredentialsError, JournalError, PaygiftError, UsageError
+from reconciler.system.environment import stripped, text
+from reconciler.system.named_file import mode
 from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
 from reconciler.wechatpay.key_source import given_key
 from reconciler.wechatpay.keys import load_certificate, load_private_key, load_public_key

@@ -12,8 +12,8 @@ from typing import Final, TypeVar
 import httpx
 
 from reconciler.doctor.evidence import Hosts, Knock, Proven, Signed
-from reconciler.environment import is_loopback
-from reconciler.errors import PaygiftError, TransportError, UsageError
+from reconciler.model.errors import PaygiftError, TransportError, UsageError
+from reconciler.system.environment import is_loopback
 from reconciler.wechatpay import failures, wire
 from reconciler.wechatpay.api import image_upload
 from reconciler.wechatpay.client import Client

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from reconciler.errors import JournalError
-from reconciler.identity import canonical_json
 from reconciler.journal.entry import NO_HASH, hash_of, parsed
+from reconciler.model.errors import JournalError
+from reconciler.model.identity import canonical_json
 
 _SEALED: Final = re.compile(r'(\{.*),"hash":"([0-9a-f]{64})"\}', re.DOTALL)
 

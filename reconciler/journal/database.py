@@ -39,11 +39,11 @@ from sqlalchemy import (
 )
 from sqlalchemy import exc as sa
 
-from reconciler.environment import DATABASE, checked_address, invalid
-from reconciler.errors import BusyError, JournalError, LockLostError, UsageError
-from reconciler.folder import check, make
 from reconciler.journal.holder import Holder
 from reconciler.journal.unreachable import not_connected
+from reconciler.model.errors import BusyError, JournalError, LockLostError, UsageError
+from reconciler.system.environment import DATABASE, checked_address, invalid
+from reconciler.system.paygift_folder import check, make
 
 BUSY_SECONDS: Final = 8.0
 """How long a transaction waits for the one of another process. None takes longer than a moment, so this is told before

@@ -17,16 +17,16 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from reconciler.change import OutcomeStatus, Rejection
-from reconciler.errors import JournalError
-from reconciler.identity import canonical_json, instant
+from reconciler.model.errors import JournalError
+from reconciler.model.identity import canonical_json, instant
+from reconciler.model.report import OutcomeStatus, Rejection
 
 NO_HASH: Final = "0" * 64
 """What the first entry carries as the hash of the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class RunStarted:
     """A run of apply that has something to write. ``who`` is CI's actor or the user. ``switches`` maps
     the ids that are to end once a start under another key stands in for them to that key. ``reviewed`` is the digest of
     the plan that alone might be applied, of which ``plan_digest`` may be what was left; empty where any might be.
@@ -60,7 +60,7 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class Concluded:
+class OperationFinished:
     """What one operation came to. ``intents`` are the entries of the requests that it sent, none if it sent nothing.
 
     ``resumed`` tells that a later run found this out by reading. ``seconds`` is how long the operation took, and
@@ -92,7 +92,7 @@ class Concluded:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RunEnded:
     """A run came to its end; ``counts`` tells how many operations came to each status. ``held_by`` names the refusals
     that were open: with any of them the plan was not applied completely, whatever the counts.
     """
@@ -113,7 +113,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Displaced:
+class LockTakenOver:
     """The lock was taken from ``holder``, who was found dead or was put out by ``who``."""
 
     holder: str
@@ -134,7 +134,7 @@ class Remembered:
     entry: Literal["remembered"] = "remembered"
 
 
-Content = Begun | Intent | Concluded | Ended | Displaced | Remembered
+Content = RunStarted | Intent | OperationFinished | RunEnded | LockTakenOver | Remembered
 """What an entry can say."""
 What = Annotated[Content, Field(discriminator="entry")]
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from reconciler.change import Rejection
-from reconciler.journal.entry import Begun, Concluded, Entry, Intent
+from reconciler.journal.entry import Entry, Intent, OperationFinished, RunStarted
+from reconciler.model.report import Rejection
 
 OPEN: Final = "open"
 """The status of a request whose outcome nobody has written down: its run died, or is still at it."""
 
 
-_UNKNOWN_RUN: Final = Begun("", 0)
+_UNKNOWN_RUN: Final = RunStarted("", 0)
 """What is known of a run that only found out what became of another one."""
 
 
@@ -51,7 +51,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class HistoryFilter:
     """Which rows; whatever is empty does not narrow anything. ``since`` is included, ``until`` is not."""
 
     key: str = ""
@@ -70,26 +70,26 @@ class Wanted:
         )
 
 
-EVERYTHING: Final = Wanted()
+EVERYTHING: Final = HistoryFilter()
 
 
-def history(entries: Iterable[Entry], wanted: Wanted = EVERYTHING) -> list[Row]:
+def history(entries: Iterable[Entry], wanted: HistoryFilter = EVERYTHING) -> list[Row]:
     """The rows that are ``wanted``, in the order in which they came to be known; open ones stand where they began."""
     rows = sorted(_rows(entries), key=lambda row: (row.mchid, row.namespace, row.seq))
     return [row for row in rows if wanted.takes(row)]
 
 
 def _rows(entries: Iterable[Entry]) -> Iterator[Row]:
-    runs: dict[str, Begun] = {}
+    runs: dict[str, RunStarted] = {}
     open_: dict[tuple[str, str, int], tuple[Entry, Intent]] = {}
     told: set[tuple[str, str, int]] = set()
     for entry in entries:
         match entry.what:
-            case Begun():
+            case RunStarted():
                 runs[entry.run] = entry.what
             case Intent():
                 open_[entry.mchid, entry.namespace, entry.seq] = (entry, entry.what)
-            case Concluded():
+            case OperationFinished():
                 asked = [(entry.mchid, entry.namespace, number) for number in entry.what.intents]
                 bodies = tuple(open_[each][1].body for each in asked if each in open_)
                 told.update(asked)
@@ -101,7 +101,7 @@ def _rows(entries: Iterable[Entry]) -> Iterator[Row]:
         yield _open(entry, intent, runs.get(entry.run, _UNKNOWN_RUN))
 
 
-def _concluded(entry: Entry, what: Concluded, bodies: tuple[str, ...], run: Begun) -> Row:
+def _concluded(entry: Entry, what: OperationFinished, bodies: tuple[str, ...], run: RunStarted) -> Row:
     return replace(
         _open(entry, what, run),
         status=what.status.value,
@@ -117,7 +117,7 @@ def _concluded(entry: Entry, what: Concluded, bodies: tuple[str, ...], run: Begu
     )
 
 
-def _open(entry: Entry, what: Intent | Concluded, run: Begun) -> Row:
+def _open(entry: Entry, what: Intent | OperationFinished, run: RunStarted) -> Row:
     """What is known of an operation before its outcome."""
     return Row(
         entry.at,

@@ -20,10 +20,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, insert, select, text, update
 from sqlalchemy import exc as sa
 
-from reconciler.errors import BusyError, JournalError, LockLostError
 from reconciler.journal.database import Database, locks, number_for, queue
 from reconciler.journal.holder import Holder as Holder  # noqa: PLC0414 - whoever imports the lock wants it
 from reconciler.journal.process import Process
+from reconciler.model.errors import BusyError, JournalError, LockLostError
 
 BEAT_SECONDS: Final = 5.0
 """How often the holder of a lease shows that it lives."""

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.environment import stripped
-from reconciler.errors import JournalError
-from reconciler.folder import NAME
+from reconciler.model.errors import JournalError
+from reconciler.system.environment import stripped
+from reconciler.system.paygift_folder import NAME
 
 if TYPE_CHECKING:
     from reconciler.journal.database import Database

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 
-from reconciler.errors import JournalError
 from reconciler.journal.database import BUSY_SECONDS, Database, check_file
+from reconciler.model.errors import JournalError
 
 
 def read_sqlite(file: Path) -> Database | None:

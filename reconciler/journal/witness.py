@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from reconciler.activity import DesiredActivity
-from reconciler.change import OutcomeStatus
-from reconciler.journal.entry import Begun, Concluded, Entry, Intent, Remembered
-from reconciler.witness import Witness
+from reconciler.journal.entry import Entry, Intent, OperationFinished, Remembered, RunStarted
+from reconciler.model.activity import DesiredActivity
+from reconciler.model.report import OutcomeStatus
+from reconciler.model.witness import Witness
 
 _CHANGES: Final = ("create", "add_merchants", "delete_merchants")
 
@@ -27,11 +27,11 @@ def witness_of(entries: Iterable[Entry]) -> Witness:
         match entry.what:
             case Intent() as intent:
                 told.intents[entry.seq] = (intent, entry.at)
-            case Concluded() as outcome:
+            case OperationFinished() as outcome:
                 told.conclude(outcome)
             case Remembered() as memory:
                 told.memory = memory
-            case Begun() as run:
+            case RunStarted() as run:
                 told.switches.update(run.switches)
     return told.witness()
 
@@ -70,7 +70,7 @@ class _Told:
     switches: dict[str, str] = field(default_factory=dict)
     last_create: datetime | None = None
 
-    def conclude(self, outcome: Concluded) -> None:
+    def conclude(self, outcome: OperationFinished) -> None:
         sent = [self.intents[number] for number in outcome.intents if number in self.intents]
         if outcome.answers:
             for number in outcome.intents:
@@ -86,7 +86,7 @@ class _Told:
             if outcome.operation == "create":
                 self._created(outcome, [at for _, at in sent])
 
-    def _created(self, outcome: Concluded, sent_at: Sequence[datetime]) -> None:
+    def _created(self, outcome: OperationFinished, sent_at: Sequence[datetime]) -> None:
         """Whatever became of the rest: an id was given out, and a read by id tells what it came to."""
         # A number that was used before brings the same activity again, which proves no creation.
         new = outcome.activity_id not in self.created
@@ -94,7 +94,7 @@ class _Told:
         if new and sent_at and outcome.status in (OutcomeStatus.DONE, OutcomeStatus.PARTIAL):
             self.last_create = sent_at[0]
 
-    def _terminated(self, outcome: Concluded) -> None:
+    def _terminated(self, outcome: OperationFinished) -> None:
         """What had ended before we came was not ended by us, and need not be asked for either."""
         if outcome.status in (OutcomeStatus.DONE, OutcomeStatus.ALREADY_DONE):
             self.created.pop(outcome.activity_id, None)
@@ -116,7 +116,7 @@ class _Told:
 
 
 def _after(
-    before: frozenset[str] | None, outcome: Concluded, sent: Sequence[Intent]
+    before: frozenset[str] | None, outcome: OperationFinished, sent: Sequence[Intent]
 ) -> frozenset[str] | None:
     """The merchants that paygift left after an operation, from those ``before``; ``None`` where that is not certain.
 

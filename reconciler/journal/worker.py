@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
-from reconciler.errors import JournalError
+from reconciler.model.errors import JournalError
 
 DEADLINE_SECONDS: Final = 10.0
 """How long one call may take before whoever waits is told that the journal does not answer."""

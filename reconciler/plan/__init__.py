@@ -6,7 +6,7 @@ whether a plan is still the one that was reviewed.
 """
 
 from reconciler.plan.certainty import unproven_creates
-from reconciler.plan.coupons import Coupon, UnreadCoupon, coupon_findings, stocks_named, unproven
+from reconciler.plan.coupons import coupon_findings, stocks_named, unproven
 from reconciler.plan.decide import make_plan
 from reconciler.plan.digest import digests_of_review, operation_data, plan_data, plan_digest, policy_data
 from reconciler.plan.drift import Drift, DriftCode, drifts
@@ -20,7 +20,6 @@ from reconciler.plan.verdict import with_findings
 __all__ = [
     "FORMAT_VERSION",
     "PLAN_FORMAT_VERSION",
-    "Coupon",
     "Drift",
     "DriftCode",
     "Held",
@@ -28,7 +27,6 @@ __all__ = [
     "Stale",
     "Undo",
     "UndoCode",
-    "UnreadCoupon",
     "as_reviewed",
     "checksum",
     "coupon_findings",

@@ -12,11 +12,11 @@ from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from reconciler.activity import FIELD_PATHS, FULL_SEND, DesiredActivity, LiveActivity, Terms
-from reconciler.change import Finding, Severity
-from reconciler.identity import Ownership, parse_number
+from reconciler.model.activity import FIELD_PATHS, FULL_SEND, DesiredActivity, LiveActivity, Terms
+from reconciler.model.characters import FORBIDDEN
+from reconciler.model.findings import Finding, Severity
+from reconciler.model.identity import Ownership, parse_number
 from reconciler.plan.compare import differing, same_terms
-from reconciler.spec import FORBIDDEN
 
 MOST_FEN: Final = 1_000_000_000
 _COLOUR: Final = re.compile(r"Color0[1-9]0|Color100")

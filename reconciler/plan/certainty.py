@@ -10,18 +10,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from reconciler.activity import CREATE_FAILED, LiveActivity
-from reconciler.change import ActivityChange, CreateActivity, Finding, Plan, Severity, TerminateActivity
-from reconciler.identity import parse_number
-from reconciler.plan.coupons import Found, unproven
-from reconciler.witness import Witness
+from reconciler.model.activity import CREATE_FAILED, LiveActivity
+from reconciler.model.coupon import CouponRead
+from reconciler.model.findings import Finding, Severity
+from reconciler.model.identity import parse_number
+from reconciler.model.operations import CreateActivity, TerminateActivity
+from reconciler.model.plan import ActivityChange, Plan
+from reconciler.model.witness import Witness
+from reconciler.plan.coupons import unproven
 
 PROVEN_FOR: Final = timedelta(days=7)
 """So long a create that was done shows that this account can create."""
 
 
 def unproven_creates(
-    plan: Plan, live: Iterable[LiveActivity], coupons: Mapping[str, Found], witness: Witness
+    plan: Plan, live: Iterable[LiveActivity], coupons: Mapping[str, CouponRead], witness: Witness
 ) -> Iterator[Finding]:
     """A refusal for each activity that would end before a successor whose create is not as good as certain.
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from reconciler.activity import LiveActivity, Terms
-from reconciler.change import Clock
+from reconciler.model.activity import LiveActivity, Terms
+from reconciler.model.plan import Timing
 
 
-def clock_of_new(terms: Terms, now: datetime) -> Clock:
-    return Clock("begun" if terms.begin_time <= now else "begins", terms.begin_time)
+def clock_of_new(terms: Terms, now: datetime) -> Timing:
+    return Timing("begun" if terms.begin_time <= now else "begins", terms.begin_time)
 
 
-def clock_of_live(live: LiveActivity, now: datetime) -> Clock | None:
+def clock_of_live(live: LiveActivity, now: datetime) -> Timing | None:
     """``None`` for a live activity whose times cannot be read."""
     if live.terms is None:
         return None
     if live.terms.begin_time > now:
-        return Clock("cancelled", live.terms.begin_time, live.activity_id)
-    return Clock("ends", live.terms.end_time, live.activity_id)
+        return Timing("cancelled", live.terms.begin_time, live.activity_id)
+    return Timing("ends", live.terms.end_time, live.activity_id)
 
 
 def next_boundary(terms: Iterable[Terms], now: datetime) -> datetime | None:

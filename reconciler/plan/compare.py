@@ -14,7 +14,7 @@ from itertools import islice, product
 from types import MappingProxyType
 from typing import Final
 
-from reconciler.activity import (
+from reconciler.model.activity import (
     FIELD_PATHS,
     WHOLE_DAY,
     Award,
@@ -25,8 +25,8 @@ from reconciler.activity import (
     Terms,
     Window,
 )
-from reconciler.change import Difference
-from reconciler.identity import RequestNumber, parse_number, terms_digest
+from reconciler.model.identity import RequestNumber, parse_number, terms_digest
+from reconciler.model.plan import Difference
 from reconciler.plan.digest import plan_data
 
 MOST_GUESSES: Final = 512

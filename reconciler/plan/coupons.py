@@ -8,45 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from reconciler.activity import BEIJING, Terms
-from reconciler.change import ActivityChange, CreateActivity, Finding, Plan, Severity
-
-
-@dataclass(frozen=True, slots=True)
-class Coupon:
-    """A 商家券 stock as far as pay-gift depends on it. What is ``None``, or an empty text, could not be read.
-
-    Times are UTC instants. ``codes_left`` counts uploaded codes, and means something with MERCHANT_UPLOAD only.
-    ``redeem`` holds what else ``coupon_available_time`` says of when a coupon can be redeemed: names of the API with
-    values in one canonical spelling, sorted by name.
-    """
-
-    stock_id: str
-    begin_time: datetime | None
-    end_time: datetime | None
-    stock_state: str
-    coupon_code_mode: str
-    belong_merchant: str
-    max_coupons: int | None
-    max_coupons_per_user: int | None
-    codes_left: int | None = None
-    redeem: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadCoupon:
-    """A stock that WeChat Pay did not show; ``reason`` in its own words. That proves nothing about the stock: a query
-    may be refused for one that a create takes (委托营销, API §6)."""
-
-    reason: str
-
-
-Found = Coupon | UnreadCoupon | None
-"""What asking for a stock brought; ``None`` where there is none with that id."""
+from reconciler.model.activity import BEIJING, Terms
+from reconciler.model.coupon import Coupon, CouponRead, UnreadCoupon
+from reconciler.model.findings import Finding, Severity
+from reconciler.model.operations import CreateActivity
+from reconciler.model.plan import ActivityChange, Plan
 
 
 def stocks_named(plan: Plan) -> list[str]:
@@ -60,7 +29,7 @@ def stocks_named(plan: Plan) -> list[str]:
     return sorted(ids)
 
 
-def coupon_findings(plan: Plan, coupons: Mapping[str, Found]) -> Iterator[Finding]:
+def coupon_findings(plan: Plan, coupons: Mapping[str, CouponRead]) -> Iterator[Finding]:
     """What there is to say of the coupons of each activity to be created; those missing from ``coupons`` do not exist.
 
     A refusal for those that WeChat Pay would not take; a warning for those that it may not take, since whether it takes
@@ -72,7 +41,7 @@ def coupon_findings(plan: Plan, coupons: Mapping[str, Found]) -> Iterator[Findin
                 yield from _findings(change, step.terms, coupons)
 
 
-def unproven(terms: Terms, coupons: Mapping[str, Found]) -> Iterator[str]:
+def unproven(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
     """Every reason, as far as coupons go, why a create with ``terms`` is not as good as certain to be taken.
 
     What would be refused, what WeChat Pay may refuse, and everything that is not known of a coupon.
@@ -86,7 +55,7 @@ def unproven(terms: Terms, coupons: Mapping[str, Found]) -> Iterator[str]:
                 yield f"the {name} of coupon {coupon.stock_id} is not known"
 
 
-def _findings(change: ActivityChange, terms: Terms, coupons: Mapping[str, Found]) -> Iterator[Finding]:
+def _findings(change: ActivityChange, terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[Finding]:
     for code, severity, name, sentences in (
         ("COUPON_UNUSABLE", Severity.REFUSAL, "problems", _problems(terms, coupons)),
         ("COUPON_TIME_EQUAL", Severity.WARNING, "doubts", _doubts(terms, coupons)),
@@ -97,7 +66,7 @@ def _findings(change: ActivityChange, terms: Terms, coupons: Mapping[str, Found]
             yield Finding(code, severity, change.key, {name: said}, change.source)
 
 
-def _problems(terms: Terms, coupons: Mapping[str, Found]) -> Iterator[str]:
+def _problems(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
     for award in terms.award_list:
         if coupons.get(award.stock_id) is None:
             yield f"coupon {award.stock_id} does not exist"
@@ -129,7 +98,7 @@ def _problems_of(coupon: Coupon, terms: Terms) -> Iterator[str]:
         yield f"{name} ends {_at(end_time)}; the activity ends {_at(terms.end_time)}, {later} later"
 
 
-def _doubts(terms: Terms, coupons: Mapping[str, Found]) -> Iterator[str]:
+def _doubts(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
     for coupon in _read(terms, coupons):
         if coupon.begin_time == terms.begin_time:
             yield f"coupon {coupon.stock_id} begins at the same second as the activity"
@@ -137,7 +106,7 @@ def _doubts(terms: Terms, coupons: Mapping[str, Found]) -> Iterator[str]:
             yield f"coupon {coupon.stock_id} ends at the same second as the activity"
 
 
-def _unknowns(terms: Terms, coupons: Mapping[str, Found]) -> Iterator[str]:
+def _unknowns(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
     for award in terms.award_list:
         match coupons.get(award.stock_id):
             case UnreadCoupon(reason):
@@ -170,7 +139,7 @@ def _unknowns_of(coupon: Coupon) -> Iterator[str]:
 _MODES: Final = ("WECHATPAY_MODE", "MERCHANT_UPLOAD", "MERCHANT_API", "")
 
 
-def _read(terms: Terms, coupons: Mapping[str, Found]) -> list[Coupon]:
+def _read(terms: Terms, coupons: Mapping[str, CouponRead]) -> list[Coupon]:
     """The coupons that could be read, each once."""
     found = (
         coupons.get(stock_id) for stock_id in dict.fromkeys(award.stock_id for award in terms.award_list)

@@ -8,17 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from reconciler.activity import Window
-from reconciler.change import (
-    ActivityChange,
-    AddMerchants,
-    Coverage,
-    CoveredSet,
-    CreateActivity,
-    MerchantCoverage,
-    Moment,
-    TerminateActivity,
-)
+from reconciler.model.activity import Window
+from reconciler.model.operations import AddMerchants, CreateActivity, TerminateActivity
+from reconciler.model.plan import ActivityChange, Coverage, CoveredSet, MerchantCoverage, Moment
 from reconciler.plan.service import Claim, ServiceMap, Serving
 from reconciler.plan.spans import Spans, seconds, union, without
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from reconciler.activity import (
+from reconciler.model.activity import (
     CREATE_FAILED,
     FIELD_PATHS,
     PAUSED,
@@ -22,18 +22,12 @@ from reconciler.activity import (
     Source,
     Terms,
 )
-from reconciler.change import (
-    ActivityChange,
-    ActivityOperation,
-    ChangeKind,
-    Clock,
-    Differing,
-    Finding,
-    Plan,
-    Severity,
-    TerminateReason,
-)
-from reconciler.identity import Ownership, number_of, parse_number
+from reconciler.model.findings import Finding, Severity
+from reconciler.model.identity import Ownership, number_of, parse_number
+from reconciler.model.operations import ActivityOperation, TerminateReason
+from reconciler.model.plan import ActivityChange, ChangeKind, Differing, Plan, Timing
+from reconciler.model.policy import Policy
+from reconciler.model.witness import NO_WITNESS, Witness
 from reconciler.plan import steps
 from reconciler.plan.adoption import adoption_blocked, not_expressible
 from reconciler.plan.clock import clock_of_live, clock_of_new, next_boundary
@@ -49,8 +43,6 @@ from reconciler.plan.successors import Pair, looks_alike, merged, pairs, partner
 from reconciler.plan.ties import tied
 from reconciler.plan.timeline import timeline
 from reconciler.plan.verdict import with_findings
-from reconciler.policy import Policy
-from reconciler.witness import NO_WITNESS, Witness
 
 KNOWN_STATUSES: Final = frozenset({"CREATE_ACT_STATUS", "ONGOING_ACT_STATUS", PAUSED})
 """Statuses of an activity that has not ended, as far as the API documents them (API §1.7)."""
@@ -567,5 +559,5 @@ def _terms_of(lives: Iterable[LiveActivity]) -> tuple[Terms, ...]:
     return tuple(live.terms for live in lives if live.terms is not None)
 
 
-def _clocks_of(lives: Iterable[LiveActivity], now: datetime) -> tuple[Clock, ...]:
+def _clocks_of(lives: Iterable[LiveActivity], now: datetime) -> tuple[Timing, ...]:
     return tuple(clock for live in lives if (clock := clock_of_live(live, now)) is not None)

@@ -9,10 +9,12 @@ from datetime import datetime
 from enum import Enum
 from typing import Final
 
-from reconciler.activity import Image
-from reconciler.change import Finding, Operation, Plan
-from reconciler.identity import canonical_json, instant
-from reconciler.policy import Policy
+from reconciler.model.activity import Image
+from reconciler.model.findings import Finding
+from reconciler.model.identity import canonical_json, instant
+from reconciler.model.operations import Operation
+from reconciler.model.plan import Plan
+from reconciler.model.policy import Policy
 
 OF_THE_MOMENT: Final = frozenset({"FROZEN"})
 """Refusals that only ask to wait: once they have passed, what was reviewed with them may be applied."""

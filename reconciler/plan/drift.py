@@ -14,24 +14,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from reconciler.activity import CREATE_FAILED, PAUSED, TERMINATED, DesiredActivity, LiveActivity
-from reconciler.change import (
-    ActivityChange,
+from reconciler.model.activity import CREATE_FAILED, PAUSED, TERMINATED, DesiredActivity, LiveActivity
+from reconciler.model.findings import Finding, Severity
+from reconciler.model.identity import Ownership, number_of, parse_number
+from reconciler.model.operations import (
     ActivityOperation,
     AddMerchants,
     CreateActivity,
     DeleteMerchants,
-    Difference,
-    Finding,
-    Plan,
-    Severity,
     TerminateActivity,
     TerminateReason,
 )
-from reconciler.identity import Ownership, number_of, parse_number
+from reconciler.model.plan import ActivityChange, Difference, Plan
+from reconciler.model.witness import NO_WITNESS, Witness
 from reconciler.plan import images
 from reconciler.plan.compare import differences
-from reconciler.witness import NO_WITNESS, Witness
 
 NEWCOMER_DAYS: Final = 7
 """An unmanaged activity counts as a newcomer for so long after it was made."""

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
-from reconciler.activity import FIELD_PATHS, LiveActivity, Terms
+from reconciler.model.activity import FIELD_PATHS, LiveActivity, Terms
 from reconciler.plan.compare import shown_otherwise
 
 GIVES: Final = frozenset({"CREATE_ACT_STATUS", "ONGOING_ACT_STATUS"})

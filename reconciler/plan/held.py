@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
-from reconciler.change import ActivityChange, CreateActivity, Finding, Plan, Severity
+from reconciler.model.findings import Finding, Severity
+from reconciler.model.operations import CreateActivity
+from reconciler.model.plan import ActivityChange, Plan
 from reconciler.plan.digest import OF_THE_MOMENT
 
 REVIEWED_AS_REFUSED: Final = "REVIEWED_AS_REFUSED"

@@ -7,9 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from reconciler.activity import DesiredActivity, LiveActivity
-from reconciler.change import Difference, Finding, KnownImage, Plan, Severity
-from reconciler.identity import Ownership
+from reconciler.model.activity import DesiredActivity, LiveActivity
+from reconciler.model.findings import Finding, Severity
+from reconciler.model.identity import Ownership
+from reconciler.model.operations import KnownImage
+from reconciler.model.plan import Difference, Plan
 from reconciler.plan.compare import images_by_field, same_number
 
 CODE: Final = "IMAGES_DIFFER"

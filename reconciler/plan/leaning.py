@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.activity import DesiredActivity
-from reconciler.change import ActivityChange, CreateActivity, Finding, Lean, TerminateActivity
+from reconciler.model.activity import DesiredActivity
+from reconciler.model.findings import Finding
+from reconciler.model.operations import CreateActivity, TerminateActivity
+from reconciler.model.plan import ActivityChange, Lean
 from reconciler.plan.service import Claim, Service, ServiceMap
 from reconciler.plan.successors import successor_unfit
 

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from reconciler.activity import DesiredActivity, Source
-from reconciler.change import ActivityChange, CreateActivity, Finding, Severity
+from reconciler.model.activity import DesiredActivity, Source
+from reconciler.model.findings import Finding, Severity
+from reconciler.model.operations import CreateActivity
+from reconciler.model.plan import ActivityChange
+from reconciler.model.policy import FEW_MERCHANTS, Policy
 from reconciler.plan.service import Claim, Service, ServiceMap
 from reconciler.plan.spans import Spans, dead_windows
-from reconciler.policy import FEW_MERCHANTS, Policy
 
 TAKES_OVER_WITHIN: Final = timedelta(days=1)
 """What begins so soon after an end takes over from it."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from reconciler.activity import DesiredActivity, LiveActivity
-from reconciler.change import Finding, Severity
-from reconciler.identity import parse_number
-from reconciler.witness import Witness
+from reconciler.model.activity import DesiredActivity, LiveActivity
+from reconciler.model.findings import Finding, Severity
+from reconciler.model.identity import parse_number
+from reconciler.model.witness import Witness
 
 
 def protected(

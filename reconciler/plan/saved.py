@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from reconciler.change import Plan
-from reconciler.errors import StaleError
-from reconciler.identity import canonical_json
+from reconciler.model.errors import StaleError
+from reconciler.model.identity import canonical_json
+from reconciler.model.plan import Plan
 from reconciler.plan.digest import plan_digest
 from reconciler.plan.shown import contradiction
 

@@ -16,14 +16,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
-from reconciler.activity import PAUSED, LiveActivity, Terms
-from reconciler.change import (
-    ActivityChange,
-    AddMerchants,
-    CreateActivity,
-    DeleteMerchants,
-    TerminateActivity,
-)
+from reconciler.model.activity import PAUSED, LiveActivity, Terms
+from reconciler.model.operations import AddMerchants, CreateActivity, DeleteMerchants, TerminateActivity
+from reconciler.model.plan import ActivityChange
 from reconciler.plan.spans import Spans, giving, overlap, seconds, union, without
 
 

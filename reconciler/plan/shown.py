@@ -11,26 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from reconciler.activity import LiveActivity
-from reconciler.change import (
-    ActivityChange,
+from reconciler.model.activity import LiveActivity
+from reconciler.model.findings import Finding, Severity
+from reconciler.model.identity import canonical_json
+from reconciler.model.operations import (
     ActivityOperation,
     AddMerchants,
-    ChangeKind,
     CreateActivity,
     DeleteMerchants,
-    Finding,
-    Plan,
-    Severity,
     TerminateActivity,
-    TimelineRow,
     UploadImage,
 )
-from reconciler.identity import canonical_json
+from reconciler.model.plan import ActivityChange, ChangeKind, Plan, TimelineRow
+from reconciler.model.policy import Policy
 from reconciler.plan.clock import clock_of_new, first_after
 from reconciler.plan.digest import operation_data, plan_data
 from reconciler.plan.verdict import UNUSED
-from reconciler.policy import Policy
 
 OF_A_MACHINE: Final = frozenset(
     {"ADOPTION_GIVEN_UP", "IMAGES_DIFFER", "JOURNAL_NOT_READ", "PROTECTION_REMOVED", "PROTECT_NOT_MARKED"}

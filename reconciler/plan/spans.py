@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from reconciler.activity import BEIJING, DayWindow, Terms
+from reconciler.model.activity import BEIJING, DayWindow, Terms
 
 Spans = tuple[tuple[int, int], ...]
 """``(begin, end)`` pairs: ``begin`` is the first second, ``end`` the first one after it."""

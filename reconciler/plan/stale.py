@@ -13,17 +13,16 @@ from datetime import datetime, timedelta
 from itertools import combinations
 from typing import Final, Literal
 
-from reconciler.activity import LiveActivity, Terms
-from reconciler.change import (
-    ActivityChange,
+from reconciler.model.activity import LiveActivity, Terms
+from reconciler.model.identity import parse_number, terms_sha256
+from reconciler.model.operations import (
     AddMerchants,
     CreateActivity,
     DeleteMerchants,
-    Plan,
     Precondition,
     TerminateActivity,
 )
-from reconciler.identity import parse_number, terms_sha256
+from reconciler.model.plan import ActivityChange, Plan
 from reconciler.plan.compare import shown_otherwise
 from reconciler.plan.digest import plan_digest, waived
 from reconciler.plan.held import held_in
@@ -34,7 +33,7 @@ StaleCode = Literal["expired", "waived", "reordered", "bare", "shown", "appeared
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Effect:
+class _Effect:
     """One thing that a plan brings about. ``what`` is the digest of the terms, an mchid, or an activity id.
 
     ``activity_id`` finds it on the account where the number does not, as of what was made elsewhere; it is empty, and
@@ -60,7 +59,7 @@ class Stale:
     code: StaleCode
     key: str = ""
     kind: EffectKind | None = None
-    effects: tuple[Effect, ...] = ()
+    effects: tuple[_Effect, ...] = ()
     at: datetime | None = None
     waiver: tuple[str, ...] = ()
     what: tuple[str, ...] = ()
@@ -155,7 +154,7 @@ def _left_with_nothing(plan: Plan) -> dict[str, int]:
     }
 
 
-def effects(plan: Plan) -> dict[Effect, Precondition | None]:
+def effects(plan: Plan) -> dict[_Effect, Precondition | None]:
     """All effects of a plan with the precondition of each, if it has one. Uploads have none of their own."""
     return {
         effect: getattr(step, "precondition", None)
@@ -165,24 +164,24 @@ def effects(plan: Plan) -> dict[Effect, Precondition | None]:
     }
 
 
-def _effects(change: ActivityChange) -> Iterator[Effect]:
+def _effects(change: ActivityChange) -> Iterator[_Effect]:
     for step in change.operations:
         yield from _effects_of(step)
 
 
 def _effects_of(
     step: CreateActivity | AddMerchants | DeleteMerchants | TerminateActivity,
-) -> Iterator[Effect]:
+) -> Iterator[_Effect]:
     match step:
         case CreateActivity():
-            yield Effect(step.key, "create", step.out_request_no, terms_sha256(step.terms), terms=step.terms)
-            yield from (Effect(step.key, "add", step.out_request_no, mchid) for mchid in step.merchants)
+            yield _Effect(step.key, "create", step.out_request_no, terms_sha256(step.terms), terms=step.terms)
+            yield from (_Effect(step.key, "add", step.out_request_no, mchid) for mchid in step.merchants)
         case AddMerchants() | DeleteMerchants():
             kind: EffectKind = "add" if isinstance(step, AddMerchants) else "delete"
             number, activity_id = step.out_request_no, step.activity_id
-            yield from (Effect(step.key, kind, number, mchid, activity_id) for mchid in step.merchants)
+            yield from (_Effect(step.key, kind, number, mchid, activity_id) for mchid in step.merchants)
         case TerminateActivity():
-            yield Effect(step.key, "terminate", step.out_request_no, step.activity_id, step.activity_id)
+            yield _Effect(step.key, "terminate", step.out_request_no, step.activity_id, step.activity_id)
 
 
 Step = tuple[str, EffectKind, str]
@@ -197,7 +196,7 @@ class _Order:
     then: Step
 
 
-def _orders(plan: Plan, known: Iterable[Effect]) -> set[_Order]:
+def _orders(plan: Plan, known: Iterable[_Effect]) -> set[_Order]:
     """Which creates and ends of ``plan`` come before one another, of those that ``known`` has effects of too."""
     there = {(each.key, each.kind, each.out_request_no) for each in known}
     return {
@@ -240,7 +239,7 @@ class _Account:
         self._by_id = {each.activity_id: each for each in live}
         self._now = now
 
-    def shows(self, effect: Effect) -> bool:
+    def shows(self, effect: _Effect) -> bool:
         """Whether ``effect`` has come about, by whomever."""
         live = self._by_id.get(effect.activity_id) or self._by_number.get(effect.out_request_no)
         merchants = live.merchants if live is not None else None
@@ -263,8 +262,8 @@ def _made_with(live: LiveActivity, terms: Terms | None) -> bool:
     return live.terms is not None and terms is not None and not shown_otherwise(terms, live)
 
 
-def _grouped(code: StaleCode, found: Sequence[Effect]) -> Iterator[Stale]:
-    groups: dict[tuple[str, EffectKind], list[Effect]] = {}
+def _grouped(code: StaleCode, found: Sequence[_Effect]) -> Iterator[Stale]:
+    groups: dict[tuple[str, EffectKind], list[_Effect]] = {}
     for effect in sorted(found):
         groups.setdefault((effect.key, effect.kind), []).append(effect)
     for (key, kind), alike in groups.items():

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from reconciler.activity import DesiredActivity, LiveActivity
-from reconciler.change import (
+from reconciler.model.activity import DesiredActivity, LiveActivity
+from reconciler.model.identity import merchants_digest, number_of, terms_sha256
+from reconciler.model.operations import (
     ActivityOperation,
     AddMerchants,
     CreateActivity,
@@ -16,7 +17,6 @@ from reconciler.change import (
     TerminateReason,
     in_calls,
 )
-from reconciler.identity import merchants_digest, number_of, terms_sha256
 
 
 def create(namespace: str, desired: DesiredActivity) -> Iterator[ActivityOperation]:

@@ -12,16 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from reconciler.activity import DesiredActivity, LiveActivity, Source, Terms
-from reconciler.change import (
-    ActivityChange,
-    ActivityOperation,
-    ChangeKind,
-    Finding,
-    Severity,
-    TerminateActivity,
-)
-from reconciler.identity import parse_number, terms_digest
+from reconciler.model.activity import DesiredActivity, LiveActivity, Source, Terms
+from reconciler.model.findings import Finding, Severity
+from reconciler.model.identity import parse_number, terms_digest
+from reconciler.model.operations import ActivityOperation, TerminateActivity
+from reconciler.model.plan import ActivityChange, ChangeKind
 from reconciler.plan.compare import differences, shown_otherwise
 from reconciler.plan.fitness import GIVES
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.activity import DesiredActivity
-from reconciler.change import ActivityChange
+from reconciler.model.activity import DesiredActivity
+from reconciler.model.plan import ActivityChange
 from reconciler.plan.leaning import newly
 from reconciler.plan.service import Claim, Group, Service, ServiceMap
 from reconciler.plan.spans import Spans, overlap, union, without

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from heapq import nsmallest
 from typing import Final
 
-from reconciler.activity import CREATE_FAILED, FINAL_STATUSES, LiveActivity
-from reconciler.change import Timeline, TimelineRow
-from reconciler.identity import Ownership
+from reconciler.model.activity import CREATE_FAILED, FINAL_STATUSES, LiveActivity
+from reconciler.model.identity import Ownership
+from reconciler.model.plan import Timeline, TimelineRow
 
 MOST_ROWS: Final = 200
 """So many activities that the plan does not touch are shown at most."""

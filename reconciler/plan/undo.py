@@ -9,16 +9,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from reconciler.change import (
+from reconciler.model.operations import (
     AddMerchants,
     CreateActivity,
     DeleteMerchants,
     Operation,
-    Outcome,
-    OutcomeStatus,
     TerminateActivity,
     UploadImage,
 )
+from reconciler.model.report import Outcome, OutcomeStatus
 
 UndoCode = Literal[
     "delete_merchants", "add_merchants", "terminate", "run_again", "nothing", "not_done", "unknown"

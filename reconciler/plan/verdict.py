@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from reconciler.change import Finding, Plan, Severity
-from reconciler.policy import Policy
+from reconciler.model.findings import Finding, Severity
+from reconciler.model.plan import Plan
+from reconciler.model.policy import Policy
 
 UNUSED: Final = "WAIVER_UNUSED"
 

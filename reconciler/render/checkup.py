@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from reconciler.characters import safe
-from reconciler.checkup import Check, Checkup, Status
+from reconciler.model.characters import safe
+from reconciler.model.checkup import Check, CheckStatus, Checkup
 from reconciler.plan import FORMAT_VERSION
 from reconciler.render.text import Pen
 
-_DRESS: Final[dict[Status, tuple[str, str]]] = {
-    Status.OK: ("✓", "green"),
-    Status.WARNING: ("!", "yellow"),
-    Status.FAILED: ("✗", "red"),
-    Status.SKIPPED: ("·", "dim"),
+_DRESS: Final[dict[CheckStatus, tuple[str, str]]] = {
+    CheckStatus.OK: ("✓", "green"),
+    CheckStatus.WARNING: ("!", "yellow"),
+    CheckStatus.FAILED: ("✗", "red"),
+    CheckStatus.SKIPPED: ("·", "dim"),
 }
 
 
@@ -24,7 +24,7 @@ def checkup_text(checkup: Checkup, *, colour: bool = False) -> str:
     width = max(len(_name(check)) for check in checkup.checks)
     lines = [_line(check, pen, width) for check in checkup.checks]
     counted = ", ".join(f"{count} {status}" for status, count in checkup.counts.items() if count)
-    if checkup.counts[Status.FAILED] == 0 and checkup.not_checked:
+    if checkup.counts[CheckStatus.FAILED] == 0 and checkup.not_checked:
         named = ", ".join(code.replace("_", " ") for code in checkup.not_checked)
         lines.append(
             f"Essential, but not checked: {named}. It is not known whether paygift works here; run again later."
@@ -35,7 +35,7 @@ def checkup_text(checkup: Checkup, *, colour: bool = False) -> str:
 
 def _line(check: Check, pen: Pen, width: int) -> str:
     symbol, style = _DRESS[check.status]
-    status = "" if check.status is Status.OK else f"{check.status}: "
+    status = "" if check.status is CheckStatus.OK else f"{check.status}: "
     remedy = f" {safe(check.remedy)}" if check.remedy else ""
     return f"{pen(symbol, style)} {_name(check):<{width}}  {pen(status, style)}{safe(check.text)}{remedy}"
 

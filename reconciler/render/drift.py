@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from reconciler.change import Difference, Plan
-from reconciler.characters import safe
+from reconciler.model.characters import safe
+from reconciler.model.plan import Difference, Plan
 from reconciler.plan import FORMAT_VERSION, Drift, DriftCode, plan_data
+from reconciler.render.messages import TERMINATE_REASONS
 from reconciler.render.values import beijing, sample, value
 from reconciler.render.view import finding_text
-from reconciler.render.wording import TERMINATE_REASONS
 
 OUTSIDE: Final = "Changed outside:"
 OUTSIDE_OR_UNKNOWN: Final = "Changed outside, or not known by whom:"

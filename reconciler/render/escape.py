@@ -13,7 +13,7 @@ from functools import lru_cache
 from html import escape
 from typing import Final
 
-from reconciler.characters import safe
+from reconciler.model.characters import safe
 
 _LONG_RUN: Final = re.compile("`{10,}")
 """Renderers stop taking backticks for a fence at some length; nobody means as many as this."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.characters import safe
-from reconciler.journal.history import EVERYTHING, Row, Wanted
+from reconciler.journal.history import EVERYTHING, HistoryFilter, Row
+from reconciler.model.characters import safe
 from reconciler.plan import FORMAT_VERSION, plan_data
 from reconciler.render.text import table
 from reconciler.render.values import beijing, counted
@@ -13,7 +13,7 @@ from reconciler.render.values import beijing, counted
 _COMMIT_DIGITS = 8
 
 
-def history_text(rows: Sequence[Row], wanted: Wanted = EVERYTHING) -> str:
+def history_text(rows: Sequence[Row], wanted: HistoryFilter = EVERYTHING) -> str:
     """One line for each operation, oldest first, what is odd about it below; one summary line. Beijing time.
 
     ``wanted`` is what the rows were chosen by: if there are none, the reader learns what to look for otherwise.
@@ -38,7 +38,7 @@ def history_text(rows: Sequence[Row], wanted: Wanted = EVERYTHING) -> str:
     return "\n".join((lines[0], *told, "", f"{summary} Times are Beijing time.")) + "\n"
 
 
-def _asked(wanted: Wanted) -> list[str]:
+def _asked(wanted: HistoryFilter) -> list[str]:
     """What the filter asks for, in words, times as Beijing time."""
     asked = (
         f"key {safe(wanted.key)}" if wanted.key else "",

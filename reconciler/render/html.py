@@ -9,9 +9,11 @@ from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from reconciler.change import ChangeKind, Plan, Report, Severity, TimelineRow
+from reconciler.model.findings import Severity
+from reconciler.model.plan import ChangeKind, Plan, TimelineRow
+from reconciler.model.report import Report
 from reconciler.plan import plan_digest
-from reconciler.render import wording
+from reconciler.render import messages as wording
 from reconciler.render.page import page
 from reconciler.render.tags import Html, tag, together
 from reconciler.render.timeline import (

@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from reconciler.change import Finding, Operation, Outcome, Plan, Report
-from reconciler.characters import safe_json
-from reconciler.errors import Problem
+from reconciler.model.characters import safe_json
+from reconciler.model.diagnostics import Diagnostic
+from reconciler.model.findings import Finding
+from reconciler.model.operations import Operation
+from reconciler.model.plan import Plan
+from reconciler.model.report import Outcome, Report
 from reconciler.plan import (
     FORMAT_VERSION,
     PLAN_FORMAT_VERSION,
@@ -21,9 +24,9 @@ from reconciler.plan import (
     policy_data,
     undo_of,
 )
+from reconciler.render.messages import UNDO
 from reconciler.render.status import StatusRow
 from reconciler.render.view import finding_text
-from reconciler.render.wording import UNDO
 
 
 def plan_json(plan: Plan) -> dict[str, object]:
@@ -128,7 +131,7 @@ def _held(plan: Plan, refusals: Iterable[Finding]) -> list[dict[str, object]]:
 
 
 def problems_json(
-    problems: Sequence[Problem], *, specs: int, notes: Sequence[Problem] = ()
+    problems: Sequence[Diagnostic], *, specs: int, notes: Sequence[Diagnostic] = ()
 ) -> dict[str, object]:
     """What `validate` found: ``specs`` that are fine, or every problem with its place; and what should be known."""
     return {
@@ -140,7 +143,7 @@ def problems_json(
     }
 
 
-def _problem_data(problem: Problem) -> dict[str, object]:
+def _problem_data(problem: Diagnostic) -> dict[str, object]:
     return {
         "file": problem.file,
         "line": problem.line,

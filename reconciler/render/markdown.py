@@ -16,9 +16,11 @@ from functools import partial
 from textwrap import indent
 from typing import Final, TypeVar
 
-from reconciler.change import ChangeKind, OutcomeStatus, Plan, Report, Severity
+from reconciler.model.findings import Severity
+from reconciler.model.plan import ChangeKind, Plan
+from reconciler.model.report import OutcomeStatus, Report
 from reconciler.plan import FORMAT_VERSION, plan_digest
-from reconciler.render import wording
+from reconciler.render import messages as wording
 from reconciler.render.escape import code, code_block, prose, prose_in_tags
 from reconciler.render.fit import Document, Item, Names, Section
 from reconciler.render.values import counted

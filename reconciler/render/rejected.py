@@ -7,8 +7,8 @@ import io
 import re
 from typing import Final
 
-from reconciler.change import Report
-from reconciler.characters import safe
+from reconciler.model.characters import safe
+from reconciler.model.report import Report
 
 HEAD: Final = ("key", "activity_id", "mchid", "invalid_reason", "request_id")
 _FORMULA: Final = re.compile(r"[=+\-@\t]")

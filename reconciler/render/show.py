@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 
-from reconciler.activity import FIELD_PATHS, DesiredActivity, LiveActivity, Terms
-from reconciler.characters import safe
 from reconciler.journal.history import Row
+from reconciler.model.activity import FIELD_PATHS, DesiredActivity, LiveActivity, Terms
+from reconciler.model.characters import safe
 from reconciler.plan import FORMAT_VERSION, plan_data
 from reconciler.render.history import history_text
 from reconciler.render.values import beijing, value

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from reconciler.activity import CREATE_FAILED, TERMINATED, DesiredActivity, LiveActivity
-from reconciler.change import Plan
+from reconciler.model.activity import CREATE_FAILED, TERMINATED, DesiredActivity, LiveActivity
+from reconciler.model.plan import Plan
+from reconciler.model.witness import NO_WITNESS, Witness
 from reconciler.plan import Drift, DriftCode, drifts
 from reconciler.render.drift import merchants_text
+from reconciler.render.messages import TERMINATE_REASONS
 from reconciler.render.text import table
 from reconciler.render.values import beijing
-from reconciler.render.wording import TERMINATE_REASONS
-from reconciler.witness import NO_WITNESS, Witness
 
 IN_SYNC: Final = "in sync"
 ADOPTED: Final = "in sync, adopted"

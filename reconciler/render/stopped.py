@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from reconciler.change import Severity, Stopped
+from reconciler.model.findings import Severity
+from reconciler.model.report import AbortedApply
 from reconciler.plan import FORMAT_VERSION, plan_data
 from reconciler.render.escape import code, prose
 from reconciler.render.fit import Document, Item, Names, Section
@@ -54,7 +55,7 @@ class StoppedView:
     details: tuple[str, ...]
 
 
-def stopped_view(stopped: Stopped) -> StoppedView:
+def stopped_view(stopped: AbortedApply) -> StoppedView:
     kind = KINDS.get(stopped.exit_code, "error")
     findings = plan_view(stopped.plan).findings if stopped.plan is not None else ()
     return StoppedView(
@@ -69,13 +70,13 @@ def stopped_view(stopped: Stopped) -> StoppedView:
     )
 
 
-def stopped_as(suffix: str, stopped: Stopped) -> str:
+def stopped_as(suffix: str, stopped: AbortedApply) -> str:
     """The report of ``stopped`` in the format of a file's name: ``.md``, ``.html`` or ``.json``."""
-    dress: dict[str, Callable[[Stopped], str]] = {".md": stopped_markdown, ".html": stopped_html}
+    dress: dict[str, Callable[[AbortedApply], str]] = {".md": stopped_markdown, ".html": stopped_html}
     return dress[suffix](stopped) if suffix in dress else dumps(stopped_json(stopped))
 
 
-def stopped_json(stopped: Stopped) -> dict[str, object]:
+def stopped_json(stopped: AbortedApply) -> dict[str, object]:
     """``written`` is false, or null where nobody knows; ``text`` says so in words."""
     view = stopped_view(stopped)
     return {
@@ -100,7 +101,7 @@ def stopped_json(stopped: Stopped) -> dict[str, object]:
 # -- Markdown ----------------------------------------------------------------------------------------------------------
 
 
-def stopped_markdown(stopped: Stopped, *, max_chars: int = COMMENT_CHARS) -> str:
+def stopped_markdown(stopped: AbortedApply, *, max_chars: int = COMMENT_CHARS) -> str:
     """For a comment, in at most ``max_chars`` characters. Its first line is a report's marker."""
     view = stopped_view(stopped)
     items = [Item(partial("- {}".format, code(line))) for line in view.details]
@@ -116,7 +117,7 @@ def stopped_markdown(stopped: Stopped, *, max_chars: int = COMMENT_CHARS) -> str
     ).fitted(max_chars)
 
 
-def _marker(stopped: Stopped) -> str:
+def _marker(stopped: AbortedApply) -> str:
     """An account or a namespace that does not fit makes a marker that nobody reads."""
     namespace = re.sub(r"[^a-z0-9-]", "?", stopped.namespace)
     mchid = re.sub(r"[^0-9A-Za-z_-]", "?", stopped.mchid)
@@ -142,7 +143,7 @@ def _refusal_lines(view: StoppedView) -> Iterator[str]:
 # -- HTML --------------------------------------------------------------------------------------------------------------
 
 
-def stopped_html(stopped: Stopped) -> str:
+def stopped_html(stopped: AbortedApply) -> str:
     view = stopped_view(stopped)
     return page(
         f"paygift apply · {stopped.namespace}" if stopped.namespace else "paygift apply",
@@ -162,7 +163,7 @@ def stopped_html(stopped: Stopped) -> str:
     )
 
 
-def _facts(stopped: Stopped) -> Html:
+def _facts(stopped: AbortedApply) -> Html:
     facts = (
         ("namespace", stopped.namespace),
         ("account", stopped.mchid),

@@ -11,8 +11,9 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from reconciler.change import OutcomeStatus, Severity
-from reconciler.characters import safe
+from reconciler.model.characters import safe
+from reconciler.model.findings import Severity
+from reconciler.model.report import OutcomeStatus
 from reconciler.render.view import Block, FindingView, Line, OutcomeView, PlanView, ReportView
 
 _CODES: Final[dict[str, str]] = {

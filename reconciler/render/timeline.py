@@ -9,17 +9,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final, Literal
 
-from reconciler.activity import BEIJING, Window
-from reconciler.change import (
-    ActivityChange,
-    AddMerchants,
-    CreateActivity,
-    DeleteMerchants,
-    Plan,
-    TerminateActivity,
-    TimelineRow,
-    TimelineState,
-)
+from reconciler.model.activity import BEIJING, Window
+from reconciler.model.operations import AddMerchants, CreateActivity, DeleteMerchants, TerminateActivity
+from reconciler.model.plan import ActivityChange, Plan, TimelineRow, TimelineState
 from reconciler.render.values import span
 
 Step = tuple[datetime, datetime, int]

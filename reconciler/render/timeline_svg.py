@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from reconciler.change import TimelineRow
+from reconciler.model.plan import TimelineRow
 from reconciler.render.tags import Html, tag
 from reconciler.render.timeline import STATES, Scale, Span, Step
 from reconciler.render.values import beijing

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Final
 
-from reconciler.activity import BEIJING
+from reconciler.model.activity import BEIJING
 from reconciler.plan import plan_data
 
 FEN_FIELDS: Final = frozenset({"transaction_amount_minimum"})

@@ -10,28 +10,20 @@ from functools import cached_property
 from itertools import chain
 from typing import Final, Literal, TypedDict
 
-from reconciler.activity import Source, Terms
-from reconciler.change import (
-    ActivityChange,
+from reconciler.model.activity import Source, Terms
+from reconciler.model.findings import Finding, Severity
+from reconciler.model.operations import (
     AddMerchants,
-    ChangeKind,
-    Clock,
-    Coverage,
     CreateActivity,
     DeleteMerchants,
-    Finding,
-    MerchantCoverage,
     Operation,
-    Outcome,
-    OutcomeStatus,
-    Plan,
-    Report,
-    Severity,
     TerminateActivity,
     UploadImage,
 )
+from reconciler.model.plan import ActivityChange, ChangeKind, Coverage, MerchantCoverage, Plan, Timing
+from reconciler.model.report import Outcome, OutcomeStatus, Report
 from reconciler.plan import Held, held_in, plan_data, rest, undos_of, ways_back
-from reconciler.render import wording
+from reconciler.render import messages as wording
 from reconciler.render.values import beijing, counted, merchants, sample, span, value
 
 SYMBOLS: Final[dict[ChangeKind, str]] = {
@@ -385,13 +377,13 @@ def _time_lines(change: ActivityChange, now: datetime) -> Iterator[Line]:
         yield Line("", "", wording.WAITS.format(**facts), items=lean.merchants)
 
 
-def _clock_text(clock: Clock, now: datetime, *, kept: bool = False) -> str:
+def _clock_text(clock: Timing, now: datetime, *, kept: bool = False) -> str:
     seconds = abs((clock.at - now).total_seconds())
     facts = {"span": span(seconds), "at": beijing(clock.at), "activity_id": clock.activity_id}
     return (wording.CLOCKS_KEPT if kept else wording.CLOCKS)[clock.code].format(**facts)
 
 
-def _coverage_lines(covered: Coverage, clocks: Iterable[Clock]) -> Iterator[Line]:
+def _coverage_lines(covered: Coverage, clocks: Iterable[Timing]) -> Iterator[Line]:
     """A line for each set of merchants; plan files of the first versions hold none."""
     if not covered.sets and covered.gap_seconds:
         yield Line("!", "", wording.COVERAGE_UNTOLD.format(span=span(covered.gap_seconds)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from reconciler.errors import SandboxError
+from reconciler.model.errors import SandboxError
 from reconciler.sandbox.keys import FOLDER, MERCHANT_KEY_FILE, PUBLIC_KEY_FILE, Keys
 
 _TIMEOUT: Final = 30.0

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from reconciler.errors import SandboxError
-from reconciler.folder import check, check_folder, read
+from reconciler.model.errors import SandboxError
+from reconciler.system.paygift_folder import check, check_folder, read
 
 FOLDER: Final = "keys"
 MERCHANT_KEY_FILE: Final = "merchant.key.pem"

@@ -17,14 +17,14 @@ from typing import Any, Final, Self
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from reconciler import folder
-from reconciler.errors import PaygiftError, SandboxError, UsageError
+from reconciler.model.errors import PaygiftError, SandboxError, UsageError
 from reconciler.sandbox.app import HANG_UP, app
 from reconciler.sandbox.control import Control, RunningSandbox, ask
 from reconciler.sandbox.keys import FOLDER, Keys
 from reconciler.sandbox.loopback import is_loopback_url
 from reconciler.sandbox.options import DEFAULTS, Options
 from reconciler.sandbox.world import World
+from reconciler.system import paygift_folder as folder
 
 __all__ = ["Control", "Keys", "Options", "RunningSandbox", "Sandbox", "find_running", "serve"]
 

@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from reconciler.errors import SandboxError
-from reconciler.folder import check
+from reconciler.model.errors import SandboxError
 from reconciler.sandbox.memory import KINDS, Effect, Entity, Ledger, Step, values
+from reconciler.system.paygift_folder import check
 
 FORMAT: Final = 1
 LOG_ROWS: Final = 10_000

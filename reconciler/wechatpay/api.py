@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from reconciler.errors import ProtocolError, UsageError
+from reconciler.model.errors import ProtocolError, UsageError
 from reconciler.wechatpay import pager, wire
 from reconciler.wechatpay.client import Answer, Client, Permit
 from reconciler.wechatpay.keys import Certificate

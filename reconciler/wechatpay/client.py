@@ -23,8 +23,7 @@ import httpx
 from pydantic import ValidationError
 
 from reconciler import __version__
-from reconciler.environment import is_loopback
-from reconciler.errors import (
+from reconciler.model.errors import (
     ApiError,
     CredentialsError,
     RemoteError,
@@ -32,6 +31,7 @@ from reconciler.errors import (
     UnverifiedError,
     UsageError,
 )
+from reconciler.system.environment import is_loopback
 from reconciler.wechatpay import error_answers, failures, signing, wire
 from reconciler.wechatpay.arrival import Sent
 from reconciler.wechatpay.carrier import Carrier, Headers, Incoming, Outgoing, OverHttpx

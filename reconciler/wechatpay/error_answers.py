@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from reconciler.errors import SIGN_ERROR, ApiError
+from reconciler.model.errors import SIGN_ERROR, ApiError
 from reconciler.wechatpay import signing, wire
 from reconciler.wechatpay.arrival import Sent, change_on_the_way
 

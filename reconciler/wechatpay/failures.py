@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, Protocol
 
 import httpx
 
-from reconciler.errors import TransportError
+from reconciler.model.errors import TransportError
 from reconciler.wechatpay.carrier import Outgoing, ProxyFailed, flaw_of, status_of
 
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)

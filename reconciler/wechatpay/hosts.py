@@ -8,7 +8,7 @@ from typing import Final
 
 import httpx
 
-from reconciler.environment import ORIGIN, checked_address
+from reconciler.system.environment import ORIGIN, checked_address
 
 BASE_URL: Final = "https://api.mch.weixin.qq.com"
 BACKUP_URL: Final = "https://api2.mch.weixin.qq.com"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
-from reconciler.environment import stripped
-from reconciler.errors import CredentialsError
+from reconciler.model.errors import CredentialsError
+from reconciler.system.environment import stripped
 from reconciler.wechatpay.key_formats import Kind, pieces_of
 
 LARGEST_FILE: Final = 256 * 1024

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from reconciler.errors import CredentialsError, UnverifiedError
+from reconciler.model.errors import CredentialsError, UnverifiedError
 from reconciler.wechatpay import signing, wire
 from reconciler.wechatpay.key_formats import PEM_KINDS, Kind, pieces_of
 

@@ -27,11 +27,11 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore
 import httpx
 
-from reconciler.environment import PROXY, Address, checked_address
-from reconciler.proxies import names_any, proxy_for
+from reconciler.system.environment import PROXY, Address, checked_address
+from reconciler.system.proxies import names_any, proxy_for
+from reconciler.system.trust import tls_context
 from reconciler.wechatpay.carrier import Outgoing, Proxy, ProxyFailed, status_of
 from reconciler.wechatpay.connection import Connection, Head
-from reconciler.wechatpay.trust import tls_context
 
 _ERRORS: Final = (
     httpcore.NetworkError,

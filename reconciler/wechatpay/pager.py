@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from enum import Enum
 from typing import Final, Protocol, TypeVar
 
-from reconciler.errors import IncompleteReadError
+from reconciler.model.errors import IncompleteReadError
 
 READS: Final = 3
 """How often a list that contradicts itself is read before that is an error."""

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from reconciler.errors import ApiError
+from reconciler.model.errors import ApiError
 
 LARGEST: Final = 50
 """Hinted at by one source (API §1.8)."""

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 
 import stamina
 
-from reconciler.errors import ApiError, RemoteError, TransportError, UnverifiedError
+from reconciler.model.errors import ApiError, RemoteError, TransportError, UnverifiedError
 
 T = TypeVar("T")
 May = Callable[[BaseException], bool]

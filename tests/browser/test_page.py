@@ -17,9 +17,9 @@ from reconciler.plan import read_plan
 from reconciler.render.html import plan_html, report_html
 from reconciler.render.json_ import dumps, plan_json
 from tests.browser.webdriver import INSTALL, Browser, browse, installed
-from tests.test_html import placed
-from tests.test_markdown import hostile_plan
-from tests.test_render import everything_happened
+from tests.render.test_html import placed
+from tests.render.test_markdown import hostile_plan
+from tests.render.test_text import everything_happened
 
 pytestmark = [
     pytest.mark.skipif(installed() is None, reason=INSTALL),

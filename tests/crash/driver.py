@@ -46,8 +46,8 @@ import stamina  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: E402
 from sqlalchemy import Connection, Engine, event  # noqa: E402
 
-from reconciler import session, settings  # noqa: E402
 from reconciler.cli import run  # noqa: E402
+from reconciler.commands import session, settings  # noqa: E402
 from reconciler.journal.database import Database  # noqa: E402
 from reconciler.wechatpay import signing  # noqa: E402
 from reconciler.wechatpay.keys import load_private_key  # noqa: E402

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tests.crash.stage import spec
-from tests.samples import mchids
+from tests.support.samples import mchids
 
 BEFORE: Final = spec(mchids(2))
 SCENARIOS: Final[Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]] = {

@@ -19,18 +19,18 @@ from typing import Any, Final, Literal, Protocol
 
 import uvicorn
 
-from reconciler.journal.book import Book, audit_lines
+from reconciler.commands.seed import stocks_for
 from reconciler.journal.chain import verify
 from reconciler.journal.database import Database
+from reconciler.journal.journal import Journal, audit_lines
 from reconciler.journal.place import Place, journal_place
 from reconciler.sandbox.app import app
 from reconciler.sandbox.memory import Step
 from reconciler.sandbox.server import _listen, _Protocol, _url
 from reconciler.sandbox.world import World
-from reconciler.seed import stocks_for
-from tests.pictures import png
-from tests.samples import desired
-from tests.signed import keys
+from tests.support.images import png
+from tests.support.samples import desired
+from tests.support.signed import keys
 
 ROOT: Final = Path(__file__).parent.parent.parent
 BEGIN: Final = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
@@ -314,7 +314,7 @@ class Stage:
 
 
 def open_in(database: Database) -> list[Any]:
-    book = Book(database, mchid=keys().mchid, namespace="liangpin", clock=lambda: datetime.now(UTC))
+    book = Journal(database, mchid=keys().mchid, namespace="liangpin", clock=lambda: datetime.now(UTC))
     return book.open_intents()
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.stage import Setting, When
-from tests.postgres import fresh_database
+from tests.support.postgres import fresh_database
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.crash.stage import Ran, Service, Setting, Stage, Strike, When
-from tests.postgres import connected, fresh_database
+from tests.support.postgres import connected, fresh_database
 
 REPLACE = "replace, create first"
 CREATE = "unique-threshold-activity"

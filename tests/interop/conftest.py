@@ -12,7 +12,7 @@ import pytest
 from reconciler.sandbox.control import RunningSandbox
 from reconciler.sandbox.server import find_running
 from tests.interop import npm
-from tests.signed import keys
+from tests.support.signed import keys
 
 CLOCK = "2026-03-01T12:00:00+08:00"
 

@@ -20,8 +20,8 @@ from tests.interop.clients import (
     wechatpayv3_async,
     wechatpayv3_sync,
 )
-from tests.pictures import png
-from tests.signed import BIG, LOGO, MCHID, SMALL, create_body, keys
+from tests.support.images import png
+from tests.support.signed import BIG, LOGO, MCHID, SMALL, create_body, keys
 
 SYNC, ASYNC, AXIOS = "wechatpayv3", "wechatpayv3 async", "wechatpay-axios-plugin"
 PUBLIC_KEY = " with a public key"

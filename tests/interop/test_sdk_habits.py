@@ -1,6 +1,6 @@
 """What official SDKs put on the wire, sent as raw bytes to `paygift sandbox serve` (API §11).
 
-Seen from the Go, Java and PHP SDKs, which are not run here. What tests/test_sandbox_app.py already asks of the sandbox
+Seen from the Go, Java and PHP SDKs, which are not run here. What tests/sandbox/test_app.py already asks of the sandbox
 is not asked again; docs/interop.md lists both.
 """
 
@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from reconciler.sandbox.control import RunningSandbox
 from reconciler.wechatpay import signing, wire
-from tests.pictures import png
-from tests.signed import BIG, LOGO, MCHID, SMALL, authorization, create_body, keys, multipart_body
+from tests.support.images import png
+from tests.support.signed import BIG, LOGO, MCHID, SMALL, authorization, create_body, keys, multipart_body
 
 LIST = f"{wire.ACTIVITIES_PATH}?offset=0&limit=10"
 RSA = f"{wire.CERTIFICATES_PATH}?algorithm_type=RSA"

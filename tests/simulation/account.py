@@ -12,7 +12,7 @@ from reconciler.sandbox.faults import Fault, Struck
 from reconciler.sandbox.memory import Activity, Step
 from reconciler.sandbox.options import Options
 from reconciler.sandbox.world import World
-from tests.signed import keys
+from tests.support.signed import keys
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process

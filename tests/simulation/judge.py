@@ -12,26 +12,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from reconciler.activity import DesiredActivity
-from reconciler.change import (
-    ActivityChange,
+from reconciler.journal.chain import verify
+from reconciler.journal.journal import Journal, audit_lines
+from reconciler.model.activity import DesiredActivity
+from reconciler.model.errors import PaygiftError
+from reconciler.model.findings import Severity
+from reconciler.model.identity import parse_number
+from reconciler.model.operations import (
     AddMerchants,
     CreateActivity,
     DeleteMerchants,
-    Outcome,
-    OutcomeStatus,
-    Severity,
     TerminateActivity,
     UploadImage,
 )
-from reconciler.errors import PaygiftError
-from reconciler.identity import parse_number
-from reconciler.journal.book import Book, audit_lines
-from reconciler.journal.chain import verify
+from reconciler.model.plan import ActivityChange
+from reconciler.model.report import Outcome, OutcomeStatus
 from reconciler.sandbox.memory import Activity
-from tests.samples import NAMESPACE
-from tests.signed import keys
 from tests.simulation.account import GOOD, OVER, Happened
+from tests.support.samples import NAMESPACE
+from tests.support.signed import keys
 
 if TYPE_CHECKING:
     from tests.simulation.life import Life
@@ -282,7 +281,7 @@ class Judge:
 
     def _journal_is_sound(self) -> None:
         database = self._life.server.someone()
-        book = Book(database, mchid=keys().mchid, namespace=NAMESPACE, clock=self._life.now)
+        book = Journal(database, mchid=keys().mchid, namespace=NAMESPACE, clock=self._life.now)
         for entry in book.open_intents():
             self.broken("converges", f"intent {entry.seq} is still open")
         for found in verify(audit_lines(database, NAMESPACE)):

@@ -14,15 +14,13 @@ from unittest import mock
 
 import stamina
 
-from reconciler.activity import DesiredActivity
+from reconciler.commands.seed import stocks_for
 from reconciler.journal.lock import Lock
-from reconciler.policy import WAIVABLE
+from reconciler.model.activity import DesiredActivity
+from reconciler.model.policy import WAIVABLE
 from reconciler.sandbox import reads
 from reconciler.sandbox.app import Wire
 from reconciler.sandbox.memory import Activity
-from reconciler.seed import stocks_for
-from tests.samples import NAMESPACE, NOW, desired, mchids, terms
-from tests.signed import create_body, keys
 from tests.simulation.account import GOOD, Account
 from tests.simulation.judge import Judge, Violation
 from tests.simulation.machine import Stuck, VirtualLoop
@@ -40,6 +38,8 @@ from tests.simulation.script import (
     Unlock,
 )
 from tests.simulation.store import Heartbeat, InTurn, Server
+from tests.support.samples import NAMESPACE, NOW, desired, mchids, terms
+from tests.support.signed import create_body, keys
 
 _ALL: Final = mchids(MERCHANTS)
 _LONGEST_SECONDS: Final = 4 * 3600.0
@@ -93,10 +93,10 @@ def _alone() -> Iterator[VirtualLoop]:
     with (
         mock.patch("time.monotonic", loop.time),
         mock.patch("reconciler.journal.lock._Heartbeat", Heartbeat),
-        mock.patch("reconciler.journaling.Worker", InTurn),
-        mock.patch("reconciler.journaling.Origin.of", origin),
-        mock.patch("reconciler.origin._git", git),
-        mock.patch("reconciler.change.MERCHANTS_PER_CALL", _PER_CALL),
+        mock.patch("reconciler.commands.runs.Worker", InTurn),
+        mock.patch("reconciler.commands.runs.Origin.of", origin),
+        mock.patch("reconciler.system.origin._git", git),
+        mock.patch("reconciler.model.operations.MERCHANTS_PER_CALL", _PER_CALL),
         stamina.set_testing(False),
     ):
         yield loop

@@ -20,30 +20,32 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.datastructures import Headers
 
-from reconciler import journaling, reconcile
-from reconciler.activity import DesiredActivity
 from reconciler.apply import refuse
-from reconciler.change import Plan, Report
-from reconciler.errors import JournalError, PaygiftError
-from reconciler.journal.book import Run
+from reconciler.commands import reconcile
+from reconciler.commands import runs as journaling
 from reconciler.journal.database import Database
+from reconciler.journal.journal import Run
 from reconciler.journal.place import Place
-from reconciler.load.project import Project
-from reconciler.origin import Origin
-from reconciler.policy import WAIVABLE
+from reconciler.model.activity import DesiredActivity
+from reconciler.model.errors import JournalError, PaygiftError
+from reconciler.model.plan import Plan
+from reconciler.model.policy import WAIVABLE
+from reconciler.model.report import Report
 from reconciler.sandbox import endpoints
 from reconciler.sandbox.app import SLEEP, ConnectionDropped, Wire
 from reconciler.sandbox.call import Call
-from reconciler.spec import PolicySection
+from reconciler.spec.models import PolicySection
+from reconciler.spec.project import Project
+from reconciler.system.origin import Origin
 from reconciler.wechatpay.api import PayGiftApi
 from reconciler.wechatpay.client import Client
 from reconciler.wechatpay.keys import Credentials
-from tests.samples import NAMESPACE
-from tests.signed import keys, merchant_key
 from tests.simulation.account import fault
 from tests.simulation.machine import Machine, this_machine
 from tests.simulation.script import Apply, Strike
 from tests.simulation.store import JournalOf
+from tests.support.samples import NAMESPACE
+from tests.support.signed import keys, merchant_key
 
 if TYPE_CHECKING:
     from tests.simulation.life import Life
@@ -128,7 +130,7 @@ class Process:
         life = self.life
         async with (
             self._client() as client,
-            journaling.exclusive_run(
+            journaling.open_run(
                 _Here(self.journal),
                 mchid=keys().mchid,
                 namespace=NAMESPACE,

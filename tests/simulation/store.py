@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, update
 from sqlalchemy.engine import ExceptionContext
 
-from reconciler.errors import JournalError
 from reconciler.journal import lock as lock_module
 from reconciler.journal.database import Database, locks, number_for
 from reconciler.journal.worker import Worker
-from tests.samples import NAMESPACE
-from tests.signed import keys
+from reconciler.model.errors import JournalError
+from tests.support.samples import NAMESPACE
+from tests.support.signed import keys
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process

@@ -15,18 +15,20 @@ from typing import cast
 
 import pytest
 
-from reconciler import reconcile
-from reconciler.change import CreateActivity, OutcomeStatus, Plan, Report
-from reconciler.errors import ApiError
-from reconciler.translate import create_request
+from reconciler.commands import reconcile
+from reconciler.live.translate import create_request
+from reconciler.model.errors import ApiError
+from reconciler.model.operations import CreateActivity
+from reconciler.model.plan import Plan
+from reconciler.model.report import OutcomeStatus, Report
 from reconciler.wechatpay.api import PayGiftApi
-from tests.signed import keys
 from tests.simulation import script as scripts
 from tests.simulation.known import KNOWN, NOT_YET, Known
 from tests.simulation.life import Lived, live
 from tests.simulation.process import Process
 from tests.simulation.script import Apply, Edit, Hands, Pass, Script, Spec, Strike, life, smaller
 from tests.simulation.shrink import shrunk
+from tests.support.signed import keys
 
 FIXED = 96
 FRESH = 16

@@ -1,0 +1,234 @@
+"""One apply as those see it who are told of it: from what it knows of itself to the report that it leaves.
+
+An apply that stops on the way leaves a report too, whatever stops it: why, and that nothing was written, or that nobody
+knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import combinations
+from pathlib import Path
+from typing import Final
+
+from reconciler.commands.session import Clock, Session, system_clock
+from reconciler.model.errors import PaygiftError, ProjectError, StaleError, UsageError
+from reconciler.model.plan import Plan
+from reconciler.model.report import AbortedApply, Report
+from reconciler.notify.messages import events, summary_json, wecom_json
+from reconciler.notify.post import Message, post
+from reconciler.plan import plan_digest
+from reconciler.render.html import report_html
+from reconciler.render.json_ import dumps, report_json
+from reconciler.render.markdown import report_markdown
+from reconciler.render.rejected import rejected_csv
+from reconciler.render.stopped import COMMENT_CHARS, stopped_as
+from reconciler.spec.models import NotifySection
+from reconciler.system.environment import stripped
+from reconciler.system.origin import job_url
+from reconciler.system.output_files import Output, same_file
+
+REPORT_KINDS: Final = (".md", ".html", ".json")
+_BYTE_ORDER_MARK: Final = "\ufeff"
+"""Without one, spreadsheets take Chinese for something else."""
+Warn = Callable[[str], None]
+Translate = Callable[[BaseException, bool], PaygiftError]
+"""What can be said of any exception, given whether something may have been written by then."""
+
+
+@dataclass(slots=True)
+class ApplyReporter:
+    """What is known so far. ``expected`` is the digest of the plan that may be applied, if only one may, and
+    ``reviewed_at`` when that was made, if it is known.
+
+    ``writing`` is set before the first write: from then on nobody may say that nothing was written. ``happened`` is set
+    as soon as it is known what the writes came to, ``left`` once that is in the files: from then on nothing else may be
+    said of this apply. ``warn`` is given a line for each file that could not be written, and for each who could not be
+    told.
+    """
+
+    report: Output | None
+    environ: Mapping[str, str] = field(repr=False)
+    warn: Warn
+    rejected: Output | None = None
+    sandbox: bool = False
+    clock: Clock = system_clock
+    namespace: str = ""
+    mchid: str = ""
+    notify: tuple[NotifySection, ...] = ()
+    expected: str = ""
+    reviewed_at: datetime | None = None
+    plan: Plan | None = None
+    writing: bool = False
+    happened: Report | None = None
+    left: bool = False
+
+    def knows(self, session: Session) -> None:
+        self.clock = session.clock
+        self.namespace = session.project.namespace
+        self.mchid = session.remote.credentials.mchid
+        self.notify = session.project.notify
+
+    def leave(self, happened: Report | AbortedApply) -> None:
+        """Write the files that are wanted, and tell whom `notify` names: each of them, whatever becomes of the others.
+
+        What cannot be written is a warning: it changes nothing of what ``happened``.
+        """
+        with ExitStack() as last:
+            if not (isinstance(happened, AbortedApply) and self.happened is not None):  # that was told before
+                last.callback(self._tell, happened)
+            if self.rejected is not None and isinstance(happened, Report):
+                last.callback(self._leave_rejected, self.rejected, happened)
+            if self.report is not None:
+                self._write(_as(self.report.file.suffix, happened), self.report, "The report")
+            self.left = True
+
+    def leave_stopped(self, error: PaygiftError, exit_code: int) -> None:
+        """The same for what ended it. Where the plan is what cannot be shown, it is left out."""
+        stopped = self.stopped(error, exit_code)
+        for each in (stopped, replace(stopped, plan=None)):
+            try:
+                self.leave(each)
+                return
+            except Exception:  # noqa: BLE001, S112 - the error that is reported matters more than this one
+                continue
+        self.warn("Warning: The report is missing: it could not be made. This is a defect of paygift.")
+
+    def _leave_rejected(self, file: Output, happened: Report) -> None:
+        text = _BYTE_ORDER_MARK + rejected_csv(happened)
+        self._write(text, file, "The list of rejected merchants")
+
+    def _write(self, text: str, output: Output, what: str) -> None:
+        try:
+            output.write(text)
+        except UsageError as error:
+            self.warn(
+                f"Warning: {what} is missing: {error.message} What was printed, the exit code and `paygift history` "
+                "tell what happened."
+            )
+
+    def _tell(self, happened: Report | AbortedApply) -> None:
+        if self.notify:
+            for failure in tell(self.notify, happened, self.environ, sandbox=self.sandbox):
+                self.warn(f"Warning: nobody was told by {failure}")
+
+    def stopped(self, error: PaygiftError, exit_code: int) -> AbortedApply:
+        message, remedy = _said(error)
+        return AbortedApply(
+            exit_code,
+            message,
+            at=self.clock(),
+            remedy=remedy,
+            details=_details(error),
+            namespace=self.namespace,
+            mchid=self.mchid,
+            plan_digest=plan_digest(self.plan) if self.plan is not None else self.expected,
+            plan=self.plan,
+            writing=self.writing,
+        )
+
+
+@contextmanager
+def attempted(
+    report: Path | None,
+    exit_code: Callable[[PaygiftError], int],
+    translated: Translate,
+    *,
+    environ: Mapping[str, str],
+    warn: Warn,
+    rejected: Path | None = None,
+    plan_file: Path | None = None,
+    sandbox: bool = False,
+) -> Iterator[ApplyReporter]:
+    """An attempt that leaves its ``report`` and the ``rejected`` merchants (CSV).
+
+    Whatever ends it on the way is ``translated``, given whether anything may have been written, is reported there, and
+    goes on as that.
+
+    ``exit_code`` tells how the command will end for an error. ``plan_file`` is what it reads. Raises UsageError, before
+    anything is done, for a file that cannot be written; what an earlier run has left there is removed, since it must
+    not pass for this one's.
+    """
+    _check_names(report, rejected, plan_file)
+    attempt = ApplyReporter(_cleared(report), environ, warn, _cleared(rejected), sandbox)
+    try:
+        yield attempt
+    except BaseException as raised:
+        error = translated(raised, attempt.writing)
+        if attempt.happened is None or not attempt.left:
+            attempt.leave_stopped(error, exit_code(error))
+        if error is raised:
+            raise
+        raise error from raised
+
+
+def _check_names(report: Path | None, rejected: Path | None, plan_file: Path | None) -> None:
+    """Raises UsageError for a name that says no known format, or for one file that would be two things."""
+    if report is not None and report.suffix not in REPORT_KINDS:
+        raise UsageError(f"{report}: a report ends in {', '.join(REPORT_KINDS)}.", remedy="Name it so.")
+    named = [("--report", report), ("--rejected", rejected), ("PLANFILE", plan_file)]
+    given = [(name, file) for name, file in named if file is not None]
+    for (name, file), (other, another) in combinations(given, 2):
+        if same_file(file, another):
+            raise UsageError(f"{name} and {other} are the same file, {file}.", remedy="Name two files.")
+
+
+def _cleared(file: Path | None) -> Output | None:
+    return None if file is None else Output.checked(file, clear=True)
+
+
+def _as(suffix: str, happened: Report | AbortedApply) -> str:
+    """``happened`` in the format of a file's name."""
+    if isinstance(happened, AbortedApply):
+        return stopped_as(suffix, happened)
+    if suffix == ".md":
+        return report_markdown(happened, max_chars=COMMENT_CHARS)
+    return report_html(happened) if suffix == ".html" else dumps(report_json(happened))
+
+
+def tell(
+    targets: Iterable[NotifySection],
+    happened: Report | AbortedApply,
+    environ: Mapping[str, str],
+    *,
+    sandbox: bool,
+) -> list[str]:
+    """Post what ``happened`` to those of ``targets`` who want to know. Returns a sentence for each who was not told.
+
+    That a plan was refused or stale is told from CI only: elsewhere somebody has just read it.
+    """
+    about = events(happened)
+    if isinstance(happened, AbortedApply) and not happened.writing and not environ.get("CI"):
+        return []
+    messages, failures = [], []
+    for target in targets:
+        if not about & frozenset(target.on or about):
+            continue
+        url = stripped(environ.get(target.url_from, ""))
+        if not url:
+            failures.append(f"{target.url_from} ({target.kind}): it is not set.")
+            continue
+        dress = wecom_json if target.kind == "wecom" else summary_json
+        body = dress(happened, url=job_url(environ), sandbox=sandbox)
+        messages.append(Message(target.kind, target.url_from, url, body))
+    return [*failures, *post(messages)] if messages else failures
+
+
+def _said(error: PaygiftError) -> tuple[str, str]:
+    """What happened, without what ``_details`` lists; and the remedy, where it is a sentence of its own."""
+    if isinstance(error, ProjectError):
+        files = {problem.file for problem in error.problems}
+        return f"Mistakes in {', '.join(sorted(files))}.", error.remedy
+    said = str(error)
+    if not error.remedy or not said.endswith(error.remedy):
+        return said, ""
+    return said.removesuffix(error.remedy).rstrip(), error.remedy
+
+
+def _details(error: PaygiftError) -> tuple[str, ...]:
+    if isinstance(error, ProjectError):
+        return tuple(str(problem) for problem in error.problems)
+    return error.details if isinstance(error, StaleError) else ()

@@ -1,0 +1,102 @@
+"""What a plan may do without asking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from reconciler.model.activity import Window
+
+WAIVABLE: Final = frozenset(
+    {
+        "ADOPT_AMBIGUOUS",
+        "ADOPT_ENDED",
+        "ADOPT_FOREIGN",
+        "ADOPT_NOT_EXPRESSIBLE",
+        "ADOPT_NOT_FOUND",
+        "ADOPT_NOT_FULL_SEND",
+        "ADOPT_NOT_READABLE",
+        "ADOPT_OWNED",
+        "COUPON_UNUSABLE",
+        "CREATE_UNPROVEN",
+        "CREATION_FAILED",
+        "FROZEN",
+        "LOOKS_RENAMED",
+        "NO_SPECS",
+        "NUMBER_USED",
+        "PROTECTED",
+        "REMOVED_SPEC",
+        "REPLACE_RUNNING",
+        "REVIEWED_AS_REFUSED",
+        "SUCCESSOR_UNFIT",
+        "TERMS_UNREADABLE",
+        "TOO_MANY_DELETIONS",
+        "TOO_MANY_REPLACEMENTS",
+        "TOO_MANY_TERMINATIONS",
+    }
+)
+"""The codes of all refusals: what a waiver may name."""
+
+OnRemoved = Literal["terminate", "refuse", "ignore"]
+
+
+FEW_MERCHANTS: Final = 10
+"""Below so many merchants, deleting most of them is everyday work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """A span in which nothing is written without a waiver, and what it is for."""
+
+    window: Window
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The team's rules and this run's waivers.
+
+    ``on_removed`` says what becomes of a live activity whose spec is gone. ``max_terminations`` is how many activities
+    one plan may end without a successor for most of their merchants, ``None`` for one or a fifth of those that are
+    managed and live, whichever is more. ``max_replacements_running`` is how many that have begun one plan may switch
+    for others, ``None`` for no limit. ``max_merchant_deletions`` is a percentage of the merchants that a key has, once
+    they are ten: so many may lose its gift while others keep it. ``freeze`` are spans, in UTC, in which nothing is
+    written, their last second included. ``warn_before_end`` is in days. ``allow`` holds the waivers of this run, each
+    ``CODE`` or ``CODE:KEY``.
+    """
+
+    on_removed: OnRemoved = "terminate"
+    max_terminations: int | None = None
+    max_replacements_running: int | None = None
+    max_merchant_deletions: int = 30
+    allow_replace_running: bool = True
+    freeze: tuple[Freeze, ...] = ()
+    warn_before_end: int = 3
+    allow: frozenset[str] = frozenset()
+
+    def waives(self, code: str, key: str) -> bool:
+        return code in self.allow or f"{code}:{key}" in self.allow
+
+    def most_terminations(self, managed: int) -> int:
+        return max(1, managed // 5) if self.max_terminations is None else self.max_terminations
+
+    def frozen(self, now: datetime) -> Freeze | None:
+        """The span that ``now`` lies in, if any."""
+        return next(
+            (
+                each
+                for each in self.freeze
+                if each.window.begin_time <= now < each.window.end_time + timedelta(seconds=1)
+            ),
+            None,
+        )
+
+    @property
+    def unknown_waivers(self) -> list[str]:
+        """Waivers whose code names no refusal."""
+        return sorted(waiver for waiver in self.allow if waiver.partition(":")[0] not in WAIVABLE)
+
+
+DEFAULT_POLICY: Final = Policy()
+"""What a team has that has written none."""

@@ -1,0 +1,1 @@
+"""Pull and merge requests: what was reviewed, by whom, and what is said there."""

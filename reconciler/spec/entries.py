@@ -1,0 +1,175 @@
+"""The activities folder: every entry is a spec, hidden, a file that the project names, or told.
+
+An entry that was passed over in silence would be a campaign that ends, so only names that begin with a dot are ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from reconciler.model.characters import shown
+from reconciler.spec.fields import AWARD_KINDS, LOGO_KINDS
+from reconciler.spec.files import UnusableError, inside, reason_of, same_name
+
+PROJECT_FILE: Final = "paygift.yaml"
+SPEC_ENDINGS: Final = (".yaml", ".yml")
+
+_ALMOST_A_SPEC: Final = re.compile(r"(.+?)\.ya?ml", re.IGNORECASE)
+_PICTURE_ENDINGS: Final = tuple(f".{kind.lower()}" for kind in {*LOGO_KINDS, *AWARD_KINDS})
+
+
+@dataclass(frozen=True, slots=True)
+class FolderEntries:
+    """An entry, by its name relative to the root; without ``unusable`` it is a spec.
+
+    ``unusable`` tells why it, or a folder, is not read. That is excused where the project itself names the file at
+    ``path``, which is empty for what nothing can excuse.
+    """
+
+    name: str
+    unusable: UnusableError | None = None
+    path: str = ""
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is called like a picture."""
+        return self.name.lower().endswith(_PICTURE_ENDINGS)
+
+
+def entries_in(root: Path, folder: Path) -> list[FolderEntries]:
+    """Everything under ``folder`` that is not hidden, sorted by name. Both paths are resolved already."""
+    start = folder.relative_to(root).as_posix()
+    return sorted(_walk(root, folder, "" if start == "." else f"{start}/"), key=lambda found: found.name)
+
+
+def misnamed_project_files(folder: Path) -> list[str]:
+    """Names in ``folder`` that were meant to be paygift.yaml, such as paygift.yml; none where it cannot be listed."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except (OSError, ValueError):  # not a folder, or closed to us: whoever reads something in it says so
+        return []
+    return sorted(name for name in names if name != PROJECT_FILE and _is_project_file(name))
+
+
+def _walk(root: Path, folder: Path, prefix: str) -> Iterator[FolderEntries]:
+    top = str(folder)
+    todo: list[tuple[str, str, frozenset[Path]]] = [(top, prefix, frozenset({folder}))]
+    while todo:
+        path, prefix, above = todo.pop()
+        try:
+            with os.scandir(path) as entries:
+                visible = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            yield FolderEntries(
+                prefix.rstrip("/"), UnusableError("unreadable", f"cannot be read: {reason_of(error)}")
+            )
+            continue
+        if not visible and path != top:
+            yield FolderEntries(prefix.rstrip("/"), _empty_folder())
+        yield from _same_names(sorted(entry.name for entry in visible), prefix)
+        for entry in visible:
+            name = prefix + entry.name
+            if _is_folder(entry):
+                problem, chain = _enter(root, entry, above)
+                if problem is None:
+                    todo.append((entry.path, f"{name}/", chain))
+                else:
+                    yield FolderEntries(name, problem)
+            elif entry.name.endswith(SPEC_ENDINGS) and not _is_project_file(entry.name):
+                yield FolderEntries(name, _link_problem(root, entry))
+            else:
+                yield FolderEntries(name, _no_spec(entry.name), entry.path)
+
+
+def _is_project_file(name: str) -> bool:
+    return name.casefold() in {f"paygift{ending}" for ending in SPEC_ENDINGS}
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: reading it as a file says so
+        return False
+
+
+def _enter(
+    root: Path, entry: os.DirEntry[str], above: frozenset[Path]
+) -> tuple[UnusableError | None, frozenset[Path]]:
+    if not entry.is_symlink():
+        return None, above | {Path(entry.path)}
+    problem = _link_problem(root, entry)
+    real = Path(entry.path).resolve()
+    if problem is None and real in above:
+        problem = UnusableError("link_cycle", "is a link to a folder that it is in")
+    return problem, above | {real}
+
+
+def _link_problem(root: Path, entry: os.DirEntry[str]) -> UnusableError | None:
+    if not entry.is_symlink():
+        return None
+    try:
+        inside(root, entry.path)
+    except UnusableError as problem:
+        return problem
+    return None
+
+
+# --- what is told --------------------------------------------------------------------------------------------------
+
+
+def misnamed() -> UnusableError:
+    """A project file that is not called exactly paygift.yaml."""
+    message = f"is not read, only {PROJECT_FILE} is: rename it, or move what it says there and remove it"
+    return UnusableError("misnamed_project_file", message)
+
+
+def _empty_folder() -> UnusableError:
+    message = (
+        "the folder is empty but for hidden files: fetch it if it is a submodule (git submodule update --init), "
+        "or remove it"
+    )
+    return UnusableError("empty_folder", message)
+
+
+def _same_names(names: Sequence[str], prefix: str) -> Iterator[FolderEntries]:
+    """Names of one folder that are one and the same file on a Mac or on Windows, where a checkout loses the other."""
+    seen: dict[str, str] = {}
+    for name in names:
+        first = seen.setdefault(same_name(name), name)
+        if first != name:
+            message = (
+                f"its name differs from {shown(first)} only in case or in how letters are composed, and on a Mac or on "
+                "Windows only one of both files exists: rename it"
+            )
+            yield FolderEntries(prefix + name, UnusableError("same_name", message))
+
+
+def _no_spec(name: str) -> UnusableError:
+    if name != PROJECT_FILE and _is_project_file(name):
+        return misnamed()
+    if name == PROJECT_FILE:
+        message = (
+            "is not the project file of this project: move the project that it belongs to out of the activities "
+            "folder, or remove the file"
+        )
+        return UnusableError("other_project_file", message)
+    almost = _ALMOST_A_SPEC.match(name)
+    if almost:
+        meant = shown(f"{almost[1]}.yaml")
+        message = (
+            "is not read, since its name does not end in .yaml or .yml in lower case: if it is a spec, rename it to "
+            f"{meant}; if not, remove it"
+        )
+    elif name.lower().endswith(_PICTURE_ENDINGS):
+        message = "is a picture that no spec names: remove it, or move it out of the activities folder"
+    else:
+        message = (
+            "is neither a spec (*.yaml, *.yml) nor named by paygift.yaml or a spec: move it out of the activities "
+            "folder, or begin its name with a dot"
+        )
+    return UnusableError("not_read", message)
