@@ -21,6 +21,7 @@ from typing import Final
 from reconciler.model.errors import UsageError
 from reconciler.model.identity import canonical_json, instant
 from reconciler.model.operations import KnownImage
+from reconciler.plan import first_number
 from reconciler.system import paygift_folder as folder
 from reconciler.wechatpay.keys import Credentials
 
@@ -128,10 +129,10 @@ def _read(path: Path) -> tuple[str, _Accounts | None]:
     try:
         data = json.loads(content.decode("utf-8"))
         version = str(data["format_version"])
-        major = version.partition(".")[0]
+        major = first_number(version)
         if major == "1":
             return "1", None
-        if major != FORMAT_VERSION.partition(".")[0]:
+        if major != first_number(FORMAT_VERSION):
             raise UsageError(f"{path} is of another version than {FORMAT_VERSION}.", remedy=_REMEDY)
         return version, {
             mchid: {sha256: _entry_of(entry) for sha256, entry in known.items()}

@@ -22,8 +22,8 @@ from reconciler.cli import run
 from reconciler.commands.session import SANDBOX_FOLDER
 from reconciler.model.errors import GitHubError, StaleError, UsageError
 from reconciler.model.plan import Plan
-from reconciler.plan import plan_digest
-from reconciler.render import markdown
+from reconciler.plan import FORMAT_VERSION, plan_digest
+from reconciler.render import marker as rendered
 from reconciler.render.json_ import dumps, plan_json
 from reconciler.review.github import (
     GitHub,
@@ -42,8 +42,8 @@ from reconciler.review.github import (
 from reconciler.review.github import client as client_module
 from reconciler.review.github.client import TRIES, pause_asked
 from reconciler.review.github.drift import issue_body
-from reconciler.review.github.marker import FORMAT, read_marker, second_line, with_second_line
-from reconciler.review.github.states import planned
+from reconciler.review.github.marker import read_marker, second_line, with_second_line
+from reconciler.review.github.states import planned, unplanned
 from tests.plan.test_stale import LIVES, WANTED, plan
 from tests.support.fake_github import (
     BOT,
@@ -111,7 +111,7 @@ def environment(fake: FakeGitHub, **more: str) -> dict[str, str]:
 
 def marker(plan: Plan, kind: str = "plan") -> str:
     owner = f"namespace={plan.namespace} mchid={plan.mchid}"
-    return f"<!-- paygift {kind} digest={plan_digest(plan)} {owner} format={FORMAT}.0 -->"
+    return f"<!-- paygift {kind} digest={plan_digest(plan)} {owner} format={FORMAT_VERSION} -->"
 
 
 def render(plan: Plan, max_chars: int) -> str:
@@ -244,6 +244,11 @@ def test_comments_that_were_made_twice_become_one_again(fake: FakeGitHub, github
     assert keep(github) == "unchanged"
     told = planned(github.run, HEAD)
     assert bodies(fake) == [with_second_line(render(PLAN, 9999), {"head": HEAD}, told)]
+
+
+def test_why_a_plan_is_missing_is_quoted_to_the_letter(github: GitHub) -> None:
+    told = unplanned(github.run, "failed", HEAD, "specs/tea.yaml: `namez` is\nno key of ``ours``, @everybody")
+    assert ": ```specs/tea.yaml: `namez` is no key of ``ours``, @everybody```." in told
 
 
 # --- the report ---------------------------------------------------------------------------------------------
@@ -518,7 +523,8 @@ LINE_2 = f"<!-- paygift head={HEAD} -->"
         (f"{marker(PLAN).replace(DIGEST, DIGEST[:63])}\n{LINE_2}", "no digest of 64 hex digits"),
         (f"{marker(PLAN).replace(DIGEST, DIGEST.upper())}\n{LINE_2}", "no digest of 64 hex digits"),
         (f"{marker(PLAN).replace(f'digest={DIGEST} ', '')}\n{LINE_2}", "no digest of 64 hex digits"),
-        (f"{marker(PLAN).replace(f'format={FORMAT}', 'format=9')}\n{LINE_2}", "has format '9.0'"),
+        (f"{marker(PLAN).replace(f'format={FORMAT_VERSION}', 'format=9.0')}\n{LINE_2}", "has format 9.0"),
+        (f"{marker(PLAN).replace(f' format={FORMAT_VERSION}', '')}\n{LINE_2}", "has format unknown"),
         (marker(PLAN), "made for no commit"),
         (f"{marker(PLAN)}\n\n{LINE_2}", "made for no commit"),
         (f"{marker(PLAN)}\n<!-- paygift head= -->", "made for no commit"),
@@ -1091,7 +1097,7 @@ def test_a_marker_is_read_back_as_it_was_written() -> None:
 
 def test_the_first_lines_that_plans_and_reports_are_rendered_with_are_read() -> None:
     for kind in ("plan", "report"):
-        line = str(markdown.Marker(kind, DIGEST, OWNER.namespace, OWNER.mchid))
+        line = str(rendered.Marker(kind, DIGEST, OWNER.namespace, OWNER.mchid))
         found = read_marker(f"{line}\nText")
         assert found is not None
         assert (found.kind, found.owner, found.digest, found.format) == (kind, OWNER, DIGEST, "1.0")

@@ -10,11 +10,10 @@ from typing import Any, Final, Literal, TypeVar
 from reconciler.model.errors import GitHubError, StaleError, UsageError
 from reconciler.model.identity import instant
 from reconciler.model.plan import Plan
-from reconciler.plan import plan_digest
+from reconciler.plan import FORMAT_VERSION, plan_digest
 from reconciler.review.github.client import GitHub, Json
 from reconciler.review.github.marker import (
     COMMIT,
-    FORMAT,
     CommentMarker,
     Owner,
     read_marker,
@@ -87,7 +86,7 @@ class PlanOwner:
         """That of a comment without a plan; empty where the namespace is not known."""
         if not self.namespace:
             return ""
-        return f"<!-- paygift plan namespace={self.namespace} mchid={self.mchid} format={FORMAT}.0 -->"
+        return f"<!-- paygift plan namespace={self.namespace} mchid={self.mchid} format={FORMAT_VERSION} -->"
 
 
 def viewer(github: GitHub) -> str:

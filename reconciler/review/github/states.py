@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from reconciler.model.characters import safe
+from reconciler.render.escape import code
 from reconciler.review.github.run import WorkflowRun
 
 State = Literal["outdated", "failed"]
@@ -53,5 +53,4 @@ def _link(text: str, address: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Where nothing of a text is more than its letters."""
-    return f"`{safe(' '.join(text.split())[:REASON_CHARS]).replace('`', chr(39))}`"
+    return code(" ".join(text.split())[:REASON_CHARS])
