@@ -184,6 +184,7 @@ def test_apply_never_asks_without_a_terminal(project: Project) -> None:
     assert project.run("--sandbox", "plan", "--detailed-exitcode")[0] == 2
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(("answer", "pending"), [("no", 2), ("y", 2), ("yes", 0)])
 def test_apply_asks_on_a_terminal_and_takes_only_yes(project: Project, answer: str, pending: int) -> None:
     shown = on_a_terminal([*COMMAND, "-C", str(project.root), "--sandbox", "apply"], answer)
@@ -365,7 +366,8 @@ def test_an_edited_spec_makes_the_plan_stale(project: Project) -> None:
 
 def test_an_expired_plan_is_stale(project: Project) -> None:
     file = reviewed(project)
-    project.run("sandbox", "clock", "2026-12-02T00:00:00+08:00")
+    moved = project.run("sandbox", "clock", "2026-12-02T00:00:00+08:00")
+    assert moved == (0, "2026-12-02 00:00:00 Beijing time\n", "")
     code, _, err = project.run("--sandbox", "apply", str(file), "--yes")
     assert code == 6
     assert "! it was valid until 2026-12-01 00:00:00 Beijing time" in err

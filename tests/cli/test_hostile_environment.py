@@ -271,6 +271,7 @@ def changes_for(name: str, value: str) -> dict[str, str]:
     return {**dict(VARIABLES[name].beside), name: value}
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("name", VARIABLES)
 def test_the_variable_that_breaks_a_command_is_named_and_not_quoted(
     name: str, matrix: Matrix, tmp_path: Path
@@ -304,6 +305,7 @@ _OPTIONS: Final = tuple(
 )
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("kind", WIDELY)
 def test_no_command_tells_anything_of_what_is_malformed(kind: str, matrix: Matrix, tmp_path: Path) -> None:
     schemes = {name: variable.scheme for name, variable in VARIABLES.items() if name not in _OPTIONS}
@@ -314,6 +316,7 @@ def test_no_command_tells_anything_of_what_is_malformed(kind: str, matrix: Matri
     assert_nothing_written(matrix)
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("kind", WIDELY)
 def test_a_journal_a_report_and_a_message_tell_nothing_of_it(
     kind: str, matrix: Matrix, tmp_path: Path, served: Sandbox

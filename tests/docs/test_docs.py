@@ -17,7 +17,7 @@ from reconciler.render import status
 from tests.support.tree import Command, commands, flags
 
 ROOT: Final = Path(__file__).parents[2]
-DOCUMENTS: Final = sorted({*ROOT.glob("README*.md"), ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")})
+DOCUMENTS: Final = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")})
 FINDINGS: Final = (ROOT / "docs/findings.md").read_text(encoding="utf-8")
 SECTIONS: Final = dict(re.findall(r"^### ([A-Z_]+)\n(.*?)(?=^##|\Z)", FINDINGS, re.MULTILINE | re.DOTALL))
 

@@ -336,6 +336,7 @@ def _write_and_die(journal: Path) -> None:
     assert journal.with_name("journal.db-wal").stat().st_size
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("left", [closed, died, lives])
 @pytest.mark.parametrize(
     "command", [("history",), ("history", "--json"), ("history", "verify"), ("history", "export")]

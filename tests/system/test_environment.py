@@ -290,6 +290,7 @@ def test_an_option_that_was_typed_is_shown(capfd: pytest.CaptureFixture[str]) ->
 # --- processes: bytes that are not UTF-8 come as halves of characters -------------------------------------------------
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     ("name", "command"),
     [
