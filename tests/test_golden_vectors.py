@@ -31,8 +31,6 @@ from reconciler.journal.entry import (
 )
 from reconciler.journal.journal import Journal, all_entries, audit_lines
 from reconciler.journal.place import Place as JournalPlace
-
-# All that is known here of the product: names may move, what they write may not.
 from reconciler.model.activity import (
     Award,
     DayWindow,

@@ -11,13 +11,14 @@ import click
 
 from reconciler.cli import EXIT_CREDENTIALS, EXIT_ERROR
 from reconciler.cli.context import Context, pass_context, sandbox_option
+from reconciler.cli.options import option
 
 if TYPE_CHECKING:
     from reconciler.doctor.evidence import ProjectAccount
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
+@option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
 @sandbox_option
 @pass_context
 def doctor(context: Context, as_json: bool) -> int:

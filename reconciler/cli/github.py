@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from reconciler.cli.context import Context, input_path, output_path, pass_context, sandbox_option
-from reconciler.cli.options import COMMIT, KEY, NUMBER, wanted
+from reconciler.cli.options import COMMIT, KEY, NUMBER, option, wanted
 from reconciler.model.characters import safe
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from reconciler.review.github import GitHub, Merged, Owner, Reviewed, Written
 
 PathOption = input_path
-head_option = click.option(
+head_option = option(
     "--head",
     metavar="SHA",
     callback=wanted(COMMIT),
@@ -38,22 +38,18 @@ def github() -> None:
     """
 
 
-@github.command()
-@click.option("--plan", "plan_file", type=PathOption, help="A plan file: keep the one comment that shows it.")
-@click.option("--report", "report_file", type=PathOption, help="A report as Markdown: add a comment.")
-@click.option(
-    "--failed", is_flag=True, help="There is no plan of the newest commit: the plan's comment says so."
+@github.command(short_help="Write a plan or a report on its pull request.")
+@option("--plan", "plan_file", type=PathOption, help="A plan file: keep the one comment that shows it.")
+@option("--report", "report_file", type=PathOption, help="A report as Markdown: add a comment.")
+@option(
+    "--failed", is_flag=True, help="Say in the plan's comment that there is no plan of the newest commit."
 )
-@click.option("--outdated", is_flag=True, help="A new plan is on its way: the plan's comment says so.")
-@click.option("--reason", metavar="TEXT", default="", help="With --failed: why, in a sentence.")
-@click.option("--reason-file", type=PathOption, help="With --failed: a file whose last error is the reason.")
-@click.option("--page", metavar="URL", help="With --plan: where the plan is kept as a page.")
-@click.option(
-    "--if-exists", is_flag=True, help="Without the report's file, say so and do nothing: there is no news."
-)
-@click.option(
-    "--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit."
-)
+@option("--outdated", is_flag=True, help="Say in the plan's comment that a new plan is being made.")
+@option("--reason", metavar="TEXT", default="", help="With --failed: why, in a sentence.")
+@option("--reason-file", type=PathOption, help="With --failed: a file whose last error is the reason.")
+@option("--page", metavar="URL", help="With --plan: where the plan is kept as a page.")
+@option("--if-exists", is_flag=True, help="With --report: if there is no such file, say so and do nothing.")
+@option("--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit.")
 @head_option
 @sandbox_option
 @pass_context
@@ -73,7 +69,7 @@ def comment(
     """Write a plan or a report on its pull request, or that there is no plan of its newest commit.
 
     The comment of a plan is updated in place: one per namespace and account, and only the one that the token's own
-    identity wrote. Where no pull request set the run off, it is the one that ended in the commit, planned again for it.
+    identity wrote. Without a pull request in the event, it is the one that was merged as the commit, planned again.
     Exits 6 if the pull request has moved on.
     """
     from reconciler.commands.reconcile import saved_plan
@@ -163,11 +159,9 @@ def _last_error(file: Path) -> str:
     return " ".join(lines[errors[-1] :] if errors else lines[-1:]).removeprefix("Error: ")
 
 
-@github.command("waivers")
-@click.option(
-    "--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit."
-)
-@click.option("--out", type=output_path, required=True, help="Where to write them, for `plan --allow-file`.")
+@github.command("waivers", short_help="Read the waivers of a pull request.")
+@option("--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit.")
+@option("--out", type=output_path, required=True, help="Where to write them, for `plan --allow-file`.")
 def waivers(pr: int | None, out: Path) -> None:
     """Read the waivers of a pull request: labels and lines of its description that say `paygift: allow CODE[:KEY]`.
 
@@ -184,8 +178,8 @@ def waivers(pr: int | None, out: Path) -> None:
         click.echo(safe(sentence), err=True)
 
 
-@github.command("artifact-name")
-@click.option("--plan", "plan_file", type=PathOption, required=True, help="The plan file that is to be kept.")
+@github.command("artifact-name", short_help="Print the name under which a plan is kept.")
+@option("--plan", "plan_file", type=PathOption, required=True, help="The plan file that is to be kept.")
 @head_option
 def artifact_name(plan_file: Path, head: str | None) -> None:
     """Print `name=…` for GITHUB_OUTPUT: what the artifact with this plan is to be called.
@@ -202,33 +196,33 @@ def artifact_name(plan_file: Path, head: str | None) -> None:
 
 def merged_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which merge, and whose plan."""
-    for option in (
+    for each in (
         sandbox_option,
-        click.option("--require-approval", is_flag=True, help="Exit 6 if nobody has approved the plan."),
-        click.option(
+        option("--require-approval", is_flag=True, help="Exit 6 if nobody has approved the plan."),
+        option(
             "--mchid",
             callback=wanted(NUMBER),
             help="The account. Default: PAYGIFT_MCHID, or that of the sandbox.",
         ),
-        click.option("--namespace", callback=wanted(KEY), help="Default: that of paygift.yaml."),
-        click.option(
+        option("--namespace", callback=wanted(KEY), help="Default: that of paygift.yaml."),
+        option(
             "--commit",
             metavar="SHA",
             callback=wanted(COMMIT),
-            help="The commit that a merge ended in. Default: GITHUB_SHA.",
+            help="The commit that was merged. Default: GITHUB_SHA.",
         ),
     ):
-        command = option(command)
+        command = each(command)
     return command
 
 
-@github.command("reviewed-digest")
+@github.command("reviewed-digest", short_help="Print the digest that was reviewed before a merge.")
 @merged_options
 @pass_context
 def reviewed_digest(context: Context, /, **options: Any) -> None:
     """Print the digest of the plan that was reviewed before a merge, for `apply --expect`.
 
-    It is taken from the comment on the merged pull request, if nobody but the workflow has had its hands on it. Where
+    It is taken from the comment on the merged pull request, if nobody but the workflow has edited it. Where
     the pull request was approved, somebody must have approved that plan. Else exits 6 with the reason, and prints
     nothing; also for a commit that is not the tip of the default branch, unless the project is still the same there,
     and for a plan that was applied completely.
@@ -237,10 +231,10 @@ def reviewed_digest(context: Context, /, **options: Any) -> None:
         click.echo(_reviewed(connected, _merge(context, connected, **options)).digest)
 
 
-@github.command("reviewed-plan")
+@github.command("reviewed-plan", short_help="Fetch the plan file that was reviewed.")
 @merged_options
-@click.option("--out", type=output_path, required=True, help="Where to write the plan file.")
-@click.option(
+@option("--out", type=output_path, required=True, help="Where to write the plan file.")
+@option(
     "--report",
     type=output_path,
     help="If there is no such plan, a report that says why: .md, .html or .json.",
@@ -278,10 +272,10 @@ def reviewed_plan(context: Context, /, out: Path, report: Path | None, **options
     click.echo("found=false")
 
 
-@github.command("drift-issue")
-@click.option("--drift", "drift_file", type=PathOption, required=True, help="What `drift --json` printed.")
+@github.command("drift-issue", short_help="Open, update or close the issue about drift.")
+@option("--drift", "drift_file", type=PathOption, required=True, help="What `drift --json` printed.")
 def drift_issue(drift_file: Path) -> None:
-    """Open, update or close the issue that tells of drift: one per namespace and account."""
+    """Open, update or close the issue about drift: one per namespace and account."""
     from reconciler.review.github import keep_drift_issue, read_drift
 
     drift = read_drift(_data(drift_file))
@@ -292,20 +286,18 @@ def drift_issue(drift_file: Path) -> None:
     )
 
 
-@github.command()
-@click.option(
-    "--problems", "problems_file", type=PathOption, required=True, help="What `validate --json` printed."
-)
+@github.command(short_help="Show mistakes at their lines.")
+@option("--problems", "problems_file", type=PathOption, required=True, help="What `validate --json` printed.")
 @pass_context
 def annotate(context: Context, problems_file: Path) -> None:
-    """Print problems as workflow commands, so that GitHub shows them at their lines. Needs no token.
+    """Print mistakes as workflow commands, so that GitHub shows them at their lines. Needs no token.
 
-    Nothing is there to be shown if validate itself failed and left the file empty.
+    If validate itself failed and left the file empty, there is nothing to show.
     """
     from reconciler.review.github import annotate as annotated
 
     if not _text(problems_file).strip():
-        click.echo(safe(f"{problems_file} is empty: validate found no problem of a spec."), err=True)
+        click.echo(safe(f"{problems_file} is empty: validate found no mistake."), err=True)
         return
     for line in annotated(_data(problems_file), folder=_folder(context)):
         click.echo(line)
@@ -419,7 +411,7 @@ def _pull_of_run(connected: GitHub) -> int:
     from reconciler.review.github import pull_of_commit
 
     if not connected.run.pull and not connected.run.sha:
-        raise click.UsageError("Neither a pull request nor a commit set this run off. Give --pr.")
+        raise click.UsageError("Neither a pull request nor a commit started this run. Give --pr.")
     return connected.run.pull or pull_of_commit(connected, connected.run.sha).number
 
 

@@ -8,13 +8,14 @@ import click
 
 from reconciler.cli import EXIT_REFUSED
 from reconciler.cli.context import Context, fail_option, pass_context, undo_option
+from reconciler.cli.options import option
 
 FORMATS = ("text", "json", "markdown", "html")
 
 
 @click.command("show-plan")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
+@option(
     "--format",
     "form",
     type=click.Choice(FORMATS),
@@ -23,7 +24,7 @@ FORMATS = ("text", "json", "markdown", "html")
     help="Markdown is for comments and job summaries, HTML a page of its own.",
 )
 @undo_option
-@click.option(
+@option(
     "--max-chars",
     type=click.IntRange(min=2_000),
     default=65_536,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli.context import Context, pass_context
-from reconciler.cli.options import FRACTION, NUMBER, SETTING, WORD, wanted
+from reconciler.cli.options import FRACTION, NUMBER, SETTING, WORD, option, wanted
 
 if TYPE_CHECKING:
     from reconciler.commands.session import LocalRemote
@@ -72,15 +72,20 @@ def sandbox() -> None:
     """
 
 
-@sandbox.command(cls=_Explained, title="Options and their defaults (docs/sandbox.md)", rows=_options)
-@click.option(
+@sandbox.command(
+    short_help="Serve it until Ctrl-C, for other clients.",
+    cls=_Explained,
+    title="Options and their defaults (docs/sandbox.md)",
+    rows=_options,
+)
+@option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8750,
     show_default=True,
     help="The port on 127.0.0.1; 0 takes a free one.",
 )
-@click.option(
+@option(
     "--option",
     "options",
     multiple=True,
@@ -119,7 +124,7 @@ def serve(context: Context, port: int, options: tuple[str, ...]) -> None:
     run(folder, port=port, options=chosen, ready=announce)
 
 
-@sandbox.command(cls=_TakesOffsets)
+@sandbox.command(short_help="Show its clock, or set it.", cls=_TakesOffsets)
 @click.argument("to", metavar="[+3d|-2h|TIME|real]", required=False)
 @pass_context
 def clock(context: Context, to: str | None) -> None:
@@ -135,7 +140,7 @@ def clock(context: Context, to: str | None) -> None:
         click.echo(f"{beijing(local.control.now().replace(microsecond=0))} Beijing time")
 
 
-@sandbox.command()
+@sandbox.command(short_help="Put in coupon stocks.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @pass_context
 def seed(context: Context, file: Path | None) -> None:
@@ -174,7 +179,7 @@ def insert(context: Context, file: Path) -> None:
 
 
 @sandbox.command()
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@option("-y", "--yes", is_flag=True, help="Do not ask.")
 @pass_context
 def reset(context: Context, yes: bool) -> None:
     """Forget everything: activities, stocks, images, clock, log. The keys stay."""
@@ -203,7 +208,7 @@ def pause(context: Context, activity_id: str) -> None:
 @click.argument("activity_id")
 @pass_context
 def resume(context: Context, activity_id: str) -> None:
-    """Let a paused activity continue."""
+    """Resume a paused activity."""
     with _local(context) as local:
         local.control.resume(activity_id)
     click.echo(f"{activity_id} continues.")
@@ -211,7 +216,7 @@ def resume(context: Context, activity_id: str) -> None:
 
 @sandbox.command()
 @click.argument("mchid")
-@click.option("--again", is_flag=True, help="Take it back: the merchant is valid again.")
+@option("--again", is_flag=True, help="Take it back: the merchant is valid again.")
 @pass_context
 def reject(context: Context, mchid: str, again: bool) -> None:
     """From now on, refuse to add a merchant to activities."""
@@ -223,8 +228,8 @@ def reject(context: Context, mchid: str, again: bool) -> None:
     click.echo(f"{mchid} is {'valid again' if again else 'rejected from now on'}.")
 
 
-@sandbox.command()
-@click.option(
+@sandbox.command(short_help="Show the requests that it was sent.")
+@option(
     "-n",
     "--limit",
     type=click.IntRange(min=0),
@@ -232,7 +237,7 @@ def reject(context: Context, mchid: str, again: bool) -> None:
     show_default=True,
     help="How many of the newest requests.",
 )
-@click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
+@option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
 @pass_context
 def log(context: Context, limit: int, as_json: bool) -> None:
     """Show the requests that it was sent, oldest first.
@@ -261,31 +266,34 @@ def log(context: Context, limit: int, as_json: bool) -> None:
             click.echo(f"   expected: {safe(json.dumps(line['expected'], ensure_ascii=False))}")
 
 
-@sandbox.group()
+@sandbox.group(short_help="Make it fail on command.")
 def fault() -> None:
-    """Let it fail on command.
-
-    A fault strikes the next requests that match it, and is remembered until then.
-    """
+    """Make it fail on command: a fault strikes the next requests that match it, and is remembered until then."""
 
 
-@fault.command("add", cls=_Explained, title="Kinds, and their parameters with defaults", rows=_kinds)
+@fault.command(
+    "add",
+    short_help="Add a fault.",
+    cls=_Explained,
+    title="Kinds, and their parameters with defaults",
+    rows=_kinds,
+)
 @click.argument("kind")
 @click.argument("parameters", metavar="[NAME=VALUE]...", nargs=-1)
-@click.option(
+@option(
     "--route", default="any", callback=wanted(WORD), show_default=True, help="Only requests to this endpoint."
 )
-@click.option(
+@option(
     "--count",
     default="1",
     callback=wanted(NUMBER),
     show_default=True,
     help="How often it strikes; 0 for no limit.",
 )
-@click.option(
+@option(
     "--skip", default="0", callback=wanted(NUMBER), show_default=True, help="How many requests pass first."
 )
-@click.option(
+@option(
     "--probability",
     default="1",
     callback=wanted(FRACTION),
@@ -316,7 +324,7 @@ def add_fault(context: Context, /, kind: str, parameters: tuple[str, ...], **com
 
 
 @fault.command("list")
-@click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
+@option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
 @pass_context
 def list_faults(context: Context, as_json: bool) -> None:
     """Show all faults, and how often each has struck."""

@@ -8,19 +8,20 @@ from typing import Final
 import click
 
 from reconciler.cli.context import output_path
+from reconciler.cli.options import option
 
 KINDS: Final = ("spec", "project", "plan", "report")
 
 
 @click.command()
-@click.option(
+@option(
     "--kind",
     type=click.Choice(KINDS),
     default=KINDS[0],
     show_default=True,
     help="A spec or paygift.yaml for editors; a plan or a report, as --json writes them, for programs.",
 )
-@click.option("--out", type=output_path, help="Write it to a file instead of stdout.")
+@option("--out", type=output_path, help="Write it to a file instead of stdout.")
 def schema(kind: str, out: Path | None) -> None:
     """Print the JSON Schema (draft 2020-12) of what you write or read.
 

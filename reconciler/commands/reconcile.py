@@ -303,11 +303,8 @@ async def show(account: Account, project: Project, name: str, *, witness: Witnes
     ownership = Ownership.of(project.namespace, project.activities)
     mine = [live for live in everything.activities if name in (ownership.key_of(live), live.activity_id)]
     if desired is None and not mine:
-        keys = ", ".join(activity.key for activity in project.activities)
-        raise UsageError(
-            f"There is no spec and no live activity called {name!r}.",
-            remedy=f"Give an activity_id or one of: {keys}." if keys else "There are no specs.",
-        )
+        keys = {*(each.key for each in project.activities), *map(ownership.key_of, everything.activities)}
+        raise UsageError(f"There is no spec and no live activity called {name!r}.", remedy=_meant(name, keys))
     complete = [
         live
         if live.merchants is not None
@@ -319,6 +316,17 @@ async def show(account: Account, project: Project, name: str, *, witness: Witnes
         for live in mine
     }
     return Shown(desired, tuple(complete), goods, now)
+
+
+def _meant(name: str, keys: Iterable[str | None]) -> str:
+    """Which of ``keys`` may have been meant by ``name``: a few, since there may be thousands."""
+    from difflib import get_close_matches
+
+    known = sorted(each for each in keys if each)
+    alike = get_close_matches(name.casefold(), known)
+    if alike:
+        return f"Did you mean {' or '.join(alike)}? `paygift status` lists all keys."
+    return "Give an activity_id, or a key: `paygift status` lists all." if known else "There are no specs."
 
 
 async def _read_and_plan(

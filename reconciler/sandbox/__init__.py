@@ -1,4 +1,4 @@
-"""WeChat Pay on loopback: the pay-gift endpoints and what they need, with a memory and a settable clock .
+"""WeChat Pay on loopback: the pay-gift endpoints and what they need, with a memory and a settable clock.
 
     from reconciler.sandbox.server import Sandbox, find_running, serve
 

@@ -46,6 +46,7 @@ def test_names_of_this_machine_are_let_in(sandbox: Sandbox, host: str) -> None:
         assert client.send(signed).status_code == 200
 
 
+@pytest.mark.sampled(every=7)
 @pytest.mark.parametrize("host", [host for host in OTHERS if host.strip()])
 @pytest.mark.parametrize("target", ["/sandbox/about", "/sandbox/reset", "/wxpaylogo/x/0", LIST, "/"])
 def test_another_name_is_refused_on_every_path_before_anything_happens(
@@ -98,6 +99,7 @@ def test_a_deep_body_is_a_bad_request_and_no_crash(sandbox: Sandbox, path: str, 
     assert sandbox.activities() == []
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("body", DEEP, ids=lambda body: f"{body[:1].decode()}{len(body)}")
 @pytest.mark.parametrize("operation", ["seed", "insert_activity", "set_clock", "add_fault", "log"])
 def test_a_deep_argument_of_the_controls_is_a_bad_request_too(

@@ -1114,7 +1114,7 @@ PERIOD = {PERIODS: {"available_time": MANY_WINDOWS[:1], "available_day_time": [D
 @pytest.mark.parametrize(
     "asked", [create_body(PERIOD | PACKAGE | MEMBERS_ONLY), stock_request(), stock("1001"), ITEM]
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), junk=JSON)
 def test_no_request_makes_a_rule_fall_over(asked: dict[str, Any], data: st.DataObject, junk: Any) -> None:
     memory = fresh()

@@ -118,6 +118,7 @@ ANSWERS: Final = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_a_proxy_that_makes_no_connection_is_named(answer: str, project: Project, set_variables: Set) -> None:
     said, told = ANSWERS[answer]
@@ -375,6 +376,7 @@ LIKE_WECHAT_PAY: Final = [
 ]
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(("status", "code"), LIKE_WECHAT_PAY)
 def test_an_unsigned_answer_may_be_anybodys(
     status: int, code: str, project: Project, set_variables: Set
