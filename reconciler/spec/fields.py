@@ -19,7 +19,7 @@ from reconciler.model.characters import BLANKS, FORBIDDEN, character_class, show
 from reconciler.spec import published
 from reconciler.spec.published import Checked, any_case, text_like, whole
 
-# Limits that a schema states but that are checked in `desired`, so that one entry too many hides no other mistake.
+# Limits that a schema states but that are checked in `rules`, so that one entry too many hides no other mistake.
 MAX_WINDOWS: Final = 6
 MAX_GOODS_TAGS: Final = 500
 MAX_AWARDS: Final = 5
@@ -375,14 +375,14 @@ Switch = Annotated[
 
 
 def at_most(count: int, least: int = 0) -> Any:
-    """A limit for the published schema; ``desired`` checks it, after every entry has been looked at."""
+    """A limit for the published schema; ``rules`` checks it, after every entry has been looked at."""
     extra: dict[str, Any] = {"maxItems": count, "uniqueItems": True}
     if least:
         extra["minItems"] = least
     return Field(json_schema_extra=extra)
 
 
-_DISTINCT: Final = Field(json_schema_extra={"uniqueItems": True})
+DISTINCT: Final = Field(json_schema_extra={"uniqueItems": True})
 
 
 NOT_APPLICABLE: Final = {

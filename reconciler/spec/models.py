@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 
 from reconciler.model.activity import NAMESPACE_PATTERN, ReplaceOrder, State
 from reconciler.spec.fields import (
-    _DISTINCT,
+    DISTINCT,
     ADOPT_PATTERN,
     MAX_AWARDS,
     MAX_GOODS_TAGS,
@@ -148,10 +148,10 @@ class AwardSendRuleSpec(SpecSection):
     merchant_option: Literal["MANUAL_INPUT_MERCHANT"] = Field(
         "MANUAL_INPUT_MERCHANT", description="No other value works for 商家券."
     )
-    merchant_groups: Annotated[tuple[str, ...], _DISTINCT] = Field(
+    merchant_groups: Annotated[tuple[str, ...], DISTINCT] = Field(
         (), description="Groups of paygift.yaml, whose payers get the coupon."
     )
-    merchant_id_list: Annotated[tuple[Mchid, ...], _DISTINCT] = Field(
+    merchant_id_list: Annotated[tuple[Mchid, ...], DISTINCT] = Field(
         (), description="Merchants whose payers get the coupon, united with the groups."
     )
 
