@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 
 from reconciler.model.activity import NAMESPACE_PATTERN, ReplaceOrder, State
 from reconciler.spec.fields import (
-    DISTINCT,
     ADOPT_PATTERN,
+    DISTINCT,
     MAX_AWARDS,
     MAX_GOODS_TAGS,
     MAX_WINDOWS,
