@@ -73,6 +73,7 @@ def _refusal_lines(view: StoppedView) -> Iterator[str]:
 
 
 def stopped_html(stopped: AbortedApply) -> str:
+    """One page that asks for nothing from elsewhere."""
     view = stopped_view(stopped)
     return page(
         f"paygift apply · {stopped.namespace}" if stopped.namespace else "paygift apply",
