@@ -7,36 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from reconciler.model.activity import Window
-
-WAIVABLE: Final = frozenset(
-    {
-        "ADOPT_AMBIGUOUS",
-        "ADOPT_ENDED",
-        "ADOPT_FOREIGN",
-        "ADOPT_NOT_EXPRESSIBLE",
-        "ADOPT_NOT_FOUND",
-        "ADOPT_NOT_FULL_SEND",
-        "ADOPT_NOT_READABLE",
-        "ADOPT_OWNED",
-        "COUPON_UNUSABLE",
-        "CREATE_UNPROVEN",
-        "CREATION_FAILED",
-        "FROZEN",
-        "LOOKS_RENAMED",
-        "NO_SPECS",
-        "NUMBER_USED",
-        "PROTECTED",
-        "REMOVED_SPEC",
-        "REPLACE_RUNNING",
-        "REVIEWED_AS_REFUSED",
-        "SUCCESSOR_UNFIT",
-        "TERMS_UNREADABLE",
-        "TOO_MANY_DELETIONS",
-        "TOO_MANY_REPLACEMENTS",
-        "TOO_MANY_TERMINATIONS",
-    }
-)
-"""The codes of all refusals: what a waiver may name."""
+from reconciler.model.findings import WAIVABLE
 
 OnRemoved = Literal["terminate", "refuse", "ignore"]
 

@@ -22,7 +22,7 @@ from reconciler.model.activity import (
     Source,
     Terms,
 )
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind, Severity
 from reconciler.model.identity import Ownership, number_of, parse_number
 from reconciler.model.operations import ActivityOperation, TerminateReason
 from reconciler.model.plan import ActivityChange, ChangeKind, Differing, Plan, Timing
@@ -196,11 +196,11 @@ def _removed(context: _Context, key: str, running: list[LiveActivity]) -> _Decis
         return _Decision()
     ids = [live.activity_id for live in running]
     if context.policy.on_removed == "ignore":
-        ignored = Finding("REMOVED_SPEC_IGNORED", Severity.NOTE, key, {"activity_ids": ids})
+        ignored = Finding.of(FindingKind.REMOVED_SPEC_IGNORED, key, {"activity_ids": ids})
         return _Decision(findings=(ignored,))
     decision = _terminate(context, key, running, "removed", None)
     if context.policy.on_removed == "refuse":
-        refusal = Finding("REMOVED_SPEC", Severity.REFUSAL, key, {"activity_ids": ids})
+        refusal = Finding.of(FindingKind.REMOVED_SPEC, key, {"activity_ids": ids})
         return replace(decision, findings=(refusal, *decision.findings))
     return decision
 
@@ -236,7 +236,7 @@ def _spec_ended(context: _Context, desired: DesiredActivity, running: list[LiveA
     """Nothing is created for a time that has passed; what still runs under the key runs too long."""
     decision = _terminate(context, desired.key, running, "ended", desired)
     facts = {"end_time": desired.terms.end_time}
-    ended = Finding("SPEC_ENDED", Severity.NOTE, desired.key, facts, desired.source)
+    ended = Finding.of(FindingKind.SPEC_ENDED, desired.key, facts, desired.source)
     return replace(decision, findings=(ended, *decision.findings))
 
 
@@ -261,7 +261,7 @@ def _unreadable(key: str, running: list[LiveActivity], desired: DesiredActivity 
     if not unreadable:
         return None
     facts: dict[str, object] = {"activity_ids": unreadable}
-    return Finding("TERMS_UNREADABLE", Severity.REFUSAL, key, facts, desired.source if desired else None)
+    return Finding.of(FindingKind.TERMS_UNREADABLE, key, facts, desired.source if desired else None)
 
 
 def _number_used(desired: DesiredActivity, past: list[LiveActivity]) -> Finding | None:
@@ -271,9 +271,8 @@ def _number_used(desired: DesiredActivity, past: list[LiveActivity]) -> Finding 
         return None
     generations = [number.generation for live in past if (number := parse_number(live.out_request_no))]
     failed = spent.activity_status == CREATE_FAILED
-    return Finding(
-        "CREATION_FAILED" if failed else "NUMBER_USED",
-        Severity.REFUSAL,
+    return Finding.of(
+        FindingKind.CREATION_FAILED if failed else FindingKind.NUMBER_USED,
         desired.key,
         {
             "activity_id": spent.activity_id,
@@ -323,7 +322,7 @@ def _adopts_another(
         same = live is not kept and live.activity_id == desired.adopt and same_terms(desired, live)
         if same and not _given_up_on(desired, live):
             facts: dict[str, object] = {"activity_id": live.activity_id, "kept_id": kept.activity_id}
-            return Finding("ADOPT_AMBIGUOUS", Severity.REFUSAL, desired.key, facts, desired.source)
+            return Finding.of(FindingKind.ADOPT_AMBIGUOUS, desired.key, facts, desired.source)
     return None
 
 
@@ -354,7 +353,7 @@ def _begins_in_past(context: _Context, desired: DesiredActivity) -> tuple[Findin
     if desired.terms.begin_time >= context.now:
         return ()
     facts = {"begin_time": desired.terms.begin_time}
-    return (Finding("BEGINS_IN_PAST", Severity.WARNING, desired.key, facts, desired.source),)
+    return (Finding.of(FindingKind.BEGINS_IN_PAST, desired.key, facts, desired.source),)
 
 
 def _replace(context: _Context, desired: DesiredActivity, running: list[LiveActivity]) -> _Decision:
@@ -407,10 +406,9 @@ def _irreversible(
     began = _begun(ending, context.now)
     if not began:
         return ()
-    code, severity = "REPLACES_RUNNING", Severity.WARNING
-    if not context.policy.allow_replace_running:
-        code, severity = "REPLACE_RUNNING", Severity.REFUSAL
-    return (Finding(code, severity, key, {"activity_ids": began}, source),)
+    allowed = context.policy.allow_replace_running
+    kind = FindingKind.REPLACES_RUNNING if allowed else FindingKind.REPLACE_RUNNING
+    return (Finding.of(kind, key, {"activity_ids": began}, source),)
 
 
 def _of_keys(decisions: Iterable[_Decision], found: Iterable[Pair], now: datetime) -> Iterator[Finding]:
@@ -418,7 +416,7 @@ def _of_keys(decisions: Iterable[_Decision], found: Iterable[Pair], now: datetim
     goes_on = {pair.start.spec.key for pair in found if any(_begun(pair.lives, now))}
     for decision in decisions:
         for finding in decision.findings:
-            if finding.code != "BEGINS_IN_PAST" or finding.key not in goes_on:
+            if finding.code != FindingKind.BEGINS_IN_PAST or finding.key not in goes_on:
                 yield finding
 
 
@@ -484,20 +482,20 @@ def _about_kept(desired: DesiredActivity, kept: LiveActivity, differing: Sequenc
             "next_generation": desired.generation + 1,
             "fields": [FIELD_PATHS[name] for name in differing],
         }
-        yield Finding("LIVE_TERMS_DIFFER", Severity.WARNING, desired.key, facts, desired.source)
+        yield Finding.of(FindingKind.LIVE_TERMS_DIFFER, desired.key, facts, desired.source)
     elif number is not None and number.generation != desired.generation:
         facts = {"activity_id": kept.activity_id, "generation": number.generation}
-        yield Finding("GENERATION_NOT_NEEDED", Severity.NOTE, desired.key, facts, desired.source)
+        yield Finding.of(FindingKind.GENERATION_NOT_NEEDED, desired.key, facts, desired.source)
     if desired.adopt and kept.activity_id != desired.adopt:
         facts = {"activity_id": kept.activity_id}
-        yield Finding("ADOPT_NOT_NEEDED", Severity.NOTE, desired.key, facts, desired.source)
+        yield Finding.of(FindingKind.ADOPT_NOT_NEEDED, desired.key, facts, desired.source)
 
 
 def _no_specs(
     context: _Context, desired: Sequence[DesiredActivity], running: Sequence[LiveActivity]
 ) -> Iterator[Finding]:
     if running and not desired and context.policy.on_removed != "ignore":
-        yield Finding("NO_SPECS", Severity.REFUSAL, facts={"managed": len(running)})
+        yield Finding.of(FindingKind.NO_SPECS, facts={"managed": len(running)})
 
 
 def _given_up(
@@ -515,9 +513,9 @@ def _given_up(
             continue
         facts: dict[str, object] = {"activity_ids": [each.activity_id]}
         if context.policy.on_removed == "refuse":
-            yield Finding("REMOVED_SPEC", Severity.REFUSAL, key, facts)
+            yield Finding.of(FindingKind.REMOVED_SPEC, key, facts)
         else:
-            yield Finding("ADOPTION_GIVEN_UP", Severity.NOTE, key, facts)
+            yield Finding.of(FindingKind.ADOPTION_GIVEN_UP, key, facts)
 
 
 def _oddities(key: str, lives: Iterable[LiveActivity]) -> Iterable[Finding]:
@@ -526,9 +524,9 @@ def _oddities(key: str, lives: Iterable[LiveActivity]) -> Iterable[Finding]:
         if live.activity_status == PAUSED:
             number = parse_number(live.out_request_no)
             facts["next_generation"] = (number.generation if number else 1) + 1
-            yield Finding("PAUSED", Severity.WARNING, key, {**facts, "pause_time": live.pause_time})
+            yield Finding.of(FindingKind.PAUSED, key, {**facts, "pause_time": live.pause_time})
         elif live.activity_status not in KNOWN_STATUSES:
-            yield Finding("STATUS_UNKNOWN", Severity.WARNING, key, facts)
+            yield Finding.of(FindingKind.STATUS_UNKNOWN, key, facts)
 
 
 def _named(live: Iterable[LiveActivity], ownership: Ownership) -> dict[str, LiveActivity]:

@@ -10,14 +10,11 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
 
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind
 from reconciler.model.operations import CreateActivity
 from reconciler.model.plan import ActivityChange, Plan
 from reconciler.plan.digest import OF_THE_MOMENT
-
-REVIEWED_AS_REFUSED: Final = "REVIEWED_AS_REFUSED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +75,13 @@ def as_reviewed(reviewed: Plan, fresh: Plan) -> Iterator[Finding]:
         return
     if before.whole:
         codes = sorted({each.code for each in _lasting(reviewed).refusals if not each.key})
-        yield Finding(REVIEWED_AS_REFUSED, Severity.REFUSAL, facts={"reasons": codes})
+        yield Finding.of(FindingKind.REVIEWED_AS_REFUSED, facts={"reasons": codes})
     for change in fresh.changes:
         holds = [hold for key in change.keys if (hold := before.of_key.get(key)) is not None]
         if holds and change.key not in now.changes and not before.whole:
             names = dict.fromkeys(name for hold in holds for name in hold.refusals)
             facts: dict[str, object] = {"reasons": list(names)}
-            yield Finding(REVIEWED_AS_REFUSED, Severity.REFUSAL, change.key, facts, change.source)
+            yield Finding.of(FindingKind.REVIEWED_AS_REFUSED, change.key, facts, change.source)
 
 
 def _lasting(plan: Plan) -> Plan:

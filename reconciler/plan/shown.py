@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from reconciler.model.activity import LiveActivity
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind, Severity
 from reconciler.model.identity import canonical_json
 from reconciler.model.operations import (
     ActivityOperation,
@@ -26,10 +26,15 @@ from reconciler.model.plan import ActivityChange, ChangeKind, Plan, TimelineRow
 from reconciler.model.policy import Policy
 from reconciler.plan.clock import clock_of_new, first_after
 from reconciler.plan.digest import operation_data, plan_data
-from reconciler.plan.verdict import UNUSED
 
 OF_A_MACHINE: Final = frozenset(
-    {"ADOPTION_GIVEN_UP", "IMAGES_DIFFER", "JOURNAL_NOT_READ", "PROTECTION_REMOVED", "PROTECT_NOT_MARKED"}
+    {
+        FindingKind.ADOPTION_GIVEN_UP,
+        FindingKind.IMAGES_DIFFER,
+        FindingKind.JOURNAL_NOT_READ,
+        FindingKind.PROTECTION_REMOVED,
+        FindingKind.PROTECT_NOT_MARKED,
+    }
 )
 """What comes and goes with the journal and the images that are remembered, which need not be the same for plan and
 apply."""
@@ -283,7 +288,7 @@ def _unlike_findings(reviewed: Plan, then: Plan, begun: set[str]) -> Iterator[Fi
 
 
 def _settles_itself(finding: Finding, gone: bool) -> bool:
-    passed = finding.waived if gone else finding.code == UNUSED
+    passed = finding.waived if gone else finding.code == FindingKind.WAIVER_UNUSED
     return finding.stops or passed or finding.code in OF_A_MACHINE
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler.model.activity import DesiredActivity, LiveActivity, Source, Terms
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind
 from reconciler.model.identity import parse_number, terms_digest
 from reconciler.model.operations import ActivityOperation, TerminateActivity
 from reconciler.model.plan import ActivityChange, ChangeKind
@@ -196,16 +196,14 @@ def looks_alike(found: Sequence[Pair]) -> Iterator[Finding]:
         elif pair.end is not None or pair.start.live is None:
             fate = STAYS if pair.end is None else ENDS
             facts: dict[str, object] = {"former": pair.former, "activity_ids": ids, "fate": fate}
-            code, severity = (
-                ("LOOKS_RENAMED", Severity.REFUSAL) if pair.same else ("LOOKS_REPLACED", Severity.WARNING)
-            )
-            yield Finding(code, severity, pair.start.spec.key, facts, pair.start.spec.source)
+            kind = FindingKind.LOOKS_RENAMED if pair.same else FindingKind.LOOKS_REPLACED
+            yield Finding.of(kind, pair.start.spec.key, facts, pair.start.spec.source)
 
 
 def successor_unfit(key: str, activity_ids: Sequence[str], why: str, source: Source | None) -> Finding:
     """A refusal to end activities for something that gives nothing."""
     facts: dict[str, object] = {"activity_ids": list(activity_ids), "why": why}
-    return Finding("SUCCESSOR_UNFIT", Severity.REFUSAL, key, facts, source)
+    return Finding.of(FindingKind.SUCCESSOR_UNFIT, key, facts, source)
 
 
 def _coupons_of(lives: Iterable[LiveActivity]) -> frozenset[str]:

@@ -135,7 +135,7 @@ def _held(view: ReportView, outcomes: Sequence[OutcomeView]) -> Html | None:
 
 
 def _finding(finding: FindingView, changed: Container[str]) -> Html:
-    words, option, name = finding.waiver.partition("--allow ")
+    waiver = None if finding.waived else finding.waiver
     return tag(
         "article",
         tag(
@@ -148,9 +148,7 @@ def _finding(finding: FindingView, changed: Container[str]) -> Html:
         tag("p", tag("b", finding.holds)) if finding.holds else None,
         tag("p", finding.source, class_="where quiet mono") if finding.source else None,
         tag("p", _prose(finding.remedy)) if finding.remedy and not finding.waived else None,
-        tag("p", words, tag("code", option + name), class_="waive")
-        if option and not finding.waived
-        else None,
+        tag("p", f"{waiver.words} ", tag("code", waiver.option), class_="waive") if waiver else None,
         class_=f"card {'waived' if finding.waived else finding.severity.value}",
     )
 

@@ -32,6 +32,7 @@ from reconciler.render.view import (
     Line,
     OutcomeView,
     PlanView,
+    Waiver,
     plan_view,
     report_view,
 )
@@ -282,11 +283,10 @@ def _where(finding: FindingView) -> str:
     return finding.key or "-"
 
 
-def _waiver(text: str) -> str:
+def _waiver(waiver: Waiver) -> str:
     """``To waive it: --allow CODE:key``, with what has to be typed as code, here or on a pull request."""
-    words, option, name = text.partition("--allow ")
-    label = f"or on GitHub the label {code(f'paygift: allow {name}')}"
-    return f"{prose(words.strip())} {code(option + name)}, {label}." if option else prose(text)
+    label = f"or on GitHub the label {code(f'paygift: allow {waiver.name}')}"
+    return f"{prose(waiver.words)} {code(waiver.option)}, {label}."
 
 
 def _ending_line(ending: Ending) -> str:

@@ -181,23 +181,6 @@ FINDINGS: Final[dict[str, str]] = {
     ),
 }
 
-NOT_DONE: Final = frozenset(
-    {
-        "ADOPT_AMBIGUOUS",
-        "ADOPT_ENDED",
-        "ADOPT_FOREIGN",
-        "ADOPT_NOT_EXPRESSIBLE",
-        "ADOPT_NOT_FOUND",
-        "ADOPT_NOT_FULL_SEND",
-        "ADOPT_NOT_READABLE",
-        "ADOPT_OWNED",
-        "CREATION_FAILED",
-        "NUMBER_USED",
-        "TERMS_UNREADABLE",
-    }
-)
-"""Refusals that leave an activity without operations: a waiver lets the others go on, and does nothing for this one."""
-
 HOLDS_ALL: Final = "Holds the whole plan: nothing is applied."
 HOLDS: Final = "Holds {key}{others}{rest}."
 HOLDS_OTHERS: Final = ", and with it {keys}"
@@ -214,8 +197,9 @@ ADVICE_HELD: Final = (
     "again then, and have that reviewed."
 )
 
-WAIVER: Final = "To waive it: --allow {waiver}"
-WAIVER_FOR_OTHERS: Final = "To go on without this one: --allow {waiver}"
+WAIVER: Final = "To waive it:"
+WAIVER_FOR_OTHERS: Final = "To go on without this one:"
+"""What an option does for a refusal that leaves its activity without operations: the others go on."""
 
 REMEDIES: Final[dict[str, str]] = {
     "replace": "Write at {at}: `{write}`, in place of `{present}`.",

@@ -8,6 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from reconciler.model.errors import (
+    EXIT_CREDENTIALS,
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
+    EXIT_INVALID,
+    EXIT_REFUSED,
+    EXIT_STALE,
+)
 from reconciler.model.findings import Severity
 from reconciler.model.report import AbortedApply
 from reconciler.plan import FORMAT_VERSION, plan_data
@@ -26,19 +34,19 @@ PERHAPS_WRITTEN: Final = (
     "Something may have been written, and nobody knows how far it came: run apply again, which finds out."
 )
 KINDS: Final[dict[int, str]] = {
-    1: "error",
-    3: "invalid",
-    4: "credentials",
-    5: "refused",
-    6: "stale",
-    130: "interrupted",
+    EXIT_ERROR: "error",
+    EXIT_INVALID: "invalid",
+    EXIT_CREDENTIALS: "credentials",
+    EXIT_REFUSED: "refused",
+    EXIT_STALE: "stale",
+    EXIT_INTERRUPTED: "interrupted",
 }
 """What the exit codes say, in a word that stays the same."""
 COMMENT_CHARS: Final = MAX_CHARS - 160
 """A comment on a pull request gets a second hidden line."""
 _SENTENCE_CHARS: Final = 1_000
 """An error may quote a long list, which the details hold too."""
-_DETAILS: Final[dict[int, str]] = {3: "Mistakes", 6: "What differs"}
+_DETAILS: Final[dict[int, str]] = {EXIT_INVALID: "Mistakes", EXIT_STALE: "What differs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +144,8 @@ def _refusal_lines(view: StoppedView) -> Iterator[str]:
         yield "#### Refused\n"
     for each in view.refusals:
         name = " ".join(part for part in (f"**{code(each.code)}**", code(each.key)) if part)
-        words, option, waiver = each.waiver.partition("--allow ")
-        yield f"- {name}: {prose(each.text)} {prose(words.strip())} {code(option + waiver)}"
+        waiver = f" {prose(each.waiver.words)} {code(each.waiver.option)}" if each.waiver else ""
+        yield f"- {name}: {prose(each.text)}{waiver}"
 
 
 # -- HTML --------------------------------------------------------------------------------------------------------------
@@ -186,7 +194,7 @@ def _refusal(each: FindingView) -> Html:
             "p",
             *(tag("code", part) if index % 2 else part for index, part in enumerate(_CODE.split(each.text))),
         ),
-        tag("p", each.waiver, class_="waive"),
+        tag("p", str(each.waiver or ""), class_="waive"),
         class_="card refusal",
     )
 

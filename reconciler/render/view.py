@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Final, Literal, TypedDict
 
 from reconciler.model.activity import Source, Terms
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind, Severity
 from reconciler.model.operations import (
     AddMerchants,
     CreateActivity,
@@ -101,9 +101,25 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiver:
+    """How a refusal is waived: ``words`` say what that does, ``name`` is the waiver's, as ``--allow`` takes it."""
+
+    words: str
+    name: str
+
+    @property
+    def option(self) -> str:
+        """What has to be typed."""
+        return f"--allow {self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.words} {self.option}"
+
+
+@dataclass(frozen=True, slots=True)
 class FindingView:
-    """One finding in words. ``waiver`` says how to waive it, for a refusal, and ``holds`` what an open one holds;
-    ``remedy`` what to write where, if that is known, and ``lines`` what then stands in the place of that one line.
+    """One finding in words. ``waiver`` is that of a refusal, ``holds`` what an open one holds; ``remedy`` is what to
+    write where, if that is known, and ``lines`` what then stands in the place of that one line.
     """
 
     severity: Severity
@@ -111,7 +127,7 @@ class FindingView:
     key: str
     text: str
     source: str
-    waiver: str = ""
+    waiver: Waiver | None = None
     waived: bool = False
     holds: str = ""
     remedy: str = ""
@@ -211,14 +227,14 @@ def _holds(finding: Finding, held: Held, *, goes_on: bool) -> str:
 
 def _finding_view(finding: Finding, holds: str) -> FindingView:
     refusal = finding.severity is Severity.REFUSAL
-    template = wording.WAIVER_FOR_OTHERS if finding.code in wording.NOT_DONE else wording.WAIVER
+    words = wording.WAIVER_FOR_OTHERS if FindingKind[finding.code].leaves_undone else wording.WAIVER
     return FindingView(
         severity=finding.severity,
         code=finding.code,
         key=finding.key,
         text=finding_text(finding),
         source=str(finding.source or ""),
-        waiver=template.format(waiver=finding.name) if refusal else "",
+        waiver=Waiver(words, finding.name) if refusal else None,
         waived=finding.waived,
         holds=holds,
         **_remedy(plan_data(finding.facts.get(SUGGESTION))),

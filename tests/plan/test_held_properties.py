@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given as property_of
 from hypothesis import settings
 
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import WAIVABLE, Finding, Severity
 from reconciler.model.operations import AddMerchants, CreateActivity, DeleteMerchants, TerminateActivity
 from reconciler.model.plan import Plan
-from reconciler.model.policy import WAIVABLE
 from reconciler.plan import as_reviewed, held_in, not_held, rest, staleness, with_findings
 from tests.support.situations import Situation, after, applied, before, given, situations
 

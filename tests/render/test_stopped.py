@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
-from reconciler.cli import exit_code
 from reconciler.cli.unexpected import translated
 from reconciler.commands.reporting import attempted
 from reconciler.model.errors import ApiError, PaygiftError, RefusedError, StaleError
@@ -207,7 +206,7 @@ def as_it_is(error: BaseException, writing: bool) -> PaygiftError:
 
 
 def said_of(error: PaygiftError, file: Path) -> Iterator[str]:
-    with pytest.raises(type(error)), attempted(file, exit_code, as_it_is, environ={}, warn=pytest.fail):
+    with pytest.raises(type(error)), attempted(file, as_it_is, environ={}, warn=pytest.fail):
         raise error
     yield from file.read_text(encoding="utf-8").splitlines()
 
@@ -240,7 +239,7 @@ def test_a_report_that_cannot_be_left_does_not_hide_what_happened(tmp_path: Path
     warnings: list[str] = []
 
     def stop() -> None:
-        with attempted(folder / "report.md", exit_code, as_it_is, environ={}, warn=warnings.append):
+        with attempted(folder / "report.md", as_it_is, environ={}, warn=warnings.append):
             folder.rmdir()
             raise StaleError("Another plan.")
 

@@ -17,7 +17,7 @@ import stamina
 from reconciler.commands.seed import stocks_for
 from reconciler.journal.lock import Lock
 from reconciler.model.activity import DesiredActivity
-from reconciler.model.policy import WAIVABLE
+from reconciler.model.findings import WAIVABLE
 from reconciler.sandbox import reads
 from reconciler.sandbox.app import Wire
 from reconciler.sandbox.memory import Activity
