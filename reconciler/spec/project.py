@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from reconciler.model.activity import BEIJING, KEY_PATTERN, DesiredActivity, Image, NamedAccount, Source
 from reconciler.model.characters import escaped, shown
@@ -32,11 +32,19 @@ from reconciler.spec.files import FileNames, UnusableError, inside, read_text, r
 from reconciler.spec.images import picture_at, read_picture
 from reconciler.spec.lookalikes import lookalikes
 from reconciler.spec.merchants import parse_group
-from reconciler.spec.models import NO_DEFAULTS, ActivitySpec, NotifySection, PolicySection, ProjectFile
+from reconciler.spec.models import (
+    NO_DEFAULTS,
+    ActivitySpec,
+    BrandSection,
+    NotifySection,
+    PolicySection,
+    ProjectFile,
+)
 from reconciler.spec.normalize import normalize
 from reconciler.spec.positions import Positions, dotted, in_defaults, reach
 from reconciler.spec.rules import diagnostics_in, local_images, notes_in, span_diagnostics, unknown_group
-from reconciler.spec.validation_errors import diagnostics_of, salvage
+from reconciler.spec.salvaged import is_known, known
+from reconciler.spec.validation_errors import Model, diagnostics_of, salvage
 from reconciler.spec.yaml_ import TextDiagnostic, YamlDocument, parse
 from reconciler.spec.zones import UnknownZoneError, zone_named
 
@@ -126,7 +134,7 @@ def read_account(root: Path) -> NamedAccount | None:
     loading = _Loading(root.resolve(), datetime.now(UTC))
     sheet = loading._read_sheet()
     project = loading._validate(ProjectFile, sheet)
-    if getattr(project, "account", None) is None:
+    if known(project, lambda of: of.account) is None:
         raise ProjectError(loading.problems)
     return loading._account(project, sheet)
 
@@ -216,7 +224,7 @@ class _Loading:
         brands = self._brands(project, sheet, groups)
         defaults = self._defaults(project, sheet)
         brand_of = {mchid: brand for brand, mchids in brands.items() for mchid in mchids}
-        groups_known = hasattr(project, "merchant_groups")
+        groups_known = is_known(project, lambda of: of.merchant_groups)
         context = SpecContext(
             zone or BEIJING, self.now, groups, brand_of, self.pictures, groups_known=groups_known
         )
@@ -244,7 +252,7 @@ class _Loading:
             self._reads(project, entries),
         )
 
-    def _reads(self, project: Any, entries: Iterable[FolderEntries]) -> tuple[str, ...]:
+    def _reads(self, project: ProjectFile, entries: Iterable[FolderEntries]) -> tuple[str, ...]:
         names = {PROJECT_FILE, project.activities, *project.merchant_groups.values(), *self.pictures}
         places = [self.root / name for name in (*names, *(found.name for found in entries))]
         if any(os.path.realpath(place) != os.path.normpath(place) for place in places):
@@ -275,8 +283,8 @@ class _Loading:
             )
         return _Sheet(PROJECT_FILE, text, 0, data)
 
-    def _zone(self, project: Any, sheet: _Sheet) -> ZoneInfo | None:
-        name = getattr(project, "timezone", None)
+    def _zone(self, project: ProjectFile, sheet: _Sheet) -> ZoneInfo | None:
+        name = known(project, lambda of: of.timezone)
         if name is None:
             return None
         try:
@@ -285,29 +293,30 @@ class _Loading:
             self._add(FieldDiagnostic(("timezone",), "unknown_timezone", f"{shown(name)} {error}"), sheet)
             return None
 
-    def _account(self, project: Any, sheet: _Sheet) -> NamedAccount | None:
+    def _account(self, project: ProjectFile, sheet: _Sheet) -> NamedAccount | None:
         if not project.account:
             return None
         file, line, _, _ = sheet.place(("account",))
         return NamedAccount(project.account, Source(escaped(file), line))
 
-    def _check_freezes(self, project: Any, zone: ZoneInfo, sheet: _Sheet) -> None:
-        for index, freeze in enumerate(getattr(getattr(project, "policy", None), "freeze", ())):
+    def _check_freezes(self, project: ProjectFile, zone: ZoneInfo, sheet: _Sheet) -> None:
+        for index, freeze in enumerate(known(project, lambda of: of.policy.freeze) or ()):
             for fault in span_diagnostics(freeze, ("policy", "freeze", index), zone):
                 self._add(fault, sheet)
 
-    def _defaults(self, project: Any, sheet: _Sheet) -> dict[str, Any]:
-        defaults = dict(getattr(project, "defaults", None) or {})
-        self.defaults_known = hasattr(project, "defaults")
+    def _defaults(self, project: ProjectFile, sheet: _Sheet) -> dict[str, Any]:
+        defaults = dict(known(project, lambda of: of.defaults) or {})
+        self.defaults_known = is_known(project, lambda of: of.defaults)
         for name in NO_DEFAULTS:
             if defaults.pop(name, None) is not None:
                 message = "belongs to one activity: it cannot be a default"
                 self._add(FieldDiagnostic(("defaults", name), "not_a_default", message), sheet)
         return defaults
 
-    def _groups(self, project: Any, sheet: _Sheet) -> dict[str, tuple[str, ...] | None]:
+    def _groups(self, project: ProjectFile, sheet: _Sheet) -> dict[str, tuple[str, ...] | None]:
         groups: dict[str, tuple[str, ...] | None] = {}
-        for name, file in (getattr(project, "merchant_groups", None) or {}).items():
+        named: Mapping[str, str | None] = known(project, lambda of: of.merchant_groups) or {}
+        for name, file in named.items():
             groups[name] = None
             if file is None:
                 continue
@@ -328,19 +337,25 @@ class _Loading:
         return groups
 
     def _brands(
-        self, project: Any, sheet: _Sheet, groups: Mapping[str, tuple[str, ...] | None]
+        self, project: ProjectFile, sheet: _Sheet, groups: Mapping[str, tuple[str, ...] | None]
     ) -> dict[str, tuple[str, ...]]:
         brands: dict[str, tuple[str, ...]] = {}
         brand_of: dict[str, str] = {}
-        known = True
-        for name, brand in (getattr(project, "brands", None) or {}).items():
+        all_known = True
+        for name, brand in (known(project, lambda of: of.brands) or {}).items():
             path = ("brands", name)
-            merchants = {mchid for mchid in getattr(brand, "merchants", ()) if mchid is not None}
-            for index, group in enumerate(getattr(brand, "merchant_groups", ())):
-                merchants.update(groups.get(group) or ())
-                if group is not None and group not in groups and hasattr(project, "merchant_groups"):
+            listed: Sequence[str | None] = known(brand, lambda of: of.merchants) or ()
+            merchants = {mchid for mchid in listed if mchid is not None}
+            named: Sequence[str | None] = known(brand, lambda of: of.merchant_groups) or ()
+            for index, group in enumerate(named):
+                merchants.update(groups.get(group or "") or ())
+                if (
+                    group is not None
+                    and group not in groups
+                    and is_known(project, lambda of: of.merchant_groups)
+                ):
                     self._add(unknown_group(group, groups, (*path, "merchant_groups", index)), sheet)
-            known &= self._is_known(brand, groups)
+            all_known &= self._is_known(brand, groups)
             brands[name] = tuple(sorted(merchants))
             shared = [mchid for mchid in brands[name] if mchid in brand_of]
             if shared:
@@ -352,17 +367,20 @@ class _Loading:
                 self._add(FieldDiagnostic(path, "two_brands", message, also=also), sheet)
             for mchid in brands[name]:
                 brand_of.setdefault(mchid, name)
-        return brands if known else {}
+        return brands if all_known else {}
 
-    def _is_known(self, brand: Any, groups: Mapping[Any, tuple[str, ...] | None]) -> bool:
+    def _is_known(self, brand: BrandSection, groups: Mapping[str, tuple[str, ...] | None]) -> bool:
         """Whether all merchants of a brand could be read. Otherwise no merchant can be called a stranger."""
-        merchants, names = getattr(brand, "merchants", (None,)), getattr(brand, "merchant_groups", (None,))
-        return None not in merchants and all(groups.get(name) is not None for name in names)
+        merchants: Sequence[str | None] | None = known(brand, lambda of: of.merchants)
+        names: Sequence[str | None] | None = known(brand, lambda of: of.merchant_groups)
+        if merchants is None or names is None or None in merchants:
+            return False
+        return all(name is not None and groups.get(name) is not None for name in names)
 
     # --- specs ---
 
-    def _entries(self, project: Any, sheet: _Sheet) -> list[FolderEntries]:
-        folder = getattr(project, "activities", None)
+    def _entries(self, project: ProjectFile, sheet: _Sheet) -> list[FolderEntries]:
+        folder = known(project, lambda of: of.activities)
         if folder is None:
             return []
         try:
@@ -374,7 +392,9 @@ class _Loading:
             return []
         return entries_in(self.root, real)
 
-    def _check_entries(self, unread: Iterable[FolderEntries], project: Any, defaults: dict[str, Any]) -> None:
+    def _check_entries(
+        self, unread: Iterable[FolderEntries], project: ProjectFile, defaults: dict[str, Any]
+    ) -> None:
         """Tell of every entry that was not read, unless it is a file that the project itself names.
 
         Pictures are told once nothing else is wrong: what names them may be what could not be read.
@@ -387,9 +407,9 @@ class _Loading:
             if found.unusable is not None:
                 self._unusable(found.name, found.unusable)
 
-    def _named_files(self, project: Any, defaults: dict[str, Any]) -> set[str]:
+    def _named_files(self, project: ProjectFile, defaults: dict[str, Any]) -> set[str]:
         """The real paths of the files that make up the project beside its specs."""
-        groups = (getattr(project, "merchant_groups", None) or {}).values()
+        groups: Iterable[str | None] = (known(project, lambda of: of.merchant_groups) or {}).values()
         pictures = {*self.pictures, *local_images(salvage(ActivitySpec, defaults))}
         names = [PROJECT_FILE, STOCKS_FILE, *(group for group in groups if group is not None), *pictures]
         return {os.path.realpath(self.root / name) for name in names}
@@ -423,7 +443,7 @@ class _Loading:
         data = merged(defaults, sheet.data)
         faults: list[FieldDiagnostic] = []
         try:
-            spec: Any = ActivitySpec.model_validate(data)
+            spec = ActivitySpec.model_validate(data)
         except ValidationError as error:
             faults = diagnostics_of(ActivitySpec, error)
             spec = salvage(ActivitySpec, data)
@@ -432,7 +452,9 @@ class _Loading:
                 self.pictures[path] = picture_at(self.names, path)
         faults += diagnostics_in(spec, context)
         key = self._key(spec, sheet, faults)
-        self.headers.append(Header(key, getattr(spec, "renamed_from", ()), getattr(spec, "adopt", "")))
+        self.headers.append(
+            Header(key, known(spec, lambda of: of.renamed_from) or (), known(spec, lambda of: of.adopt) or "")
+        )
         self.sources.append((sheet.file, sheet.index))
         for fault in faults:
             if self.defaults_known or fault.code != "missing":
@@ -441,13 +463,13 @@ class _Loading:
         if sound and not faults and context.groups_known:
             self.activities.append(normalize(spec, key, Source(sheet.file, line), context))
 
-    def _key(self, spec: Any, sheet: _Sheet, faults: list[FieldDiagnostic]) -> str:
+    def _key(self, spec: ActivitySpec, sheet: _Sheet, faults: list[FieldDiagnostic]) -> str:
         """The key that counts: the one that is written, or else the stem of the file's name."""
-        written = getattr(spec, "key", None)
+        written = known(spec, lambda of: of.key)
         if written is None:
             return ""
         if written:
-            return str(written)
+            return written
         stem = sheet.file.rpartition("/")[2].rpartition(".")[0]
         if KEY_PATTERN.fullmatch(stem):
             return stem
@@ -465,7 +487,7 @@ class _Loading:
 
     # --- telling ---
 
-    def _validate(self, model: type[BaseModel], sheet: _Sheet) -> Any:
+    def _validate(self, model: type[Model], sheet: _Sheet) -> Model:
         try:
             return model.model_validate(sheet.data)
         except ValidationError as error:
