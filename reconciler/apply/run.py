@@ -16,6 +16,7 @@ from reconciler.apply.send import Recorder, Trace, Unrecorded
 from reconciler.apply.writes import INTERRUPTED, KeyRun, PollPolicy, Writer
 from reconciler.journal.entry import OperationFinished
 from reconciler.model.activity import BEIJING, Image
+from reconciler.model.clock import Clock
 from reconciler.model.errors import (
     JournalError,
     NotSentError,
@@ -66,7 +67,7 @@ async def apply_plan(
     plan: Plan,
     *,
     read_image: Callable[[Image], bytes],
-    clock: Callable[[], datetime],
+    clock: Clock,
     uploaded: UploadedImages | None = None,
     patience: PollPolicy | None = None,
     record: Recorder | None = None,
@@ -180,7 +181,7 @@ class _Counter:
 class _OutcomeRecorder:
     """Where each outcome gets its times, is written down, and is counted; and where somebody may ask us to stop."""
 
-    clock: Callable[[], datetime]
+    clock: Clock
     record: Recorder
     stop: asyncio.Event
     progress: _Counter

@@ -17,6 +17,7 @@ from reconciler.apply.send import Recorder, Sender, Trace
 from reconciler.journal.entry import Intent
 from reconciler.live.translate import create_request, live_activity
 from reconciler.model.activity import CREATE_FAILED, LiveActivity, Terms
+from reconciler.model.clock import Clock
 from reconciler.model.errors import ApiError, JournalError, NotSentError, OutcomeUnknownError, RemoteError
 from reconciler.model.identity import add_request_no, delete_request_no, merchants_digest, terms_sha256
 from reconciler.model.operations import (
@@ -28,7 +29,7 @@ from reconciler.model.operations import (
     TerminateActivity,
     in_calls,
 )
-from reconciler.model.plan import ActivityChange, Lean
+from reconciler.model.plan import ActivityChange, Dependency
 from reconciler.model.report import Outcome, OutcomeStatus, Rejection
 from reconciler.plan.fitness import not_served, other_terms, unfit
 from reconciler.wechatpay.api import PayGiftApi, Reply, image_upload
@@ -113,7 +114,7 @@ class Writer:
         self,
         api: PayGiftApi,
         *,
-        clock: Callable[[], datetime],
+        clock: Clock,
         patience: PollPolicy,
         record: Recorder,
         stopping: Callable[[], bool] = lambda: False,
@@ -275,24 +276,24 @@ class Writer:
     async def _not_yet_served(self, run: KeyRun, mchids: Collection[str]) -> dict[str, str]:
         """Those of ``mchids`` who are to go on under other keys and are not served there yet, with the reason."""
         found: dict[str, str] = {}
-        for lean in run.change.leans_on:
-            concerned = frozenset(lean.merchants).intersection(mchids)
-            flaw = await self._flaw_of(lean, concerned) if concerned else ""
-            found |= dict.fromkeys(concerned if flaw else (), f"{lean.key} {flaw}")
+        for dependency in run.change.leans_on:
+            concerned = frozenset(dependency.merchants).intersection(mchids)
+            flaw = await self._flaw_of(dependency, concerned) if concerned else ""
+            found |= dict.fromkeys(concerned if flaw else (), f"{dependency.key} {flaw}")
         return found
 
-    async def _flaw_of(self, lean: Lean, mchids: frozenset[str]) -> str:
-        """Why ``lean`` does not serve ``mchids``, in words that follow its key, or nothing."""
-        if lean.activity_id:
-            live = live_activity(await self.api.detail(lean.activity_id))
-        elif status := self._not_created.get(lean.out_request_no):
+    async def _flaw_of(self, dependency: Dependency, mchids: frozenset[str]) -> str:
+        """Why ``dependency`` does not serve ``mchids``, in words that follow its key, or nothing."""
+        if dependency.activity_id:
+            live = live_activity(await self.api.detail(dependency.activity_id))
+        elif status := self._not_created.get(dependency.out_request_no):
             return f"was not created ({status.value})"
         else:
-            found = await self._patience.until(lambda: self._listed(lean.out_request_no), _is_something)
+            found = await self._patience.until(lambda: self._listed(dependency.out_request_no), _is_something)
             if found is None:
                 return "does not show in the list yet"
             live = found
-        flaw = unfit(live, "" if lean.activity_id else lean.out_request_no, self._clock())
+        flaw = unfit(live, "" if dependency.activity_id else dependency.out_request_no, self._clock())
         return flaw or not_served(mchids, await self.api.merchant_ids(live.activity_id))
 
     async def _add(

@@ -16,8 +16,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.commands.session import Clock, system_clock
+from reconciler.commands.session import system_clock
 from reconciler.model.activity import DesiredActivity, LiveActivity
+from reconciler.model.clock import Clock
 from reconciler.model.errors import StaleError, UsageError
 from reconciler.model.findings import WAIVABLE, Finding, FindingKind, Severity
 from reconciler.model.identity import Ownership
@@ -180,7 +181,7 @@ def saved_plan(file: Path) -> Plan:
     try:
         data = parsed_json(content)
     except ValueError as error:
-        raise StaleError(f"{file} is no plan file: {error}.", remedy="Make one with `plan --out`.") from error
+        raise StaleError(f"{file} is not a plan file: {error}.", remedy="Make one with `plan --out`.") from error
     return intact_plan(data)
 
 

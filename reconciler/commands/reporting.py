@@ -14,7 +14,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final
 
-from reconciler.commands.session import Clock, Session, system_clock
+from reconciler.commands.session import Session, system_clock
+from reconciler.model.clock import Clock
 from reconciler.model.errors import PaygiftError, UsageError
 from reconciler.model.plan import Plan
 from reconciler.model.report import AbortedApply, Report

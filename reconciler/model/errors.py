@@ -1,7 +1,7 @@
 """Every error that paygift raises on purpose.
 
     PaygiftError
-    ├── UsageError               a flag, an argument or an environment variable that cannot be meant
+    ├── UsageError               a flag, an argument or an environment variable is invalid
     ├── ProjectError             paygift.yaml or specs are invalid; carries every Diagnostic at once
     ├── CredentialsError         a credential is missing, unreadable, or rejected by WeChat Pay
     ├── RefusedError             the plan holds refusals that nobody waived
@@ -36,15 +36,21 @@ from typing import Final
 from reconciler.model.diagnostics import Diagnostic, condensed
 
 EXIT_ERROR: Final = 1
+"""Anything that has no code of its own."""
 EXIT_PENDING: Final = 2
 """`--detailed-exitcode`: all is well, and something is left to do."""
 EXIT_INVALID: Final = 3
+"""Files of the project hold mistakes."""
 EXIT_CREDENTIALS: Final = 4
+"""Credentials are missing, unusable, or rejected."""
 EXIT_REFUSED: Final = 5
+"""Refusals hold something back that nobody waived."""
 EXIT_STALE: Final = 6
+"""The plan is not what was reviewed."""
 EXIT_PARTIAL: Final = 7
 """An apply did a part of its plan."""
 EXIT_INTERRUPTED: Final = 130
+"""128 + SIGINT, as shells have it."""
 
 SIGN_ERROR: Final = "SIGN_ERROR"
 """What WeChat Pay says of a signature that is not ours, or not made with our key."""
@@ -77,7 +83,7 @@ class PaygiftError(Exception):
 
 
 class UsageError(PaygiftError):
-    """A flag, an argument or an environment variable that cannot be meant."""
+    """A flag, an argument or an environment variable is invalid."""
 
 
 class ProjectError(PaygiftError):

@@ -40,7 +40,7 @@ class Precondition:
 
 @dataclass(frozen=True, slots=True)
 class UploadImage:
-    """Upload a local picture once, however many activities use it. ``path`` is relative to the project's root."""
+    """Upload a local image once, however many activities use it. ``path`` is relative to the project's root."""
 
     sha256: str
     path: str
@@ -96,6 +96,7 @@ class DeleteMerchants:
 
 
 TerminateReason = Literal["removed", "state", "ended", "replaced", "superseded"]
+"""Why an activity ends: see ``TerminateActivity``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +121,6 @@ class TerminateActivity:
 
 
 Operation = UploadImage | CreateActivity | AddMerchants | DeleteMerchants | TerminateActivity
+"""Every write that there is."""
 ActivityOperation = CreateActivity | AddMerchants | DeleteMerchants | TerminateActivity
+"""Those that belong to one key; an image may be of several."""

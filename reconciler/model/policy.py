@@ -10,6 +10,7 @@ from reconciler.model.activity import Window
 from reconciler.model.findings import WAIVABLE
 
 OnRemoved = Literal["terminate", "refuse", "ignore"]
+"""What becomes of an activity whose spec was deleted."""
 
 
 FEW_MERCHANTS: Final = 10
@@ -47,9 +48,11 @@ class Policy:
     allow: frozenset[str] = frozenset()
 
     def waives(self, code: str, key: str) -> bool:
+        """Whether this run allows the refusal ``code`` of ``key``, or of every key."""
         return code in self.allow or f"{code}:{key}" in self.allow
 
     def most_terminations(self, managed: int) -> int:
+        """How many of so many managed activities one plan may end without a successor."""
         return max(1, managed // 5) if self.max_terminations is None else self.max_terminations
 
     def frozen(self, now: datetime) -> Freeze | None:

@@ -19,6 +19,7 @@ from reconciler.model.identity import Ownership, parse_number
 from reconciler.plan.compare import differing, same_terms
 
 MOST_FEN: Final = 1_000_000_000
+"""The highest threshold that a create takes (API §1.1)."""
 _COLOUR: Final = re.compile(r"Color0[1-9]0|Color100")
 _MOST_CHARACTERS: Final = {"activity_name": 10, "activity_second_title": 9}
 _MOST_WINDOWS: Final = 6

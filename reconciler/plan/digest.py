@@ -69,7 +69,7 @@ def _span(frozen: Finding) -> tuple[str, ...]:
 
 
 def _without_paths(data: object) -> object:
-    """A picture is its bytes, wherever the file lies."""
+    """An image is its bytes, wherever the file lies."""
     match data:
         case dict():
             return {name: _without_paths(value) for name, value in data.items() if name != "path"}

@@ -47,6 +47,7 @@ DriftCode = Literal[
     "TERMS_DIFFER",
     "VANISHED",
 ]
+"""What is not as specified; stable, and a word of `drift --json`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What open refusals keep from being applied (docs/decisions/refusals.md). Pure.
 
-A refusal of a key holds every change that has an operation of this key, and what must not go without it (``ties``); a
-refusal without a key holds the whole plan. What is not held is applied.
+A refusal of a key holds every change that has an operation of this key, and what must not be applied without it
+(``together``); a refusal without a key holds the whole plan. What is not held is applied.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Held:
 
     @property
     def keys(self) -> frozenset[str]:
+        """All keys of which nothing is done."""
         return frozenset(self.of_key)
 
     @cached_property
@@ -152,14 +153,14 @@ def _reached(
 
 
 def _held_uploads(plan: Plan, changes: Mapping[str, Hold]) -> dict[str, Hold]:
-    """The pictures that only held creates need."""
+    """The images that only held creates need."""
     if not changes:
         return {}
     needed: set[str] = set()
     waiting: dict[str, list[str]] = defaultdict(list)
     for change in plan.changes:
         hold = changes.get(change.key)
-        for sha256 in _pictures(change):
+        for sha256 in _images(change):
             if hold is None:
                 needed.add(sha256)
             else:
@@ -171,7 +172,7 @@ def _held_uploads(plan: Plan, changes: Mapping[str, Hold]) -> dict[str, Hold]:
     }
 
 
-def _pictures(change: ActivityChange) -> Iterator[str]:
+def _images(change: ActivityChange) -> Iterator[str]:
     for step in change.operations:
         if isinstance(step, CreateActivity):
             yield from (image.sha256 for image in step.terms.images() if image.sha256)

@@ -21,7 +21,9 @@ from reconciler.plan.compare import differences, shown_otherwise
 from reconciler.plan.fitness import GIVES
 
 ENDS: Final = "ends once the new one is seen"
+"""What becomes of an activity that a start stands in for, as a finding tells it."""
 STAYS: Final = "keeps running beside the new one"
+"""The same where the plan leaves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Start:
 
     @property
     def merchants(self) -> frozenset[str]:
+        """Whom its spec names."""
         return frozenset(self.spec.merchants)
 
     @property

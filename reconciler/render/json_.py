@@ -30,7 +30,7 @@ from reconciler.render.view import finding_text
 
 
 def plan_json(plan: Plan) -> dict[str, object]:
-    """What a plan file holds, and what ``plan.saved.read_plan`` reads. ``text`` is for people."""
+    """What a plan file holds, and what ``plan.plan_file.read_plan`` reads. ``text`` is for people."""
     data: dict[str, object] = {
         "format_version": PLAN_FORMAT_VERSION,
         "kind": "plan",

@@ -384,13 +384,13 @@ def _time_lines(change: ActivityChange, now: datetime) -> Iterator[Line]:
         yield Line("", "", _clock_text(clock, now, kept=clock.activity_id not in {"", *ending}))
     if change.coverage is not None:
         yield from _coverage_lines(change.coverage, change.clocks)
-    for lean in change.leans_on:
+    for dependency in change.leans_on:
         facts = {
-            "key": lean.key,
-            "merchants": merchants(len(lean.merchants)),
-            "sample": sample(lean.merchants),
+            "key": dependency.key,
+            "merchants": merchants(len(dependency.merchants)),
+            "sample": sample(dependency.merchants),
         }
-        yield Line("", "", wording.WAITS.format(**facts), items=lean.merchants)
+        yield Line("", "", wording.WAITS.format(**facts), items=dependency.merchants)
 
 
 def _clock_text(clock: Timing, now: datetime, *, kept: bool = False) -> str:

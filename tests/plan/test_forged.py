@@ -26,8 +26,8 @@ from reconciler.model.errors import StaleError
 from reconciler.model.identity import instant
 from reconciler.model.policy import Freeze, Policy
 from reconciler.plan import checksum, make_plan, plan_digest
-from reconciler.plan.saved import _adapter, _plan_fields
-from reconciler.plan.stale import staleness
+from reconciler.plan.plan_file import _adapter, _plan_fields
+from reconciler.plan.staleness import staleness
 from reconciler.render.json_ import dumps, plan_json
 from tests.support.project import Project
 from tests.support.samples import (

@@ -70,8 +70,8 @@ def who_moves_is_not_in_both_places(situation: Situation) -> None:
         held = held_in(plan).changes
         owners = {key: change.key for change in plan.changes for key in change.keys}
         for change in plan.changes:
-            for lean in change.leans_on:
-                assert (change.key in held) == (owners[lean.key] in held)
+            for dependency in change.leans_on:
+                assert (change.key in held) == (owners[dependency.key] in held)
 
 
 def an_end_keeps_the_successor_that_it_names(situation: Situation) -> None:

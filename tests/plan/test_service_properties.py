@@ -23,8 +23,8 @@ from reconciler.model.identity import parse_number
 from reconciler.model.operations import AddMerchants, CreateActivity, DeleteMerchants, TerminateActivity
 from reconciler.model.plan import ActivityChange, MerchantCoverage, Plan
 from reconciler.model.policy import FEW_MERCHANTS
-from reconciler.plan.saved import read_plan
-from reconciler.plan.stale import staleness
+from reconciler.plan.plan_file import read_plan
+from reconciler.plan.staleness import staleness
 from reconciler.render.json_ import dumps, plan_json
 from reconciler.render.text import plan_text
 from reconciler.render.view import plan_view

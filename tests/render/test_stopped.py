@@ -145,7 +145,7 @@ def test_another_digest_than_was_expected_is_reported(project: Project) -> None:
 def test_a_plan_file_that_is_none_is_reported(project: Project) -> None:
     file = project.root / "plan.json"
     file.write_text("{")
-    assert "is no plan file" in stopped_apply(project, 6, "--sandbox", str(file))["error"]["message"]
+    assert "is not a plan file" in stopped_apply(project, 6, "--sandbox", str(file))["error"]["message"]
 
 
 def test_a_refused_plan_is_reported_with_its_refusals(project: Project) -> None:

@@ -32,7 +32,7 @@ def test_none_that_is_written_is_known() -> None:
     "file", sorted(Path(reconciler.spec.__file__).parent.glob("*.py")), ids=lambda file: file.name
 )
 def test_no_field_is_named_by_a_text_that_mypy_does_not_read(file: Path) -> None:
-    """``getattr(spec, "agenda", None)`` is ``None`` whatever is written. Modules and foreign errors have no types to ask."""
+    """``getattr(spec, "agenda", None)`` is ``None`` whatever is written. Foreign errors have no types to ask."""
     calls = [
         node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
     ]

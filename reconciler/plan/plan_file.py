@@ -18,8 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 from reconciler.model.errors import StaleError
 from reconciler.model.identity import canonical_json
 from reconciler.model.plan import Plan
+from reconciler.plan.consistency import contradiction
 from reconciler.plan.digest import plan_digest
-from reconciler.plan.shown import contradiction
 
 PLAN_FORMAT_VERSION: Final = "2.0"
 """Of plan files. Since 2.0 the digests in preconditions are whole, and the policy and what differs are told."""
@@ -53,7 +53,7 @@ def checksum(data: Mapping[str, object]) -> str:
 def read_plan(data: object) -> Plan:
     """The plan in a file's data. Raises StaleError saying what is wrong with it."""
     if not isinstance(data, dict) or data.get("kind") != "plan":
-        raise StaleError("This is no plan file.", remedy=_REMEDY)
+        raise StaleError("This is not a plan file.", remedy=_REMEDY)
     version = str(data.get("format_version"))
     if version.partition(".")[0] != PLAN_FORMAT_VERSION.partition(".")[0]:
         raise StaleError(
