@@ -549,7 +549,7 @@ def _agreed(made: Plan) -> bool:
         raise UsageError("There is no terminal to ask on.", remedy="Give --yes to apply without asking.")
     click.echo(err=True)
     with stopping_at_once():
-        answer: str = click.prompt(question(made), default="no", err=True)
+        answer: str = click.prompt(question(made), default="no", show_default=False, err=True)
     return answer.strip() == "yes"
 
 

@@ -103,7 +103,7 @@ TerminateReason = Literal["removed", "state", "ended", "replaced", "superseded"]
 class TerminateActivity:
     """End a live activity, permanently.
 
-    ``reason``: its spec is gone, its spec says ``state: terminated``, its spec's end time has passed, it is being
+    ``reason``: its spec was deleted, its spec says ``state: terminated``, its spec's end time has passed, it is being
     replaced by a create of the same key in this plan, or its successor already lives. Whatever the reason, one that
     comes after a create in the same change waits until what that made is seen, and fit to stand in for it.
     ``successor_id`` is the live activity that a superseded one is ended for, and ``serves`` the merchants of the ended

@@ -21,7 +21,7 @@ from reconciler.render.values import beijing
 IN_SYNC: Final = "in sync"
 ADOPTED: Final = "in sync, adopted"
 UNMANAGED: Final = "unmanaged"
-KEPT: Final = "its spec is gone; kept by `on_removed: ignore`"
+KEPT: Final = "its spec was deleted; kept by `on_removed: ignore`"
 NO_SPEC: Final = "no spec"
 ENDED: Final = "ended"
 TERMINATED_SPEC: Final = "terminated"

@@ -1,4 +1,4 @@
-"""Single values in human units: fen as yuan, instants as Beijing time, spans of time, pictures, windows. Pure."""
+"""Single values in human units: fen as yuan, instants as Beijing time, spans of time, images, windows. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def span(seconds: float) -> str:
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """``1 picture``, ``1,200 pictures``."""
+    """``1 image``, ``1,200 images``."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
@@ -76,7 +76,7 @@ def value(path: str, content: object) -> str:
 
 
 def _object(fields: dict[str, object]) -> str:
-    """A picture, a window, a daily window or an award, by its fields."""
+    """An image, a window, a daily window or an award, by its fields."""
     match fields:
         case {"path": str() as path} | {"url": str() as path}:
             return path

@@ -12,6 +12,7 @@ from typing import Final, Literal, TypedDict
 
 from reconciler.model.activity import Source, Terms
 from reconciler.model.findings import Finding, FindingKind, Severity
+from reconciler.model.identity import parse_number
 from reconciler.model.operations import (
     AddMerchants,
     CreateActivity,
@@ -191,7 +192,7 @@ def _upload_lines(plan: Plan) -> Iterator[Line]:
     known = {each.sha256: each for each in plan.known_images}
     paths = tuple(upload.path for upload in plan.uploads if upload.sha256 not in known)
     if paths:
-        yield Line("+", f"upload {counted(len(paths), 'picture')}", sample(paths), items=paths)
+        yield Line("+", f"upload {counted(len(paths), 'image')}", sample(paths), items=paths)
     for upload in plan.uploads:
         if upload.sha256 in known:
             facts = {"url": known[upload.sha256].url, "at": beijing(known[upload.sha256].uploaded_at)}
@@ -264,7 +265,7 @@ def _block(change: ActivityChange, now: datetime) -> Block:
         symbol=SYMBOLS[change.kind],
         key=change.key,
         activity_name=change.activity_name,
-        source=str(change.source) if change.source else "(its spec is gone)",
+        source=str(change.source) if change.source else "(its spec was deleted)",
         kind=change.kind,
         headline=_headline(change, now),
         change=change,
@@ -293,12 +294,20 @@ def _headline(change: ActivityChange, now: datetime) -> str:
         parts.append(wording.HEADLINE_ENDS.format(activity_ids=sample(ends)))
     if change.kind is ChangeKind.UPDATE:
         facts = {"before": f"{change.merchants_before:,}", "after": f"{change.merchants_after:,}"}
-        parts.append(wording.HEADLINE_MERCHANTS.format(**facts))
+        parts.append(wording.HEADLINE_MERCHANTS.format(**facts) + _adopted(change))
     elif change.kind is ChangeKind.CREATE:
         parts.extend(_clock_text(clock, now) for clock in change.clocks)
     if change.coverage is not None:
         parts.extend(_coverage_headlines(change.coverage))
     return "; ".join(parts)
+
+
+def _adopted(change: ActivityChange) -> str:
+    """Which activity it is whose merchants change, if it has no number of ours: a spec took it over."""
+    for step in change.operations:
+        if isinstance(step, AddMerchants | DeleteMerchants) and parse_number(step.out_request_no) is None:
+            return wording.HEADLINE_ADOPTED.format(activity_id=step.activity_id)
+    return ""
 
 
 def _coverage_headlines(covered: Coverage) -> Iterator[str]:
@@ -437,8 +446,10 @@ def _staying(each: MerchantCoverage, covered: Coverage) -> str:
 def _who(each: MerchantCoverage) -> dict[str, str]:
     """How many merchants, and the verbs that go with so many."""
     one = each.count == 1
-    verbs = {"give": "gives", "lose": "loses", "have": "has"} if one else {}
-    return {"give": "give", "lose": "lose", "have": "have", **verbs, "merchants": merchants(each.count)}
+    verbs = {verb: f"{verb}s" for verb in ("give", "lose", "leave", "join")} if one else {}
+    plural = {verb: verb for verb in ("give", "lose", "leave", "join", "have")}
+    have = {"have": "has"} if one else {}
+    return {**plural, **verbs, **have, "merchants": merchants(each.count)}
 
 
 def _loss(each: MerchantCoverage) -> Literal["nothing", "partly", "others", "none"]:

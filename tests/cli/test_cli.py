@@ -186,7 +186,7 @@ def test_apply_never_asks_without_a_terminal(project: Project) -> None:
 @pytest.mark.parametrize(("answer", "pending"), [("no", 2), ("y", 2), ("yes", 0)])
 def test_apply_asks_on_a_terminal_and_takes_only_yes(project: Project, answer: str, pending: int) -> None:
     shown = on_a_terminal([*COMMAND, "-C", str(project.root), "--sandbox", "apply"], answer)
-    assert "Only 'yes' is taken for it" in shown
+    assert "Type yes to apply:" in shown
     assert ("Nothing was written." in shown) == bool(pending)
     assert project.run("--sandbox", "plan", "--detailed-exitcode")[0] == pending
 
@@ -345,7 +345,7 @@ def test_an_edited_spec_makes_the_plan_stale(project: Project) -> None:
     code, out, err = project.run("--sandbox", "apply", str(file), "--yes")
     assert (code, out) == (6, "")
     assert "! summer: create liangpin_summer_g1_" in err
-    assert "! summer: add 1 merchant (1900000001): appeared" in err
+    assert "! summer: add 1 merchant (1900000001): is new, and nobody has reviewed it" in err
     assert err.splitlines()[-1].startswith(
         "Error: The plan is no longer what was reviewed. Nothing was written."
     )

@@ -291,7 +291,10 @@ def later_end(data: Any) -> None:
 @pytest.mark.parametrize(
     ("edit", "named"),
     [
-        (dearer, "spring: the plan shows something else than the files and the account give: differences"),
+        (
+            dearer,
+            "spring: the plan shows something other than what the files and the account give: differences",
+        ),
         (without_gap, "coverage"),
         (without_warning, "finding REPLACES_RUNNING"),
         (later_end, "clocks"),

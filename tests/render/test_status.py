@@ -204,7 +204,7 @@ def rows(
             [desired("a")],
             [live(desired("a"), "2"), live(SPEC, "1")],
             NO_WITNESS,
-            ["in sync", "to be terminated: its spec is gone"],
+            ["in sync", "to be terminated: its spec was deleted"],
         ),
         ([SPEC], [live(SPEC), live(activity_id="8")], NO_WITNESS, ["in sync", "unmanaged"]),
         ([SPEC], [live(SPEC), live(activity_id="8", create_time=NOW)], NO_WITNESS, ["in sync", "unmanaged"]),
@@ -234,11 +234,11 @@ def test_a_removed_spec_says_what_becomes_of_its_activity() -> None:
     lives = [live(SPEC, "1"), live(SPEC, "2", status=PAUSED)]
     kept, _ = rows([], lives, on_removed="ignore")
     assert [row.stands for row in kept] == [
-        "its spec is gone; kept by `on_removed: ignore`",
-        "paused; its spec is gone; kept by `on_removed: ignore`",
+        "its spec was deleted; kept by `on_removed: ignore`",
+        "paused; its spec was deleted; kept by `on_removed: ignore`",
     ]
     refused, _ = rows([], lives[:1], on_removed="refuse")
-    assert refused[0].stands == "to be terminated: its spec is gone; refused: REMOVED_SPEC"
+    assert refused[0].stands == "to be terminated: its spec was deleted; refused: REMOVED_SPEC"
 
 
 def test_a_program_gets_codes_and_whether_it_is_pending_only() -> None:

@@ -131,10 +131,13 @@ def test_a_stale_plan_is_reported_with_the_difference(project: Project) -> None:
     said = stopped_apply(project, 6, "--sandbox", str(file))
     assert said["error"]["kind"] == "stale"
     assert said["error"]["remedy"] == "Plan again, and have the new plan reviewed."
-    assert said["details"][0] == "! summer: add 1 merchant (1900000001): appeared"
+    assert said["details"][0] == "! summer: add 1 merchant (1900000001): is new, and nobody has reviewed it"
     assert said["plan_digest"] == json.loads(file.read_text(encoding="utf-8"))["digest"]
     assert said["namespace"] == "liangpin"
-    assert "`! summer: add 1 merchant (1900000001): appeared`" in (project.root / "report.md").read_text()
+    assert (
+        "`! summer: add 1 merchant (1900000001): is new, and nobody has reviewed it`"
+        in (project.root / "report.md").read_text()
+    )
 
 
 def test_another_digest_than_was_expected_is_reported(project: Project) -> None:
