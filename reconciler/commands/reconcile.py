@@ -192,10 +192,10 @@ def intact_plan(data: object) -> Plan:
     otherwise.
     """
     from reconciler.plan import read_plan
-    from reconciler.render.json_ import told_otherwise
+    from reconciler.render.json_ import edited_place
 
     plan = read_plan(data)
-    flaw = told_otherwise(data, plan)
+    flaw = edited_place(data, plan)
     if flaw:
         raise StaleError(
             f"This plan file tells something else than what it holds ({flaw}): it was edited, "

@@ -69,7 +69,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
     return {**data, "checksum": checksum(data)}
 
 
-def told_otherwise(data: object, plan: Plan) -> str:
+def edited_place(data: object, plan: Plan) -> str:
     """Where in ``data``, from which ``plan`` was read, something stands otherwise than it would be written; or nothing.
 
     Keys that this paygift does not write are nobody's business.

@@ -283,7 +283,7 @@ def story(
     (made.root / "images/logo.png").write_bytes(png())
     keys().write(made.root / SANDBOX_FOLDER / "keys")
     # As many looks as in earnest, without the pauses between them.
-    monkeypatch.setattr("reconciler.apply.run.Patience", partial(PollPolicy, first_pause_seconds=0))
+    monkeypatch.setattr("reconciler.apply.run.PollPolicy", partial(PollPolicy, first_pause_seconds=0))
     made.clock(OPENED)
     made.checkout(SPRING)
     made.push()
