@@ -54,7 +54,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.policy import Freeze, Policy
 from reconciler.model.report import Outcome, OutcomeStatus, Rejection, Report
 from reconciler.plan import make_plan, plan_digest
-from reconciler.plan.saved import read_plan
+from reconciler.plan.plan_file import read_plan
 from reconciler.render.json_ import dumps, plan_json, report_json
 
 VECTORS = Path(__file__).parent / "golden/vectors"

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from reconciler.model.clock import Clock
 from reconciler.model.errors import UsageError
 from reconciler.model.identity import canonical_json, instant
 from reconciler.model.operations import KnownImage
@@ -45,12 +46,12 @@ class ImageCache:
 
     path: Path
     credentials: Credentials
-    clock: Callable[[], datetime]
+    clock: Clock
     remark: str = ""
     _known: dict[str, KnownImage] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def open(cls, path: Path, credentials: Credentials, clock: Callable[[], datetime]) -> ImageCache:
+    def open(cls, path: Path, credentials: Credentials, clock: Clock) -> ImageCache:
         """Raises UsageError for a file that is not an image cache; it is neither followed elsewhere nor quoted."""
         version, accounts = _read(path)
         cache = cls(path, credentials, clock)

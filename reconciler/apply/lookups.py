@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeVar
 
 from reconciler.live.translate import live_activity
 from reconciler.model.activity import LiveActivity
+from reconciler.model.clock import Clock
 from reconciler.model.errors import ApiError
 from reconciler.wechatpay.api import PayGiftApi
 
@@ -39,7 +39,7 @@ class PollPolicy:
 class Lookups:
     """What ``api`` shows, looked at as patiently as ``poll`` says. ``clock`` gives aware instants."""
 
-    def __init__(self, api: PayGiftApi, *, clock: Callable[[], datetime], poll: PollPolicy) -> None:
+    def __init__(self, api: PayGiftApi, *, clock: Clock, poll: PollPolicy) -> None:
         self._api = api
         self._clock = clock
         self._poll = poll

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from reconciler.apply.send import Recorder, Trace
 from reconciler.journal.entry import OperationFinished
+from reconciler.model.clock import Clock
 from reconciler.model.errors import JournalError
 from reconciler.model.operations import Operation, UploadImage
 from reconciler.model.report import Outcome, OutcomeStatus
@@ -35,7 +36,7 @@ class Counter:
 class OutcomeRecorder:
     """Where each outcome gets its times, is written down, and is counted; and where somebody may ask us to stop."""
 
-    clock: Callable[[], datetime]
+    clock: Clock
     record: Recorder
     stop: asyncio.Event
     progress: Counter

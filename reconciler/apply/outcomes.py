@@ -53,7 +53,7 @@ def may_be_a_conflict(error: ApiError) -> bool:
 def not_verified(
     operation: ActivityOperation, activity_id: str, error: RemoteError, request_id: str
 ) -> Outcome:
-    """A proven write whose effect could not be read back: done, and a question for the next run (design §8)."""
+    """A proven write whose effect could not be read back: done, and a question for the next run (concepts.md#apply)."""
     reason = f"WeChat Pay's answer proves that it was done; it could not be read back: {error.message}"
     return Outcome(operation, OutcomeStatus.UNVERIFIED, activity_id, reason, request_id)
 

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, Protocol
 
 from reconciler.apply.breaker import Breaker
@@ -18,6 +17,7 @@ from reconciler.apply.outcome_recorder import Counter, OutcomeRecorder, Progress
 from reconciler.apply.send import Recorder, Trace, Unrecorded
 from reconciler.apply.writes import INTERRUPTED, Writer
 from reconciler.model.activity import BEIJING, Image
+from reconciler.model.clock import Clock
 from reconciler.model.errors import (
     JournalError,
     NotSentError,
@@ -67,7 +67,7 @@ async def apply_plan(
     plan: Plan,
     *,
     read_image: Callable[[Image], bytes],
-    clock: Callable[[], datetime],
+    clock: Clock,
     uploaded: UploadedImages | None = None,
     poll: PollPolicy | None = None,
     record: Recorder | None = None,

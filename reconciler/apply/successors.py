@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from datetime import datetime
+from collections.abc import Collection
 
 from reconciler.apply.key_run import KeyRun
 from reconciler.apply.lookups import Lookups
 from reconciler.apply.outcomes import waiting_reason
 from reconciler.model.activity import Terms
+from reconciler.model.clock import Clock
 from reconciler.model.operations import CreateActivity, TerminateActivity
-from reconciler.model.plan import Lean
+from reconciler.model.plan import Dependency
 from reconciler.model.report import Outcome, OutcomeStatus
 from reconciler.plan.fitness import not_served, unfit
 
@@ -18,7 +18,7 @@ from reconciler.plan.fitness import not_served, unfit
 class Successors:
     """What has become of successors in this run, and what ``lookups`` shows of them. ``clock`` gives aware instants."""
 
-    def __init__(self, lookups: Lookups, clock: Callable[[], datetime]) -> None:
+    def __init__(self, lookups: Lookups, clock: Clock) -> None:
         self._lookups = lookups
         self._clock = clock
         self._not_created: dict[str, OutcomeStatus] = {}
@@ -40,29 +40,29 @@ class Successors:
     async def not_yet_served(self, run: KeyRun, mchids: Collection[str]) -> dict[str, str]:
         """Those of ``mchids`` who are to go on under other keys and are not served there yet, with the reason."""
         found: dict[str, str] = {}
-        for lean in run.change.leans_on:
-            concerned = frozenset(lean.merchants).intersection(mchids)
-            reason = await self._reason_of(lean, concerned) if concerned else ""
-            found |= dict.fromkeys(concerned if reason else (), f"{lean.key} {reason}")
+        for dependency in run.change.leans_on:
+            concerned = frozenset(dependency.merchants).intersection(mchids)
+            reason = await self._reason_of(dependency, concerned) if concerned else ""
+            found |= dict.fromkeys(concerned if reason else (), f"{dependency.key} {reason}")
         return found
 
-    async def _reason_of(self, lean: Lean, mchids: frozenset[str]) -> str:
-        """Why ``lean`` does not serve ``mchids``, in words that follow its key, or nothing."""
-        if lean.activity_id:
-            live = await self._lookups.detail(lean.activity_id)
-        elif status := self._not_created.get(lean.out_request_no):
+    async def _reason_of(self, dependency: Dependency, mchids: frozenset[str]) -> str:
+        """Why ``dependency`` does not serve ``mchids``, in words that follow its key, or nothing."""
+        if dependency.activity_id:
+            live = await self._lookups.detail(dependency.activity_id)
+        elif status := self._not_created.get(dependency.out_request_no):
             return f"was not created ({status.value})"
         else:
-            found = await self._lookups.listed_in_time(lean.out_request_no)
+            found = await self._lookups.listed_in_time(dependency.out_request_no)
             if found is None:
                 return "does not show in the list yet"
             live = found
-        reason = unfit(live, "" if lean.activity_id else lean.out_request_no, self._clock())
+        reason = unfit(live, "" if dependency.activity_id else dependency.out_request_no, self._clock())
         return reason or not_served(mchids, await self._lookups.merchants(live.activity_id))
 
     async def _unfit_successor(self, operation: TerminateActivity, run: KeyRun) -> str:
         """Why nothing is fit to stand in for what is about to end, as a sentence; nothing if something is, or if the
-        plan has said that nothing comes. Read afresh (design §7).
+        plan has said that nothing comes. Read afresh (concepts.md#plan).
         """
         terms: Terms | None = None
         if operation.successor_id:

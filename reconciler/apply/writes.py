@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Final, TypeVar
 
 from reconciler.apply.key_run import KeyRun
@@ -27,6 +26,7 @@ from reconciler.apply.successors import Successors
 from reconciler.journal.entry import Intent
 from reconciler.live.translate import create_request
 from reconciler.model.activity import CREATE_FAILED
+from reconciler.model.clock import Clock
 from reconciler.model.errors import ApiError, JournalError, NotSentError, OutcomeUnknownError, RemoteError
 from reconciler.model.identity import add_request_no, delete_request_no
 from reconciler.model.operations import (
@@ -56,7 +56,7 @@ class Writer:
         self,
         api: PayGiftApi,
         *,
-        clock: Callable[[], datetime],
+        clock: Clock,
         poll: PollPolicy,
         record: Recorder,
         stopping: Callable[[], bool] = lambda: False,

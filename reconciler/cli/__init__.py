@@ -20,24 +20,12 @@ from reconciler.cli.unexpected import hush, is_debugging, leave, show_traceback,
 from reconciler.model.characters import safe
 from reconciler.model.diagnostics import condensed
 from reconciler.model.errors import (
-    ApiError,
-    CredentialsError,
-    InterruptedRunError,
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
     PaygiftError,
     ProjectError,
-    RefusedError,
-    StaleError,
     UnexpectedError,
 )
-
-EXIT_ERROR: Final = 1
-EXIT_PENDING: Final = 2
-EXIT_INVALID: Final = 3
-EXIT_CREDENTIALS: Final = 4
-EXIT_REFUSED: Final = 5
-EXIT_STALE: Final = 6
-EXIT_PARTIAL: Final = 7
-EXIT_INTERRUPTED: Final = 130
 
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "validate": ("reconciler.cli.project", "Check paygift.yaml and all specs; needs no credentials."),
@@ -202,10 +190,10 @@ def _explain(error: PaygiftError, raised: BaseException) -> int:
         click.echo("\n".join(safe(str(problem)) for problem in condensed(error.problems)), err=True)
         click.echo(_problem_count(error), err=True)
     else:
-        for line in error.details if isinstance(error, StaleError) else ():
+        for line in error.details:
             click.echo(safe(line), err=True)
         click.echo(f"Error: {safe(str(error))}", err=True)
-    return exit_code(error)
+    return error.exit_code
 
 
 def _problem_count(error: ProjectError) -> str:
@@ -215,20 +203,3 @@ def _problem_count(error: ProjectError) -> str:
         f"{problems} mistake{'s' if problems > 1 else ''} in {len(files)} file{'s' if len(files) > 1 else ''}; "
         "nothing was read from or sent to WeChat Pay."
     )
-
-
-def exit_code(error: PaygiftError) -> int:
-    """The exit code that tells a script what kind of trouble it was (README, "Commands")."""
-    if isinstance(error, ProjectError):
-        return EXIT_INVALID
-    if isinstance(error, CredentialsError):
-        return EXIT_CREDENTIALS
-    if isinstance(error, RefusedError):
-        return EXIT_REFUSED
-    if isinstance(error, StaleError):
-        return EXIT_STALE
-    if isinstance(error, InterruptedRunError):
-        return EXIT_INTERRUPTED
-    if isinstance(error, ApiError) and error.rejects_credentials:
-        return EXIT_CREDENTIALS
-    return EXIT_ERROR

@@ -70,12 +70,10 @@ class Context:
             return translated(error, command="paygift apply", writing=writing)
 
         with terminable():
-            from reconciler.cli import exit_code
             from reconciler.commands.reporting import attempted
 
             with attempted(
                 report,
-                exit_code,
                 explained,
                 environ=os.environ,
                 warn=lambda text: click.echo(safe(text), err=True),

@@ -10,9 +10,10 @@ from typing import Final
 
 import click
 
-from reconciler.cli import EXIT_PARTIAL, EXIT_PENDING, run
+from reconciler.cli import run
 from reconciler.cli.context import Context, output_path, pass_context
 from reconciler.cli.options import option
+from reconciler.model.errors import EXIT_PARTIAL, EXIT_PENDING
 
 BEFORE_THE_SEASON: Final = "2026-11-25T10:00:00+08:00"
 IN_THE_SEASON: Final = "2026-12-15T10:00:00+08:00"

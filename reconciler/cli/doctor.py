@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import EXIT_CREDENTIALS, EXIT_ERROR
 from reconciler.cli.context import Context, pass_context, sandbox_option
 from reconciler.cli.options import option
+from reconciler.model.errors import EXIT_CREDENTIALS, EXIT_ERROR
 
 if TYPE_CHECKING:
     from reconciler.doctor.evidence import ProjectAccount

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli import EXIT_ERROR
 from reconciler.cli.context import Context, output_path, pass_context, sandbox_option
 from reconciler.cli.options import HASH, KEY, NUMBER, TIME, option, wanted
 from reconciler.cli.streams import is_terminal
 from reconciler.model.characters import safe, safe_json
+from reconciler.model.errors import EXIT_ERROR
 
 OUTCOMES = ("done", "already done", "partial", "failed", "unknown", "not started", "open")
 

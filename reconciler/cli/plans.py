@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli import EXIT_REFUSED
 from reconciler.cli.context import Context, fail_option, pass_context, undo_option
 from reconciler.cli.options import option
+from reconciler.model.errors import EXIT_REFUSED
 
 FORMATS = ("text", "json", "markdown", "html")
 

@@ -12,13 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli import (
-    EXIT_INTERRUPTED,
-    EXIT_INVALID,
-    EXIT_PARTIAL,
-    EXIT_PENDING,
-    EXIT_REFUSED,
-)
 from reconciler.cli.context import (
     Bar,
     Context,
@@ -31,6 +24,13 @@ from reconciler.cli.context import (
 )
 from reconciler.cli.options import HASH, TIME, WAIVER, option, wanted
 from reconciler.cli.streams import is_terminal
+from reconciler.model.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_INVALID,
+    EXIT_PARTIAL,
+    EXIT_PENDING,
+    EXIT_REFUSED,
+)
 
 if TYPE_CHECKING:
     from reconciler.commands.reconcile import Account, AccountStatus, Shown

@@ -5,9 +5,8 @@ Imported by the commands that read a journal only, since it imports SQLAlchemy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
 from reconciler.journal.database import Database
@@ -17,13 +16,12 @@ from reconciler.journal.journal import Journal, all_entries, witness_in
 from reconciler.journal.journal import audit_lines as lines_in
 from reconciler.journal.lock import Holder, locks_in
 from reconciler.journal.place import Place
+from reconciler.model.clock import Clock
 from reconciler.model.errors import UsageError
 from reconciler.model.witness import NO_WITNESS, Witness
 from reconciler.spec import read_namespace
 from reconciler.system.input_files import read_input
 from reconciler.system.origin import who_runs
-
-Clock = Callable[[], datetime]
 
 
 def history_of(root: Path, place: Place, wanted: HistoryFilter) -> list[Row]:

@@ -16,10 +16,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.commands.session import Clock, system_clock
+from reconciler.commands.session import system_clock
 from reconciler.model.activity import DesiredActivity, LiveActivity
+from reconciler.model.clock import Clock
 from reconciler.model.errors import StaleError, UsageError
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import WAIVABLE, Finding, FindingKind, Severity
 from reconciler.model.identity import Ownership
 from reconciler.model.witness import NO_WITNESS, Witness
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from reconciler.journal.journal import Run
     from reconciler.live.reader import LiveRead
     from reconciler.model.coupon import CouponRead
-    from reconciler.model.findings import Finding
     from reconciler.model.operations import KnownImage
     from reconciler.model.plan import Plan
     from reconciler.model.policy import Policy
@@ -181,7 +181,9 @@ def saved_plan(file: Path) -> Plan:
     try:
         data = parsed_json(content)
     except ValueError as error:
-        raise StaleError(f"{file} is no plan file: {error}.", remedy="Make one with `plan --out`.") from error
+        raise StaleError(
+            f"{file} is not a plan file: {error}.", remedy="Make one with `plan --out`."
+        ) from error
     return intact_plan(data)
 
 
@@ -190,10 +192,10 @@ def intact_plan(data: object) -> Plan:
     otherwise.
     """
     from reconciler.plan import read_plan
-    from reconciler.render.json_ import told_otherwise
+    from reconciler.render.json_ import edited_place
 
     plan = read_plan(data)
-    flaw = told_otherwise(data, plan)
+    flaw = edited_place(data, plan)
     if flaw:
         raise StaleError(
             f"This plan file tells something else than what it holds ({flaw}): it was edited, "
@@ -405,7 +407,7 @@ class _Planning:
 def _account_findings(account: Account, project: Project) -> Iterator[Finding]:
     """A project that does not say whose it is takes any credentials; the sandbox is nobody's."""
     if project.account is None and not account.sandbox:
-        yield Finding("ACCOUNT_NOT_NAMED", Severity.NOTE, facts={"mchid": account.mchid})
+        yield Finding.of(FindingKind.ACCOUNT_NOT_NAMED, facts={"mchid": account.mchid})
 
 
 def _suggesting(root: Path, finding: Finding) -> Finding:
@@ -422,10 +424,8 @@ def _suggesting(root: Path, finding: Finding) -> Finding:
 
 
 def _journal_findings(flaw: str) -> Iterator[Finding]:
-    from reconciler.model.findings import Finding, Severity
-
     if flaw:
-        yield Finding("JOURNAL_NOT_READ", Severity.WARNING, facts={"problem": flaw})
+        yield Finding.of(FindingKind.JOURNAL_NOT_READ, facts={"problem": flaw})
 
 
 def policy_of(project: Project, allow: Iterable[str] = ()) -> Policy:
@@ -460,8 +460,6 @@ def _checked_policy(project: Project, allow: Iterable[str]) -> Policy:
 def _check_waivers(policy: Policy) -> None:
     """A waiver with a typing mistake must not be a silent one. Raises UsageError."""
     from difflib import get_close_matches
-
-    from reconciler.model.policy import WAIVABLE
 
     for waiver in policy.unknown_waivers:
         alike = get_close_matches(waiver.partition(":")[0], WAIVABLE, 1)

@@ -14,8 +14,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final
 
-from reconciler.commands.session import Clock, Session, system_clock
-from reconciler.model.errors import PaygiftError, ProjectError, StaleError, UsageError
+from reconciler.commands.session import Session, system_clock
+from reconciler.model.clock import Clock
+from reconciler.model.errors import PaygiftError, UsageError
 from reconciler.model.plan import Plan
 from reconciler.model.report import AbortedApply, Report
 from reconciler.notify.messages import events, summary_json, wecom_json
@@ -86,9 +87,9 @@ class ApplyReporter:
                 self._write(_as(self.report.file.suffix, happened), self.report, "The report")
             self.left = True
 
-    def leave_stopped(self, error: PaygiftError, exit_code: int) -> None:
+    def leave_stopped(self, error: PaygiftError) -> None:
         """The same for what ended it. Where the plan is what cannot be shown, it is left out."""
-        stopped = self.stopped(error, exit_code)
+        stopped = self.stopped(error)
         for each in (stopped, replace(stopped, plan=None)):
             try:
                 self.leave(each)
@@ -115,14 +116,14 @@ class ApplyReporter:
             for failure in tell(self.notify, happened, self.environ, sandbox=self.sandbox):
                 self.warn(f"Warning: nobody was told by {failure}")
 
-    def stopped(self, error: PaygiftError, exit_code: int) -> AbortedApply:
-        message, remedy = _said(error)
+    def stopped(self, error: PaygiftError) -> AbortedApply:
+        message, remedy = error.parts
         return AbortedApply(
-            exit_code,
+            error.exit_code,
             message,
             at=self.clock(),
             remedy=remedy,
-            details=_details(error),
+            details=error.details,
             namespace=self.namespace,
             mchid=self.mchid,
             plan_digest=plan_digest(self.plan) if self.plan is not None else self.expected,
@@ -134,7 +135,6 @@ class ApplyReporter:
 @contextmanager
 def attempted(
     report: Path | None,
-    exit_code: Callable[[PaygiftError], int],
     translated: Translate,
     *,
     environ: Mapping[str, str],
@@ -148,9 +148,8 @@ def attempted(
     Whatever ends it on the way is ``translated``, given whether anything may have been written, is reported there, and
     goes on as that.
 
-    ``exit_code`` tells how the command will end for an error. ``plan_file`` is what it reads. Raises UsageError, before
-    anything is done, for a file that cannot be written; what an earlier run has left there is removed, since it must
-    not pass for this one's.
+    ``plan_file`` is what it reads. Raises UsageError, before anything is done, for a file that cannot be written; what
+    an earlier run has left there is removed, since it must not pass for this one's.
     """
     _check_names(report, rejected, plan_file)
     attempt = ApplyReporter(_cleared(report), environ, warn, _cleared(rejected), sandbox)
@@ -159,7 +158,7 @@ def attempted(
     except BaseException as raised:
         error = translated(raised, attempt.writing)
         if attempt.happened is None or not attempt.left:
-            attempt.leave_stopped(error, exit_code(error))
+            attempt.leave_stopped(error)
         if error is raised:
             raise
         raise error from raised
@@ -215,20 +214,3 @@ def tell(
         body = dress(happened, url=job_url(environ), sandbox=sandbox)
         messages.append(Message(target.kind, target.url_from, url, body))
     return [*failures, *post(messages)] if messages else failures
-
-
-def _said(error: PaygiftError) -> tuple[str, str]:
-    """What happened, without what ``_details`` lists; and the remedy, where it is a sentence of its own."""
-    if isinstance(error, ProjectError):
-        files = {problem.file for problem in error.problems}
-        return f"Mistakes in {', '.join(sorted(files))}.", error.remedy
-    said = str(error)
-    if not error.remedy or not said.endswith(error.remedy):
-        return said, ""
-    return said.removesuffix(error.remedy).rstrip(), error.remedy
-
-
-def _details(error: PaygiftError) -> tuple[str, ...]:
-    if isinstance(error, ProjectError):
-        return tuple(str(problem) for problem in error.problems)
-    return error.details if isinstance(error, StaleError) else ()

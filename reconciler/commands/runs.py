@@ -25,6 +25,7 @@ from reconciler.journal.process import Process
 from reconciler.journal.witness import remembered
 from reconciler.journal.worker import Worker
 from reconciler.model.activity import BEIJING, DesiredActivity
+from reconciler.model.clock import Clock
 from reconciler.model.errors import JournalError, StaleError
 from reconciler.model.operations import TerminateActivity
 from reconciler.model.plan import Plan
@@ -33,7 +34,6 @@ from reconciler.plan import plan_digest, rest
 from reconciler.system.origin import Origin, age_remark, who_runs
 from reconciler.wechatpay.api import PayGiftApi
 
-Clock = Callable[[], datetime]
 OPENING_SECONDS: Final = 60.0
 """What opening a journal may take: connecting, looking for damage in a large file, bringing an old one up to date."""
 CLOSING_SECONDS: Final = 1.0

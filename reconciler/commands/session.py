@@ -14,6 +14,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from reconciler.model.clock import Clock
 from reconciler.model.diagnostics import Diagnostic
 from reconciler.model.errors import CredentialsError, ProjectError, StaleError, UsageError
 from reconciler.system.environment import informing
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from reconciler.sandbox.server import Control
     from reconciler.spec import Project
 
-Clock = Callable[[], datetime]
-"""Gives aware instants."""
 IMAGES_FILE = Path(NAME) / "images.json"
 _MCHID = re.compile(r"[0-9]{8,15}")
 SANDBOX_FOLDER = Path(NAME) / "sandbox"

@@ -36,6 +36,7 @@ from reconciler.journal.holder import Holder
 from reconciler.journal.lock import ENDED, SESSION_ENDED, SILENCE_SECONDS, SILENT, Beat, Lock, Seen, Taken
 from reconciler.journal.witness import witness_of
 from reconciler.journal.worker import READING_SECONDS, Worker
+from reconciler.model.clock import Clock
 from reconciler.model.errors import BusyError, InterruptedRunError, JournalError, LockedError
 from reconciler.model.witness import Witness
 
@@ -48,9 +49,7 @@ _LEAVING_SECONDS: Final = 1.0
 class Journal:
     """Appends to, and reads, the journal of ``mchid`` and ``namespace``. ``clock`` gives aware instants."""
 
-    def __init__(
-        self, database: Database, *, mchid: str, namespace: str, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, database: Database, *, mchid: str, namespace: str, clock: Clock) -> None:
         self._database = database
         self._mchid = mchid
         self._namespace = namespace

@@ -14,7 +14,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Final, Literal
 
 KEY_PATTERN: Final = re.compile(r"[a-z0-9-]{1,40}")
+"""A key is a part of request numbers, which have room for so much (API §1.1)."""
 NAMESPACE_PATTERN: Final = re.compile(r"[a-z0-9-]{1,24}")
+"""So is the namespace."""
 
 FULL_SEND: Final = "FULL_SEND_ACT_TYPE"
 """The only activity_type that the API can create, and so the only one that we manage (API §1.2)."""
@@ -26,15 +28,18 @@ WHOLE_DAY: Final = ("000000", "235959")
 """The daily window that means "no daily limit" (API §1.1)."""
 
 TERMINATED: Final = "TERMINATE_ACT_STATUS"
+"""Ended before its time, by whomever (API §1.7)."""
 CREATE_FAILED: Final = "CREATE_ACT_FAILED"
+"""Never came about; its number is spent all the same."""
 PAUSED: Final = "STOP_ACT_STATUS"
+"""Gives nothing until somebody resumes it on the merchant platform; the API can neither pause nor resume."""
 FINAL_STATUSES: Final = frozenset({TERMINATED, "OVER_TIME_ACT_STATUS", CREATE_FAILED})
 """Statuses that an activity never leaves (API §10)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture: either the URL it is served at, or the hash of a local file still to be uploaded.
+    """An image: either the URL it is served at, or the hash of a local file still to be uploaded.
 
     ``path`` (relative to the project's root) is for people and for the upload; it takes no part in equality.
     """
@@ -62,7 +67,7 @@ class DayWindow:
 
 @dataclass(frozen=True, slots=True)
 class Award:
-    """One coupon of the gift, with its pictures. ``thumbnail_url`` is required in a package only."""
+    """One coupon of the gift, with its images. ``thumbnail_url`` is required in a package only."""
 
     stock_id: str
     original_image_url: Image
@@ -100,10 +105,11 @@ class Terms:
 
     @property
     def window(self) -> Window:
+        """The whole time of the activity."""
         return Window(self.begin_time, self.end_time)
 
     def images(self) -> Iterator[Image]:
-        """The logo, then each award's pictures, in order."""
+        """The logo, then each award's images, in order."""
         yield self.merchant_logo_url
         for award in self.award_list:
             yield award.original_image_url
@@ -148,7 +154,9 @@ class NamedAccount:
 
 
 State = Literal["running", "terminated"]
+"""What a spec wants its activity to be."""
 ReplaceOrder = Literal["create_first", "terminate_first"]
+"""What comes first when new terms replace an activity."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 Ranges = tuple[tuple[int, int], ...]
+"""Code points, from the first to the last of each pair."""
 
 DEFAULT_IGNORABLE: Final[Ranges] = (
     (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
@@ -43,6 +44,7 @@ def character_class(*ranges: Ranges) -> str:
 
 
 HIDDEN_CLASS: Final = character_class(DEFAULT_IGNORABLE, OTHER_FORMAT, BLANKS, CONTROLS)
+"""All of these, as a regular expression or a JSON Schema takes them."""
 HIDDEN: Final = re.compile(f"[{HIDDEN_CLASS}]")
 """One character that hides, reorders or passes for something else."""
 
@@ -102,3 +104,4 @@ def shown(text: str, limit: int = 40) -> str:
 # --- texts ---------------------------------------------------------------------------------------------------------
 
 FORBIDDEN: Final = re.compile(f"[{HIDDEN_CLASS}\U00010000-\U0010ffff]")
+"""What no text of an activity may hold: what hides, and what needs four bytes in UTF-8, which the API refuses."""

@@ -15,6 +15,8 @@ ESSENTIAL: Final = frozenset(
 
 
 class CheckStatus(StrEnum):
+    """What a check came to."""
+
     OK = "ok"
     WARNING = "warning"
     """It works, or cannot be determined now; worth a look."""
@@ -39,6 +41,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
+    """All answers, in the order in which they were asked for."""
+
     checks: tuple[Check, ...]
 
     @property
@@ -57,6 +61,7 @@ class Checkup:
 
     @property
     def credentials_failed(self) -> bool:
+        """Whether something failed, and the credentials are why."""
         return any(check.credentials for check in self.checks)
 
     @property

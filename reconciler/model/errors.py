@@ -1,7 +1,7 @@
 """Every error that paygift raises on purpose.
 
     PaygiftError
-    ├── UsageError               a flag, an argument or an environment variable that cannot be meant
+    ├── UsageError               a flag, an argument or an environment variable is invalid
     ├── ProjectError             paygift.yaml or specs are invalid; carries every Diagnostic at once
     ├── CredentialsError         a credential is missing, unreadable, or rejected by WeChat Pay
     ├── RefusedError             the plan holds refusals that nobody waived
@@ -23,7 +23,8 @@
         └── ApiError             WeChat Pay answered with an error (status, code, message)
 
 Facts are attributes; the sentence is made from them once, here or in the command line. Foreign exceptions
-(httpx, pydantic, yaml, OSError) are translated where they first appear, with ``raise … from``.
+(httpx, pydantic, yaml, OSError) are translated where they first appear, with ``raise … from``. Each class says with
+which code a command ends because of it.
 """
 
 from __future__ import annotations
@@ -36,43 +37,84 @@ from reconciler.model.diagnostics import Diagnostic, condensed
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+EXIT_ERROR: Final = 1
+"""Anything that has no code of its own."""
+EXIT_PENDING: Final = 2
+"""`--detailed-exitcode`: all is well, and something is left to do."""
+EXIT_INVALID: Final = 3
+"""Files of the project hold mistakes."""
+EXIT_CREDENTIALS: Final = 4
+"""Credentials are missing, unusable, or rejected."""
+EXIT_REFUSED: Final = 5
+"""Refusals hold something back that nobody waived."""
+EXIT_STALE: Final = 6
+"""The plan is not what was reviewed."""
+EXIT_PARTIAL: Final = 7
+"""An apply did a part of its plan."""
+EXIT_INTERRUPTED: Final = 130
+"""128 + SIGINT, as shells have it."""
 
 SIGN_ERROR: Final = "SIGN_ERROR"
+"""What WeChat Pay says of a signature that is not ours, or not made with our key."""
 NO_PERMISSION: Final = frozenset({"NO_AUTH", "NOAUTH"})
 """Codes of WeChat Pay; the coupon pages spell the second (API §1.11)."""
 
 
 class PaygiftError(Exception):
-    """Base of all errors raised on purpose. ``remedy`` says what the reader can do next."""
+    """Base of all errors raised on purpose. ``remedy`` says what the reader can do next.
+
+    ``exit_code`` is that of a command that ends because of it: it tells a script what kind of trouble it was.
+    ``details`` are lines beside the message: every mistake of the files, or how plans differ.
+    """
+
+    exit_code: int = EXIT_ERROR
+    details: tuple[str, ...] = ()
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
 
+    @property
+    def parts(self) -> tuple[str, str]:
+        """What happened, without what ``details`` list; and the remedy, where it is a sentence of its own."""
+        return self.message, self.remedy
+
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".strip()
 
 
 class UsageError(PaygiftError):
-    """A flag, an argument or an environment variable that cannot be meant."""
+    """A flag, an argument or an environment variable is invalid."""
 
 
 class ProjectError(PaygiftError):
     """paygift.yaml, specs, merchant groups or images are invalid. ``problems`` holds all of them, sorted; the message
     tells those of one kind once."""
 
+    exit_code = EXIT_INVALID
+
     def __init__(self, problems: Sequence[Diagnostic]) -> None:
         self.problems = tuple(sorted(problems))
+        self.details = tuple(str(problem) for problem in self.problems)
         super().__init__("\n".join(str(problem) for problem in condensed(self.problems)))
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """In which files there are mistakes; ``details`` says which."""
+        return f"Mistakes in {', '.join(sorted({problem.file for problem in self.problems}))}.", self.remedy
 
 
 class CredentialsError(PaygiftError):
     """A credential is missing, unreadable, or rejected by WeChat Pay. Never carries the secret itself."""
 
+    exit_code = EXIT_CREDENTIALS
+
 
 class RefusedError(PaygiftError):
     """The plan holds refusals that nobody waived; ``codes`` names them as CODE:KEY."""
+
+    exit_code = EXIT_REFUSED
 
     def __init__(self, message: str, *, codes: Sequence[str] = (), remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
@@ -85,6 +127,8 @@ class StaleError(PaygiftError):
     ``details`` are lines that say how the plans differ.
     """
 
+    exit_code = EXIT_STALE
+
     def __init__(self, message: str, *, details: Sequence[str] = (), remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.details = tuple(details)
@@ -92,6 +136,8 @@ class StaleError(PaygiftError):
 
 class InterruptedRunError(PaygiftError):
     """A run was stopped at once, with something in flight. The next one finds out what became of it."""
+
+    exit_code = EXIT_INTERRUPTED
 
 
 class UnexpectedError(PaygiftError):
@@ -184,12 +230,20 @@ class RemoteError(PaygiftError):
         self.request_id = request_id
         self.tries = 0
 
-    def __str__(self) -> str:
+    @property
+    def parts(self) -> tuple[str, str]:
+        """What went wrong with which request. A ``Request-ID`` is told last, after the remedy, so all is one then."""
+        return (str(self), "") if self.request_id else (self._sentence, self.remedy)
+
+    @property
+    def _sentence(self) -> str:
         where = f"{self.method} {self.path}: " if self.method else ""
-        trace = f"Request-ID {self.request_id}." if self.request_id else ""
         said = f"{where}{self.message}"
-        ended = said if said.endswith((".", "!", "?", "。", "！", "？")) else f"{said}."
-        return " ".join(part for part in (ended, self.remedy, trace) if part)
+        return said if said.endswith((".", "!", "?", "。", "！", "？")) else f"{said}."
+
+    def __str__(self) -> str:
+        trace = f"Request-ID {self.request_id}." if self.request_id else ""
+        return " ".join(part for part in (self._sentence, self.remedy, trace) if part)
 
 
 class TransportError(RemoteError):
@@ -287,6 +341,8 @@ class ApiError(RemoteError):
         self.verified = verified
         self.changed_on_the_way = changed_on_the_way
         self.retry_after_seconds = retry_after_seconds
+        if self.rejects_credentials:
+            self.exit_code = EXIT_CREDENTIALS
 
     @property
     def rejects_signature(self) -> bool:

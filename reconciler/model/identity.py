@@ -29,6 +29,7 @@ from reconciler.model.activity import (
 )
 
 DIGEST_LENGTH: Final = 12
+"""Hex digits of a digest that request numbers have room for."""
 _NUMBER: Final = re.compile(
     rf"(?P<namespace>{NAMESPACE_PATTERN.pattern})_(?P<key>{KEY_PATTERN.pattern})"
     rf"_(?P<mark>[gp])(?P<generation>[1-9][0-9]{{0,8}})_(?P<digest>[0-9a-f]{{{DIGEST_LENGTH}}})"
@@ -74,6 +75,7 @@ class Ownership:
 
     @classmethod
     def of(cls, namespace: str, desired: Sequence[DesiredActivity]) -> Ownership:
+        """What the specs of a project say about it."""
         return cls(
             namespace,
             adopted={activity.adopt: activity.key for activity in desired if activity.adopt},

@@ -40,7 +40,7 @@ class Precondition:
 
 @dataclass(frozen=True, slots=True)
 class UploadImage:
-    """Upload a local picture once, however many activities use it. ``path`` is relative to the project's root."""
+    """Upload a local image once, however many activities use it. ``path`` is relative to the project's root."""
 
     sha256: str
     path: str
@@ -96,13 +96,14 @@ class DeleteMerchants:
 
 
 TerminateReason = Literal["removed", "state", "ended", "replaced", "superseded"]
+"""Why an activity ends: see ``TerminateActivity``."""
 
 
 @dataclass(frozen=True, slots=True)
 class TerminateActivity:
     """End a live activity, permanently.
 
-    ``reason``: its spec is gone, its spec says ``state: terminated``, its spec's end time has passed, it is being
+    ``reason``: its spec was deleted, its spec says ``state: terminated``, its spec's end time has passed, it is being
     replaced by a create of the same key in this plan, or its successor already lives. Whatever the reason, one that
     comes after a create in the same change waits until what that made is seen, and fit to stand in for it.
     ``successor_id`` is the live activity that a superseded one is ended for, and ``serves`` the merchants of the ended
@@ -120,4 +121,6 @@ class TerminateActivity:
 
 
 Operation = UploadImage | CreateActivity | AddMerchants | DeleteMerchants | TerminateActivity
+"""Every write that there is."""
 ActivityOperation = CreateActivity | AddMerchants | DeleteMerchants | TerminateActivity
+"""Those that belong to one key; an image may be of several."""

@@ -32,6 +32,7 @@ class Difference:
 
 
 TimingCode = Literal["begins", "begun", "ends", "cancelled"]
+"""How a change stands to time: see ``Timing``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Timing:
 
 
 CoveredSet = Literal["both", "old", "new"]
+"""Who gives to a set of merchants, what ends or what comes: see ``MerchantCoverage``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class MerchantCoverage:
 
 
 Moment = Literal["", "gap", "overlap", "kept", "paused"]
+"""What happens between the two calls of a replacement: see ``Coverage``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class ChangeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Lean:
+class Dependency:
     """What the ends and deletions of a change wait for: the activity with the number ``out_request_no`` under another
     ``key``, which the plan creates or adds ``merchants`` to, must serve these first. ``activity_id`` is empty for one
     that it creates.
@@ -118,7 +121,7 @@ class ActivityChange:
     ``differences`` are given for a replacement, ``coverage`` wherever something ends, and ``leans_on`` where its ends
     and deletions wait for other keys. ``merchants_before`` and ``merchants_after`` count the merchants of the activity
     that an update changes, and of the one that a create or replacement makes (0 before). ``goes_with`` are the other
-    keys without which it is not applied (``plan.ties``).
+    keys without which it is not applied (``plan.together``).
     """
 
     key: str
@@ -131,7 +134,7 @@ class ActivityChange:
     coverage: Coverage | None = None
     merchants_before: int = 0
     merchants_after: int = 0
-    leans_on: tuple[Lean, ...] = ()
+    leans_on: tuple[Dependency, ...] = ()
     goes_with: tuple[str, ...] = ()
 
     @property
@@ -141,6 +144,7 @@ class ActivityChange:
 
 
 TimelineState = Literal["planned", "live", "terminating", "ended"]
+"""What an activity is on the timeline of a plan: about to be made or ended by it, or neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +216,7 @@ class Plan:
 
     @property
     def empty(self) -> bool:
+        """Whether apply would have nothing to do."""
         return not self.uploads and not self.changes
 
     @property

@@ -7,38 +7,10 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from reconciler.model.activity import Window
-
-WAIVABLE: Final = frozenset(
-    {
-        "ADOPT_AMBIGUOUS",
-        "ADOPT_ENDED",
-        "ADOPT_FOREIGN",
-        "ADOPT_NOT_EXPRESSIBLE",
-        "ADOPT_NOT_FOUND",
-        "ADOPT_NOT_FULL_SEND",
-        "ADOPT_NOT_READABLE",
-        "ADOPT_OWNED",
-        "COUPON_UNUSABLE",
-        "CREATE_UNPROVEN",
-        "CREATION_FAILED",
-        "FROZEN",
-        "LOOKS_RENAMED",
-        "NO_SPECS",
-        "NUMBER_USED",
-        "PROTECTED",
-        "REMOVED_SPEC",
-        "REPLACE_RUNNING",
-        "REVIEWED_AS_REFUSED",
-        "SUCCESSOR_UNFIT",
-        "TERMS_UNREADABLE",
-        "TOO_MANY_DELETIONS",
-        "TOO_MANY_REPLACEMENTS",
-        "TOO_MANY_TERMINATIONS",
-    }
-)
-"""The codes of all refusals: what a waiver may name."""
+from reconciler.model.findings import WAIVABLE
 
 OnRemoved = Literal["terminate", "refuse", "ignore"]
+"""What becomes of an activity whose spec was deleted."""
 
 
 FEW_MERCHANTS: Final = 10
@@ -76,9 +48,11 @@ class Policy:
     allow: frozenset[str] = frozenset()
 
     def waives(self, code: str, key: str) -> bool:
+        """Whether this run allows the refusal ``code`` of ``key``, or of every key."""
         return code in self.allow or f"{code}:{key}" in self.allow
 
     def most_terminations(self, managed: int) -> int:
+        """How many of so many managed activities one plan may end without a successor."""
         return max(1, managed // 5) if self.max_terminations is None else self.max_terminations
 
     def frozen(self, now: datetime) -> Freeze | None:

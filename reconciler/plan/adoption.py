@@ -14,11 +14,12 @@ from typing import Final
 
 from reconciler.model.activity import FIELD_PATHS, FULL_SEND, DesiredActivity, LiveActivity, Terms
 from reconciler.model.characters import FORBIDDEN
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind
 from reconciler.model.identity import Ownership, parse_number
 from reconciler.plan.compare import differing, same_terms
 
 MOST_FEN: Final = 1_000_000_000
+"""The highest threshold that a create takes (API §1.1)."""
 _COLOUR: Final = re.compile(r"Color0[1-9]0|Color100")
 _MOST_CHARACTERS: Final = {"activity_name": 10, "activity_second_title": 9}
 _MOST_WINDOWS: Final = 6
@@ -44,28 +45,26 @@ def adoption_blocked(
         return None
     if adopted is None:
         if desired.adopt in unreadable:
-            return _refusal("ADOPT_NOT_READABLE", desired, reason=unreadable[desired.adopt])
-        return None if mine else _refusal("ADOPT_NOT_FOUND", desired)
+            return _refusal(FindingKind.ADOPT_NOT_READABLE, desired, reason=unreadable[desired.adopt])
+        return None if mine else _refusal(FindingKind.ADOPT_NOT_FOUND, desired)
     owner = ownership.key_of(adopted)
     if owner is not None and owner != desired.key:
-        return _refusal("ADOPT_OWNED", desired, owner=owner)
+        return _refusal(FindingKind.ADOPT_OWNED, desired, owner=owner)
     if owner is None:
         number = parse_number(adopted.out_request_no)
-        return _refusal("ADOPT_FOREIGN", desired, namespace=number.namespace if number else "")
+        return _refusal(FindingKind.ADOPT_FOREIGN, desired, namespace=number.namespace if number else "")
     if adopted.ended(now):
         over = desired.state != "running" or desired.terms.end_time <= now
         # An apply ended it to create another, and came no further. With the same terms it would come back by accident.
         halfway = adopted.activity_id in terminated and not same_terms(desired, adopted)
-        return None if mine or over or halfway else _refusal("ADOPT_ENDED", desired)
+        return None if mine or over or halfway else _refusal(FindingKind.ADOPT_ENDED, desired)
     if adopted.activity_type != FULL_SEND:
-        return _refusal("ADOPT_NOT_FULL_SEND", desired, activity_type=adopted.activity_type)
+        return _refusal(FindingKind.ADOPT_NOT_FULL_SEND, desired, activity_type=adopted.activity_type)
     return None
 
 
-def _refusal(code: str, desired: DesiredActivity, **facts: object) -> Finding:
-    return Finding(
-        code, Severity.REFUSAL, desired.key, {"activity_id": desired.adopt, **facts}, desired.source
-    )
+def _refusal(kind: FindingKind, desired: DesiredActivity, **facts: object) -> Finding:
+    return Finding.of(kind, desired.key, {"activity_id": desired.adopt, **facts}, desired.source)
 
 
 def not_expressible(desired: DesiredActivity, lives: Sequence[LiveActivity]) -> Finding | None:
@@ -83,7 +82,7 @@ def not_expressible(desired: DesiredActivity, lives: Sequence[LiveActivity]) -> 
         ]
         if cannot:
             facts: dict[str, object] = {"activity_id": live.activity_id, "fields": cannot}
-            return Finding("ADOPT_NOT_EXPRESSIBLE", Severity.REFUSAL, desired.key, facts, desired.source)
+            return Finding.of(FindingKind.ADOPT_NOT_EXPRESSIBLE, desired.key, facts, desired.source)
     return None
 
 

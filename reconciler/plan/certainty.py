@@ -12,7 +12,7 @@ from typing import Final
 
 from reconciler.model.activity import CREATE_FAILED, LiveActivity
 from reconciler.model.coupon import CouponRead
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind
 from reconciler.model.identity import parse_number
 from reconciler.model.operations import CreateActivity, TerminateActivity
 from reconciler.model.plan import ActivityChange, Plan
@@ -39,7 +39,7 @@ def unproven_creates(
         reasons = [*unproven(create.terms, coupons), *account]
         if reasons:
             facts: dict[str, object] = {"reasons": "; ".join(reasons)}
-            yield Finding("CREATE_UNPROVEN", Severity.REFUSAL, change.key, facts, change.source)
+            yield Finding.of(FindingKind.CREATE_UNPROVEN, change.key, facts, change.source)
 
 
 _NOT_CREATED: Final = (

@@ -80,7 +80,7 @@ def contradictions(desired: DesiredActivity, live: LiveActivity) -> tuple[str, .
 
 
 def shown_otherwise(terms: Terms, live: LiveActivity) -> tuple[str, ...]:
-    """The names of the fields of Terms in which ``live`` is certainly not ``terms``, whatever its number: pictures that
+    """The names of the fields of Terms in which ``live`` is certainly not ``terms``, whatever its number: images that
     were uploaded, and a colour that is left to the server, can be anything.
     """
     if live.terms is None:

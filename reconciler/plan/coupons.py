@@ -13,7 +13,7 @@ from typing import Final
 
 from reconciler.model.activity import BEIJING, Terms
 from reconciler.model.coupon import Coupon, CouponRead, UnreadCoupon
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind
 from reconciler.model.operations import CreateActivity
 from reconciler.model.plan import ActivityChange, Plan
 
@@ -56,14 +56,14 @@ def unproven(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
 
 
 def _findings(change: ActivityChange, terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[Finding]:
-    for code, severity, name, sentences in (
-        ("COUPON_UNUSABLE", Severity.REFUSAL, "problems", _problems(terms, coupons)),
-        ("COUPON_TIME_EQUAL", Severity.WARNING, "doubts", _doubts(terms, coupons)),
-        ("COUPON_NOT_READABLE", Severity.WARNING, "unknown", _unknowns(terms, coupons)),
+    for kind, name, sentences in (
+        (FindingKind.COUPON_UNUSABLE, "problems", _problems(terms, coupons)),
+        (FindingKind.COUPON_TIME_EQUAL, "doubts", _doubts(terms, coupons)),
+        (FindingKind.COUPON_NOT_READABLE, "unknown", _unknowns(terms, coupons)),
     ):
         said = "; ".join(dict.fromkeys(sentences))
         if said:
-            yield Finding(code, severity, change.key, {name: said}, change.source)
+            yield Finding.of(kind, change.key, {name: said}, change.source)
 
 
 def _problems(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:

@@ -10,13 +10,13 @@ from enum import Enum
 from typing import Final
 
 from reconciler.model.activity import Image
-from reconciler.model.findings import Finding
+from reconciler.model.findings import Finding, FindingKind
 from reconciler.model.identity import canonical_json, instant
 from reconciler.model.operations import Operation
 from reconciler.model.plan import Plan
 from reconciler.model.policy import Policy
 
-OF_THE_MOMENT: Final = frozenset({"FROZEN"})
+OF_THE_MOMENT: Final = frozenset({FindingKind.FROZEN.value})
 """Refusals that only ask to wait: once they have passed, what was reviewed with them may be applied."""
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 
@@ -58,7 +58,7 @@ def digests_of_review(plan: Plan) -> frozenset[str]:
 def waived(plan: Plan) -> set[tuple[str, ...]]:
     """What was waived: a code, a key, and, for a freeze, the span that was meant. Another span is another question."""
     return {
-        (each.code, each.key, *_span(each)) if each.code == "FROZEN" else (each.code, each.key)
+        (each.code, each.key, *_span(each)) if each.code == FindingKind.FROZEN else (each.code, each.key)
         for each in plan.findings
         if each.waived
     }
@@ -69,7 +69,7 @@ def _span(frozen: Finding) -> tuple[str, ...]:
 
 
 def _without_paths(data: object) -> object:
-    """A picture is its bytes, wherever the file lies."""
+    """An image is its bytes, wherever the file lies."""
     match data:
         case dict():
             return {name: _without_paths(value) for name, value in data.items() if name != "path"}

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from reconciler.model.activity import CREATE_FAILED, PAUSED, TERMINATED, DesiredActivity, LiveActivity
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind, Severity
 from reconciler.model.identity import Ownership, number_of, parse_number
 from reconciler.model.operations import (
     ActivityOperation,
@@ -27,8 +27,8 @@ from reconciler.model.operations import (
 )
 from reconciler.model.plan import ActivityChange, Difference, Plan
 from reconciler.model.witness import NO_WITNESS, Witness
-from reconciler.plan import images
 from reconciler.plan.compare import differences
+from reconciler.plan.images import differences_of
 
 NEWCOMER_DAYS: Final = 7
 """An unmanaged activity counts as a newcomer for so long after it was made."""
@@ -47,6 +47,7 @@ DriftCode = Literal[
     "TERMS_DIFFER",
     "VANISHED",
 ]
+"""What is not as specified; stable, and a word of `drift --json`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,26 +293,24 @@ def _newly_adopted(account: _Account, key: str, activity_id: str) -> bool:
 def _refused(account: _Account) -> Iterator[Drift]:
     """Keys that a refusal keeps from being as specified, unless somebody outside is the reason for it."""
     for key, refusals in account.refusals.items():
-        others = tuple(each for each in refusals if each.code != "LIVE_TERMS_DIFFER")
-        if key in account.steps or not others:
-            continue
-        yield _outside(account, key, others) or Drift(
-            "REFUSED", key, _activity_id(others[0]), pending=True, refusals=others
-        )
+        if key not in account.steps:
+            yield _outside(account, key, refusals) or Drift(
+                "REFUSED", key, _activity_id(refusals[0]), pending=True, refusals=refusals
+            )
 
 
 def _outside(account: _Account, key: str, refusals: tuple[Finding, ...]) -> Drift | None:
     """The activity that the spec stands for was terminated, or is gone, and paygift did neither."""
     activity_id = _activity_id(refusals[0])
     match refusals[0].code:
-        case "NUMBER_USED" | "ADOPT_ENDED":
+        case FindingKind.NUMBER_USED | FindingKind.ADOPT_ENDED:
             live = account.by_id.get(activity_id)
             if live is not None and _ended_by_hand(account, key, live):
                 known = _ended_outside(account, live)
                 return Drift(
                     "ENDED_BY_HAND", key, activity_id, live.update_time, witnessed=known, refusals=refusals
                 )
-        case "ADOPT_NOT_FOUND" if activity_id in account.witness.adopted:
+        case FindingKind.ADOPT_NOT_FOUND if activity_id in account.witness.adopted:
             return Drift("VANISHED", key, activity_id, refusals=refusals)
     return None
 
@@ -347,7 +346,7 @@ def _activity_id(finding: Finding) -> str:
 def _terms_that_contradict(account: _Account) -> Iterator[Drift]:
     """Live activities with the number of their spec and other terms, and what the plan leaves of their merchants."""
     for finding in account.plan.findings:
-        if finding.code != "LIVE_TERMS_DIFFER":
+        if finding.code != FindingKind.LIVE_TERMS_DIFFER:
             continue
         activity_id, key = _activity_id(finding), finding.key
         spec, live = account.wanted.get(key), account.by_id.get(activity_id)
@@ -362,9 +361,9 @@ def _terms_that_contradict(account: _Account) -> Iterator[Drift]:
 def _other_images(account: _Account) -> Iterator[Drift]:
     """Live activities whose images are elsewhere than paygift uploaded them to. By whom, no journal tells."""
     for finding in account.plan.findings:
-        if finding.code == images.CODE:
-            fields = images.differences_of(finding)
-            yield Drift(images.CODE, finding.key, _activity_id(finding), witnessed=False, fields=fields)
+        if finding.code == FindingKind.IMAGES_DIFFER:
+            fields = differences_of(finding)
+            yield Drift("IMAGES_DIFFER", finding.key, _activity_id(finding), witnessed=False, fields=fields)
 
 
 def _paused(account: _Account) -> Iterator[Drift]:

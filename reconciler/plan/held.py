@@ -1,7 +1,7 @@
 """What open refusals keep from being applied (docs/decisions/refusals.md). Pure.
 
-A refusal of a key holds every change that has an operation of this key, and what must not go without it (``ties``); a
-refusal without a key holds the whole plan. What is not held is applied.
+A refusal of a key holds every change that has an operation of this key, and what must not be applied without it
+(``together``); a refusal without a key holds the whole plan. What is not held is applied.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
 
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind
 from reconciler.model.operations import CreateActivity
 from reconciler.model.plan import ActivityChange, Plan
 from reconciler.plan.digest import OF_THE_MOMENT
-
-REVIEWED_AS_REFUSED: Final = "REVIEWED_AS_REFUSED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +41,7 @@ class Held:
 
     @property
     def keys(self) -> frozenset[str]:
+        """All keys of which nothing is done."""
         return frozenset(self.of_key)
 
     @cached_property
@@ -78,13 +76,13 @@ def as_reviewed(reviewed: Plan, fresh: Plan) -> Iterator[Finding]:
         return
     if before.whole:
         codes = sorted({each.code for each in _lasting(reviewed).refusals if not each.key})
-        yield Finding(REVIEWED_AS_REFUSED, Severity.REFUSAL, facts={"reasons": codes})
+        yield Finding.of(FindingKind.REVIEWED_AS_REFUSED, facts={"reasons": codes})
     for change in fresh.changes:
         holds = [hold for key in change.keys if (hold := before.of_key.get(key)) is not None]
         if holds and change.key not in now.changes and not before.whole:
             names = dict.fromkeys(name for hold in holds for name in hold.refusals)
             facts: dict[str, object] = {"reasons": list(names)}
-            yield Finding(REVIEWED_AS_REFUSED, Severity.REFUSAL, change.key, facts, change.source)
+            yield Finding.of(FindingKind.REVIEWED_AS_REFUSED, change.key, facts, change.source)
 
 
 def _lasting(plan: Plan) -> Plan:
@@ -155,14 +153,14 @@ def _reached(
 
 
 def _held_uploads(plan: Plan, changes: Mapping[str, Hold]) -> dict[str, Hold]:
-    """The pictures that only held creates need."""
+    """The images that only held creates need."""
     if not changes:
         return {}
     needed: set[str] = set()
     waiting: dict[str, list[str]] = defaultdict(list)
     for change in plan.changes:
         hold = changes.get(change.key)
-        for sha256 in _pictures(change):
+        for sha256 in _images(change):
             if hold is None:
                 needed.add(sha256)
             else:
@@ -174,7 +172,7 @@ def _held_uploads(plan: Plan, changes: Mapping[str, Hold]) -> dict[str, Hold]:
     }
 
 
-def _pictures(change: ActivityChange) -> Iterator[str]:
+def _images(change: ActivityChange) -> Iterator[str]:
     for step in change.operations:
         if isinstance(step, CreateActivity):
             yield from (image.sha256 for image in step.terms.images() if image.sha256)

@@ -8,13 +8,12 @@ from datetime import timedelta
 from typing import Final
 
 from reconciler.model.activity import DesiredActivity, LiveActivity
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind
 from reconciler.model.identity import Ownership
 from reconciler.model.operations import KnownImage
 from reconciler.model.plan import Difference, Plan
 from reconciler.plan.compare import images_by_field, same_number
 
-CODE: Final = "IMAGES_DIFFER"
 SKEW: Final = timedelta(minutes=5)
 """How far the clock of WeChat Pay and ours may be apart."""
 
@@ -47,7 +46,7 @@ def image_findings(
                 "uploaded": [image.url for _, _, image in differing],
                 "next_generation": spec.generation + 1,
             }
-            yield Finding(CODE, Severity.WARNING, spec.key, facts, spec.source)
+            yield Finding.of(FindingKind.IMAGES_DIFFER, spec.key, facts, spec.source)
 
 
 def differing_images(

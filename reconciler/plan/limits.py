@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from reconciler.model.activity import DesiredActivity, Source
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind
 from reconciler.model.operations import CreateActivity
 from reconciler.model.plan import ActivityChange
 from reconciler.model.policy import FEW_MERCHANTS, Policy
@@ -34,7 +34,7 @@ def over_the_limits(
             "end_time": frozen.window.end_time,
             "reason": frozen.reason or "no reason is given",
         }
-        yield Finding("FROZEN", Severity.REFUSAL, facts=facts)
+        yield Finding.of(FindingKind.FROZEN, facts=facts)
     yield from _too_many_terminations(policy, claims, managed)
     yield from _too_many_replacements(policy, claims)
     sources = {change.key: change.source for change in changes}
@@ -49,7 +49,7 @@ def _too_many_terminations(policy: Policy, claims: Mapping[str, Claim], managed:
     if len(ending) > allowed:
         keys = list(dict.fromkeys(each.key for each in ending))
         facts: dict[str, object] = {"count": len(ending), "allowed": allowed, "keys": keys}
-        yield Finding("TOO_MANY_TERMINATIONS", Severity.REFUSAL, facts=facts)
+        yield Finding.of(FindingKind.TOO_MANY_TERMINATIONS, facts=facts)
 
 
 def _too_many_replacements(policy: Policy, claims: Mapping[str, Claim]) -> Iterator[Finding]:
@@ -60,7 +60,7 @@ def _too_many_replacements(policy: Policy, claims: Mapping[str, Claim]) -> Itera
     if len(switched) > most:
         keys = list(dict.fromkeys(each.key for each in switched))
         facts: dict[str, object] = {"count": len(switched), "allowed": most, "keys": keys}
-        yield Finding("TOO_MANY_REPLACEMENTS", Severity.REFUSAL, facts=facts)
+        yield Finding.of(FindingKind.TOO_MANY_REPLACEMENTS, facts=facts)
 
 
 def _switched(claim: Claim) -> Iterator[Service]:
@@ -80,7 +80,7 @@ def _too_many_deletions(policy: Policy, claim: Claim, source: Source | None) -> 
             "before": before,
             "percent": policy.max_merchant_deletions,
         }
-        yield Finding("TOO_MANY_DELETIONS", Severity.REFUSAL, claim.key, facts, source)
+        yield Finding.of(FindingKind.TOO_MANY_DELETIONS, claim.key, facts, source)
 
 
 def never_opens(changes: Iterable[ActivityChange], now: datetime) -> Iterator[Finding]:
@@ -90,7 +90,7 @@ def never_opens(changes: Iterable[ActivityChange], now: datetime) -> Iterator[Fi
             if isinstance(step, CreateActivity) and (dead := dead_windows(step.terms, now)):
                 windows = [f"{each.begin_day_time}–{each.end_day_time}" for each in dead]
                 facts: dict[str, object] = {"windows": windows}
-                yield Finding("WINDOW_NEVER_OPENS", Severity.WARNING, step.key, facts, change.source)
+                yield Finding.of(FindingKind.WINDOW_NEVER_OPENS, step.key, facts, change.source)
 
 
 def ending_soon(
@@ -115,7 +115,7 @@ def ending_soon(
         bare = sum(len(group) for given, group in others.alike(each.merchants) if not _taken_over(end, given))
         if bare:
             facts: dict[str, object] = {"end_time": end, "count": bare, "of": len(each.merchants)}
-            yield Finding("ENDS_SOON", Severity.WARNING, each.key, facts, specs[each.key].source)
+            yield Finding.of(FindingKind.ENDS_SOON, each.key, facts, specs[each.key].source)
 
 
 def _end(service: Service) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from reconciler.model.activity import DesiredActivity, LiveActivity
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind
 from reconciler.model.identity import parse_number
 from reconciler.model.witness import Witness
 
@@ -23,16 +23,16 @@ def protected(
         source = desired.source if desired else None
         remembered = _marked(live) or not witness.protected.isdisjoint(_keys(key, live, witness))
         if desired.protect if desired else remembered:
-            yield Finding("PROTECTED", Severity.REFUSAL, key, facts, source)
+            yield Finding.of(FindingKind.PROTECTED, key, facts, source)
         elif remembered:
-            yield Finding("PROTECTION_REMOVED", Severity.NOTE, key, facts, source)
+            yield Finding.of(FindingKind.PROTECTION_REMOVED, key, facts, source)
 
 
 def not_marked(desired: DesiredActivity, kept: LiveActivity, witness: Witness) -> Iterator[Finding]:
     """A note where nothing would remember ``protect`` once the spec is gone."""
     if desired.protect and not _marked(kept) and desired.key not in witness.protected:
         facts: dict[str, object] = {"activity_id": kept.activity_id}
-        yield Finding("PROTECT_NOT_MARKED", Severity.NOTE, desired.key, facts, desired.source)
+        yield Finding.of(FindingKind.PROTECT_NOT_MARKED, desired.key, facts, desired.source)
 
 
 def _keys(key: str, live: LiveActivity, witness: Witness) -> Iterator[str]:

@@ -40,14 +40,17 @@ class Service:
 
     @cached_property
     def nominal(self) -> Spans:
+        """When it would give from now on if nobody paused it."""
         return giving(self.terms, self.now) if self.terms is not None else ()
 
     @property
     def spans(self) -> Spans:
+        """When it gives from now on."""
         return () if self.paused else self.nominal
 
     @property
     def begun(self) -> bool:
+        """Whether its begin has come; of times that cannot be read, nobody knows."""
         return self.terms is not None and self.terms.begin_time <= self.now
 
     @property
@@ -105,6 +108,7 @@ class Claim:
 
     @cached_property
     def merchants(self) -> frozenset[str]:
+        """All who had something under the key."""
         return frozenset().union(*(each.merchants for each in self.had))
 
     @cached_property

@@ -21,6 +21,7 @@ reason to count all its days."""
 
 
 def seconds(spans: Spans) -> int:
+    """How long they are together."""
     return sum(end - begin for begin, end in spans)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler.model.activity import DesiredActivity, LiveActivity, Source, Terms
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind
 from reconciler.model.identity import parse_number, terms_digest
 from reconciler.model.operations import ActivityOperation, TerminateActivity
 from reconciler.model.plan import ActivityChange, ChangeKind
@@ -21,7 +21,9 @@ from reconciler.plan.compare import differences, shown_otherwise
 from reconciler.plan.fitness import GIVES
 
 ENDS: Final = "ends once the new one is seen"
+"""What becomes of an activity that a start stands in for, as a finding tells it."""
 STAYS: Final = "keeps running beside the new one"
+"""The same where the plan leaves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Start:
 
     @property
     def merchants(self) -> frozenset[str]:
+        """Whom its spec names."""
         return frozenset(self.spec.merchants)
 
     @property
@@ -196,16 +199,14 @@ def looks_alike(found: Sequence[Pair]) -> Iterator[Finding]:
         elif pair.end is not None or pair.start.live is None:
             fate = STAYS if pair.end is None else ENDS
             facts: dict[str, object] = {"former": pair.former, "activity_ids": ids, "fate": fate}
-            code, severity = (
-                ("LOOKS_RENAMED", Severity.REFUSAL) if pair.same else ("LOOKS_REPLACED", Severity.WARNING)
-            )
-            yield Finding(code, severity, pair.start.spec.key, facts, pair.start.spec.source)
+            kind = FindingKind.LOOKS_RENAMED if pair.same else FindingKind.LOOKS_REPLACED
+            yield Finding.of(kind, pair.start.spec.key, facts, pair.start.spec.source)
 
 
 def successor_unfit(key: str, activity_ids: Sequence[str], why: str, source: Source | None) -> Finding:
     """A refusal to end activities for something that gives nothing."""
     facts: dict[str, object] = {"activity_ids": list(activity_ids), "why": why}
-    return Finding("SUCCESSOR_UNFIT", Severity.REFUSAL, key, facts, source)
+    return Finding.of(FindingKind.SUCCESSOR_UNFIT, key, facts, source)
 
 
 def _coupons_of(lives: Iterable[LiveActivity]) -> frozenset[str]:

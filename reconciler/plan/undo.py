@@ -22,6 +22,7 @@ from reconciler.model.report import Outcome, OutcomeStatus
 UndoCode = Literal[
     "delete_merchants", "add_merchants", "terminate", "run_again", "nothing", "not_done", "unknown"
 ]
+"""What would take an operation back: see ``Undo`` and ``render.messages``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from reconciler.render.views.stopped import stopped_view
 
 
 def plan_json(plan: Plan) -> dict[str, object]:
-    """What a plan file holds, and what ``plan.saved.read_plan`` reads. ``text`` is for people."""
+    """What a plan file holds, and what ``plan.plan_file.read_plan`` reads. ``text`` is for people."""
     data: dict[str, object] = {
         "format_version": PLAN_FORMAT_VERSION,
         "kind": "plan",
@@ -75,7 +75,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
     return {**data, "checksum": checksum(data)}
 
 
-def told_otherwise(data: object, plan: Plan) -> str:
+def edited_place(data: object, plan: Plan) -> str:
     """Where in ``data``, from which ``plan`` was read, something stands otherwise than it would be written; or nothing.
 
     Keys that this paygift does not write are nobody's business.

@@ -23,7 +23,7 @@ from reconciler.render.escape import code, code_block, prose, prose_in_tags
 from reconciler.render.fit import Document, Item, Names, Section
 from reconciler.render.marker import Marker
 from reconciler.render.values import counted
-from reconciler.render.views.finding import FindingView
+from reconciler.render.views.finding import FindingView, Waiver
 from reconciler.render.views.parts import Line
 from reconciler.render.views.plan import COUNTED, Block, Ending, PlanView, plan_view
 from reconciler.render.views.report import OutcomeView, report_view
@@ -237,11 +237,10 @@ def _where(finding: FindingView) -> str:
     return finding.key or "-"
 
 
-def _waiver(text: str) -> str:
+def _waiver(waiver: Waiver) -> str:
     """``To waive it: --allow CODE:key``, with what has to be typed as code, here or on a pull request."""
-    words, option, name = text.partition("--allow ")
-    label = f"or on GitHub the label {code(f'paygift: allow {name}')}"
-    return f"{prose(words.strip())} {code(option + name)}, {label}." if option else prose(text)
+    label = f"or on GitHub the label {code(f'paygift: allow {waiver.name}')}"
+    return f"{prose(waiver.words)} {code(waiver.option)}, {label}."
 
 
 def _ending_line(ending: Ending) -> str:

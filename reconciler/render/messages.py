@@ -14,15 +14,15 @@ FINDINGS: Final[dict[str, str]] = {
     ),
     "ADOPT_NOT_EXPRESSIBLE": (
         "activity {activity_id}, which this spec adopts, has values that a spec cannot express ({fields}), so it "
-        "would be replaced: ended permanently, and created anew as the spec says. Leave it unmanaged and remove "
-        "`adopt`; or, if it is to be replaced, write `generation: 2`."
+        "would be replaced: ended permanently, and created again as the spec says. Remove `adopt` to leave it "
+        "unmanaged; or, if it is to be replaced, write `generation: 2`."
     ),
     "ADOPT_OWNED": (
         "activity {activity_id}, which this spec adopts, belongs to the spec {owner} of this project. "
         "Remove `adopt`, or remove that spec and write `renamed_from: [{owner}]` here."
     ),
     "ADOPTION_GIVEN_UP": (
-        "the spec that adopted {activity_ids} is gone. The activity keeps running and is unmanaged again; "
+        "the spec that adopted {activity_ids} was deleted. The activity keeps running and is unmanaged again; "
         "to end it, restore the spec with `state: terminated`."
     ),
     "CREATE_UNPROVEN": (
@@ -42,23 +42,23 @@ FINDINGS: Final[dict[str, str]] = {
         "it. Until an apply has noted it in the journal, deleting the spec ends the activity like any other."
     ),
     "REVIEWED_AS_REFUSED": (
-        "it was refused when the plan was reviewed ({reasons}), and is not any more: nobody has reviewed that it is "
-        "applied. Plan again, and have the new plan reviewed."
+        "it was refused when the plan was reviewed ({reasons}), and is no longer: nobody has reviewed what is applied "
+        "now. Plan again, and have the new plan reviewed."
     ),
     "SUCCESSOR_UNFIT": (
-        "{activity_ids} would end, and what is to stand in for it gives nothing: {why}. Put that right first (resume "
+        "{activity_ids} would end, and what is to stand in for it gives nothing: {why}. Fix that first (resume "
         "it on the merchant platform, or run its terms as a new activity with a higher `generation`), or waive it."
     ),
     "TOO_MANY_REPLACEMENTS": (
         "{count} running activities would be replaced ({keys}), and `max_replacements_running` allows {allowed}. "
-        "Split the change, or waive it if it is meant."
+        "Split the change, or waive it if it is intended."
     ),
     "WINDOW_NEVER_OPENS": (
         "the daily window {windows} lies outside every span in which the activity runs: nothing is ever given in it. "
         "Correct available_day_time or available_time."
     ),
     "ACCOUNT_NOT_NAMED": (
-        "paygift.yaml does not say which account this project belongs to, so that any credentials are taken. "
+        "paygift.yaml does not say which account this project belongs to, so credentials of any account are accepted. "
         'If these are the right ones, write `account: "{mchid}"` in it.'
     ),
     "ADOPT_AMBIGUOUS": (
@@ -84,7 +84,7 @@ FINDINGS: Final[dict[str, str]] = {
     ),
     "BEGINS_IN_PAST": (
         "it should have begun on {begin_time} Beijing time; it will begin the moment it is created. "
-        "If that date is a slip, correct it before anything is applied: terms cannot be edited afterwards."
+        "If that date is a mistake, correct it before anything is applied: terms cannot be edited afterwards."
     ),
     "CREATION_FAILED": (
         "WeChat Pay failed to create activity {activity_id}, and its request number is spent. "
@@ -99,7 +99,7 @@ FINDINGS: Final[dict[str, str]] = {
         "`generation: {next_generation}` to replace it."
     ),
     "JOURNAL_NOT_READ": (
-        "{problem} What only the journal knows was left out of account: activities that the list hides, and the "
+        "{problem} What only the journal knows is missing: activities that the list hides, and the "
         "`protect` and `adopt` of deleted specs. Nothing is applied until it can be read."
     ),
     "LIVE_TERMS_DIFFER": (
@@ -132,11 +132,11 @@ FINDINGS: Final[dict[str, str]] = {
     ),
     "TOO_MANY_DELETIONS": (
         "{count} of {before} merchants would lose this gift, more than `max_merchant_deletions` ({percent}%) allows. "
-        "Look at the merchant group that shrank. If it is meant, waive it."
+        "Look at the merchant group that shrank. If this is intended, waive it."
     ),
     "TOO_MANY_TERMINATIONS": (
         "{count} activities would end without a successor ({keys}), and `max_terminations` allows {allowed}. "
-        "Look for specs that were deleted by mistake. If it is meant, waive it."
+        "Look for specs that were deleted by mistake. If this is intended, waive it."
     ),
     "LOOKS_RENAMED": (
         "this spec has the terms of {former}, whose file was deleted; {activity_ids} {fate}. "
@@ -144,7 +144,7 @@ FINDINGS: Final[dict[str, str]] = {
     ),
     "NO_SPECS": (
         "there are no specs at all, while {managed} managed activities live; all of them would be terminated. "
-        "If that is meant, waive it; if not, look at `activities:` in paygift.yaml and at the checkout."
+        "If this is intended, waive it; if not, look at `activities:` in paygift.yaml and at the checkout."
     ),
     "NUMBER_USED": (
         "these terms already ran as activity {activity_id}, which has ended ({activity_status}). What has ended "
@@ -171,32 +171,17 @@ FINDINGS: Final[dict[str, str]] = {
     ),
     "SPEC_ENDED": "its end_time {end_time} has passed; the spec can be removed.",
     "STATUS_UNKNOWN": (
-        "activity {activity_id} has the status {activity_status}, which paygift does not know; it is taken to be "
+        "activity {activity_id} has the status {activity_status}, which paygift does not know; it is treated as "
         "live."
     ),
-    "WAIVER_UNUSED": "--allow {waiver} waived nothing; remove it, so that it does not waive something tomorrow.",
+    "WAIVER_UNUSED": (
+        "--allow {waiver} waives nothing here: remove it, or it may waive tomorrow what nobody has looked at."
+    ),
     "TERMS_UNREADABLE": (
         "the terms of {activity_ids} cannot be read, so nothing can be compared. `paygift show {key}` prints them as "
         "WeChat Pay sends them."
     ),
 }
-
-NOT_DONE: Final = frozenset(
-    {
-        "ADOPT_AMBIGUOUS",
-        "ADOPT_ENDED",
-        "ADOPT_FOREIGN",
-        "ADOPT_NOT_EXPRESSIBLE",
-        "ADOPT_NOT_FOUND",
-        "ADOPT_NOT_FULL_SEND",
-        "ADOPT_NOT_READABLE",
-        "ADOPT_OWNED",
-        "CREATION_FAILED",
-        "NUMBER_USED",
-        "TERMS_UNREADABLE",
-    }
-)
-"""Refusals that leave an activity without operations: a waiver lets the others go on, and does nothing for this one."""
 
 HOLDS_ALL: Final = "Holds the whole plan: nothing is applied."
 HOLDS: Final = "Holds {key}{others}{rest}."
@@ -214,8 +199,9 @@ ADVICE_HELD: Final = (
     "again then, and have that reviewed."
 )
 
-WAIVER: Final = "To waive it: --allow {waiver}"
-WAIVER_FOR_OTHERS: Final = "To go on without this one: --allow {waiver}"
+WAIVER: Final = "To waive it:"
+WAIVER_FOR_OTHERS: Final = "To go on without this one:"
+"""What an option does for a refusal that leaves its activity without operations: the others go on."""
 
 REMEDIES: Final[dict[str, str]] = {
     "replace": "Write at {at}: `{write}`, in place of `{present}`.",
@@ -236,8 +222,10 @@ UNDO: Final[dict[str, str]] = {
     "delete_merchants": "the added merchants can be deleted again",
     "add_merchants": "the deleted merchants can be added again",
     "terminate": "the new activity can be ended, and not undone: what customers got until then stays theirs",
-    "run_again": "the termination cannot be undone; nearest: a new activity, by the old terms with `generation` raised",
-    "nothing": "a picture needs no undoing: it harms nobody",
+    "run_again": (
+        "the termination cannot be undone. Closest remedy: create it again with the old terms and a higher `generation`"
+    ),
+    "nothing": "an uploaded image needs no undoing: it does no harm",
     "not_done": "this run did nothing here, so there is nothing to take back",
     "unknown": "nobody knows yet whether it was done; run `paygift apply` again, which finds out first",
 }
@@ -270,7 +258,7 @@ COVERAGE_LEFT: Final[dict[str, str]] = {
     "nothing": "{merchants} {give} nothing from then on ({sample}): this activity would have given for {span}",
     "partly": "{merchants} {lose} this gift ({sample}) for {span}, and {have} nothing at all for {nothing} of it",
     "others": "{merchants} {lose} this gift ({sample}) for {span}; other activities still give there",
-    "none": "{merchants} no longer ({sample}): what ends would have given them nothing more",
+    "none": "{merchants} {leave} ({sample}): what ends would have given them nothing more",
 }
 COVERAGE_LOSS: Final[dict[str, str]] = {
     "nothing": "nothing is given for {span} in which the old activity would have given",
@@ -280,7 +268,7 @@ COVERAGE_LOSS: Final[dict[str, str]] = {
 COVERAGE_UNTOLD: Final = "gap: nothing is given for {span}"
 COVERAGE_UP_TO: Final = "up to {span}"
 WAITS: Final = "waits until {key} serves {merchants} ({sample})"
-COVERAGE_JOINED: Final = "{merchants} newly ({sample}): {begin}"
+COVERAGE_JOINED: Final = "{merchants} {join} ({sample}): {begin}"
 COVERAGE_BEGINS: Final = "from the new begin_time on"
 COVERAGE_BEGUN: Final = "at once"
 
@@ -291,11 +279,12 @@ HEADLINE_LEFT: Final[dict[str, str]] = {
     "nothing": "{merchants} {give} nothing from then on",
     "partly": "{merchants} {lose} this gift",
     "others": "{merchants} {lose} this gift",
-    "none": "{merchants} no longer",
+    "none": "{merchants} {leave}",
 }
 UPLOADED_EARLIER: Final = "{path} → {url}, uploaded earlier ({at})"
 UNPROVEN: Final = "(perhaps unchanged: reading cannot tell)"
 HEADLINE_MERCHANTS: Final = "merchants {before} → {after}"
+HEADLINE_ADOPTED: Final = " of the adopted activity {activity_id}"
 
 SETTLED_BY_READING: Final = "No answer proved {operations}; reading shows what happened."
 NOT_REPLACED: Final = "{campaigns} {have} ended and {are} not replaced: {merchants} {give} nothing now."

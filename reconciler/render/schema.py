@@ -142,7 +142,7 @@ _ALSO: Final[Mapping[Any, Mapping[str, Any]]] = {
 """What is written beside the fields of a type, for people."""
 
 _PICTURE: Final[Schema] = {
-    "description": "A picture by its URL, or a file that is to be uploaded.",
+    "description": "An image by its URL, or a file that is to be uploaded.",
     "type": "object",
     "properties": {"url": {"type": "string"}, "sha256": {"type": "string"}, "path": {"type": "string"}},
     "oneOf": [{"required": ["url"]}, {"required": ["sha256", "path"]}],

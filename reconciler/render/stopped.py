@@ -65,8 +65,8 @@ def _refusal_lines(view: StoppedView) -> Iterator[str]:
         yield "#### Refused\n"
     for each in view.refusals:
         name = " ".join(part for part in (f"**{code(each.code)}**", code(each.key)) if part)
-        words, option, waiver = each.waiver.partition("--allow ")
-        yield f"- {name}: {prose(each.text)} {prose(words.strip())} {code(option + waiver)}"
+        waiver = f" {prose(each.waiver.words)} {code(each.waiver.option)}" if each.waiver else ""
+        yield f"- {name}: {prose(each.text)}{waiver}"
 
 
 # -- HTML --------------------------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def _refusal(each: FindingView) -> Html:
         "article",
         tag("h3", tag("code", each.code), " ", each.key),
         tag("p", html_prose(each.text)),
-        tag("p", each.waiver, class_="waive"),
+        tag("p", str(each.waiver or ""), class_="waive"),
         class_="card refusal",
     )
 

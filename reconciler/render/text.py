@@ -106,7 +106,7 @@ def _finding(finding: FindingView, pen: Pen) -> str:
     if finding.remedy and not finding.waived:
         text += f"\n  {safe(finding.remedy)}"
     if finding.waiver and not finding.waived:
-        text += f"\n  {pen(safe(finding.waiver), 'dim')}"
+        text += f"\n  {pen(safe(str(finding.waiver)), 'dim')}"
     return text
 
 

@@ -29,10 +29,11 @@ from reconciler.spec.entries import PROJECT_FILE, FolderEntry, entries_in, misna
 from reconciler.spec.files import UnusableError, reason_of, sha256_of
 from reconciler.spec.images import image_at, image_bytes
 from reconciler.spec.lookalikes import lookalikes
-from reconciler.spec.models import ActivitySpec, NotifySection, PolicySection
+from reconciler.spec.models import ActivitySpec, NotifySection, PolicySection, ProjectFile
 from reconciler.spec.normalize import normalize
 from reconciler.spec.project_file import ProjectSettings, project_sheet
 from reconciler.spec.rules import diagnostics_in, local_images, notes_in
+from reconciler.spec.salvaged import is_known, known
 from reconciler.spec.sheets import Reading, Sheet, unusable
 from reconciler.spec.validation_errors import diagnostics_of, kind_of, salvage
 
@@ -118,7 +119,7 @@ def read_account(root: Path) -> NamedAccount | None:
     Raises ProjectError if ``account`` cannot be read.
     """
     settings = ProjectSettings.read(Reading(root.resolve()))
-    if getattr(settings.written, "account", None) is None:
+    if known(settings.written, lambda of: of.account) is None:
         raise ProjectError(settings.reading.diagnostics)
     return settings.account()
 
@@ -176,9 +177,9 @@ class _Loading:
         groups = settings.groups()
         brands = settings.brands(groups)
         defaults = settings.defaults()
-        self.defaults_known = hasattr(project, "defaults")
+        self.defaults_known = is_known(project, lambda of: of.defaults)
         brand_of = {mchid: brand for brand, mchids in brands.items() for mchid in mchids}
-        groups_known = hasattr(project, "merchant_groups")
+        groups_known = is_known(project, lambda of: of.merchant_groups)
         context = SpecContext(
             zone or BEIJING, self.now, groups, brand_of, self.images, groups_known=groups_known
         )
@@ -207,7 +208,7 @@ class _Loading:
             self._reads(project, entries),
         )
 
-    def _reads(self, project: Any, entries: Iterable[FolderEntry]) -> tuple[str, ...]:
+    def _reads(self, project: ProjectFile, entries: Iterable[FolderEntry]) -> tuple[str, ...]:
         names = {PROJECT_FILE, project.activities, *project.merchant_groups.values(), *self.images}
         places = [self.root / name for name in (*names, *(found.name for found in entries))]
         if any(os.path.realpath(place) != os.path.normpath(place) for place in places):
@@ -216,8 +217,8 @@ class _Loading:
 
     # --- specs ---
 
-    def _entries(self, project: Any, sheet: Sheet) -> list[FolderEntry]:
-        folder = getattr(project, "activities", None)
+    def _entries(self, project: ProjectFile, sheet: Sheet) -> list[FolderEntry]:
+        folder = known(project, lambda of: of.activities)
         if folder is None:
             return []
         try:
@@ -229,7 +230,9 @@ class _Loading:
             return []
         return entries_in(self.root, real)
 
-    def _check_entries(self, unread: Iterable[FolderEntry], project: Any, defaults: dict[str, Any]) -> None:
+    def _check_entries(
+        self, unread: Iterable[FolderEntry], project: ProjectFile, defaults: dict[str, Any]
+    ) -> None:
         """Tell of every entry that was not read, unless it is a file that the project itself names.
 
         Images are told once nothing else is wrong: what names them may be what could not be read.
@@ -242,9 +245,9 @@ class _Loading:
             if found.unusable is not None:
                 self.reading.add_unusable(found.name, found.unusable)
 
-    def _named_files(self, project: Any, defaults: dict[str, Any]) -> set[str]:
+    def _named_files(self, project: ProjectFile, defaults: dict[str, Any]) -> set[str]:
         """The real paths of the files that make up the project beside its specs."""
-        groups = (getattr(project, "merchant_groups", None) or {}).values()
+        groups: Iterable[str | None] = (known(project, lambda of: of.merchant_groups) or {}).values()
         images = {*self.images, *local_images(salvage(ActivitySpec, defaults))}
         names = [PROJECT_FILE, STOCKS_FILE, *(group for group in groups if group is not None), *images]
         return {os.path.realpath(self.root / name) for name in names}
@@ -286,7 +289,7 @@ class _Loading:
         data = merged(defaults, sheet.data)
         mistakes: list[FieldDiagnostic] = []
         try:
-            spec: Any = ActivitySpec.model_validate(data)
+            spec = ActivitySpec.model_validate(data)
         except ValidationError as error:
             mistakes = diagnostics_of(ActivitySpec, error)
             spec = salvage(ActivitySpec, data)
@@ -295,7 +298,9 @@ class _Loading:
                 self.images[path] = image_at(self.reading.names, path)
         mistakes += diagnostics_in(spec, context)
         key = self._key(spec, sheet, mistakes)
-        self.headers.append(Header(key, getattr(spec, "renamed_from", ()), getattr(spec, "adopt", "")))
+        self.headers.append(
+            Header(key, known(spec, lambda of: of.renamed_from) or (), known(spec, lambda of: of.adopt) or "")
+        )
         self.reading.sources.append((sheet.file, sheet.index))
         for each in mistakes:
             if self.defaults_known or each.code != "missing":
@@ -304,13 +309,13 @@ class _Loading:
         if sound and not mistakes and context.groups_known:
             self.activities.append(normalize(spec, key, Source(sheet.file, line), context))
 
-    def _key(self, spec: Any, sheet: Sheet, mistakes: list[FieldDiagnostic]) -> str:
+    def _key(self, spec: ActivitySpec, sheet: Sheet, mistakes: list[FieldDiagnostic]) -> str:
         """The key that counts: the one that is written, or else the stem of the file's name."""
-        written = getattr(spec, "key", None)
+        written = known(spec, lambda of: of.key)
         if written is None:
             return ""
         if written:
-            return str(written)
+            return written
         stem = sheet.file.rpartition("/")[2].rpartition(".")[0]
         if KEY_PATTERN.fullmatch(stem):
             return stem

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,8 +16,9 @@ from reconciler.spec.entries import PROJECT_FILE
 from reconciler.spec.files import UnusableError, read_text
 from reconciler.spec.lookalikes import lookalikes
 from reconciler.spec.merchants import parse_group
-from reconciler.spec.models import NO_DEFAULTS, ProjectFile
+from reconciler.spec.models import NO_DEFAULTS, BrandSection, ProjectFile
 from reconciler.spec.rules import span_diagnostics, unknown_group
+from reconciler.spec.salvaged import is_known, known
 from reconciler.spec.sheets import Reading, Sheet
 from reconciler.spec.validation_errors import kind_of
 from reconciler.spec.yaml_ import TextDiagnostic, YamlDocument
@@ -56,7 +57,7 @@ class ProjectSettings:
 
     reading: Reading
     sheet: Sheet
-    written: Any
+    written: ProjectFile
 
     @classmethod
     def read(cls, reading: Reading) -> ProjectSettings:
@@ -66,7 +67,7 @@ class ProjectSettings:
 
     def zone(self) -> ZoneInfo | None:
         """The zone of times without an offset; ``None`` if it is not known."""
-        name = getattr(self.written, "timezone", None)
+        name = known(self.written, lambda of: of.timezone)
         if name is None:
             return None
         try:
@@ -84,13 +85,13 @@ class ProjectSettings:
 
     def check_freezes(self, zone: ZoneInfo) -> None:
         """Every freeze ends after it begins."""
-        for index, freeze in enumerate(getattr(getattr(self.written, "policy", None), "freeze", ())):
+        for index, freeze in enumerate(known(self.written, lambda of: of.policy.freeze) or ()):
             for found in span_diagnostics(freeze, ("policy", "freeze", index), zone):
                 self._add(found)
 
     def defaults(self) -> dict[str, Any]:
         """What stands under every spec."""
-        defaults = dict(getattr(self.written, "defaults", None) or {})
+        defaults = dict(known(self.written, lambda of: of.defaults) or {})
         for name in NO_DEFAULTS:
             if defaults.pop(name, None) is not None:
                 message = "belongs to one activity: it cannot be a default"
@@ -103,7 +104,8 @@ class ProjectSettings:
         Where a line is not a merchant, nobody knows who belongs to the group, and what would follow is not told.
         """
         groups: dict[str, tuple[str, ...] | None] = {}
-        for name, file in (getattr(self.written, "merchant_groups", None) or {}).items():
+        named: Mapping[str, str | None] = known(self.written, lambda of: of.merchant_groups) or {}
+        for name, file in named.items():
             groups[name] = None if file is None else self._group(name, file)
         return groups
 
@@ -125,7 +127,7 @@ class ProjectSettings:
         """The sorted merchants of every brand; nothing at all if those of one are not known."""
         brands: dict[str, tuple[str, ...]] = {}
         brand_of: dict[str, str] = {}
-        written = getattr(self.written, "brands", None) or {}
+        written = known(self.written, lambda of: of.brands) or {}
         for name, brand in written.items():
             brands[name] = self._members(name, brand, groups)
             shared = [mchid for mchid in brands[name] if mchid in brand_of]
@@ -138,11 +140,14 @@ class ProjectSettings:
                 brand_of.setdefault(mchid, name)
         return brands if all(_is_known(brand, groups) for brand in written.values()) else {}
 
-    def _members(self, name: str, brand: Any, groups: Groups) -> tuple[str, ...]:
-        merchants = {mchid for mchid in getattr(brand, "merchants", ()) if mchid is not None}
-        for index, group in enumerate(getattr(brand, "merchant_groups", ())):
-            merchants.update(groups.get(group) or ())
-            if group is not None and group not in groups and hasattr(self.written, "merchant_groups"):
+    def _members(self, name: str, brand: BrandSection, groups: Groups) -> tuple[str, ...]:
+        listed: Sequence[str | None] = known(brand, lambda of: of.merchants) or ()
+        merchants = {mchid for mchid in listed if mchid is not None}
+        named: Sequence[str | None] = known(brand, lambda of: of.merchant_groups) or ()
+        groups_known = is_known(self.written, lambda of: of.merchant_groups)
+        for index, group in enumerate(named):
+            merchants.update(groups.get(group or "") or ())
+            if group is not None and group not in groups and groups_known:
                 self._add(unknown_group(group, groups, ("brands", name, "merchant_groups", index)))
         return tuple(sorted(merchants))
 
@@ -150,7 +155,10 @@ class ProjectSettings:
         self.reading.add(diagnostic, self.sheet)
 
 
-def _is_known(brand: Any, groups: Mapping[Any, tuple[str, ...] | None]) -> bool:
+def _is_known(brand: BrandSection, groups: Groups) -> bool:
     """Whether all merchants of a brand could be read. Otherwise no merchant can be called a stranger."""
-    merchants, names = getattr(brand, "merchants", (None,)), getattr(brand, "merchant_groups", (None,))
-    return None not in merchants and all(groups.get(name) is not None for name in names)
+    merchants: Sequence[str | None] | None = known(brand, lambda of: of.merchants)
+    names: Sequence[str | None] | None = known(brand, lambda of: of.merchant_groups)
+    if merchants is None or names is None or None in merchants:
+        return False
+    return all(name is not None and groups.get(name) is not None for name in names)

@@ -11,12 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from difflib import get_close_matches
 from itertools import chain
-from typing import Any, Final
+from typing import Final, Protocol
 
 from reconciler.model.characters import shown
 from reconciler.spec.context import LocalImage, MissingImage, SpecContext, clock_change, instant_of
 from reconciler.spec.diagnostics import FieldDiagnostic, Path
 from reconciler.spec.fields import AWARD_KINDS, LOGO_KINDS, MAX_AWARDS, MAX_GOODS_TAGS, MAX_WINDOWS, is_url
+from reconciler.spec.models import (
+    ActivityBaseInfoSpec,
+    ActivitySpec,
+    AdvancedSettingSpec,
+    AvailablePeriodsSpec,
+    AwardSendRuleSpec,
+)
+from reconciler.spec.salvaged import is_known, known
 
 MAX_VALIDITY: Final = timedelta(days=90)
 MAX_AHEAD: Final = timedelta(seconds=31_536_000)
@@ -39,22 +47,23 @@ _LISTED: Final = (*_RULE, "merchant_id_list")
 _SETTING: Final = ("advanced_setting",)
 
 
-def diagnostics_in(spec: Any, context: SpecContext) -> list[FieldDiagnostic]:
+def diagnostics_in(spec: ActivitySpec, context: SpecContext) -> list[FieldDiagnostic]:
     """Every mistake that shows only when fields are seen together.
 
-    ``spec`` is an ActivitySpec, or what is left of one: a field that could not be read is not judged.
+    ``spec`` may be what is left of one: a field that could not be read is not judged.
     """
-    base, rule = _known(spec, "activity_base_info"), _known(spec, "award_send_rule")
-    setting = _known(spec, "advanced_setting")
-    running = _known(spec, "state") == "running"
-    begin = _checked(_known(base, "begin_time"), context.timezone)
-    end = _checked(_known(base, "end_time"), context.timezone)
+    base, rule = known(spec, lambda of: of.activity_base_info), known(spec, lambda of: of.award_send_rule)
+    setting = known(spec, lambda of: of.advanced_setting)
+    running = known(spec, lambda of: of.state) == "running"
+    begin = _checked(known(base, lambda of: of.begin_time), context.timezone)
+    end = _checked(known(base, lambda of: of.end_time), context.timezone)
+    periods = known(base, lambda of: of.available_periods)
     return [
-        *_time_faults(_known(base, "begin_time"), _BEGIN, context.timezone),
-        *_time_faults(_known(base, "end_time"), _END, context.timezone),
+        *_time_faults(known(base, lambda of: of.begin_time), _BEGIN, context.timezone),
+        *_time_faults(known(base, lambda of: of.end_time), _END, context.timezone),
         *_validity_faults(begin, end, context, running=running),
-        *_window_faults(_known(base, "available_periods"), begin, end, context.timezone),
-        *_day_window_faults(_known(base, "available_periods")),
+        *_window_faults(periods, begin, end, context.timezone),
+        *_day_window_faults(periods),
         *_purpose_faults(base),
         *_award_faults(rule),
         *_image_faults(spec, context),
@@ -62,11 +71,6 @@ def diagnostics_in(spec: Any, context: SpecContext) -> list[FieldDiagnostic]:
         *_tag_faults(setting),
         *_merchant_faults(rule, context, running=running),
     ]
-
-
-def _known(part: Any, name: str) -> Any:
-    """A field's value, or ``None`` where it could not be read."""
-    return getattr(part, name, None)
 
 
 def _checked(moment: datetime | None, timezone: tzinfo) -> datetime | None:
@@ -86,20 +90,27 @@ def _time_faults(moment: datetime | None, path: Path, timezone: tzinfo) -> Itera
         yield FieldDiagnostic(path, code, message)
 
 
+class _Span(Protocol):
+    """What has a begin and an end: a window of an activity, or a freeze."""
+
+    @property
+    def begin_time(self) -> datetime: ...
+    @property
+    def end_time(self) -> datetime: ...
+
+
 def span_diagnostics(
-    span: Any, path: Path, timezone: tzinfo, begin: str = "begin_time"
+    span: _Span, path: Path, timezone: tzinfo, begin: str = "begin_time"
 ) -> Iterator[FieldDiagnostic]:
     """What is wrong with the ``begin_time`` and ``end_time`` of ``span``, which is written at ``path``.
 
     Both are instants, whichever of them has an offset; without one it is in ``timezone``. ``begin`` is what a message
     calls the earlier one. A time that could not be read is not judged.
     """
-    for name in ("begin_time", "end_time"):
-        yield from _time_faults(_known(span, name), (*path, name), timezone)
-    opens, closes = (
-        _checked(_known(span, "begin_time"), timezone),
-        _checked(_known(span, "end_time"), timezone),
-    )
+    begin_time, end_time = known(span, lambda of: of.begin_time), known(span, lambda of: of.end_time)
+    yield from _time_faults(begin_time, (*path, "begin_time"), timezone)
+    yield from _time_faults(end_time, (*path, "end_time"), timezone)
+    opens, closes = _checked(begin_time, timezone), _checked(end_time, timezone)
     if opens is not None and closes is not None and closes <= opens:
         message = f"{_local(closes, timezone)} is not later than {begin} {_local(opens, timezone)}"
         yield FieldDiagnostic((*path, "end_time"), "ends_before_begin", message)
@@ -140,17 +151,17 @@ def _duration(span: timedelta) -> str:
 
 
 def _window_faults(
-    periods: Any, begin: datetime | None, end: datetime | None, timezone: tzinfo
+    periods: AvailablePeriodsSpec | None, begin: datetime | None, end: datetime | None, timezone: tzinfo
 ) -> Iterator[FieldDiagnostic]:
     path = (*_PERIODS, "available_time")
-    windows = _known(periods, "available_time") or ()
+    windows = known(periods, lambda of: of.available_time) or ()
     yield from _count_faults(windows, MAX_WINDOWS, path, "windows")
     seen: dict[tuple[datetime, datetime], Path] = {}
     for index, window in enumerate(windows):
         here = (*path, index)
         yield from span_diagnostics(window, here, timezone, "the window's begin_time")
-        opens = _checked(_known(window, "begin_time"), timezone)
-        closes = _checked(_known(window, "end_time"), timezone)
+        opens = _checked(known(window, lambda of: of.begin_time), timezone)
+        closes = _checked(known(window, lambda of: of.end_time), timezone)
         if begin is not None and opens is not None and opens < begin:
             message = f"{_local(opens, timezone)} is earlier than the activity's begin_time {_local(begin, timezone)}"
             yield FieldDiagnostic((*here, "begin_time"), "outside_activity", message, partners=(_BEGIN,))
@@ -168,14 +179,14 @@ def _window_faults(
         seen.setdefault((opens, closes), here)
 
 
-def _day_window_faults(periods: Any) -> Iterator[FieldDiagnostic]:
+def _day_window_faults(periods: AvailablePeriodsSpec | None) -> Iterator[FieldDiagnostic]:
     path = (*_PERIODS, "available_day_time")
-    windows = _known(periods, "available_day_time") or ()
+    windows = known(periods, lambda of: of.available_day_time) or ()
     yield from _count_faults(windows, MAX_WINDOWS, path, "windows")
     seen: dict[tuple[str, str], Path] = {}
     for index, window in enumerate(windows):
         here = (*path, index)
-        opens, closes = _known(window, "begin_day_time"), _known(window, "end_day_time")
+        opens, closes = known(window, lambda of: of.begin_day_time), known(window, lambda of: of.end_day_time)
         if opens is None or closes is None:
             continue
         if closes <= opens:
@@ -195,10 +206,13 @@ def _count_faults(items: Sequence[object], limit: int, path: Path, noun: str) ->
         yield FieldDiagnostic(path, "too_many", f"{len(items)} {noun}, at most {limit} are allowed")
 
 
-def _purpose_faults(base: Any) -> Iterator[FieldDiagnostic]:
-    purpose = _known(base, "delivery_purpose")
-    for name in ("mini_programs_appid", "mini_programs_path"):
-        value, path = _known(base, name), (*_BASE, name)
+def _purpose_faults(base: ActivityBaseInfoSpec | None) -> Iterator[FieldDiagnostic]:
+    purpose = known(base, lambda of: of.delivery_purpose)
+    for name, value in (
+        ("mini_programs_appid", known(base, lambda of: of.mini_programs_appid)),
+        ("mini_programs_path", known(base, lambda of: of.mini_programs_path)),
+    ):
+        path = (*_BASE, name)
         if purpose == "JUMP_MINI_APP" and value == "":
             message = "required with delivery_purpose: JUMP_MINI_APP"
             yield FieldDiagnostic(path, "missing", message, partners=(_PURPOSE,))
@@ -207,12 +221,12 @@ def _purpose_faults(base: Any) -> Iterator[FieldDiagnostic]:
             yield FieldDiagnostic(path, "not_applicable", message, partners=(_PURPOSE,))
 
 
-def _award_faults(rule: Any) -> Iterator[FieldDiagnostic]:
-    awards, content = _known(rule, "award_list"), _known(rule, "send_content")
+def _award_faults(rule: AwardSendRuleSpec | None) -> Iterator[FieldDiagnostic]:
+    awards, content = known(rule, lambda of: of.award_list), known(rule, lambda of: of.send_content)
     if awards is None:
         return
     least, most = {"SINGLE_COUPON": (1, 1), "GIFT_PACKAGE": (MIN_PACKAGE, MAX_AWARDS)}.get(
-        content, (1, MAX_AWARDS)
+        content or "", (1, MAX_AWARDS)
     )
     if not least <= len(awards) <= most:
         wanted = f"exactly {least}" if least == most else f"{least} to {most}"
@@ -221,8 +235,9 @@ def _award_faults(rule: Any) -> Iterator[FieldDiagnostic]:
     seen: dict[str, Path] = {}
     for index, award in enumerate(awards):
         here = (*_AWARDS, index)
-        stock = _known(award, "stock_id")
-        if len(awards) > 1 and getattr(award, "thumbnail_url", "lost") is None:
+        stock = known(award, lambda of: of.stock_id)
+        no_thumbnail = is_known(award, lambda of: of.thumbnail_url) and award.thumbnail_url is None
+        if len(awards) > 1 and no_thumbnail:
             yield FieldDiagnostic(
                 (*here, "thumbnail_url"), "missing", "required where an activity gives several coupons"
             )
@@ -233,24 +248,26 @@ def _award_faults(rule: Any) -> Iterator[FieldDiagnostic]:
             seen[stock] = (*here, "stock_id")
 
 
-def local_images(spec: Any) -> Iterator[str]:
+def local_images(spec: ActivitySpec) -> Iterator[str]:
     """The paths of all local pictures of a spec, damaged or not."""
     return (image for _, image, _ in _local_images(spec))
 
 
-def _local_images(spec: Any) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+def _local_images(spec: ActivitySpec) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
     """Every picture that is a file: where it is written, its path, and which kinds of picture the API takes there."""
-    logo = _known(_known(spec, "activity_base_info"), "merchant_logo_url")
+    logo = known(spec, lambda of: of.activity_base_info.merchant_logo_url)
     if logo is not None and not is_url(logo):
         yield (*_BASE, "merchant_logo_url"), logo, LOGO_KINDS
-    for index, award in enumerate(_known(_known(spec, "award_send_rule"), "award_list") or ()):
-        for name in ("original_image_url", "thumbnail_url"):
-            image = _known(award, name)
+    for index, award in enumerate(known(spec, lambda of: of.award_send_rule.award_list) or ()):
+        for name, image in (
+            ("original_image_url", known(award, lambda of: of.original_image_url)),
+            ("thumbnail_url", known(award, lambda of: of.thumbnail_url)),
+        ):
             if image is not None and not is_url(image):
                 yield (*_AWARDS, index, name), image, AWARD_KINDS
 
 
-def _image_faults(spec: Any, context: SpecContext) -> Iterator[FieldDiagnostic]:
+def _image_faults(spec: ActivitySpec, context: SpecContext) -> Iterator[FieldDiagnostic]:
     for path, image, kinds in _local_images(spec):
         match found := context.images[image]:
             case MissingImage():
@@ -263,7 +280,7 @@ def _image_faults(spec: Any, context: SpecContext) -> Iterator[FieldDiagnostic]:
                 yield FieldDiagnostic(path, "picture_name", message)
 
 
-def notes_in(spec: Any, context: SpecContext) -> Iterator[FieldDiagnostic]:
+def notes_in(spec: ActivitySpec, context: SpecContext) -> Iterator[FieldDiagnostic]:
     """What is no mistake but should be known before customers see it."""
     for path, image, _ in _local_images(spec):
         found = context.images[image]
@@ -274,8 +291,9 @@ def notes_in(spec: Any, context: SpecContext) -> Iterator[FieldDiagnostic]:
             yield FieldDiagnostic(path, "cmyk_picture", message)
 
 
-def _audience_faults(setting: Any) -> Iterator[FieldDiagnostic]:
-    audience, appid = _known(setting, "delivery_user_category"), _known(setting, "merchant_member_appid")
+def _audience_faults(setting: AdvancedSettingSpec | None) -> Iterator[FieldDiagnostic]:
+    audience = known(setting, lambda of: of.delivery_user_category)
+    appid = known(setting, lambda of: of.merchant_member_appid)
     path, partner = (*_SETTING, "merchant_member_appid"), (*_SETTING, "delivery_user_category")
     if audience == "DELIVERY_MEMBER_PERSON" and appid == "":
         message = "required with delivery_user_category: DELIVERY_MEMBER_PERSON"
@@ -285,9 +303,9 @@ def _audience_faults(setting: Any) -> Iterator[FieldDiagnostic]:
         yield FieldDiagnostic(path, "not_applicable", message, partners=(partner,))
 
 
-def _tag_faults(setting: Any) -> Iterator[FieldDiagnostic]:
+def _tag_faults(setting: AdvancedSettingSpec | None) -> Iterator[FieldDiagnostic]:
     path = (*_SETTING, "goods_tags")
-    tags = _known(setting, "goods_tags") or ()
+    tags = known(setting, lambda of: of.goods_tags) or ()
     yield from _count_faults(tags, MAX_GOODS_TAGS, path, "tags")
     yield from _repeated(tags, path, "the tag {} is written twice")
 
@@ -308,8 +326,11 @@ def _repeated(
 # --- merchants -----------------------------------------------------------------------------------------------------
 
 
-def _merchant_faults(rule: Any, context: SpecContext, *, running: bool) -> Iterator[FieldDiagnostic]:
-    names, listed = _known(rule, "merchant_groups"), _known(rule, "merchant_id_list")
+def _merchant_faults(
+    rule: AwardSendRuleSpec | None, context: SpecContext, *, running: bool
+) -> Iterator[FieldDiagnostic]:
+    names: Sequence[str | None] | None = known(rule, lambda of: of.merchant_groups)
+    listed: Sequence[str | None] | None = known(rule, lambda of: of.merchant_id_list)
     if names is None or listed is None:
         return
     yield from _group_name_faults(names, context)

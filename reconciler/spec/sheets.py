@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from reconciler.model.activity import Source
 from reconciler.model.characters import escaped
@@ -19,7 +19,7 @@ from reconciler.spec.entries import PROJECT_FILE
 from reconciler.spec.files import FileNames, UnusableError, inside, read_text
 from reconciler.spec.lookalikes import lookalikes
 from reconciler.spec.positions import Positions, dotted, in_defaults, reach
-from reconciler.spec.validation_errors import diagnostics_of, salvage
+from reconciler.spec.validation_errors import Model, diagnostics_of, salvage
 from reconciler.spec.yaml_ import TextDiagnostic, YamlDocument, parse
 
 
@@ -81,7 +81,7 @@ class Reading:
         self.add_of_text(file, found)
         return documents, found
 
-    def validated(self, model: type[BaseModel], sheet: Sheet) -> Any:
+    def validated(self, model: type[Model], sheet: Sheet) -> Model:
         """The document as ``model``; of a damaged one what is still good (``salvage``), and every mistake."""
         try:
             return model.model_validate(sheet.data)

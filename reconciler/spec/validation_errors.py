@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -23,6 +23,8 @@ from reconciler.spec.diagnostics import FieldDiagnostic, Path
 from reconciler.spec.fields import ADOPT_PATTERN, MCHID_PATTERN, OPAQUE_PATTERN
 from reconciler.spec.lookalikes import full_width_hint
 from reconciler.spec.models import ActivitySpec
+
+Model = TypeVar("Model", bound=BaseModel)
 
 EMPTY: Final = "empty: write a value, or remove the line"
 ADDRESS_WRITTEN: Final = (
@@ -259,8 +261,8 @@ def _field_at(model: type[BaseModel], path: Path) -> FieldInfo | None:
 # --- what is still good --------------------------------------------------------------------------------------------
 
 
-def salvage(model: type[BaseModel], data: object) -> Any:
-    """An instance with the fields that are valid by themselves; the others are not set at all.
+def salvage(model: type[Model], data: object) -> Model:
+    """An instance with the fields that are valid by themselves; the others are not set at all: read it with ``known``.
 
     Fields that were not written have their defaults. Lists keep their good texts, and all their mappings.
     """

@@ -20,11 +20,10 @@ from hypothesis import strategies as st
 
 from reconciler.live.translate import create_request
 from reconciler.model.activity import Award, DayWindow, DesiredActivity, LiveActivity, Window
-from reconciler.model.findings import Severity
+from reconciler.model.findings import WAIVABLE, Severity
 from reconciler.model.identity import parse_number
 from reconciler.model.operations import CreateActivity
 from reconciler.model.plan import Plan
-from reconciler.model.policy import WAIVABLE
 from reconciler.sandbox.api_error import ApiErrorResponse
 from reconciler.sandbox.writes import terminate
 from tests.live.test_odd_rows import FOREIGN, ODD_VALUES

@@ -244,7 +244,7 @@ def test_every_variable_of_the_settings_is_named_and_no_other(readme: Path) -> N
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
 def test_every_exit_code_is_named(readme: Path) -> None:
-    codes = (ROOT / "reconciler/cli/__init__.py").read_text(encoding="utf-8")
+    codes = (ROOT / "reconciler/model/errors.py").read_text(encoding="utf-8")
     given = {"0", *re.findall(r"^EXIT_[A-Z]+: Final = (\d+)$", codes, re.MULTILINE)}
     assert set(re.findall(r"^\| (\d+) \|", readme.read_text(encoding="utf-8"), re.MULTILINE)) == given
 

@@ -12,7 +12,7 @@ import pytest
 from reconciler.model.activity import Window
 from reconciler.model.policy import Freeze, Policy
 from reconciler.plan import coupon_findings, make_plan, plan_digest, with_findings
-from reconciler.plan.stale import staleness
+from reconciler.plan.staleness import staleness
 from tests.support.images import png
 from tests.support.project import SPEC, Project
 from tests.support.samples import NAMESPACE, NOW, desired, live

@@ -20,7 +20,6 @@ from typing import Any, Final
 
 import pytest
 
-from reconciler.cli import exit_code
 from reconciler.model.activity import DesiredActivity
 from reconciler.model.errors import PaygiftError
 from reconciler.sandbox.faults import KINDS, Stage
@@ -56,7 +55,7 @@ def run(remote: Remote, wanted: Sequence[DesiredActivity]) -> str:
     try:
         report = remote.apply(remote.plan(wanted))
     except PaygiftError as error:
-        return str(exit_code(error))
+        return str(error.exit_code)
     return "✓" if report.complete else "7"
 
 

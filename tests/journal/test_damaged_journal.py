@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli import EXIT_PARTIAL
+from reconciler.model.errors import EXIT_PARTIAL
 from tests.support.project import SPEC, Project
 
 COMMANDS = [

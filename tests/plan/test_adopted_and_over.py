@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from reconciler.model.witness import Witness
 from reconciler.plan import make_plan
-from reconciler.plan.stale import staleness
+from reconciler.plan.staleness import staleness
 from tests.plan.test_service import DAY, RUNNING, codes, plan, refused, running
 from tests.support.samples import NAMESPACE, NOW, ONGOING, OVER_TIME, TERMINATED, desired, live, terms
 

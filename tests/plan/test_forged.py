@@ -26,8 +26,8 @@ from reconciler.model.errors import StaleError
 from reconciler.model.identity import instant
 from reconciler.model.policy import Freeze, Policy
 from reconciler.plan import checksum, make_plan, plan_digest
-from reconciler.plan.saved import _adapter, _plan_fields
-from reconciler.plan.stale import staleness
+from reconciler.plan.plan_file import _adapter, _plan_fields
+from reconciler.plan.staleness import staleness
 from reconciler.render.json_ import dumps, plan_json
 from tests.support.project import Project
 from tests.support.samples import (
@@ -291,7 +291,10 @@ def later_end(data: Any) -> None:
 @pytest.mark.parametrize(
     ("edit", "named"),
     [
-        (dearer, "spring: the plan shows something else than the files and the account give: differences"),
+        (
+            dearer,
+            "spring: the plan shows something other than what the files and the account give: differences",
+        ),
         (without_gap, "coverage"),
         (without_warning, "finding REPLACES_RUNNING"),
         (later_end, "clocks"),

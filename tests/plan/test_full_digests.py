@@ -16,7 +16,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.report import OutcomeStatus
 from reconciler.plan import plan_digest
 from reconciler.plan.fitness import unfit
-from reconciler.plan.stale import effects, staleness
+from reconciler.plan.staleness import effects, staleness
 from reconciler.plan.successors import pairs
 from tests.apply.test_apply import spec
 from tests.plan.test_stale import plan

@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given as property_of
 from hypothesis import settings
 
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import WAIVABLE, Finding, Severity
 from reconciler.model.operations import AddMerchants, CreateActivity, DeleteMerchants, TerminateActivity
 from reconciler.model.plan import Plan
-from reconciler.model.policy import WAIVABLE
 from reconciler.plan import as_reviewed, held_in, not_held, rest, staleness, with_findings
 from tests.support.situations import Situation, after, applied, before, given, situations
 
@@ -71,8 +70,8 @@ def who_moves_is_not_in_both_places(situation: Situation) -> None:
         held = held_in(plan).changes
         owners = {key: change.key for change in plan.changes for key in change.keys}
         for change in plan.changes:
-            for lean in change.leans_on:
-                assert (change.key in held) == (owners[lean.key] in held)
+            for dependency in change.leans_on:
+                assert (change.key in held) == (owners[dependency.key] in held)
 
 
 def an_end_keeps_the_successor_that_it_names(situation: Situation) -> None:

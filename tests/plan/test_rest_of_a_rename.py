@@ -18,7 +18,7 @@ from reconciler.model.operations import CreateActivity, TerminateActivity
 from reconciler.model.plan import ChangeKind
 from reconciler.model.report import OutcomeStatus
 from reconciler.model.witness import Witness
-from reconciler.plan.stale import staleness
+from reconciler.plan.staleness import staleness
 from tests.plan.test_service import RUNNING, plan, refused, running
 from tests.support.samples import FAILED, NOW, ONGOING, PAUSED, TERMINATED, desired, live, mchids
 

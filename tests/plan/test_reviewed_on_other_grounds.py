@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.plan.stale import staleness
+from reconciler.plan.staleness import staleness
 from tests.plan.test_service import RUNNING, plan, refused, running
 from tests.support.samples import NOW, PAUSED, desired, mchids
 

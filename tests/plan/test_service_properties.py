@@ -18,12 +18,13 @@ from hypothesis import given as property_of
 from hypothesis import settings
 
 from reconciler.commands.runs import begun
+from reconciler.model.findings import WAIVABLE
 from reconciler.model.identity import parse_number
 from reconciler.model.operations import AddMerchants, CreateActivity, DeleteMerchants, TerminateActivity
 from reconciler.model.plan import ActivityChange, MerchantCoverage, Plan
-from reconciler.model.policy import FEW_MERCHANTS, WAIVABLE
-from reconciler.plan.saved import read_plan
-from reconciler.plan.stale import staleness
+from reconciler.model.policy import FEW_MERCHANTS
+from reconciler.plan.plan_file import read_plan
+from reconciler.plan.staleness import staleness
 from reconciler.render.json_ import dumps, plan_json
 from reconciler.render.text import plan_text
 from reconciler.render.views.plan import plan_view

@@ -17,8 +17,8 @@ from reconciler.model.errors import StaleError
 from reconciler.model.plan import Plan
 from reconciler.model.policy import Policy
 from reconciler.plan import make_plan, plan_digest
-from reconciler.plan.saved import checksum, read_plan
-from reconciler.plan.stale import Stale, staleness
+from reconciler.plan.plan_file import checksum, read_plan
+from reconciler.plan.staleness import Stale, staleness
 from reconciler.render.json_ import plan_json
 from tests.render.test_text import everything
 from tests.support.samples import NAMESPACE, NOW, ONGOING, PAUSED, TERMINATED, desired, live, mchids
@@ -170,7 +170,7 @@ def test_keys_of_a_newer_paygift_are_ignored() -> None:
 
 @pytest.mark.parametrize("data", [None, [], {}, {"kind": "report"}, "plan"])
 def test_what_is_no_plan_file_is_refused(data: object) -> None:
-    with pytest.raises(StaleError, match="no plan file"):
+    with pytest.raises(StaleError, match="not a plan file"):
         read_plan(data)
 
 

@@ -13,7 +13,7 @@ from reconciler.model.identity import number_of
 from reconciler.model.plan import ChangeKind, Plan
 from reconciler.model.policy import Policy
 from reconciler.plan import make_plan
-from reconciler.plan.stale import staleness
+from reconciler.plan.staleness import staleness
 from reconciler.render.text import plan_text
 from reconciler.render.views.plan import plan_view
 from tests.support.samples import LOCAL, NAMESPACE, NOW, ONGOING, PICTURE, desired, live, mchids, terms

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
-from reconciler.cli import exit_code
 from reconciler.cli.unexpected import translated
 from reconciler.commands.reporting import attempted
 from reconciler.model.errors import ApiError, PaygiftError, RefusedError, StaleError
@@ -152,7 +151,7 @@ def test_another_digest_than_was_expected_is_reported(project: Project) -> None:
 def test_a_plan_file_that_is_none_is_reported(project: Project) -> None:
     file = project.root / "plan.json"
     file.write_text("{")
-    assert "is no plan file" in stopped_apply(project, 6, "--sandbox", str(file))["error"]["message"]
+    assert "is not a plan file" in stopped_apply(project, 6, "--sandbox", str(file))["error"]["message"]
 
 
 def test_a_refused_plan_is_reported_with_its_refusals(project: Project) -> None:
@@ -213,7 +212,7 @@ def as_it_is(error: BaseException, writing: bool) -> PaygiftError:
 
 
 def said_of(error: PaygiftError, file: Path) -> Iterator[str]:
-    with pytest.raises(type(error)), attempted(file, exit_code, as_it_is, environ={}, warn=pytest.fail):
+    with pytest.raises(type(error)), attempted(file, as_it_is, environ={}, warn=pytest.fail):
         raise error
     yield from file.read_text(encoding="utf-8").splitlines()
 
@@ -246,7 +245,7 @@ def test_a_report_that_cannot_be_left_does_not_hide_what_happened(tmp_path: Path
     warnings: list[str] = []
 
     def stop() -> None:
-        with attempted(folder / "report.md", exit_code, as_it_is, environ={}, warn=warnings.append):
+        with attempted(folder / "report.md", as_it_is, environ={}, warn=warnings.append):
             folder.rmdir()
             raise StaleError("Another plan.")
 

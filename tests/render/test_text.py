@@ -248,6 +248,18 @@ def test_every_finding_makes_a_sentence_from_its_facts(code: str) -> None:
     assert text.endswith(".")
 
 
+def test_a_change_of_an_adopted_activity_says_which_one_it_takes_over() -> None:
+    """Its number is not ours, and nothing else in the plan tells that the activity was made elsewhere."""
+    spec = desired("spring", adopt="20406366", merchants=("1900000001", "1900000002"))
+    there = replace(live(spec, "20406366", out_request_no="by hand"), merchants=("1900000001",))
+    for number, headline in (
+        ("by hand", "merchants 1 → 2 of the adopted activity 20406366"),
+        (live(spec, "20406366").out_request_no, "merchants 1 → 2"),
+    ):
+        made = make_plan([spec], [replace(there, out_request_no=number)], namespace=NAMESPACE, now=NOW)
+        assert [block.headline for block in plan_view(made).blocks] == [headline]
+
+
 # -- text from elsewhere -----------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from starlette.routing import Router
 from reconciler.commands.seed import stocks_for
 from reconciler.journal.lock import Lock
 from reconciler.model.activity import DesiredActivity
-from reconciler.model.policy import WAIVABLE
+from reconciler.model.findings import WAIVABLE
 from reconciler.sandbox import reads
 from reconciler.sandbox.api import routes
 from reconciler.sandbox.memory import Activity

@@ -29,8 +29,8 @@ from reconciler.journal.journal import Run
 from reconciler.journal.place import Place
 from reconciler.model.activity import DesiredActivity
 from reconciler.model.errors import JournalError, PaygiftError
+from reconciler.model.findings import WAIVABLE
 from reconciler.model.plan import Plan
-from reconciler.model.policy import WAIVABLE
 from reconciler.model.report import Report
 from reconciler.sandbox.api import SLEEP, ConnectionDropped
 from reconciler.sandbox.authentication import ApiRequest

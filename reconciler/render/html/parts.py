@@ -32,7 +32,7 @@ def badge(name: str, words: str) -> Html:
 
 def finding_card(finding: FindingView, changed: Container[str]) -> Html:
     """A finding, what it holds back and how to answer it; ``changed`` are the keys that the page can link to."""
-    words, option, name = finding.waiver.partition("--allow ")
+    waiver = None if finding.waived else finding.waiver
     return tag(
         "article",
         tag(
@@ -45,9 +45,7 @@ def finding_card(finding: FindingView, changed: Container[str]) -> Html:
         tag("p", tag("b", finding.holds)) if finding.holds else None,
         tag("p", finding.source, class_="where quiet mono") if finding.source else None,
         tag("p", prose(finding.remedy)) if finding.remedy and not finding.waived else None,
-        tag("p", words, tag("code", option + name), class_="waive")
-        if option and not finding.waived
-        else None,
+        tag("p", f"{waiver.words} ", tag("code", waiver.option), class_="waive") if waiver else None,
         class_=f"card {'waived' if finding.waived else finding.severity.value}",
     )
 

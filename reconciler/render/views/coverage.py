@@ -59,8 +59,10 @@ def _staying(each: MerchantCoverage, covered: Coverage) -> str:
 def _who(each: MerchantCoverage) -> dict[str, str]:
     """How many merchants, and the verbs that go with so many."""
     one = each.count == 1
-    verbs = {"give": "gives", "lose": "loses", "have": "has"} if one else {}
-    return {"give": "give", "lose": "lose", "have": "have", **verbs, "merchants": merchants(each.count)}
+    verbs = {verb: f"{verb}s" for verb in ("give", "lose", "leave", "join")} if one else {}
+    plural = {verb: verb for verb in ("give", "lose", "leave", "join", "have")}
+    have = {"have": "has"} if one else {}
+    return {**plural, **verbs, **have, "merchants": merchants(each.count)}
 
 
 def _loss(each: MerchantCoverage) -> Literal["nothing", "partly", "others", "none"]:

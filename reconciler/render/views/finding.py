@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, TypedDict
 
 from reconciler.model.activity import Source
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind, Severity
 from reconciler.plan import Held, plan_data
 from reconciler.render import messages
 from reconciler.render.values import sample, value
@@ -16,9 +16,25 @@ SUGGESTION: Final = "suggestion"
 
 
 @dataclass(frozen=True, slots=True)
+class Waiver:
+    """How a refusal is waived: ``words`` say what that does, ``name`` is the waiver's, as ``--allow`` takes it."""
+
+    words: str
+    name: str
+
+    @property
+    def option(self) -> str:
+        """What has to be typed."""
+        return f"--allow {self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.words} {self.option}"
+
+
+@dataclass(frozen=True, slots=True)
 class FindingView:
-    """One finding in words. ``waiver`` says how to waive it, for a refusal, and ``holds`` what an open one holds;
-    ``remedy`` what to write where, if that is known, and ``lines`` what then stands in the place of that one line.
+    """One finding in words. ``waiver`` is that of a refusal, ``holds`` what an open one holds; ``remedy`` is what to
+    write where, if that is known, and ``lines`` what then stands in the place of that one line.
     """
 
     severity: Severity
@@ -26,7 +42,7 @@ class FindingView:
     key: str
     text: str
     source: str
-    waiver: str = ""
+    waiver: Waiver | None = None
     waived: bool = False
     holds: str = ""
     remedy: str = ""
@@ -47,14 +63,14 @@ def finding_text(finding: Finding) -> str:
 def finding_view(finding: Finding, holds: str) -> FindingView:
     """``finding`` in words; ``holds`` says what it holds, and is empty for one that holds nothing."""
     refusal = finding.severity is Severity.REFUSAL
-    template = messages.WAIVER_FOR_OTHERS if finding.code in messages.NOT_DONE else messages.WAIVER
+    words = messages.WAIVER_FOR_OTHERS if FindingKind[finding.code].leaves_undone else messages.WAIVER
     return FindingView(
         severity=finding.severity,
         code=finding.code,
         key=finding.key,
         text=finding_text(finding),
         source=str(finding.source or ""),
-        waiver=template.format(waiver=finding.name) if refusal else "",
+        waiver=Waiver(words, finding.name) if refusal else None,
         waived=finding.waived,
         holds=holds,
         **_remedy(plan_data(finding.facts.get(SUGGESTION))),

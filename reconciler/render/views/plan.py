@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Final
 
 from reconciler.model.activity import Terms
+from reconciler.model.identity import parse_number
 from reconciler.model.operations import (
     AddMerchants,
     CreateActivity,
@@ -180,7 +181,7 @@ def _headline(change: ActivityChange, now: datetime) -> str:
         parts.append(messages.HEADLINE_ENDS.format(activity_ids=sample(ends)))
     if change.kind is ChangeKind.UPDATE:
         facts = {"before": f"{change.merchants_before:,}", "after": f"{change.merchants_after:,}"}
-        parts.append(messages.HEADLINE_MERCHANTS.format(**facts))
+        parts.append(messages.HEADLINE_MERCHANTS.format(**facts) + _adopted(change))
     elif change.kind is ChangeKind.CREATE:
         parts.extend(_clock_text(clock, now) for clock in change.clocks)
     if change.coverage is not None:
@@ -262,13 +263,21 @@ def _time_lines(change: ActivityChange, now: datetime) -> Iterator[Line]:
         yield Line("", "", _clock_text(clock, now, kept=clock.activity_id not in {"", *ending}))
     if change.coverage is not None:
         yield from coverage_lines(change.coverage, change.clocks)
-    for lean in change.leans_on:
+    for dependency in change.leans_on:
         facts = {
-            "key": lean.key,
-            "merchants": merchants(len(lean.merchants)),
-            "sample": sample(lean.merchants),
+            "key": dependency.key,
+            "merchants": merchants(len(dependency.merchants)),
+            "sample": sample(dependency.merchants),
         }
-        yield Line("", "", messages.WAITS.format(**facts), items=lean.merchants)
+        yield Line("", "", messages.WAITS.format(**facts), items=dependency.merchants)
+
+
+def _adopted(change: ActivityChange) -> str:
+    """Which activity it is whose merchants change, if it has no number of ours: a spec took it over."""
+    for step in change.operations:
+        if isinstance(step, AddMerchants | DeleteMerchants) and parse_number(step.out_request_no) is None:
+            return messages.HEADLINE_ADOPTED.format(activity_id=step.activity_id)
+    return ""
 
 
 def _clock_text(clock: Timing, now: datetime, *, kept: bool = False) -> str:

@@ -32,7 +32,8 @@ def _line(reason: Stale) -> str:
         return f"! {reason.key}: its end leaves more merchants with nothing than the reviewed plan said"
     if reason.code == "shown":
         whose = f"{reason.key}: " if reason.key else ""
-        return f"! {whose}the plan shows something else than the files and the account give: {', '.join(reason.what)}"
+        names = ", ".join(reason.what)
+        return f"! {whose}the plan shows something other than what the files and the account give: {names}"
     return f"! {reason.key}: {_what(reason)}: {_HOW[reason.code]}"
 
 

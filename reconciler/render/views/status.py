@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from reconciler.model.activity import CREATE_FAILED, TERMINATED, DesiredActivity, LiveActivity
+from reconciler.model.findings import FindingKind
 from reconciler.model.plan import Plan
 from reconciler.model.witness import NO_WITNESS, Witness
 from reconciler.plan import Drift, DriftCode, drifts
@@ -115,7 +116,9 @@ class _Told:
         for drift in drifts(plan, [each for _, each in live], desired, witness):
             found[drift.key].append(drift)
         ids = {key: frozenset(each) for key, each in running.items()}
-        ignored = frozenset(each.key for each in plan.findings if each.code == "REMOVED_SPEC_IGNORED")
+        ignored = frozenset(
+            each.key for each in plan.findings if each.code == FindingKind.REMOVED_SPEC_IGNORED
+        )
         return cls(plan, {each.key: each for each in desired}, ids, past, ignored, found)
 
     def of_activity(self, key: str, activity_id: str) -> list[Drift]:

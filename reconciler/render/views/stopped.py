@@ -5,6 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from reconciler.model.errors import (
+    EXIT_CREDENTIALS,
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
+    EXIT_INVALID,
+    EXIT_REFUSED,
+    EXIT_STALE,
+)
 from reconciler.model.findings import Severity
 from reconciler.model.report import AbortedApply
 from reconciler.render.views.finding import FindingView
@@ -15,15 +23,15 @@ PERHAPS_WRITTEN: Final = (
     "Something may have been written, and nobody knows how far it came: run apply again, which finds out."
 )
 KINDS: Final[dict[int, str]] = {
-    1: "error",
-    3: "invalid",
-    4: "credentials",
-    5: "refused",
-    6: "stale",
-    130: "interrupted",
+    EXIT_ERROR: "error",
+    EXIT_INVALID: "invalid",
+    EXIT_CREDENTIALS: "credentials",
+    EXIT_REFUSED: "refused",
+    EXIT_STALE: "stale",
+    EXIT_INTERRUPTED: "interrupted",
 }
 """What the exit codes say, in a word that stays the same."""
-_DETAILS: Final[dict[int, str]] = {3: "Mistakes", 6: "What differs"}
+_DETAILS: Final[dict[int, str]] = {EXIT_INVALID: "Mistakes", EXIT_STALE: "What differs"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from reconciler.model.activity import LiveActivity, Terms
 from reconciler.model.plan import Timing
 
 
-def clock_of_new(terms: Terms, now: datetime) -> Timing:
+def timing_of_new(terms: Terms, now: datetime) -> Timing:
+    """Whether what is created with ``terms`` begins later, or at once."""
     return Timing("begun" if terms.begin_time <= now else "begins", terms.begin_time)
 
 
-def clock_of_live(live: LiveActivity, now: datetime) -> Timing | None:
-    """``None`` for a live activity whose times cannot be read."""
+def timing_of_live(live: LiveActivity, now: datetime) -> Timing | None:
+    """Whether what ends has begun; ``None`` for a live activity whose times cannot be read."""
     if live.terms is None:
         return None
     if live.terms.begin_time > now:
@@ -28,4 +29,5 @@ def next_boundary(terms: Iterable[Terms], now: datetime) -> datetime | None:
 
 
 def first_after(instants: Iterable[datetime], now: datetime) -> datetime | None:
+    """The next of ``instants``, if one is still to come."""
     return min((instant for instant in instants if instant > now), default=None)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final
 
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind, Severity
 from reconciler.model.plan import Plan
 from reconciler.model.policy import Policy
-
-UNUSED: Final = "WAIVER_UNUSED"
 
 
 def with_findings(plan: Plan, more: Iterable[Finding], policy: Policy) -> Plan:
     """``plan`` with ``more`` findings, all judged by ``policy``: which waivers were of use shows once all are there."""
-    found = [each for each in (*plan.findings, *more) if each.code != UNUSED]
+    found = [each for each in (*plan.findings, *more) if each.code != FindingKind.WAIVER_UNUSED]
     return replace(plan, findings=tuple(_judged(policy, [*found, *_unused_waivers(policy, found)])))
 
 
@@ -23,7 +20,7 @@ def _unused_waivers(policy: Policy, findings: Sequence[Finding]) -> Iterator[Fin
     refusals = [each for each in findings if each.severity is Severity.REFUSAL]
     used = {waiver for each in refusals for waiver in (each.code, f"{each.code}:{each.key}")}
     for waiver in sorted(policy.allow - used):
-        yield Finding(UNUSED, Severity.WARNING, facts={"waiver": waiver})
+        yield Finding.of(FindingKind.WAIVER_UNUSED, facts={"waiver": waiver})
 
 
 def _judged(policy: Policy, findings: Iterable[Finding]) -> list[Finding]:

@@ -19,7 +19,7 @@ from reconciler.model.operations import (
 )
 
 
-def create(namespace: str, desired: DesiredActivity) -> Iterator[ActivityOperation]:
+def create_operations(namespace: str, desired: DesiredActivity) -> Iterator[ActivityOperation]:
     """The create with its first 500 merchants, then the rest."""
     number = str(number_of(namespace, desired))
     first, *rest = in_calls(desired.merchants)
@@ -27,7 +27,7 @@ def create(namespace: str, desired: DesiredActivity) -> Iterator[ActivityOperati
     yield from (AddMerchants(desired.key, "", number, chunk) for chunk in rest)
 
 
-def change_merchants(desired: DesiredActivity, live: LiveActivity) -> Iterator[ActivityOperation]:
+def merchant_operations(desired: DesiredActivity, live: LiveActivity) -> Iterator[ActivityOperation]:
     """Adds before deletes, at most 500 merchants each, so that nobody goes without for a moment."""
     before = set(live.merchants or ())
     wanted = set(desired.merchants)
@@ -43,14 +43,19 @@ def change_merchants(desired: DesiredActivity, live: LiveActivity) -> Iterator[A
         before -= set(chunk)
 
 
-def terminate(key: str, live: LiveActivity, reason: TerminateReason) -> TerminateActivity:
+def terminate_operation(key: str, live: LiveActivity, reason: TerminateReason) -> TerminateActivity:
+    """The end of ``live``, as long as it is what it is now."""
     return TerminateActivity(key, live.activity_id, live.out_request_no, reason, _precondition(live))
 
 
-def supersede(desired: DesiredActivity, live: LiveActivity, kept: LiveActivity) -> TerminateActivity:
+def supersede_operation(
+    desired: DesiredActivity, live: LiveActivity, kept: LiveActivity
+) -> TerminateActivity:
     """End ``live``, since ``kept`` has the terms of ``desired`` and serves its merchants."""
     serves = tuple(sorted(set(live.merchants or ()).intersection(desired.merchants)))
-    return replace(terminate(desired.key, live, "superseded"), successor_id=kept.activity_id, serves=serves)
+    return replace(
+        terminate_operation(desired.key, live, "superseded"), successor_id=kept.activity_id, serves=serves
+    )
 
 
 def _precondition(live: LiveActivity, merchants: Iterable[str] | None = None) -> Precondition:

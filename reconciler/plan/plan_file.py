@@ -18,9 +18,9 @@ from pydantic import TypeAdapter, ValidationError
 from reconciler.model.errors import StaleError, first_mistake
 from reconciler.model.identity import canonical_json
 from reconciler.model.plan import Plan
+from reconciler.plan.consistency import contradiction
 from reconciler.plan.digest import plan_digest
 from reconciler.plan.formats import PLAN_FORMAT_VERSION, check_format
-from reconciler.plan.shown import contradiction
 
 _NO_YEAR: Final = re.compile(r'"(?:000[01]|9999)-\d\d-\d\d[T ]')
 """In other time zones they have no date."""
@@ -50,7 +50,7 @@ def checksum(data: Mapping[str, object]) -> str:
 def read_plan(data: object) -> Plan:
     """The plan in a file's data. Raises StaleError saying what is wrong with it."""
     if not isinstance(data, dict) or data.get("kind") != "plan":
-        raise StaleError("This is no plan file.", remedy=_REMEDY)
+        raise StaleError("This is not a plan file.", remedy=_REMEDY)
     version = str(data.get("format_version"))
     check_format("This plan file has", version, PLAN_FORMAT_VERSION, error=StaleError, remedy=_REMEDY)
     if data.get("checksum") != checksum(data):

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from reconciler.model.activity import DesiredActivity
 from reconciler.model.plan import ActivityChange
-from reconciler.plan.leaning import newly
+from reconciler.plan.dependencies import newly
 from reconciler.plan.service import Claim, Group, Service, ServiceMap
 from reconciler.plan.spans import Spans, overlap, union, without
 
@@ -22,7 +22,7 @@ Promised = Mapping[str, Sequence[Service]]
 """By merchant, what the plan newly brings, and what refused specs would bring."""
 
 
-def tied(
+def applied_together(
     changes: Sequence[ActivityChange],
     claims: Mapping[str, Claim],
     whole: ServiceMap,
@@ -41,18 +41,18 @@ def tied(
     promised = _with_blocked(newly(whole, merchants), blocked, whole, merchants, now)
     owners = {key: change.key for change in changes for key in change.keys}
     before = _by_owner(whole, owners)
-    ties: dict[str, set[str]] = defaultdict(set)
+    together: dict[str, set[str]] = defaultdict(set)
     for change in changes:
-        for lean in change.leans_on:
-            ties[change.key].add(lean.key)
-            ties[owners.get(lean.key, lean.key)].add(change.key)
+        for dependency in change.leans_on:
+            together[change.key].add(dependency.key)
+            together[owners.get(dependency.key, dependency.key)].add(change.key)
         for group in (group for key in change.keys for group in taking.get(key, ())):
             for service, both in _relied_on(change, group, promised, before, owners):
-                ties[change.key].add(service.key)
+                together[change.key].add(service.key)
                 if both:
-                    ties[owners.get(service.key, service.key)].add(change.key)
+                    together[owners.get(service.key, service.key)].add(change.key)
     return [
-        replace(change, goes_with=tuple(sorted(ties[change.key]))) if change.key in ties else change
+        replace(change, goes_with=tuple(sorted(together[change.key]))) if change.key in together else change
         for change in changes
     ]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from reconciler.model.activity import LiveActivity
-from reconciler.model.findings import Finding, Severity
+from reconciler.model.findings import Finding, FindingKind, Severity
 from reconciler.model.identity import canonical_json
 from reconciler.model.operations import (
     ActivityOperation,
@@ -24,12 +24,17 @@ from reconciler.model.operations import (
 )
 from reconciler.model.plan import ActivityChange, ChangeKind, Plan, TimelineRow
 from reconciler.model.policy import Policy
-from reconciler.plan.clock import clock_of_new, first_after
 from reconciler.plan.digest import operation_data, plan_data
-from reconciler.plan.verdict import UNUSED
+from reconciler.plan.timing import first_after, timing_of_new
 
 OF_A_MACHINE: Final = frozenset(
-    {"ADOPTION_GIVEN_UP", "IMAGES_DIFFER", "JOURNAL_NOT_READ", "PROTECTION_REMOVED", "PROTECT_NOT_MARKED"}
+    {
+        FindingKind.ADOPTION_GIVEN_UP,
+        FindingKind.IMAGES_DIFFER,
+        FindingKind.JOURNAL_NOT_READ,
+        FindingKind.PROTECTION_REMOVED,
+        FindingKind.PROTECT_NOT_MARKED,
+    }
 )
 """What comes and goes with the journal and the images that are remembered, which need not be the same for plan and
 apply."""
@@ -61,7 +66,7 @@ def _flaws(change: ActivityChange, plan: Plan) -> Iterator[str]:
         yield "kind"
     if creates and change.activity_name != creates[0].terms.activity_name:
         yield "activity_name"
-    if new != [clock_of_new(step.terms, plan.made_at) for step in creates] or ids != touched_ids([change]):
+    if new != [timing_of_new(step.terms, plan.made_at) for step in creates] or ids != touched_ids([change]):
         yield "clocks"
     if (change.coverage is not None) is not any(isinstance(step, TerminateActivity) for step in steps):
         yield "coverage"
@@ -80,7 +85,7 @@ def kind_of(steps: Sequence[ActivityOperation]) -> ChangeKind:
 
 
 def uploads_of(changes: Iterable[ActivityChange]) -> tuple[UploadImage, ...]:
-    """Each local picture of what is to be created, once, by path."""
+    """Each local image of what is to be created, once, by path."""
     paths = {
         image.sha256: image.path
         for change in changes
@@ -142,7 +147,7 @@ def _waived_as_allowed(finding: Finding, allow: Iterable[str]) -> bool:
 
 # -- when it is applied ------------------------------------------------------------------------------------------------
 
-Told = tuple[str, tuple[str, ...]]
+ShownOtherwise = tuple[str, tuple[str, ...]]
 """A key, or nothing for the plan as a whole, and the names of what is shown otherwise."""
 
 
@@ -153,7 +158,7 @@ def unlike_shown(
     done: Callable[[ActivityChange, ActivityChange | None], bool],
     *,
     unexplained: Plan | None = None,
-) -> Iterator[Told]:
+) -> Iterator[ShownOtherwise]:
     """What ``reviewed`` shows otherwise than ``then``: the plan that the files and the account give now for the moment
     at which ``reviewed`` was made, so that nothing differs by the time that has passed.
 
@@ -283,7 +288,7 @@ def _unlike_findings(reviewed: Plan, then: Plan, begun: set[str]) -> Iterator[Fi
 
 
 def _settles_itself(finding: Finding, gone: bool) -> bool:
-    passed = finding.waived if gone else finding.code == UNUSED
+    passed = finding.waived if gone else finding.code == FindingKind.WAIVER_UNUSED
     return finding.stops or passed or finding.code in OF_A_MACHINE
 
 

@@ -24,12 +24,14 @@ from reconciler.model.operations import (
 )
 from reconciler.model.plan import ActivityChange, Plan
 from reconciler.plan.compare import shown_otherwise
+from reconciler.plan.consistency import unlike_shown
 from reconciler.plan.digest import plan_digest, waived
 from reconciler.plan.held import held_in
-from reconciler.plan.shown import unlike_shown
 
 EffectKind = Literal["create", "add", "delete", "terminate"]
+"""What an effect does: to an activity, or to one merchant of it."""
 StaleCode = Literal["expired", "waived", "reordered", "bare", "shown", "appeared", "vanished", "changed"]
+"""How a plan differs from the one that was reviewed."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,6 +70,7 @@ class Stale:
 AHEAD: Final = timedelta(minutes=5)
 """Clocks of machines differ by less, or WeChat Pay would refuse their signatures (API §5)."""
 OLDEST: Final = timedelta(days=366)
+"""No activity lasts longer (API §1.1), so that a plan which is older means nothing any more."""
 
 
 def staleness(
@@ -101,7 +104,7 @@ def _unlike_in_effect(
     if plan_digest(reviewed) == plan_digest(fresh):
         return
     before, after = effects(reviewed), effects(fresh)
-    seen = _Account(live, now)
+    seen = _EffectsOnAccount(live, now)
     appeared = [effect for effect in after if effect not in before]
     vanished = [effect for effect in before if effect not in after and not seen.shows(effect)]
     changed = [effect for effect in after if effect in before and not _same(before[effect], after[effect])]
@@ -184,7 +187,7 @@ def _effects_of(
             yield _Effect(step.key, "terminate", step.out_request_no, step.activity_id, step.activity_id)
 
 
-Step = tuple[str, EffectKind, str]
+CreateOrEnd = tuple[str, EffectKind, str]
 """A key, a kind of effect, and the activity that it is about: its number."""
 
 
@@ -192,8 +195,8 @@ Step = tuple[str, EffectKind, str]
 class _Order:
     """Within one change, ``first`` comes before ``then``, and ``then`` waits for it."""
 
-    first: Step
-    then: Step
+    first: CreateOrEnd
+    then: CreateOrEnd
 
 
 def _orders(plan: Plan, known: Iterable[_Effect]) -> set[_Order]:
@@ -207,8 +210,8 @@ def _orders(plan: Plan, known: Iterable[_Effect]) -> set[_Order]:
     }
 
 
-def _steps_of(change: ActivityChange) -> list[Step]:
-    steps: list[Step] = []
+def _steps_of(change: ActivityChange) -> list[CreateOrEnd]:
+    steps: list[CreateOrEnd] = []
     for step in change.operations:
         match step:
             case CreateActivity():
@@ -230,7 +233,7 @@ def _same(reviewed: Precondition | None, fresh: Precondition | None) -> bool:
     )
 
 
-class _Account:
+class _EffectsOnAccount:
     """What the account shows of a plan's effects."""
 
     def __init__(self, live: Sequence[LiveActivity], now: datetime) -> None:

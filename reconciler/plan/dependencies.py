@@ -1,7 +1,7 @@
 """Ends and deletions whose merchants go on under another key: they wait for it (concepts.md#plan). Pure.
 
 Campaigns are joined and divided, and shops move from one to another: the plan adds them here and takes them away there.
-What it takes away leans on what it gives, which WeChat Pay may refuse.
+What it takes away depends on what it gives, which WeChat Pay may refuse.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from datetime import datetime
 from reconciler.model.activity import DesiredActivity
 from reconciler.model.findings import Finding
 from reconciler.model.operations import CreateActivity, TerminateActivity
-from reconciler.model.plan import ActivityChange, Lean
+from reconciler.model.plan import ActivityChange, Dependency
 from reconciler.plan.service import Claim, Service, ServiceMap
 from reconciler.plan.successors import successor_unfit
 
 
-def leaning(
+def with_dependencies(
     changes: Sequence[ActivityChange], claims: Mapping[str, Claim], whole: ServiceMap
 ) -> list[ActivityChange]:
-    """``changes`` with what the ends and deletions of each lean on.
+    """``changes`` with what the ends and deletions of each depend on.
 
-    One that leans creates before it ends, whatever its spec says: otherwise two could wait for one another.
+    One that waits for another creates before it ends, whatever its spec says: otherwise two could wait for each other.
     """
     left = {key: frozenset(_left(claim)) for key, claim in claims.items()}
     new = newly(whole, frozenset().union(*left.values()))
     if not new:
         return list(changes)
-    return [_leaning(change, left, new) for change in changes]
+    return [_with_dependencies(change, left, new) for change in changes]
 
 
 def _left(claim: Claim) -> Iterator[str]:
@@ -51,7 +51,7 @@ def newly(whole: ServiceMap, merchants: frozenset[str]) -> dict[str, list[Servic
     return found
 
 
-def _leaning(
+def _with_dependencies(
     change: ActivityChange, left: Mapping[str, frozenset[str]], new: Mapping[str, Sequence[Service]]
 ) -> ActivityChange:
     keys = {step.key for step in change.operations}
@@ -68,7 +68,7 @@ def _leaning(
         if any(isinstance(step, CreateActivity) for step in change.operations)
         else change.operations,
         leans_on=tuple(
-            Lean(service.key, service.out_request_no, service.activity_id, tuple(mchids))
+            Dependency(service.key, service.out_request_no, service.activity_id, tuple(mchids))
             for service, mchids in on.items()
         ),
     )
