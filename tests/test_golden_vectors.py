@@ -29,8 +29,9 @@ from reconciler.journal.entry import (
     RunEnded,
     RunStarted,
 )
-from reconciler.journal.journal import Journal, all_entries, audit_lines
+from reconciler.journal.journal import Journal
 from reconciler.journal.place import Place as JournalPlace
+from reconciler.journal.reader import all_entries, audit_lines
 
 # All that is known here of the product: names may move, what they write may not.
 from reconciler.model.activity import (

@@ -14,20 +14,18 @@ from typing import Any, Final, NoReturn
 import click
 
 from reconciler import __version__
+from reconciler.cli.context import Context
 from reconciler.cli.options import FilePath, told
 from reconciler.cli.streams import StdoutError, guarded_streams, occupy_closed_descriptors
 from reconciler.cli.unexpected import hush, is_debugging, leave, show_traceback, translated
 from reconciler.model.characters import safe
 from reconciler.model.diagnostics import condensed
 from reconciler.model.errors import (
-    ApiError,
-    CredentialsError,
-    InterruptedRunError,
     PaygiftError,
     ProjectError,
-    RefusedError,
     StaleError,
     UnexpectedError,
+    exit_code,
 )
 
 EXIT_ERROR: Final = 1
@@ -40,7 +38,7 @@ EXIT_PARTIAL: Final = 7
 EXIT_INTERRUPTED: Final = 130
 
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "validate": ("reconciler.cli.project", "Check paygift.yaml and all specs; needs no credentials."),
+    "validate": ("reconciler.cli.validate", "Check paygift.yaml and all specs; needs no credentials."),
     "plan": ("reconciler.cli.project", "Show what apply would do."),
     "apply": ("reconciler.cli.project", "Make the live account match the specs."),
     "drift": ("reconciler.cli.project", "Tell what on the account is not as specified; exits 2 if anything."),
@@ -139,8 +137,6 @@ def paygift(
     Exit codes: 0 fine, 1 error, 2 changes pending (with --detailed-exitcode), 3 project invalid, 4 credentials,
     5 refused, 6 stale, 7 partly applied, 130 interrupted. Every option can be set as PAYGIFT_COMMAND_OPTION.
     """
-    from reconciler.cli.context import Context
-
     ctx.obj = Context(
         project=project,
         sandbox=sandbox,
@@ -207,20 +203,3 @@ def _problem_count(error: ProjectError) -> str:
         f"{problems} problem{'s' if problems > 1 else ''} in {len(files)} file{'s' if len(files) > 1 else ''}; "
         "nothing was read from or sent to WeChat Pay."
     )
-
-
-def exit_code(error: PaygiftError) -> int:
-    """The exit code that tells a script what kind of trouble it was (design §11)."""
-    if isinstance(error, ProjectError):
-        return EXIT_INVALID
-    if isinstance(error, CredentialsError):
-        return EXIT_CREDENTIALS
-    if isinstance(error, RefusedError):
-        return EXIT_REFUSED
-    if isinstance(error, StaleError):
-        return EXIT_STALE
-    if isinstance(error, InterruptedRunError):
-        return EXIT_INTERRUPTED
-    if isinstance(error, ApiError) and error.rejects_credentials:
-        return EXIT_CREDENTIALS
-    return EXIT_ERROR

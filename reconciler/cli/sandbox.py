@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.context import Context, pass_context
+from reconciler import commands
+from reconciler.cli.context import Context, json_option, pass_context
 from reconciler.cli.options import FRACTION, NUMBER, SETTING, WORD, wanted
+from reconciler.model.characters import safe
+from reconciler.model.errors import UsageError
+from reconciler.render.json_ import dumps
+from reconciler.render.text import table
+from reconciler.render.values import beijing
+from reconciler.sandbox.faults import KINDS, parse
+from reconciler.sandbox.options import Options
 
 if TYPE_CHECKING:
-    from reconciler.commands.session import LocalRemote
+    from reconciler.commands import LocalRemote
+    from reconciler.sandbox.server import RunningSandbox
 
 
 Rows = Sequence[tuple[str, str]]
@@ -34,14 +44,10 @@ class _Explained(click.Command):
 
 
 def _options() -> Rows:
-    from reconciler.sandbox.options import Options
-
     return [(f"{name}={default}", allowed) for name, allowed, default in Options.describe()]
 
 
 def _kinds() -> Rows:
-    from reconciler.sandbox.faults import KINDS
-
     rows = []
     for name, kind in KINDS.items():
         parameters = "".join(
@@ -74,15 +80,6 @@ def sandbox() -> None:
 @pass_context
 def serve(context: Context, port: int, options: tuple[str, ...]) -> None:
     """Serve it until Ctrl-C, for curl, other clients and other terminals."""
-    from reconciler.model.errors import UsageError
-    from reconciler.sandbox.options import Options
-    from reconciler.sandbox.server import RunningSandbox
-    from reconciler.sandbox.server import serve as run
-
-    try:
-        chosen = Options.parse(options)
-    except ValueError as error:
-        raise UsageError(f"--option: {error}.") from error
 
     def announce(running: RunningSandbox) -> None:
         click.echo(
@@ -98,8 +95,7 @@ def serve(context: Context, port: int, options: tuple[str, ...]) -> None:
             f"  export PAYGIFT_PUBLIC_KEY_FILE={running.public_key_file}\n"
         )
 
-    folder = context.sandbox_folder()
-    run(folder, port=port, options=chosen, ready=announce)
+    commands.serve_sandbox(context.workspace().sandbox_folder(), port=port, options=options, ready=announce)
 
 
 @sandbox.command(context_settings={"ignore_unknown_options": True})
@@ -107,8 +103,6 @@ def serve(context: Context, port: int, options: tuple[str, ...]) -> None:
 @pass_context
 def clock(context: Context, to: str | None) -> None:
     """Show its clock, or set it: +3d, -2h, +90m, a time or date, or `real`."""
-    from reconciler.render.values import beijing
-
     with _local(context) as local:
         if to is not None:
             local.control.set_clock(to)
@@ -123,13 +117,11 @@ def seed(context: Context, file: Path | None) -> None:
 
     FILE is a JSON list of create-stock bodies, each with its stock_id.
     """
-    from reconciler.commands import session
-
     with _local(context) as local:
         if file is not None:
-            new = local.control.seed(session.read_stocks(file))
+            new = commands.seed_from_file(local, file)
         else:
-            new = session.seed(local, session.load(context.root(), now=local.clock()))
+            new = commands.seed_from_project(local, context.workspace().root())
         click.echo(f"{new} new coupon stock{'' if new == 1 else 's'}.")
 
 
@@ -142,10 +134,8 @@ def reset(context: Context, yes: bool) -> None:
         if not sys.stdin.isatty():
             raise click.UsageError("There is no terminal to ask on. Give --yes to reset without asking.")
         click.confirm("Forget everything that this sandbox remembers?", abort=True, err=True)
-    from reconciler.commands import session
-
     with _local(context) as local:
-        session.reset(local, context.sandbox_folder())
+        commands.reset_sandbox(local)
     click.echo("The sandbox is empty.")
 
 
@@ -187,16 +177,10 @@ def reject(context: Context, mchid: str, again: bool) -> None:
 @click.option(
     "-n", "--limit", type=int, default=50, show_default=True, help="How many of the newest requests."
 )
-@click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
+@json_option
 @pass_context
 def log(context: Context, limit: int, as_json: bool) -> None:
     """Show the requests that it was sent, oldest first, and what it thought of their signatures."""
-    import json
-
-    from reconciler.model.characters import safe
-    from reconciler.render.json_ import dumps
-    from reconciler.render.text import table
-
     with _local(context) as local:
         lines = local.control.log(limit)
     if as_json:
@@ -243,9 +227,6 @@ def fault() -> None:
 @pass_context
 def add_fault(context: Context, /, kind: str, parameters: tuple[str, ...], **common: str) -> None:
     """Add a fault: `fault add error_after --route create --count 2 status=503`."""
-    from reconciler.model.errors import UsageError
-    from reconciler.sandbox.faults import parse
-
     spec: dict[str, str] = {"kind": kind, **common}
     for text in parameters:
         name, equals, value = text.partition("=")
@@ -264,13 +245,10 @@ def add_fault(context: Context, /, kind: str, parameters: tuple[str, ...], **com
 
 
 @fault.command("list")
-@click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
+@json_option
 @pass_context
 def list_faults(context: Context, as_json: bool) -> None:
     """Show all faults, and how often each has struck."""
-    from reconciler.render.json_ import dumps
-    from reconciler.render.text import table
-
     with _local(context) as local:
         faults = local.control.faults()
     if as_json:
@@ -302,9 +280,5 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@contextmanager
-def _local(context: Context) -> Iterator[LocalRemote]:
-    from reconciler.commands.session import sandbox as run
-
-    with run(context.sandbox_folder()) as local:
-        yield local
+def _local(context: Context) -> AbstractContextManager[LocalRemote]:
+    return commands.local_sandbox(context.workspace().sandbox_folder())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,8 +16,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, select, update
 
-from reconciler.journal.chain import audit_line
-from reconciler.journal.database import Database, applied, entries, open_intents
+from reconciler.journal.database import Database
 from reconciler.journal.entry import (
     NO_HASH,
     Applied,
@@ -29,12 +28,12 @@ from reconciler.journal.entry import (
     Remembered,
     RunEnded,
     RunStarted,
-    read_entry,
     sealed,
 )
 from reconciler.journal.holder import Holder
 from reconciler.journal.lock import ENDED, SESSION_ENDED, SILENCE_SECONDS, SILENT, Beat, Lock, Seen, Taken
-from reconciler.journal.witness import witness_of
+from reconciler.journal.reader import stored_entry, witness_in
+from reconciler.journal.tables import applied, entries, open_intents
 from reconciler.journal.worker import READING_SECONDS, Worker
 from reconciler.model.errors import BusyError, InterruptedRunError, JournalError, LockedError
 from reconciler.model.witness import Witness
@@ -108,7 +107,7 @@ class Journal:
         )
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(entries.c.seq)).all()
-        return [replace(_stored(row.record, row.seq), hash=row.hash) for row in rows]
+        return [replace(stored_entry(row.record, row.seq), hash=row.hash) for row in rows]
 
     def witness(self) -> Witness:
         """What the whole journal knows of the account. Raises JournalError."""
@@ -134,7 +133,7 @@ class Journal:
         query = select(entries.c.record, entries.c.seq).where(self._ours(entries), found)
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(entries.c.seq)).all()
-        return [_stored(row.record, row.seq) for row in rows]
+        return [stored_entry(row.record, row.seq) for row in rows]
 
     def memory(self) -> Remembered:
         """What was written down last of what must outlast the files. Raises JournalError."""
@@ -142,7 +141,7 @@ class Journal:
         query = select(entries.c.record, entries.c.seq).where(self._ours(entries), kind)
         with self._database.reading() as connection:
             row = connection.execute(query.order_by(entries.c.seq.desc()).limit(1)).first()
-        what = _stored(row.record, row.seq).what if row is not None else None
+        what = stored_entry(row.record, row.seq).what if row is not None else None
         return what if isinstance(what, Remembered) else Remembered()
 
     def _applies(self, connection: Connection, commit: str) -> None:
@@ -343,44 +342,3 @@ def _locked(found: Seen) -> LockedError:
         f"another apply {does} the lock of this account and namespace: {found.holder}.",
         remedy=found.holder.condition or remedy,
     )
-
-
-def all_entries(database: Database, namespace: str) -> Iterator[Entry]:
-    """Every entry of the accounts of ``namespace``, in the order of accounts and then of writing."""
-    for seq, record, hash_ in _records(database, namespace):
-        yield replace(_stored(record, seq), hash=hash_)
-
-
-def witness_in(database: Database, *, mchid: str, namespace: str) -> Witness:
-    """What the journal in ``database`` knows of one account and namespace. Raises JournalError."""
-    ours = (entries.c.mchid == mchid) & (entries.c.namespace == namespace)
-    with database.reading() as connection:
-        rows = connection.execute(
-            select(entries.c.record, entries.c.seq).where(ours).order_by(entries.c.seq)
-        ).all()
-    return witness_of(_stored(row.record, row.seq) for row in rows)
-
-
-def audit_lines(database: Database, namespace: str) -> Iterator[str]:
-    """The same as the lines of an audit file; damaged ones too, since it is for ``verify`` to tell."""
-    for _, record, hash_ in _records(database, namespace):
-        yield audit_line(record, hash_)
-
-
-def _stored(record: str, seq: int) -> Entry:
-    """The entry of a row. Raises JournalError that names it."""
-    try:
-        return read_entry(record)
-    except JournalError as error:
-        raise JournalError(
-            f"entry {seq} of the journal cannot be read: {error.message}.",
-            remedy="`paygift history verify` tells which entries are not as they were written. Keep the journal, and "
-            "move it away to go on without it.",
-        ) from error
-
-
-def _records(database: Database, namespace: str) -> list[tuple[int, str, str]]:
-    query = select(entries.c.seq, entries.c.record, entries.c.hash).where(entries.c.namespace == namespace)
-    with database.reading() as connection:
-        rows = connection.execute(query.order_by(entries.c.mchid, entries.c.seq)).all()
-    return [(row.seq, str(row.record), str(row.hash)) for row in rows]  # SQLite keeps any type in any column

@@ -295,3 +295,20 @@ class ApiError(RemoteError):
     def rejects_credentials(self) -> bool:
         """Whether it is for the credentials: a signature that is refused, or a signed answer that they may not."""
         return self.rejects_signature or (self.verified and self.code in NO_PERMISSION)
+
+
+def exit_code(error: PaygiftError) -> int:
+    """The exit code that tells a script what kind of trouble it was (design §11)."""
+    if isinstance(error, ProjectError):
+        return 3
+    if isinstance(error, CredentialsError):
+        return 4
+    if isinstance(error, RefusedError):
+        return 5
+    if isinstance(error, StaleError):
+        return 6
+    if isinstance(error, InterruptedRunError):
+        return 130
+    if isinstance(error, ApiError) and error.rejects_credentials:
+        return 4
+    return 1

@@ -14,9 +14,10 @@ from reconciler.apply import Recorder
 from reconciler.commands.runs import resume
 from reconciler.journal.database import Database, open_sqlite
 from reconciler.journal.entry import Intent, OperationFinished
-from reconciler.journal.journal import Journal, Run, all_entries
+from reconciler.journal.journal import Journal, Run
 from reconciler.journal.lock import Holder
 from reconciler.journal.process import Process
+from reconciler.journal.reader import all_entries
 from reconciler.model.activity import DesiredActivity
 from reconciler.model.errors import JournalError
 from reconciler.model.report import OutcomeStatus, Report

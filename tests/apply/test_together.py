@@ -13,10 +13,11 @@ from reconciler.commands.runs import resume
 from reconciler.journal.chain import verify
 from reconciler.journal.database import Database
 from reconciler.journal.entry import RunStarted
-from reconciler.journal.journal import Journal, audit_lines, locked
+from reconciler.journal.journal import Journal, locked
 from reconciler.journal.lock import Holder
 from reconciler.journal.place import Place
 from reconciler.journal.process import Process
+from reconciler.journal.reader import audit_lines
 from reconciler.model.activity import DesiredActivity
 from reconciler.plan import plan_digest
 from reconciler.wechatpay.api import PayGiftApi

@@ -18,14 +18,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from reconciler.journal import database as db
-from reconciler.journal.database import MIGRATIONS, Database
+from reconciler.journal import busy, tables
+from reconciler.journal.database import Database
 from reconciler.journal.entry import RunStarted
 from reconciler.journal.holder import Holder
 from reconciler.journal.journal import Journal, locked
 from reconciler.journal.lock import SILENCE_SECONDS, Seen, Taken
 from reconciler.journal.place import SANDBOX_FILE, Place
 from reconciler.journal.process import Process
+from reconciler.journal.tables import MIGRATIONS
 from reconciler.model.errors import StaleError
 from reconciler.system.origin import Origin, age_remark
 from tests.journal.test_journal import MCHID
@@ -117,7 +118,7 @@ async def briefly(_seconds: float) -> None:
 
 def waiting_in(database: Database) -> int:
     with database.reading() as connection:
-        return len(connection.execute(select(db.queue.c.token)).all())
+        return len(connection.execute(select(tables.queue.c.token)).all())
 
 
 def test_who_gives_up_leaves_the_queue(place: Place) -> None:
@@ -224,7 +225,7 @@ def test_a_journal_of_before_knows_what_was_applied_last(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as older:
-        older.setattr(db, "MIGRATIONS", MIGRATIONS[:2])
+        older.setattr(tables, "MIGRATIONS", MIGRATIONS[:2])
         older.setattr(Journal, "_applies", lambda *_: None)
         with opened(place, 1) as (database,):
             for commit in ("c1", "c2"):
@@ -478,7 +479,7 @@ def test_who_waits_answers_a_signal_at_once_though_others_write_to_the_journal(
         waiting.interrupt()
         code, _, err = waiting.ended()
         assert code == 130, err
-        assert time.monotonic() - started < db.BUSY_SECONDS / 2
+        assert time.monotonic() - started < busy.BUSY_SECONDS / 2
         other.execute("ROLLBACK")
     let_go()
 

@@ -22,8 +22,9 @@ import uvicorn
 from reconciler.commands.seed import stocks_for
 from reconciler.journal.chain import verify
 from reconciler.journal.database import Database
-from reconciler.journal.journal import Journal, audit_lines
+from reconciler.journal.journal import Journal
 from reconciler.journal.place import Place, journal_place
+from reconciler.journal.reader import audit_lines
 from reconciler.sandbox.app import app
 from reconciler.sandbox.memory import Step
 from reconciler.sandbox.server import _listen, _Protocol, _url

@@ -20,9 +20,8 @@ from typing import Any, Final
 
 import pytest
 
-from reconciler.cli import exit_code
 from reconciler.model.activity import DesiredActivity
-from reconciler.model.errors import PaygiftError
+from reconciler.model.errors import PaygiftError, exit_code
 from reconciler.sandbox.faults import KINDS, Stage
 from reconciler.wechatpay.api import PayGiftApi
 from tests.apply.test_apply import created, spec

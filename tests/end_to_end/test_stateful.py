@@ -16,9 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from reconciler.commands.runs import remember, resume
 from reconciler.journal.chain import verify
 from reconciler.journal.database import open_sqlite
-from reconciler.journal.journal import Journal, Run, audit_lines
+from reconciler.journal.journal import Journal, Run
 from reconciler.journal.lock import Holder
 from reconciler.journal.process import Process
+from reconciler.journal.reader import audit_lines
 from reconciler.model.activity import DesiredActivity
 from reconciler.model.errors import PaygiftError
 from tests.apply.test_convergence import (

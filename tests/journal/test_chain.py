@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.commands.journal import lines_of
 from reconciler.journal.chain import Break, audit_line, verify
 from reconciler.journal.entry import NO_HASH, Entry, Intent, OperationFinished, RunEnded, read_entry, sealed
+from reconciler.journal.reader import lines_of
 from reconciler.model.errors import JournalError, UsageError
 from reconciler.model.report import OutcomeStatus, Rejection
 from tests.support.processes import paygift, without_rights_over_files

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert, make_url, text, update
 
-from reconciler.journal import database as db
+from reconciler.journal import tables
 from reconciler.journal.chain import audit_line, verify
-from reconciler.journal.database import MIGRATIONS, Database, open_postgresql, open_sqlite
+from reconciler.journal.database import Database, open_postgresql, open_sqlite
 from reconciler.journal.entry import (
     NO_HASH,
     Entry,
@@ -30,8 +30,10 @@ from reconciler.journal.entry import (
     sealed,
 )
 from reconciler.journal.history import HistoryFilter, history
-from reconciler.journal.journal import Journal, all_entries, audit_lines
+from reconciler.journal.journal import Journal
 from reconciler.journal.place import Place, journal_place
+from reconciler.journal.reader import all_entries, audit_lines
+from reconciler.journal.tables import MIGRATIONS
 from reconciler.model.errors import JournalError, UsageError
 from reconciler.model.report import OutcomeStatus, Rejection
 from tests.support.samples import NAMESPACE, NOW
@@ -181,7 +183,7 @@ def test_an_intent_is_open_until_an_outcome_names_it(database: Database) -> None
 def test_what_could_not_be_written_whole_is_not_there(database: Database) -> None:
     written = book(database)
     with database.transaction() as connection:
-        connection.execute(insert(db.open_intents).values(mchid=MCHID, namespace=NAMESPACE, seq=1))
+        connection.execute(insert(tables.open_intents).values(mchid=MCHID, namespace=NAMESPACE, seq=1))
     with pytest.raises(JournalError, match="cannot be used"):
         append(written, INTENT)
     assert written.head() == (0, NO_HASH)
@@ -242,7 +244,7 @@ def test_history_shows_what_is_wanted(wanted: HistoryFilter, keys: list[str]) ->
 
 def test_an_older_journal_is_brought_up_to_date(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as older:
-        older.setattr(db, "MIGRATIONS", MIGRATIONS[:1])
+        older.setattr(tables, "MIGRATIONS", MIGRATIONS[:1])
         first = place.open()
         append(book(first), INTENT)
         first.close()
@@ -255,7 +257,7 @@ def test_an_older_journal_is_brought_up_to_date(place: Place, monkeypatch: pytes
 def test_a_newer_journal_is_refused(place: Place) -> None:
     first = place.open()
     with first.transaction() as connection:
-        connection.execute(update(db.schema).values(version=len(MIGRATIONS) + 1))
+        connection.execute(update(tables.schema).values(version=len(MIGRATIONS) + 1))
     first.close()
     with pytest.raises(JournalError, match=r"version 4, and this paygift knows 3\. Use the newer paygift"):
         place.open()

@@ -19,10 +19,11 @@ from sqlalchemy import Connection, text
 from reconciler.journal import lock as locks
 from reconciler.journal.database import Database
 from reconciler.journal.entry import LockTakenOver
-from reconciler.journal.journal import Journal, Run, all_entries, locked
+from reconciler.journal.journal import Journal, Run, locked
 from reconciler.journal.lock import SILENCE_SECONDS, Holder, Lock, Seen, Taken, locks_in
 from reconciler.journal.place import Place
 from reconciler.journal.process import Process
+from reconciler.journal.reader import all_entries
 from reconciler.model.errors import JournalError, LockedError, LockLostError
 from tests.journal.test_journal import INTENT, MCHID
 from tests.support.postgres import fresh_database

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, inspect
 
-from reconciler.commands.journal import witness_of as read_witness
 from reconciler.journal.chain import audit_line, verify
 from reconciler.journal.database import Database
 from reconciler.journal.entry import (
@@ -30,6 +29,7 @@ from reconciler.journal.entry import (
 from reconciler.journal.history import history
 from reconciler.journal.journal import Journal
 from reconciler.journal.place import Place
+from reconciler.journal.reader import read_witness
 from reconciler.journal.witness import remembered, witness_of
 from reconciler.live.reader import SECOND_LOOK_SECONDS, LiveRead, read_live
 from reconciler.model.activity import LiveActivity

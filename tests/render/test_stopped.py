@@ -16,9 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
-from reconciler.cli import exit_code
-from reconciler.cli.unexpected import translated
-from reconciler.commands.reporting import attempted
+from reconciler.commands.reporting import reported
 from reconciler.model.errors import ApiError, PaygiftError, RefusedError, StaleError
 from reconciler.model.findings import Finding, Severity
 from reconciler.model.plan import Plan
@@ -146,7 +144,7 @@ def test_another_digest_than_was_expected_is_reported(project: Project) -> None:
 def test_a_plan_file_that_is_none_is_reported(project: Project) -> None:
     file = project.root / "plan.json"
     file.write_text("{")
-    assert "is no plan file" in stopped_apply(project, 6, "--sandbox", str(file))["error"]["message"]
+    assert "is not a plan file" in stopped_apply(project, 6, "--sandbox", str(file))["error"]["message"]
 
 
 def test_a_refused_plan_is_reported_with_its_refusals(project: Project) -> None:
@@ -202,12 +200,8 @@ def test_a_report_that_cannot_be_written_stops_before_anything_is_done(project: 
 # -- an attempt --------------------------------------------------------------------------------------------------------
 
 
-def as_it_is(error: BaseException, writing: bool) -> PaygiftError:
-    return translated(error, command="paygift apply", writing=writing)
-
-
 def said_of(error: PaygiftError, file: Path) -> Iterator[str]:
-    with pytest.raises(type(error)), attempted(file, exit_code, as_it_is, environ={}, warn=pytest.fail):
+    with pytest.raises(type(error)), reported(file, environ={}, warn=pytest.fail):
         raise error
     yield from file.read_text(encoding="utf-8").splitlines()
 
@@ -240,7 +234,7 @@ def test_a_report_that_cannot_be_left_does_not_hide_what_happened(tmp_path: Path
     warnings: list[str] = []
 
     def stop() -> None:
-        with attempted(folder / "report.md", exit_code, as_it_is, environ={}, warn=warnings.append):
+        with reported(folder / "report.md", environ={}, warn=warnings.append):
             folder.rmdir()
             raise StaleError("Another plan.")
 
