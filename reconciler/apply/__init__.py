@@ -4,9 +4,10 @@
 became of the requests of a run that died.
 """
 
+from reconciler.apply.lookups import Lookups, PollPolicy
 from reconciler.apply.resume import resume
 from reconciler.apply.run import UploadedImages, apply_plan, refuse
 from reconciler.apply.send import Recorder
-from reconciler.apply.writes import PollPolicy, Writer
+from reconciler.apply.writes import Writer
 
-__all__ = ["PollPolicy", "Recorder", "UploadedImages", "Writer", "apply_plan", "refuse", "resume"]
+__all__ = ["Lookups", "PollPolicy", "Recorder", "UploadedImages", "Writer", "apply_plan", "refuse", "resume"]

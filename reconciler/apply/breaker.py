@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.apply.writes import KeyRun
+from reconciler.apply.key_run import KeyRun
 from reconciler.model.errors import ApiError, PaygiftError, RemoteError
 from reconciler.model.operations import ActivityOperation, CreateActivity, TerminateActivity
 

@@ -21,6 +21,7 @@ from typing import Final
 from reconciler.model.errors import UsageError
 from reconciler.model.identity import canonical_json, instant
 from reconciler.model.operations import KnownImage
+from reconciler.plan import first_number
 from reconciler.system import paygift_folder as folder
 from reconciler.wechatpay.keys import Credentials
 
@@ -50,7 +51,7 @@ class ImageCache:
 
     @classmethod
     def open(cls, path: Path, credentials: Credentials, clock: Callable[[], datetime]) -> ImageCache:
-        """Raises UsageError for a file that is no image cache; it is neither followed elsewhere nor quoted."""
+        """Raises UsageError for a file that is not an image cache; it is neither followed elsewhere nor quoted."""
         version, accounts = _read(path)
         cache = cls(path, credentials, clock)
         if accounts is None:
@@ -76,6 +77,7 @@ class ImageCache:
         return dict(self._known)
 
     def find(self, sha256: str) -> KnownImage | None:
+        """Where the image with this SHA-256 was uploaded to before, or ``None``."""
         return self._known.get(sha256)
 
     def remember(self, sha256: str, url: str) -> None:
@@ -127,17 +129,17 @@ def _read(path: Path) -> tuple[str, _Accounts | None]:
     try:
         data = json.loads(content.decode("utf-8"))
         version = str(data["format_version"])
-        major = version.partition(".")[0]
+        major = first_number(version)
         if major == "1":
             return "1", None
-        if major != FORMAT_VERSION.partition(".")[0]:
+        if major != first_number(FORMAT_VERSION):
             raise UsageError(f"{path} is of another version than {FORMAT_VERSION}.", remedy=_REMEDY)
         return version, {
             mchid: {sha256: _entry_of(entry) for sha256, entry in known.items()}
             for mchid, known in data["images"].items()
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise UsageError(f"{path} is no image cache.", remedy=_REMEDY) from None
+        raise UsageError(f"{path} is not an image cache.", remedy=_REMEDY) from None
 
 
 def _entry_of(written: Mapping[str, object]) -> Entry:

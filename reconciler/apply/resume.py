@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from reconciler.apply.writes import Writer
+from reconciler.apply.lookups import Lookups
 from reconciler.journal.entry import Entry, Intent, OperationFinished
 from reconciler.journal.witness import merchants_in
 from reconciler.model.errors import ApiError, one_cause
@@ -20,19 +20,19 @@ AT_ONCE: Final = 8
 """So many questions are asked at once."""
 
 
-async def resume(writer: Writer, interrupted: Iterable[Entry]) -> list[OperationFinished]:
+async def resume(lookups: Lookups, interrupted: Iterable[Entry]) -> list[OperationFinished]:
     """The outcome of each intent in ``interrupted``, as far as reading can tell. Raises RemoteError if it fails.
 
     All creates are looked for in the same passes over the list; everything else is asked side by side.
     """
     intents = [(entry.seq, entry.what) for entry in interrupted if isinstance(entry.what, Intent)]
     numbers = {intent.request_no for _, intent in intents if intent.operation == "create"}
-    created = await writer.all_created_under(numbers) if numbers else {}
+    created = await lookups.all_created_under(numbers) if numbers else {}
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def ask(seq: int, intent: Intent) -> OperationFinished:
         async with gate:
-            return await _ask(writer, seq, intent, created)
+            return await _ask(lookups, seq, intent, created)
 
     with one_cause():
         async with asyncio.TaskGroup() as asked:
@@ -40,7 +40,7 @@ async def resume(writer: Writer, interrupted: Iterable[Entry]) -> list[Operation
     return [answer.result() for answer in answers]
 
 
-async def _ask(writer: Writer, seq: int, intent: Intent, created: Mapping[str, str]) -> OperationFinished:
+async def _ask(lookups: Lookups, seq: int, intent: Intent, created: Mapping[str, str]) -> OperationFinished:
     activity_id, reason = intent.activity_id, ""
     match intent.operation:
         case "create":
@@ -54,12 +54,12 @@ async def _ask(writer: Writer, seq: int, intent: Intent, created: Mapping[str, s
                     f"Entry {seq} of the journal does not say which merchants.",
                 )
             else:
-                status = await _merchants(writer, intent, merchants)
+                status = await _merchants(lookups, intent, merchants)
         case "terminate":
-            status = await _termination(writer, activity_id)
+            status = await _termination(lookups, activity_id)
         case _:
             status = OutcomeStatus.UNKNOWN
-            reason = "A picture cannot be looked up. If it is still needed, it is uploaded again, which does no harm."
+            reason = "An image cannot be looked up. If it is still needed, it is uploaded again, which does no harm."
     return OperationFinished(
         intent.operation,
         intent.key,
@@ -80,9 +80,9 @@ _REASONS = {
 }
 
 
-async def _termination(writer: Writer, activity_id: str) -> OutcomeStatus:
+async def _termination(lookups: Lookups, activity_id: str) -> OutcomeStatus:
     try:
-        return OutcomeStatus.DONE if await writer.has_ended(activity_id) else OutcomeStatus.NOT_STARTED
+        return OutcomeStatus.DONE if await lookups.has_ended(activity_id) else OutcomeStatus.NOT_STARTED
     except ApiError as error:
         return _vanished(error)
 
@@ -94,9 +94,9 @@ def _vanished(error: ApiError) -> OutcomeStatus:
     return OutcomeStatus.UNKNOWN
 
 
-async def _merchants(writer: Writer, intent: Intent, asked: frozenset[str]) -> OutcomeStatus:
+async def _merchants(lookups: Lookups, intent: Intent, asked: frozenset[str]) -> OutcomeStatus:
     try:
-        present = asked.intersection(await writer.api.merchant_ids(intent.activity_id))
+        present = asked.intersection(await lookups.merchants(intent.activity_id))
     except ApiError as error:
         return _vanished(error)
     done = present if intent.operation == "add_merchants" else asked - present

@@ -7,14 +7,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
 from reconciler.apply.breaker import Breaker
+from reconciler.apply.key_run import KeyRun
+from reconciler.apply.lookups import PollPolicy
+from reconciler.apply.outcome_recorder import Counter, OutcomeRecorder, Progress
 from reconciler.apply.send import Recorder, Trace, Unrecorded
-from reconciler.apply.writes import INTERRUPTED, KeyRun, PollPolicy, Writer
-from reconciler.journal.entry import OperationFinished
+from reconciler.apply.writes import INTERRUPTED, Writer
 from reconciler.model.activity import BEIJING, Image
 from reconciler.model.errors import (
     JournalError,
@@ -41,16 +43,15 @@ from reconciler.wechatpay.api import PayGiftApi
 _log: Final = logging.getLogger(__name__)
 KEYS_AT_ONCE: Final = 8
 
-Progress = Callable[[int, int], None]
-"""Told how many operations have an outcome, out of how many."""
-
 
 class UploadedImages(Protocol):
-    """Remembers where pictures were uploaded to, by the SHA-256 of their bytes."""
+    """Remembers where images were uploaded to, by the SHA-256 of their bytes."""
 
-    def find(self, sha256: str) -> KnownImage | None: ...
+    def find(self, sha256: str) -> KnownImage | None:
+        """Where it was uploaded to, or ``None``."""
 
-    def remember(self, sha256: str, url: str) -> None: ...
+    def remember(self, sha256: str, url: str) -> None:
+        """Keep in mind where it was uploaded to. Raises PaygiftError if that cannot be kept."""
 
 
 class _NothingRemembered:
@@ -68,14 +69,14 @@ async def apply_plan(
     read_image: Callable[[Image], bytes],
     clock: Callable[[], datetime],
     uploaded: UploadedImages | None = None,
-    patience: PollPolicy | None = None,
+    poll: PollPolicy | None = None,
     record: Recorder | None = None,
     stop: asyncio.Event | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> Report:
     """Do what the plan says, and tell what came of every operation.
 
-    ``read_image`` gives the bytes of a local picture, ``clock`` aware instants; ``uploaded`` knows the pictures of
+    ``read_image`` gives the bytes of a local image, ``clock`` aware instants; ``uploaded`` knows the images of
     earlier runs. ``record`` is told of every write before it leaves, and of every outcome. Once ``stop`` is set, what
     is in flight is finished, and nothing more is started.
 
@@ -85,8 +86,8 @@ async def apply_plan(
     """
     started, doing = clock(), rest(plan)
     record, stop = record or Unrecorded(), stop or asyncio.Event()
-    writer = Writer(api, clock=clock, patience=patience or PollPolicy(), record=record, stopping=stop.is_set)
-    recorder = _OutcomeRecorder(clock, record, stop, _Counter(len(doing.operations), on_progress))
+    writer = Writer(api, clock=clock, poll=poll or PollPolicy(), record=record, stopping=stop.is_set)
+    recorder = OutcomeRecorder(clock, record, stop, Counter(len(doing.operations), on_progress))
     held = [await recorder.held(operation, hold) for operation, hold in _held_operations(plan)]
     uploads, urls = await _upload(
         writer, doing.uploads, read_image, uploaded or _NothingRemembered(), recorder
@@ -165,107 +166,14 @@ def refuse(plan: Plan) -> None:
         )
 
 
-class _Counter:
-    def __init__(self, total: int, tell: Progress) -> None:
-        self._done, self._total, self._tell = 0, total, tell
-
-    def count(self, outcome: Outcome) -> Outcome:
-        self._done += 1
-        self._tell(self._done, self._total)
-        return outcome
-
-
-@dataclass(frozen=True, slots=True)
-class _OutcomeRecorder:
-    """Where each outcome gets its times, is written down, and is counted; and where somebody may ask us to stop."""
-
-    clock: Callable[[], datetime]
-    record: Recorder
-    stop: asyncio.Event
-    progress: _Counter
-
-    @property
-    def stopping(self) -> bool:
-        return self.stop.is_set()
-
-    async def done(self, outcome: Outcome, trace: Trace, started: datetime) -> Outcome:
-        """The outcome of an operation that was begun."""
-        traced = replace(
-            outcome,
-            reason=outcome.reason or _by_reading(trace),
-            request_id=outcome.request_id or trace.request_id,
-            http_status=trace.http_status,
-            tries=trace.tries,
-            started_at=started,
-            finished_at=self.clock(),
-            by_reading=bool(trace.doubt),
-        )
-        return self.progress.count(await self._written(traced, trace))
-
-    async def held(self, operation: Operation, hold: Hold) -> Outcome:
-        """The outcome of an operation that refusals hold; it is none of those whose progress is told."""
-        held = Outcome(operation, OutcomeStatus.NOT_STARTED, reason=_held_reason(hold), held_by=hold.refusals)
-        return await self._written(held, Trace())
-
-    async def not_started(self, operation: Operation, reason: str, activity_id: str = "") -> Outcome:
-        outcome = Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason)
-        return self.progress.count(await self._written(outcome, Trace()))
-
-    async def _written(self, outcome: Outcome, trace: Trace) -> Outcome:
-        try:
-            await self.record.conclude(_concluded(outcome, trace))
-        except JournalError as error:
-            # What happened has happened; the next run finds the open intent, and asks.
-            unwritten = f"This outcome could not be written down: {error}"
-            outcome = replace(outcome, reason=f"{outcome.reason} {unwritten}".strip())
-        return outcome
-
-
-def _held_reason(hold: Hold) -> str:
-    with_ = f" together with {hold.through}" if hold.through else ""
-    return f"Held{with_} by {', '.join(hold.refusals)}."
-
-
-def _by_reading(trace: Trace) -> str:
-    """How an operation was settled whose answer proves nothing, or never came."""
-    return (
-        f"No answer proves it ({trace.doubt.rstrip('.')}); reading shows that it has happened."
-        if trace.doubt
-        else ""
-    )
-
-
-def _concluded(outcome: Outcome, trace: Trace) -> OperationFinished:
-    operation = outcome.operation
-    if isinstance(operation, UploadImage):
-        key, number, path = "", "", operation.path
-    else:
-        key, number, path = operation.key, operation.out_request_no, ""
-    return OperationFinished(
-        operation.operation,
-        key,
-        outcome.status,
-        outcome.activity_id,
-        number,
-        intents=tuple(trace.intents),
-        reason=outcome.reason,
-        http_status=outcome.http_status,
-        request_id=outcome.request_id,
-        tries=outcome.tries,
-        seconds=round(outcome.seconds, 3),
-        rejections=outcome.rejections,
-        path=path,
-    )
-
-
 async def _upload(
     writer: Writer,
     uploads: Iterable[UploadImage],
     read_image: Callable[[Image], bytes],
     uploaded: UploadedImages,
-    recorder: _OutcomeRecorder,
+    recorder: OutcomeRecorder,
 ) -> tuple[list[Outcome], dict[str, str]]:
-    """The outcome of each upload, and the URL of each picture that has one."""
+    """The outcome of each upload, and the URL of each image that has one."""
     urls: dict[str, str] = {}
 
     async def one(upload: UploadImage) -> Outcome:
@@ -297,7 +205,7 @@ def _uploaded_before(known: KnownImage) -> str:
 
 
 def _remember(uploaded: UploadedImages, sha256: str, url: str) -> str:
-    """Nothing, or why it could not be remembered. That is no reason to stop: the picture is uploaded."""
+    """Nothing, or why it could not be remembered. That is no reason to stop: the image is uploaded."""
     try:
         uploaded.remember(sha256, url)
     except PaygiftError as error:
@@ -313,7 +221,7 @@ class _Key:
         self._run = KeyRun(change, urls)
         self._blocked_reason = ""
 
-    async def go(self, writer: Writer, recorder: _OutcomeRecorder, breaker: Breaker, until: int) -> None:
+    async def go(self, writer: Writer, recorder: OutcomeRecorder, breaker: Breaker, until: int) -> None:
         """Do those operations that are not done yet and come before the one with the index ``until``."""
         run = self._run
         for operation in run.change.operations[len(self.outcomes) : until]:
@@ -336,12 +244,12 @@ class _Key:
                 self._blocked_reason = "An earlier operation of this activity did not succeed."
 
 
-def _blocked_reason(operation: ActivityOperation, run: KeyRun, recorder: _OutcomeRecorder) -> str:
+def _blocked_reason(operation: ActivityOperation, run: KeyRun, recorder: OutcomeRecorder) -> str:
     """Why ``operation`` must not be started, or nothing."""
     if recorder.stopping:
         return INTERRUPTED
     missing = _missing_images(operation, run.urls)
-    return f"Its pictures could not be uploaded: {', '.join(missing)}." if missing else ""
+    return f"Its images could not be uploaded: {', '.join(missing)}." if missing else ""
 
 
 def may_go_on(outcome: Outcome) -> bool:
@@ -373,6 +281,7 @@ def _missing_images(operation: ActivityOperation, urls: Mapping[str, str]) -> li
 
 
 def failed(operation: Operation, error: PaygiftError, trace: Trace, activity_id: str = "") -> Outcome:
+    """The outcome of an operation that ended in ``error``: what may have happened all the same is unknown."""
     request_id = error.request_id if isinstance(error, RemoteError) else ""
     return Outcome(operation, _status_of(error, trace), activity_id, str(error), request_id)
 

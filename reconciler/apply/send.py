@@ -68,6 +68,7 @@ class Trace:
     doubt: str = ""
 
     def answered(self, reply: Reply[T]) -> Reply[T]:
+        """``reply``, whose HTTP status, Request-ID and tries are kept."""
         self.tries += reply.tries
         self.http_status, self.request_id = reply.http_status, reply.request_id
         return reply

@@ -117,7 +117,7 @@ def waivers(context: Context, pr: int | None, out: Path) -> None:
 @head_option
 @pass_context
 def artifact_name(context: Context, plan_file: Path, head: str | None) -> None:
-    """Print `name=…` for GITHUB_OUTPUT: what the artefact with this plan is to be called.
+    """Print `name=…` for GITHUB_OUTPUT: what the artifact with this plan is to be called.
 
     reviewed-plan looks for it by that name.
     """
@@ -172,7 +172,7 @@ def reviewed_digest(context: Context, /, **options: Any) -> None:
 def reviewed_plan(context: Context, /, out: Path, report: Path | None, **options: Any) -> None:
     """Fetch the plan file that was reviewed before a merge, for `apply FILE`.
 
-    The plan's workflow keeps it as an artefact. It is taken only if it has the digest that reviewed-digest finds.
+    The plan's workflow keeps it as an artifact. It is taken only if it has the digest that reviewed-digest finds.
     Unlike the digest alone it also lets `apply` go on with what is left after a part was done.
 
     Prints `found=true`, for GITHUB_OUTPUT; or `found=false`, and exits 0, for a push that was not planned and changed

@@ -267,7 +267,7 @@ async def write(
     origin: Origin,
     uploaded: UploadedImages | None = None,
     stop: asyncio.Event | None = None,
-    patience: PollPolicy | None = None,
+    poll: PollPolicy | None = None,
     reviewed: str = "",
     on_progress: Progress = no_progress,
 ) -> Report:
@@ -293,7 +293,7 @@ async def write(
         uploaded=uploaded,
         record=run,
         stop=stop,
-        patience=patience,
+        poll=poll,
         on_progress=on_progress,
     )
     return happened if made.empty else await run_ended(run, happened)

@@ -31,7 +31,6 @@ from reconciler.review.github import (
     WorkflowRun,
     Written,
     annotate,
-    artefact_name,
     changed,
     keep_drift_issue,
     keep_plan_comment,
@@ -43,6 +42,7 @@ from reconciler.review.github import (
     require_current,
     waivers_of,
 )
+from reconciler.review.github import artifact_name as name_of_artifact
 from reconciler.review.github import reviewed_digest as digest_of_review
 from reconciler.spec import load_project, read_namespace
 from reconciler.system.input_files import read_input, read_json
@@ -114,7 +114,7 @@ def artifact_name(workspace: Workspace, plan_file: Path, *, head: str | None = N
     """The name under which a workflow keeps a plan file, by which ``reviewed_plan`` looks for it. Needs no token."""
     plan = show_plan(plan_file)
     run = WorkflowRun.from_environment(workspace.environ)
-    return artefact_name(Owner(plan.namespace, plan.mchid), head or run.head or run.sha)
+    return name_of_artifact(Owner(plan.namespace, plan.mchid), head or run.head or run.sha)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def reviewed_digest(workspace: Workspace, merge: Merge) -> str:
 def reviewed_plan(workspace: Workspace, merge: Merge, out: Path, *, report: Path | None = None) -> bool:
     """Write the plan file that was reviewed before a merge to ``out``, for the ``plan_file`` of ``apply``.
 
-    The workflow of the plan keeps it as an artefact; it is taken only if it has the digest of ``reviewed_digest``.
+    The workflow of the plan keeps it as an artifact; it is taken only if it has the digest of ``reviewed_digest``.
     False, and no file, for a push that was not planned and changed nothing of the project. Where there is no such plan,
     ``report`` (.md, .html or .json) says why. Raises as ``reviewed_digest`` does.
     """

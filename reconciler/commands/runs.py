@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler import __version__
-from reconciler.apply import PollPolicy, Writer
+from reconciler.apply import Lookups, PollPolicy
 from reconciler.apply import resume as ask
 from reconciler.commands.clock import Clock
 from reconciler.journal.entry import OperationFinished, RunEnded, RunStarted
@@ -171,7 +171,7 @@ async def open_run(
 
 
 async def resume(
-    api: PayGiftApi, run: Run, *, clock: Clock, patience: PollPolicy | None = None
+    api: PayGiftApi, run: Run, *, clock: Clock, poll: PollPolicy | None = None
 ) -> list[OperationFinished]:
     """Find out what became of the requests of runs that died, and write it down (design §8).
 
@@ -180,8 +180,8 @@ async def resume(
     interrupted = await run.open_intents()
     if not interrupted:
         return []
-    writer = Writer(api, clock=clock, patience=patience or PollPolicy(), record=run)
-    found = await ask(writer, interrupted)
+    lookups = Lookups(api, clock=clock, poll=poll or PollPolicy())
+    found = await ask(lookups, interrupted)
     for outcome in found:
         await run.conclude(outcome)
     return found

@@ -62,6 +62,13 @@ def safe(text: str) -> str:
     return without_commands(text)
 
 
+def escaped(text: str) -> str:
+    """``text`` as a message about a file quotes it: ``\\u`` and hex for every character that is hidden, not assigned,
+    or for private use. Commands of CI systems stay: ``safe`` breaks them up where the message is printed.
+    """
+    return "".join(f"\\u{ord(c):04x}" if _unseen(c) else c for c in text)
+
+
 def without_commands(text: str) -> str:
     """``text`` with what the log of a CI system would take for a command broken up; ``safe`` does that too."""
     if "##" in text or text.lstrip().startswith("::"):
@@ -72,6 +79,10 @@ def without_commands(text: str) -> str:
 def safe_json(text: str) -> str:
     """JSON as ``text`` that means the same, and holds nothing that a CI system would take for a command."""
     return text.replace("##", "#\\u0023")
+
+
+def _unseen(character: str) -> bool:
+    return not (character.isprintable() or character == "\u3000") or HIDDEN.match(character) is not None
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -86,15 +97,6 @@ def shown(text: str, limit: int = 40) -> str:
     """``text`` in quotes for a message: cut short, and what cannot be seen is escaped."""
     cut = text if len(text) <= limit else text[:limit] + "…"
     return f'"{escaped(cut)}"'
-
-
-def escaped(text: str) -> str:
-    """``text`` with an escape for every character that cannot be seen, or that passes for another."""
-    return "".join(f"\\u{ord(c):04x}" if _unseen(c) else c for c in text)
-
-
-def _unseen(character: str) -> bool:
-    return not (character.isprintable() or character == "\u3000") or HIDDEN.match(character) is not None
 
 
 # --- texts ---------------------------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ from reconciler.plan.coupons import coupon_findings, stocks_named, unproven
 from reconciler.plan.decide import make_plan
 from reconciler.plan.digest import digests_of_review, operation_data, plan_data, plan_digest, policy_data
 from reconciler.plan.drift import Drift, DriftCode, drifts
+from reconciler.plan.formats import FORMAT_VERSION, PLAN_FORMAT_VERSION, check_format, first_number
 from reconciler.plan.held import Held, Hold, as_reviewed, held_in, rest
 from reconciler.plan.images import image_findings, with_known_images
-from reconciler.plan.saved import FORMAT_VERSION, PLAN_FORMAT_VERSION, checksum, read_plan
+from reconciler.plan.saved import checksum, read_plan
 from reconciler.plan.stale import Stale, may_be_of, not_held, staleness
 from reconciler.plan.undo import Undo, UndoCode, undo_of, undos_of, ways_back
 from reconciler.plan.verdict import with_findings
@@ -28,10 +29,12 @@ __all__ = [
     "Undo",
     "UndoCode",
     "as_reviewed",
+    "check_format",
     "checksum",
     "coupon_findings",
     "digests_of_review",
     "drifts",
+    "first_number",
     "held_in",
     "image_findings",
     "make_plan",

@@ -19,12 +19,9 @@ from reconciler.model.errors import StaleError
 from reconciler.model.identity import canonical_json
 from reconciler.model.plan import Plan
 from reconciler.plan.digest import plan_digest
+from reconciler.plan.formats import PLAN_FORMAT_VERSION, check_format
 from reconciler.plan.shown import contradiction
 
-PLAN_FORMAT_VERSION: Final = "2.0"
-"""Of plan files. Since 2.0 the digests in preconditions are whole, and the policy and what differs are told."""
-FORMAT_VERSION: Final = "1.0"
-"""Of everything else that is written for programs: reports, problems, status, drift, notices."""
 _NO_YEAR: Final = re.compile(r'"(?:000[01]|9999)-\d\d-\d\d[T ]')
 """In other time zones they have no date."""
 _WHOLE: Final = (
@@ -55,10 +52,7 @@ def read_plan(data: object) -> Plan:
     if not isinstance(data, dict) or data.get("kind") != "plan":
         raise StaleError("This is no plan file.", remedy=_REMEDY)
     version = str(data.get("format_version"))
-    if version.partition(".")[0] != PLAN_FORMAT_VERSION.partition(".")[0]:
-        raise StaleError(
-            f"This plan file has format {version}; this paygift reads {PLAN_FORMAT_VERSION}.", remedy=_REMEDY
-        )
+    check_format("This plan file has", version, PLAN_FORMAT_VERSION, error=StaleError, remedy=_REMEDY)
     if data.get("checksum") != checksum(data):
         raise StaleError(
             "This plan file was changed after it was made: its checksum does not fit.", remedy=_REMEDY

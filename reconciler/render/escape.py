@@ -1,8 +1,12 @@
 """Text from specs and from the remote, made harmless for Markdown and for HTML. Pure.
 
-What a reader cannot see is shown first (``characters.safe``); then every dress has its own function. Markdown is the
-harder one: GitHub turns names, numbers and addresses into links after Markdown is done, so escaping single characters
-does not help. A word that anything could be made of is therefore put into a code span, where nothing happens to it.
+What a reader cannot see is shown first (``characters.safe``, which is all that plain text needs); then every format has
+its own function. Other formats have theirs where they are written: ``rejected.cell`` for CSV, ``notice.plain`` for
+WeCom, ``github.annotate.in_command`` for workflow commands.
+
+Markdown is the hardest: GitHub turns names, numbers and addresses into links after Markdown is done, so escaping single
+characters does not help. A word that anything could be made of is therefore put into a code span, where nothing happens
+to it.
 """
 
 from __future__ import annotations
@@ -18,10 +22,12 @@ from reconciler.model.characters import safe
 _LONG_RUN: Final = re.compile("`{10,}")
 """Renderers stop taking backticks for a fence at some length; nobody means as many as this."""
 
-_SPAN: Final = re.compile("(`[^`]+`)")
+CODE: Final = re.compile("`([^`]+)`")
+"""What a sentence of ours has in backticks: it stays code in every format."""
+
 _PLAIN: Final = re.compile(r"""(?:[^\x00-\x7f]|[0-9A-Za-z.,;:!?'"%()+=/-])+""")
 _LINKED: Final = re.compile(r"[0-9a-f]{7}|[a-z]-\d|//|www\.|:[a-z+-]|:(?:100|1234)\b", re.IGNORECASE)
-"""What GitHub makes links and pictures of: commits, tickets, addresses, emoji. Names need an ``@``, numbers a ``#``,
+"""What GitHub makes links and emoji of: commits, tickets, addresses, ``:names:``. Names need an ``@``, numbers a ``#``,
 which are not plain."""
 
 _WRAPPED: Final = re.compile(r"""(?P<before>[('"]*)(?P<core>.*?)(?P<after>[).,;:!?'"]*)""", re.DOTALL)
@@ -38,7 +44,7 @@ def markup(text: str) -> str:
 
 def code(text: str) -> str:
     """``text`` as a code span of Markdown. Not for tables: a ``|`` would end their cell."""
-    content = _tame(text)
+    content = _without_long_runs(safe(text))
     if not content:
         return ""
     runs = {len(run) for run in re.findall("`+", content)}
@@ -49,7 +55,7 @@ def code(text: str) -> str:
 
 def code_block(lines: Iterable[str], language: str) -> str:
     """Lines as a fenced block of Markdown."""
-    content = [_tame(line) for line in lines]
+    content = [_without_long_runs(safe(line)) for line in lines]
     longest = max((len(run) for line in content for run in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     return "\n".join((fence + language, *content, fence))
@@ -66,16 +72,14 @@ def prose_in_tags(text: str) -> str:
 
 
 def _code_tag(text: str) -> str:
-    return f"<code>{escape(_tame(text))}</code>"
+    return f"<code>{_without_long_runs(markup(text))}</code>"
 
 
 def _prose(text: str, as_code: Callable[[str], str]) -> str:
     if not text.strip():  # nothing at all after a dash would make a heading of the line above
         return as_code(text) if text else ""
-    parts = _SPAN.split(safe(text).strip())
-    dressed = [
-        as_code(part[1:-1]) if index % 2 else _words(part, as_code) for index, part in enumerate(parts)
-    ]
+    parts = CODE.split(safe(text).strip())
+    dressed = [as_code(part) if index % 2 else _words(part, as_code) for index, part in enumerate(parts)]
     sentence = _TOUCHING.sub("` `", "\n".join(part for part in dressed if part)).replace("\n", "")
     starts = _STARTS_A_BLOCK.match(sentence)
     if starts is None:
@@ -99,5 +103,5 @@ def _word(word: str, as_code: Callable[[str], str]) -> str:
     return f"{found['before']}{as_code(found['core'])}{found['after']}"
 
 
-def _tame(text: str) -> str:
-    return _LONG_RUN.sub(lambda match: "\\x60" * len(match[0]), safe(text))
+def _without_long_runs(text: str) -> str:
+    return _LONG_RUN.sub(lambda match: "\\x60" * len(match[0]), text)

@@ -70,10 +70,12 @@ class Section:
     folds_only: bool = False
 
     def text(self) -> str:
+        """The items that are shown, under their title; nothing where none is."""
         shown = [item.shown for item in self.items if item.shown]
         return f"#### {self.title}\n\n{_joined(shown)}" if shown else ""
 
     def left_out(self) -> Iterator[str]:
+        """How many items are not shown, and of how many the details are not."""
         unlisted = sum(not item.shown for item in self.items)
         unfolded = sum(bool(item.shown) and item.folded for item in self.items)
         if unlisted:

@@ -100,6 +100,7 @@ _MISSING: Final = object()
 
 
 def report_json(report: Report) -> dict[str, object]:
+    """What came of a plan; `paygift schema report` describes it. Times are UTC (RFC 3339), ``text`` is for people."""
     return {
         "format_version": FORMAT_VERSION,
         "kind": "report",
@@ -155,6 +156,7 @@ def _problem_data(problem: Diagnostic) -> dict[str, object]:
 
 
 def status_json(rows: Sequence[StatusRow], plan: Plan) -> dict[str, object]:
+    """What `status --json` prints: a row for each activity and spec, and the counts of ``plan``."""
     return {
         "format_version": FORMAT_VERSION,
         "kind": "status",

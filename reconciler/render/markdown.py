@@ -1,7 +1,7 @@
 """Plans and reports as Markdown, for comments on pull requests and for job summaries.
 
-The first line is a comment by which programs find the text again. What is refused or ends comes first and is always
-named; ``fit`` leaves out details where the whole would be too long.
+The first line is a comment by which programs find the text again (``marker``). What is refused or ends comes first and
+is always named; ``fit`` leaves out details where the whole would be too long.
 
 GitHub refuses a comment above 262,144 bytes, and says that it may hold 65,536 characters: no character takes more
 than four bytes, so that a text which keeps to the one keeps to the other (docs/renderings.md).
@@ -9,9 +9,7 @@ than four bytes, so that a text which keeps to the one keeps to the other (docs/
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from textwrap import indent
 from typing import Final, TypeVar
@@ -19,10 +17,11 @@ from typing import Final, TypeVar
 from reconciler.model.findings import Severity
 from reconciler.model.plan import ChangeKind, Plan
 from reconciler.model.report import OutcomeStatus, Report
-from reconciler.plan import FORMAT_VERSION, plan_digest
+from reconciler.plan import plan_digest
 from reconciler.render import messages as wording
 from reconciler.render.escape import code, code_block, prose, prose_in_tags
 from reconciler.render.fit import Document, Item, Names, Section
+from reconciler.render.marker import Marker
 from reconciler.render.values import counted
 from reconciler.render.view import (
     COUNTED,
@@ -51,40 +50,8 @@ _STATUS_SYMBOLS: Final[dict[OutcomeStatus, str]] = {
     OutcomeStatus.NOT_STARTED: "⏸️",
 }
 _STOPPING: Final = frozenset({Severity.REFUSAL, Severity.ERROR})
-_MARKER: Final = re.compile(
-    r"<!-- paygift (?P<kind>plan|report) digest=(?P<digest>[0-9a-f]{64}) namespace=(?P<namespace>[a-z0-9-]*) "
-    r"mchid=(?P<mchid>[0-9A-Za-z_-]*) format=(?P<format>\d+\.\d+)(?: outcome=(?P<outcome>[a-z]+))? -->"
-)
 _T = TypeVar("_T")
 _K = TypeVar("_K", bound=Hashable)
-
-
-@dataclass(frozen=True, slots=True)
-class Marker:
-    """The first line of a rendering. ``kind`` is ``plan`` or ``report``; the digest is the plan's in both. A report
-    says what it came to: ``complete``, ``nothing`` to do, ``partial``, or ``stopped`` before or while it wrote.
-    """
-
-    kind: str
-    digest: str
-    namespace: str
-    mchid: str
-    format: str = FORMAT_VERSION
-    outcome: str = ""
-
-    def __str__(self) -> str:
-        outcome = f" outcome={self.outcome}" if self.outcome else ""
-        return (
-            f"<!-- paygift {self.kind} digest={self.digest} namespace={self.namespace} mchid={self.mchid}"
-            f" format={self.format}{outcome} -->"
-        )
-
-
-def read_marker(markdown: str) -> Marker | None:
-    """The marker in the first line of a text, if it is one. Whether to believe it depends on who wrote the text."""
-    first, _, _ = markdown.partition("\n")
-    found = _MARKER.fullmatch(first.rstrip("\r"))
-    return Marker(**found.groupdict("")) if found else None
 
 
 def plan_markdown(plan: Plan, *, max_chars: int = MAX_CHARS, title: str = "") -> str:
@@ -95,7 +62,7 @@ def plan_markdown(plan: Plan, *, max_chars: int = MAX_CHARS, title: str = "") ->
     view = plan_view(plan)
     digest = plan_digest(plan)
     return Document(
-        marker=_marker("plan", digest, plan),
+        marker=str(Marker("plan", digest, plan.namespace, plan.mchid)),
         title=prose(title[:_TITLE_CHARS]) or "paygift plan",
         summary="\n\n".join((f"**{prose(view.summary)}**", *_table(view, plan))),
         essential=(partial(_essential, view), partial(_essential_in_short, view)),
@@ -114,7 +81,9 @@ def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = 
     held = [outcome for outcome in view.outcomes if outcome.held]
     done = [outcome for outcome in view.outcomes if outcome.settled]
     return Document(
-        marker=_marker("report", digest, report.plan, _outcome(report)),
+        marker=str(
+            Marker("report", digest, report.plan.namespace, report.plan.mchid, outcome=_outcome(report))
+        ),
         title=prose(title[:_TITLE_CHARS]) or "paygift apply",
         summary="\n\n".join(
             part
@@ -144,13 +113,6 @@ def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = 
         ),
         foot=" ".join(part for part in (f"Plan `{digest[:12]}`.", prose(view.record)) if part),
     ).fitted(max_chars)
-
-
-def _marker(kind: str, digest: str, plan: Plan, outcome: str = "") -> str:
-    """A plan file may hold anything as its namespace. What does not fit makes a marker that nobody reads."""
-    namespace = re.sub(r"[^a-z0-9-]", "?", plan.namespace)
-    mchid = re.sub(r"[^0-9A-Za-z_-]", "?", plan.mchid)
-    return str(Marker(kind, digest, namespace, mchid, outcome=outcome))
 
 
 def _outcome(report: Report) -> str:
@@ -317,7 +279,7 @@ def _plan_sections(view: PlanView) -> tuple[Section, ...]:
         _changes(view, ChangeKind.UPDATE, "Merchants", "merchant changes", 3),
         _changes(view, ChangeKind.TERMINATE, "Terminations, in full", "blocks of terminations", 2),
         Section(
-            "Pictures",
+            "Images",
             "uploads",
             [Item(partial(_upload_line, line)) for line in view.uploads],
         ),

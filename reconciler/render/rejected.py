@@ -11,6 +11,7 @@ from reconciler.model.characters import safe
 from reconciler.model.report import Report
 
 HEAD: Final = ("key", "activity_id", "mchid", "invalid_reason", "request_id")
+"""The names of the columns."""
 _FORMULA: Final = re.compile(r"[=+\-@\t]")
 
 
@@ -23,12 +24,12 @@ def rejected_csv(report: Report) -> str:
         for each in outcome.rejections:
             key = getattr(outcome.operation, "key", "")
             writer.writerow(
-                map(_cell, (key, outcome.activity_id, each.mchid, each.invalid_reason, outcome.request_id))
+                map(cell, (key, outcome.activity_id, each.mchid, each.invalid_reason, outcome.request_id))
             )
     return text.getvalue()
 
 
-def _cell(value: str) -> str:
+def cell(value: str) -> str:
     """A spreadsheet would compute what begins like a formula, and the server's words are not ours."""
     text = safe(value)
     return f"'{text}" if _FORMULA.match(text) else text

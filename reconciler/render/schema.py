@@ -20,12 +20,12 @@ from reconciler.model.operations import KnownImage, Operation, UploadImage
 from reconciler.model.plan import ActivityChange, Differing, Timeline
 from reconciler.model.policy import Policy
 from reconciler.model.report import Outcome
-from reconciler.plan import FORMAT_VERSION, PLAN_FORMAT_VERSION, Undo
+from reconciler.plan import FORMAT_VERSION, PLAN_FORMAT_VERSION, Undo, first_number
 
 Schema = dict[str, Any]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Version = Annotated[str, Field(pattern=rf"^{FORMAT_VERSION.partition('.')[0]}\.[0-9]+$")]
-PlanVersion = Annotated[str, Field(pattern=rf"^{PLAN_FORMAT_VERSION.partition('.')[0]}\.[0-9]+$")]
+Version = Annotated[str, Field(pattern=rf"^{first_number(FORMAT_VERSION)}\.[0-9]+$")]
+PlanVersion = Annotated[str, Field(pattern=rf"^{first_number(PLAN_FORMAT_VERSION)}\.[0-9]+$")]
 """Another first number is another format, which a reader refuses."""
 
 

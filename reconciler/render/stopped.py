@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,14 +12,16 @@ from reconciler.model.report import AbortedApply
 from reconciler.plan import FORMAT_VERSION, plan_data
 from reconciler.render.escape import code, prose
 from reconciler.render.fit import Document, Item, Names, Section
+from reconciler.render.html.page import page
+from reconciler.render.html.parts import facts, section
+from reconciler.render.html.parts import prose as html_prose
+from reconciler.render.html.tags import Html, tag
 from reconciler.render.json_ import dumps
-from reconciler.render.markdown import MAX_CHARS, Marker
-from reconciler.render.page import page
-from reconciler.render.tags import Html, tag, together
+from reconciler.render.markdown import MAX_CHARS
+from reconciler.render.marker import Marker
 from reconciler.render.values import beijing
 from reconciler.render.view import FindingView, plan_view
 
-_CODE: Final = re.compile("`([^`]+)`")
 NOTHING_WRITTEN: Final = "Nothing was written."
 PERHAPS_WRITTEN: Final = (
     "Something may have been written, and nobody knows how far it came: run apply again, which finds out."
@@ -106,7 +107,9 @@ def stopped_markdown(stopped: AbortedApply, *, max_chars: int = COMMENT_CHARS) -
     view = stopped_view(stopped)
     items = [Item(partial("- {}".format, code(line))) for line in view.details]
     return Document(
-        marker=_marker(stopped),
+        marker=str(
+            Marker("report", stopped.plan_digest, stopped.namespace, stopped.mchid, outcome="stopped")
+        ),
         title="paygift apply",
         summary="\n\n".join(_paragraphs(view)),
         essential=(partial(_refusal_lines, view),),
@@ -115,13 +118,6 @@ def stopped_markdown(stopped: AbortedApply, *, max_chars: int = COMMENT_CHARS) -
         sections=(Section(view.details_title, "lines", items),),
         foot=f"Plan `{stopped.plan_digest[:12]}`." if stopped.plan_digest else "",
     ).fitted(max_chars)
-
-
-def _marker(stopped: AbortedApply) -> str:
-    """An account or a namespace that does not fit makes a marker that nobody reads."""
-    namespace = re.sub(r"[^a-z0-9-]", "?", stopped.namespace)
-    mchid = re.sub(r"[^0-9A-Za-z_-]", "?", stopped.mchid)
-    return str(Marker("report", stopped.plan_digest, namespace, mchid, outcome="stopped"))
 
 
 def _paragraphs(view: StoppedView) -> Iterator[str]:
@@ -153,39 +149,26 @@ def stopped_html(stopped: AbortedApply) -> str:
             tag("p", f"{view.summary} {view.written}", class_="summary"),
             tag("p", view.reason),
             tag("p", view.remedy) if view.remedy else None,
-            _facts(stopped),
+            facts(
+                ("namespace", stopped.namespace),
+                ("account", stopped.mchid),
+                ("stopped", f"{beijing(stopped.at)} Beijing time"),
+                ("digest of the plan", stopped.plan_digest),
+            ),
         ),
         tag(
             "main",
-            _section("Refused", *map(_refusal, view.refusals)) if view.refusals else None,
-            _section(view.details_title, tag("ul", *map(_detail, view.details))) if view.details else None,
+            section("Refused", map(_refusal, view.refusals)) if view.refusals else None,
+            section(view.details_title, (tag("ul", *map(_detail, view.details)),)) if view.details else None,
         ),
     )
-
-
-def _facts(stopped: AbortedApply) -> Html:
-    facts = (
-        ("namespace", stopped.namespace),
-        ("account", stopped.mchid),
-        ("stopped", f"{beijing(stopped.at)} Beijing time"),
-        ("digest of the plan", stopped.plan_digest),
-    )
-    rows = (tag("div", tag("dt", name), tag("dd", tag("code", fact))) for name, fact in facts if fact)
-    return tag("dl", *rows, class_="facts")
-
-
-def _section(heading: str, *content: Html) -> Html:
-    return tag("section", tag("h2", heading), together(*content))
 
 
 def _refusal(each: FindingView) -> Html:
     return tag(
         "article",
         tag("h3", tag("code", each.code), " ", each.key),
-        tag(
-            "p",
-            *(tag("code", part) if index % 2 else part for index, part in enumerate(_CODE.split(each.text))),
-        ),
+        tag("p", html_prose(each.text)),
         tag("p", each.waiver, class_="waive"),
         class_="card refusal",
     )

@@ -10,20 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from rich.cells import cell_len
+from rich.color import ColorSystem
+from rich.style import Style
 
 from reconciler.model.characters import safe
 from reconciler.model.findings import Severity
 from reconciler.model.report import OutcomeStatus
 from reconciler.render.view import Block, FindingView, Line, OutcomeView, PlanView, ReportView
 
-_CODES: Final[dict[str, str]] = {
-    "red": "31",
-    "green": "32",
-    "yellow": "33",
-    "blue": "34",
-    "dim": "2",
-    "bold": "1",
-}
 _SYMBOL_COLOURS: Final[dict[str, str]] = {
     "+": "green",
     "-": "red",
@@ -49,15 +43,13 @@ _OUTCOME_SYMBOLS: Final[dict[OutcomeStatus, tuple[str, str]]] = {
 
 
 class Pen:
-    """Writes styled text, or plain text where ``colour`` is off."""
+    """Writes text in one of rich's styles, such as ``red`` or ``dim``; plain text where ``colour`` is off."""
 
     def __init__(self, *, colour: bool) -> None:
-        self._colour = colour
+        self._colours = ColorSystem.STANDARD if colour else None
 
     def __call__(self, text: str, style: str = "") -> str:
-        if not self._colour or not style or not text:
-            return text
-        return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
+        return Style.parse(style).render(text, color_system=self._colours)
 
 
 def plan_text(

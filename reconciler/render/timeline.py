@@ -1,4 +1,4 @@
-"""Activities over time: which rows there are, what lies between them, and on which scale. ``timeline_svg`` draws it."""
+"""Activities over time: which rows there are, what lies between them, and on which scale. ``html/timeline`` draws."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ STATES: Final[dict[TimelineState, str]] = {
     "terminating": "to be terminated",
     "ended": "ended",
 }
+"""What is said of a row, by its state."""
 _MAX_TICKS: Final = 10
 _MARGIN: Final = 0.02
 _ENDED_BEFORE: Final = timedelta(days=7)
@@ -43,6 +44,7 @@ class Span:
 
     @property
     def words(self) -> str:
+        """``gap of 5 d 14 h``."""
         return f"{self.code} of {span((self.end - self.begin).total_seconds())}"
 
 

@@ -1,4 +1,4 @@
-"""Single values in human units: fen as yuan, instants as Beijing time, spans of time, pictures, windows. Pure."""
+"""Single values in human units: fen as yuan, instants as Beijing time, spans of time, images, windows. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from reconciler.model.activity import BEIJING
 from reconciler.plan import plan_data
 
 FEN_FIELDS: Final = frozenset({"transaction_amount_minimum"})
+"""Fields of the terms that are amounts of money, in fen."""
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 SAMPLE: Final = 3
 """How many items stand for a longer list."""
@@ -43,11 +44,12 @@ def span(seconds: float) -> str:
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """``1 picture``, ``1,200 pictures``."""
+    """``1 image``, ``1,200 images``."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def merchants(number: int) -> str:
+    """``1 merchant``, ``1,200 merchants``."""
     return counted(number, "merchant")
 
 
@@ -76,7 +78,7 @@ def value(path: str, content: object) -> str:
 
 
 def _object(fields: dict[str, object]) -> str:
-    """A picture, a window, a daily window or an award, by its fields."""
+    """An image, a window, a daily window or an award, by its fields."""
     match fields:
         case {"path": str() as path} | {"url": str() as path}:
             return path

@@ -175,7 +175,7 @@ def _upload_lines(plan: Plan) -> Iterator[Line]:
     known = {each.sha256: each for each in plan.known_images}
     paths = tuple(upload.path for upload in plan.uploads if upload.sha256 not in known)
     if paths:
-        yield Line("+", f"upload {counted(len(paths), 'picture')}", sample(paths), items=paths)
+        yield Line("+", f"upload {counted(len(paths), 'image')}", sample(paths), items=paths)
     for upload in plan.uploads:
         if upload.sha256 in known:
             facts = {"url": known[upload.sha256].url, "at": beijing(known[upload.sha256].uploaded_at)}

@@ -279,6 +279,7 @@ def _host(text: str) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine: ``localhost``, or an address of the loopback network."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

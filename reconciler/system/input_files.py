@@ -64,7 +64,7 @@ def parsed_json(content: bytes) -> object:
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 from byte {error.start} on") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON, line {error.lineno}, column {error.colno}: {error.msg}") from error
+        raise ValueError(f"it is not JSON, line {error.lineno}, column {error.colno}: {error.msg}") from error
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
     _check_depth(data)

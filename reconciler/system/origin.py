@@ -118,7 +118,7 @@ def require_tip(root: Path, ref: str, paths: Sequence[str]) -> None:
     """
     here, there = head_of(root), _commit_of(root, ref)
     if not here or not there:
-        missing = "It does not know that one." if here else f"{root} is no checkout of a commit."
+        missing = "It does not know that one." if here else f"{root} is not a checkout of a commit."
         raise UsageError(
             f"--tip: git cannot tell whether this is the newest commit. {missing}",
             remedy="Fetch the default branch first: `git fetch origin main`, and give --tip FETCH_HEAD.",

@@ -35,7 +35,7 @@ _READ: Final = (
 
 
 def check(file: Path, *, remedy: str = _REMOVE) -> bool:
-    """Whether ``file`` is there. Raises UsageError if it is no regular file, or if it is not in folders of ours."""
+    """Whether ``file`` is there. Raises UsageError if it is not a regular file, or if it is not in folders of ours."""
     check_folder(file.parent)
     found = _lstat(file)
     if found is not None and not stat.S_ISREG(found.st_mode):

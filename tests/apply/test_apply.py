@@ -121,7 +121,7 @@ def test_progress_is_told_for_every_operation(remote: Remote) -> None:
             plan,
             read_image=read_image,
             clock=lambda: remote.now,
-            patience=PollPolicy(),
+            poll=PollPolicy(),
             on_progress=lambda done, total: seen.append((done, total)),
         )
     )
@@ -250,7 +250,7 @@ def test_a_picture_that_cannot_be_uploaded_stops_only_what_needs_it(remote: Remo
 
     report = remote.apply(remote.plan(wanted), fault=fault)
     assert statuses(report.outcomes) == ["done", "done", "failed", "done", "not started"]
-    assert report.outcomes[-1].reason == "Its pictures could not be uploaded: images/7.png."
+    assert report.outcomes[-1].reason == "Its images could not be uploaded: images/7.png."
 
 
 def test_an_upload_whose_answer_is_lost_has_failed_and_can_be_repeated(remote: Remote) -> None:

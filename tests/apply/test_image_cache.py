@@ -205,7 +205,7 @@ def applied(remote: Remote, cache: ImageCache, key: str) -> Report:
             read_image=read_image,
             clock=lambda: remote.now,
             uploaded=cache,
-            patience=PollPolicy(reads=1),
+            poll=PollPolicy(reads=1),
         )
     )
 
@@ -292,7 +292,7 @@ def test_addresses_that_are_not_uploaded_in_this_run_are_shown(project: Project)
     plan_file = project.root / "plan.json"
     code, out, _ = project.run(*PLAN, "--out", str(plan_file))
     said = f"image: images/logo.png → {url}, uploaded earlier ("
-    assert (code, out.count(said), "upload 1 picture" in out) == (0, 1, False)
+    assert (code, out.count(said), "upload 1 image" in out) == (0, 1, False)
     for form in ("text", "markdown", "html"):
         out = project.run("show-plan", str(plan_file), "--format", form)[1]
         assert url.rpartition("/wxpaylogo/")[2].strip("/0") in out.replace("\\", "").replace("&#x2F;", "/")

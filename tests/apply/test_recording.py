@@ -54,7 +54,7 @@ class JournaledRemote:
 
     def resume(self) -> list[OperationFinished]:
         return self.remote.call(
-            lambda api: resume(api, self.run, clock=lambda: self.remote.now, patience=self.remote.patience)
+            lambda api: resume(api, self.run, clock=lambda: self.remote.now, poll=self.remote.patience)
         )
 
     def told(self) -> list[Any]:

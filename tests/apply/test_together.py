@@ -67,7 +67,7 @@ def test_fifty_rounds_of_applies_together(place: Place) -> None:
             remote.wait(
                 timedelta(seconds=1)
             )  # no two runs begin at one moment: what they add has other numbers
-            assert await resume(api, run, clock=lambda: remote.now, patience=remote.patience) == []
+            assert await resume(api, run, clock=lambda: remote.now, poll=remote.patience) == []
             plan = await remote.plan_of(api, specs)
             if plan.empty:
                 return

@@ -113,7 +113,7 @@ def test_a_tip_that_git_does_not_know_stops_it(repository: Project, ref: str) ->
 def test_without_a_checkout_there_is_no_tip(project: Project) -> None:
     code, _, err = project.run("--sandbox", "apply", "--yes", "--tip", "main")
     assert code == 1
-    assert "is no checkout of a commit" in err
+    assert "is not a checkout of a commit" in err
 
 
 # --- GitHub -------------------------------------------------------------------------------------------------

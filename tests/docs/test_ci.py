@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.webdriver import installed
+from tests.browser.chromium import installed
 
 RUN = Path(__file__).parents[2] / ".ci/run"
 BASH = shutil.which("bash") or "/bin/bash"

@@ -25,9 +25,7 @@ def block(language: str) -> str:
 
 
 def test_the_example_plans_and_applies_without_a_terminal(tmp_path: Path) -> None:
-    shutil.copytree(
-        ROOT / "activities", tmp_path / "activities", ignore=shutil.ignore_patterns(".paygift")
-    )
+    shutil.copytree(ROOT / "activities", tmp_path / "activities", ignore=shutil.ignore_patterns(".paygift"))
     done = subprocess.run(
         [sys.executable, "-c", block("python")],
         cwd=tmp_path,

@@ -26,11 +26,11 @@ ENDED = ("spring", f"protect: true\nstate: terminated\n{SPEC}")
 
 @dataclass
 class Team:
-    """A project on GitLab, whose runner keeps one checkout. ``artefacts`` holds each pipeline's plan file."""
+    """A project on GitLab, whose runner keeps one checkout. ``artifacts`` holds each pipeline's plan file."""
 
     project: Project
     monkeypatch: pytest.MonkeyPatch
-    artefacts: dict[str, Path] = field(default_factory=dict)
+    artifacts: dict[str, Path] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -50,7 +50,7 @@ class Team:
     def job(self, name: str, pipeline: str, variables: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Run a job of a commit's pipeline; its exit code, and what it said on stderr."""
         git(self.root, "checkout", "--quiet", pipeline)
-        plan = self.artefacts.get(pipeline)
+        plan = self.artifacts.get(pipeline)
         if name == "apply":
             assert plan is not None
             shutil.copy(plan, self.root / "plan.json")
@@ -61,7 +61,7 @@ class Team:
                 patch.setenv(variable, value)
             code, err = self._script(name)
         if name == "plan" and (self.root / "plan.json").exists():
-            self.artefacts[pipeline] = Path(
+            self.artifacts[pipeline] = Path(
                 shutil.copy(self.root / "plan.json", self.root.parent / f"{pipeline}.json")
             )
         return code, err

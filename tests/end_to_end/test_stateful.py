@@ -137,7 +137,7 @@ class Life(RuleBasedStateMachine):
 
     def _resume(self) -> None:
         self.remote.call(
-            lambda api: resume(api, self.run, clock=lambda: self.remote.now, patience=self.remote.patience)
+            lambda api: resume(api, self.run, clock=lambda: self.remote.now, poll=self.remote.patience)
         )
 
     @invariant()

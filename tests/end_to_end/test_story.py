@@ -257,7 +257,7 @@ class Story:
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as opened:
             opened.writestr(file.name, file.read_bytes())
-        self.github.artefacts[len(self.github.artefacts) + 1] = (name, archive.getvalue())
+        self.github.artifacts[len(self.github.artifacts) + 1] = (name, archive.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +283,7 @@ def story(
     (made.root / "images/logo.png").write_bytes(png())
     keys().write(made.root / SANDBOX_FOLDER / "keys")
     # As many looks as in earnest, without the pauses between them.
-    monkeypatch.setattr("reconciler.apply.run.Patience", partial(PollPolicy, first_pause_seconds=0))
+    monkeypatch.setattr("reconciler.apply.run.PollPolicy", partial(PollPolicy, first_pause_seconds=0))
     made.clock(OPENED)
     made.checkout(SPRING)
     made.push()

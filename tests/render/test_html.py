@@ -22,8 +22,8 @@ from reconciler.model.report import Outcome, OutcomeStatus, Rejection, Report
 from reconciler.plan import make_plan, undos_of
 from reconciler.render import messages as wording
 from reconciler.render.html import plan_html, report_html
-from reconciler.render.page import POLICY, SCRIPT, STYLE
-from reconciler.render.tags import Html, tag
+from reconciler.render.html.page import POLICY, SCRIPT, STYLE
+from reconciler.render.html.tags import Html, tag
 from reconciler.render.timeline import (
     Scale,
     Span,
@@ -163,6 +163,12 @@ def test_the_page_refers_to_nothing_but_itself(html: str) -> None:
         (value or "").startswith("#") for name, value in page.attributes if name in ("href", "xlink:href")
     )
     assert not re.search(r"url\((?!#)|@import|@font-face", STYLE)
+
+
+def test_the_style_closes_what_it_opens_and_defines_what_it_uses() -> None:
+    assert STYLE.count("{") == STYLE.count("}") > 100
+    used, defined = (set(re.findall(pattern, STYLE)) for pattern in (r"var\((--[\w-]+)\)", r"(--[\w-]+):"))
+    assert used == defined
 
 
 def test_every_link_leads_to_a_change() -> None:

@@ -28,7 +28,8 @@ from reconciler.plan import plan_digest, undos_of
 from reconciler.render import messages as wording
 from reconciler.render.escape import code, code_block, prose, prose_in_tags
 from reconciler.render.fit import MIN_CHARS
-from reconciler.render.markdown import MAX_CHARS, Marker, plan_markdown, read_marker, report_markdown
+from reconciler.render.markdown import MAX_CHARS, plan_markdown, report_markdown
+from reconciler.render.marker import Marker, read_marker
 from tests.render.test_text import compare, everything, everything_happened
 from tests.support.samples import NAMESPACE, NOW, large
 
@@ -268,7 +269,7 @@ OURS = {
         "New",
         "Merchants",
         "Terminations, in full",
-        "Pictures",
+        "Images",
         "Notes",
         "Left to do",
         "Done",

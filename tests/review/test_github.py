@@ -22,8 +22,8 @@ from reconciler.cli import run
 from reconciler.commands.workspace import SANDBOX_FOLDER
 from reconciler.model.errors import GitHubError, StaleError, UsageError
 from reconciler.model.plan import Plan
-from reconciler.plan import plan_digest
-from reconciler.render import markdown
+from reconciler.plan import FORMAT_VERSION, plan_digest
+from reconciler.render import marker as rendered
 from reconciler.render.json_ import dumps, plan_json
 from reconciler.review.github import (
     GitHub,
@@ -42,8 +42,8 @@ from reconciler.review.github import (
 from reconciler.review.github import client as client_module
 from reconciler.review.github.client import TRIES, pause_asked
 from reconciler.review.github.drift import issue_body
-from reconciler.review.github.marker import FORMAT, read_marker, second_line, with_second_line
-from reconciler.review.github.states import planned
+from reconciler.review.github.marker import read_marker, second_line, with_second_line
+from reconciler.review.github.states import planned, unplanned
 from tests.plan.test_stale import LIVES, WANTED, plan
 from tests.support.fake_github import (
     BOT,
@@ -111,7 +111,7 @@ def environment(fake: FakeGitHub, **more: str) -> dict[str, str]:
 
 def marker(plan: Plan, kind: str = "plan") -> str:
     owner = f"namespace={plan.namespace} mchid={plan.mchid}"
-    return f"<!-- paygift {kind} digest={plan_digest(plan)} {owner} format={FORMAT}.0 -->"
+    return f"<!-- paygift {kind} digest={plan_digest(plan)} {owner} format={FORMAT_VERSION} -->"
 
 
 def render(plan: Plan, max_chars: int) -> str:
@@ -246,6 +246,11 @@ def test_comments_that_were_made_twice_become_one_again(fake: FakeGitHub, github
     assert bodies(fake) == [with_second_line(render(PLAN, 9999), {"head": HEAD}, told)]
 
 
+def test_why_a_plan_is_missing_is_quoted_to_the_letter(github: GitHub) -> None:
+    told = unplanned(github.run, "failed", HEAD, "specs/tea.yaml: `namez` is\nno key of ``ours``, @everybody")
+    assert ": ```specs/tea.yaml: `namez` is no key of ``ours``, @everybody```." in told
+
+
 # --- the report ---------------------------------------------------------------------------------------------
 
 
@@ -259,7 +264,7 @@ def test_every_run_reports_in_a_comment_of_its_own(fake: FakeGitHub) -> None:
 
 @pytest.mark.parametrize("text", ["Done.", "", marker(PLAN)])
 def test_what_is_no_report_is_not_posted_as_one(github: GitHub, text: str) -> None:
-    with pytest.raises(UsageError, match="no report"):
+    with pytest.raises(UsageError, match="not a report"):
         keep_report_comment(github, PULL, text)
 
 
@@ -518,7 +523,8 @@ LINE_2 = f"<!-- paygift head={HEAD} -->"
         (f"{marker(PLAN).replace(DIGEST, DIGEST[:63])}\n{LINE_2}", "no digest of 64 hex digits"),
         (f"{marker(PLAN).replace(DIGEST, DIGEST.upper())}\n{LINE_2}", "no digest of 64 hex digits"),
         (f"{marker(PLAN).replace(f'digest={DIGEST} ', '')}\n{LINE_2}", "no digest of 64 hex digits"),
-        (f"{marker(PLAN).replace(f'format={FORMAT}', 'format=9')}\n{LINE_2}", "has format '9.0'"),
+        (f"{marker(PLAN).replace(f'format={FORMAT_VERSION}', 'format=9.0')}\n{LINE_2}", "has format 9.0"),
+        (f"{marker(PLAN).replace(f' format={FORMAT_VERSION}', '')}\n{LINE_2}", "has format unknown"),
         (marker(PLAN), "made for no commit"),
         (f"{marker(PLAN)}\n\n{LINE_2}", "made for no commit"),
         (f"{marker(PLAN)}\n<!-- paygift head= -->", "made for no commit"),
@@ -574,7 +580,7 @@ def archive(content: str, name: str = "plan.json") -> bytes:
 def found(fake: FakeGitHub, github: GitHub, *archives: bytes) -> Plan:
     if not fake.commits:
         fake.merge(PULL, MERGE)
-    fake.artefacts = {number: (ARTEFACT, each) for number, each in enumerate(archives, start=1)}
+    fake.artifacts = {number: (ARTEFACT, each) for number, each in enumerate(archives, start=1)}
     return kept_plan(github, OWNER, Reviewed(FILED_DIGEST, head=HEAD))
 
 
@@ -583,14 +589,14 @@ def test_the_kept_plan_is_the_one_with_the_reviewed_digest(fake: FakeGitHub, git
     edited = archive(dumps({**plan_json(PLAN), "namespace": "other"}))
     broken = (b"no archive", archive("{}", name="other.json"), archive("no JSON"), edited, other, b"")
     assert plan_digest(found(fake, github, good, *broken)) == FILED_DIGEST
-    with pytest.raises(StaleError, match=f"No artefact {ARTEFACT} holds the plan"):
+    with pytest.raises(StaleError, match=f"No artifact {ARTEFACT} holds the plan"):
         found(fake, github, *broken)
 
 
 def test_a_kept_plan_of_another_commit_is_not_looked_at(fake: FakeGitHub, github: GitHub) -> None:
     for name in (ARTEFACT.replace(HEAD, MOVED), ARTEFACT.replace("liangpin", "other")):
-        fake.artefacts = {1: (name, archive(dumps(plan_json(PLAN))))}
-        with pytest.raises(StaleError, match="No artefact"):
+        fake.artifacts = {1: (name, archive(dumps(plan_json(PLAN))))}
+        with pytest.raises(StaleError, match="No artifact"):
             kept_plan(github, OWNER, Reviewed(DIGEST, head=HEAD))
 
 
@@ -601,7 +607,7 @@ def test_an_archive_that_is_too_big_is_not_read(
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("plan.json", " " * 100_000)
-    with pytest.raises(StaleError, match="No artefact"):
+    with pytest.raises(StaleError, match="No artifact"):
         found(fake, github, bomb.getvalue())
     with pytest.raises(GitHubError, match="more than 2,000 bytes"):
         found(fake, github, b"x" * 2_001)
@@ -617,9 +623,9 @@ def test_where_a_file_is_kept_must_be_safe_and_is_not_told(fake: FakeGitHub, git
     assert "secret" not in str(caught.value)
 
 
-def test_a_list_of_artefacts_that_is_none_is_an_error(fake: FakeGitHub, github: GitHub) -> None:
+def test_a_list_of_artifacts_that_is_none_is_an_error(fake: FakeGitHub, github: GitHub) -> None:
     fake.faults.append(Fault(200, body={"artifacts": "none"}))
-    with pytest.raises(GitHubError, match="is no list"):
+    with pytest.raises(GitHubError, match="is not a list"):
         kept_plan(github, OWNER, Reviewed(DIGEST, head=HEAD))
 
 
@@ -979,9 +985,9 @@ def test_creating_is_repeated_only_if_it_never_left(error: Exception, tries: int
         (Fault(403), "permissions that docs/github.md lists"),
         (Fault(404), "check the number"),
         (Fault(301, {"Location": "https://example.com"}), "has moved"),
-        (Fault(302, body="x"), "is no JSON"),
-        (Fault(200, body="<html>"), "is no JSON"),
-        (Fault(200, body="[]"), "is no object"),
+        (Fault(302, body="x"), "is not JSON"),
+        (Fault(200, body="<html>"), "is not JSON"),
+        (Fault(200, body="[]"), "is not an object"),
     ],
 )
 def test_an_answer_that_does_not_help_is_told_with_its_remedy(
@@ -995,7 +1001,7 @@ def test_an_answer_that_does_not_help_is_told_with_its_remedy(
 @pytest.mark.parametrize("body", ["{}", "[1]"])
 def test_a_list_that_is_none_is_an_error(fake: FakeGitHub, github: GitHub, body: str) -> None:
     fake.faults.append(Fault(200, body=body))
-    with pytest.raises(GitHubError, match="no list of objects"):
+    with pytest.raises(GitHubError, match="not a list of objects"):
         list(github.items("issues"))
 
 
@@ -1091,7 +1097,7 @@ def test_a_marker_is_read_back_as_it_was_written() -> None:
 
 def test_the_first_lines_that_plans_and_reports_are_rendered_with_are_read() -> None:
     for kind in ("plan", "report"):
-        line = str(markdown.Marker(kind, DIGEST, OWNER.namespace, OWNER.mchid))
+        line = str(rendered.Marker(kind, DIGEST, OWNER.namespace, OWNER.mchid))
         found = read_marker(f"{line}\nText")
         assert found is not None
         assert (found.kind, found.owner, found.digest, found.format) == (kind, OWNER, DIGEST, "1.0")
@@ -1147,7 +1153,7 @@ def test_from_pull_request_to_merge_what_was_commented_is_what_is_applied(shell:
 
     shell.fake.merge(PULL, MERGE)
     kept = archive(Path(plan_file).read_text(encoding="utf-8"))
-    shell.fake.artefacts[1] = (ARTEFACT, kept)
+    shell.fake.artifacts[1] = (ARTEFACT, kept)
     shell.environ = {"GITHUB_SHA": MERGE, "GITHUB_REF_NAME": "main"}
     assert shell.run("reviewed-digest")[:2] == (0, f"{FILED_DIGEST}\n")
     assert shell.run("reviewed-plan", "--out", str(shell.folder / "again.json"))[:2] == (
@@ -1208,7 +1214,7 @@ def test_where_validate_said_nothing_there_is_nothing_to_annotate(shell: Shell) 
         (["comment", "--report", "/nowhere"], "cannot be read"),
         (["reviewed-digest"], "is not a commit"),
         (["reviewed-digest", "--mchid", ""], "Set PAYGIFT_MCHID"),
-        (["drift-issue", "--drift", "TEXT"], "is no JSON"),
+        (["drift-issue", "--drift", "TEXT"], "is not JSON"),
     ],
 )
 def test_a_command_that_cannot_be_meant_says_so(shell: Shell, arguments: list[str], reason: str) -> None:

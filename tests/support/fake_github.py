@@ -1,7 +1,7 @@
 """A small GitHub with a memory, on loopback: what `paygift github` asks of it, and no more.
 
 It keeps one repository: its default branch and the files at each commit, pushes, pull requests with labels and
-descriptions, comments with their authors and editors, issues, artefacts, and who may write. It checks the token,
+descriptions, comments with their authors and editors, issues, artifacts, and who may write. It checks the token,
 pages lists with ``Link`` headers, gives logins as REST and GraphQL do (an app is ``name[bot]`` to itself and to REST,
 and ``name`` to GraphQL), and refuses bodies that are too long. It does not imitate: permissions, conditional requests,
 most fields, and any GraphQL but the questions that are asked; those it tells apart by their words.
@@ -60,7 +60,7 @@ class FakeGitHub:
     comments: list[dict[str, Any]] = field(default_factory=list)
     reviews: list[dict[str, Any]] = field(default_factory=list)
     issues: dict[int, dict[str, Any]] = field(default_factory=dict)
-    artefacts: dict[int, tuple[str, bytes]] = field(default_factory=dict)
+    artifacts: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     """Name and ZIP archive; an empty archive has expired."""
     tip: str = ""
     """What the default branch, `main`, is at."""
@@ -200,7 +200,7 @@ class FakeGitHub:
         self.asked.append((request.method, path))
         if path.startswith("/blob/"):
             assert "authorization" not in request.headers
-            return Response(self.artefacts[int(path.removeprefix("/blob/"))][1])
+            return Response(self.artifacts[int(path.removeprefix("/blob/"))][1])
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
             return _problem(401, "Bad credentials")
         fault = self.faults[0] if self.faults else None
@@ -251,7 +251,7 @@ class FakeGitHub:
                 return Response(status_code=204)
             case "GET", "actions", "artifacts":
                 wanted = request.query_params["name"]
-                return JSONResponse({"artifacts": self._artefacts(wanted)})
+                return JSONResponse({"artifacts": self._artifacts(wanted)})
             case "GET", "actions", "artifacts", number, "zip":
                 return Response(status_code=302, headers={"Location": f"{self.url}/blob/{number}?sig=secret"})
             case "GET", "issues":
@@ -276,10 +276,10 @@ class FakeGitHub:
         }
         return self.issues[number]
 
-    def _artefacts(self, wanted: str) -> list[dict[str, Any]]:
+    def _artifacts(self, wanted: str) -> list[dict[str, Any]]:
         return [
             {"id": number, "name": name, "expired": not archive}
-            for number, (name, archive) in self.artefacts.items()
+            for number, (name, archive) in self.artifacts.items()
             if name == wanted
         ]
 

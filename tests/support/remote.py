@@ -177,7 +177,7 @@ class Remote:
             plan,
             read_image=read_image,
             clock=lambda: self.now,
-            patience=self.patience,
+            poll=self.patience,
             record=record,
             stop=self.stop,
         )

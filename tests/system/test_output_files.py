@@ -89,7 +89,7 @@ def test_half_a_character_from_a_server_is_written_as_json_says_it(tmp_path: Pat
     assert (tmp_path / "file").read_text() == '"\\ud800"'
 
 
-# -- what is no regular file -------------------------------------------------------------------------------------------
+# -- what is not a regular file --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("links", [1, 2])

@@ -58,19 +58,25 @@ ODD: dict[str, tuple[Callable[[Path], object], str]] = {
     "pipe": (os.mkfifo, "a named pipe"),
     "folder": (Path.mkdir, "a folder"),
     "1 GB": (sparse, "more than 16,777,216 bytes"),
-    "secret": (lambda file: file.write_text(SECRET), "is no image cache"),
-    "NUL": (lambda file: file.write_bytes(b"\0" * 9), "is no image cache"),
-    "UTF-16": (lambda file: file.write_text("{}", encoding="utf-16"), "is no image cache"),
-    "bytes": (lambda file: file.write_bytes(b"\xff" + SECRET.encode()), "is no image cache"),
-    "deep": (lambda file: file.write_text("[" * 100_000), "is no image cache"),
-    "text": (lambda file: file.write_text(json.dumps(SECRET)), "is no image cache"),
-    "key": (lambda file: file.write_text(json.dumps({SECRET: 1})), "is no image cache"),
+    "secret": (lambda file: file.write_text(SECRET), "is not an image cache"),
+    "NUL": (lambda file: file.write_bytes(b"\0" * 9), "is not an image cache"),
+    "UTF-16": (lambda file: file.write_text("{}", encoding="utf-16"), "is not an image cache"),
+    "bytes": (lambda file: file.write_bytes(b"\xff" + SECRET.encode()), "is not an image cache"),
+    "deep": (lambda file: file.write_text("[" * 100_000), "is not an image cache"),
+    "text": (lambda file: file.write_text(json.dumps(SECRET)), "is not an image cache"),
+    "key": (lambda file: file.write_text(json.dumps({SECRET: 1})), "is not an image cache"),
     "version": (
         lambda file: file.write_text(json.dumps({"format_version": SECRET, "images": {}})),
         "version",
     ),
-    "number": (lambda file: file.write_text('{"format_version": ' + "9" * 9999 + "}"), "is no image cache"),
-    "shape": (lambda file: file.write_text('{"format_version": "2.0", "images": [1]}'), "is no image cache"),
+    "number": (
+        lambda file: file.write_text('{"format_version": ' + "9" * 9999 + "}"),
+        "is not an image cache",
+    ),
+    "shape": (
+        lambda file: file.write_text('{"format_version": "2.0", "images": [1]}'),
+        "is not an image cache",
+    ),
 }
 
 

@@ -178,5 +178,5 @@ def test_a_row_that_is_no_object_makes_its_page_unusable(row: Any) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 5000])
 def test_what_is_no_json_is_no_page(body: bytes) -> None:
-    with pytest.raises(ValueError, match="body: it is no JSON"):
+    with pytest.raises(ValueError, match="body: it is not JSON"):
         wire.ActivityPage.read(body)

@@ -11,7 +11,7 @@ trusted, and why, is in docs/github.md.
 from __future__ import annotations
 
 from reconciler.review.github.annotate import annotate
-from reconciler.review.github.artifact import artefact_name, kept_plan
+from reconciler.review.github.artifact import artifact_name, kept_plan
 from reconciler.review.github.branch import changed, require_current
 from reconciler.review.github.client import GitHub
 from reconciler.review.github.comments import (
@@ -44,7 +44,7 @@ __all__ = [
     "WorkflowRun",
     "Written",
     "annotate",
-    "artefact_name",
+    "artifact_name",
     "changed",
     "keep_drift_issue",
     "keep_plan_comment",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
 from reconciler.model.characters import without_commands
 from reconciler.model.diagnostics import Diagnostic, condensed
 from reconciler.model.errors import UsageError
-
-FORMAT: Final = "1"
+from reconciler.plan import check_format
 
 
 class _Problems(BaseModel):
@@ -28,29 +26,24 @@ def annotate(data: object, *, folder: str = "") -> Iterator[str]:
         found = _Problems.model_validate(data)
     except ValidationError as error:
         raise UsageError("This is not what `paygift validate --json` prints.") from error
-    if found.format_version.partition(".")[0] != FORMAT:
-        raise UsageError(
-            f"These problems have format {found.format_version}; this paygift reads {FORMAT}.x.",
-            remedy="Let the same version validate and annotate.",
-        )
+    remedy = "Let the same version validate and annotate."
+    check_format("These problems have", found.format_version, remedy=remedy)
     return (_error(problem, folder) for problem in condensed(found.problems))
 
 
 def _error(problem: Diagnostic, folder: str) -> str:
-    where = {
-        "file": without_commands(f"{folder}/{problem.file}" if folder not in ("", ".") else problem.file)
-    }
+    where = {"file": f"{folder}/{problem.file}" if folder not in ("", ".") else problem.file}
     if problem.line:
         where |= {"line": str(problem.line), "col": str(problem.column)}
     properties = ",".join(f"{name}={_property(value)}" for name, value in where.items())
     said = f"{problem.path}: {problem.message}" if problem.path else problem.message
-    return f"::error {properties}::{_message(without_commands(said))}"
+    return f"::error {properties}::{in_command(said)}"
 
 
-def _message(text: str) -> str:
-    """As GitHub's own toolkit escapes: a line break would begin another command."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+def in_command(text: str) -> str:
+    """``text`` in a workflow command, as GitHub's own toolkit escapes it: a line break would begin another command."""
+    return without_commands(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
-    return _message(text).replace(":", "%3A").replace(",", "%2C")
+    return in_command(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,6 +1,6 @@
-"""The plan file that a run of the plan's workflow has kept as an artefact.
+"""The plan file that a run of the plan's workflow has kept as an artifact.
 
-Who made the artefact does not matter: what is taken must hash to the digest that was reviewed.
+Who made the artifact does not matter: what is taken must hash to the digest that was reviewed.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ MOST_ARTEFACTS: Final = 10
 """Runs that planned the same commit: the newest of them count."""
 
 
-def artefact_name(owner: Owner, head: str) -> str:
+def artifact_name(owner: Owner, head: str) -> str:
     """What plan.yml calls what it keeps of ``owner``'s plan for the commit ``head``."""
     return f"paygift-plan-{owner.namespace}-{owner.mchid}-{head}"
 
 
 def kept_plan(github: GitHub, owner: Owner, reviewed: Reviewed) -> Plan:
     """The plan that was reviewed, as it was kept. Raises StaleError if there is none."""
-    name, digest = artefact_name(owner, reviewed.head), reviewed.digest
+    name, digest = artifact_name(owner, reviewed.head), reviewed.digest
     for data in _plan_files(github, name):
         try:
             plan = read_plan(data)
@@ -40,7 +40,7 @@ def kept_plan(github: GitHub, owner: Owner, reviewed: Reviewed) -> Plan:
         if plan_digest(plan) == digest:
             return plan
     raise StaleError(
-        f"No artefact {name} holds the plan that was reviewed, or it has expired.", remedy=REMEDY
+        f"No artifact {name} holds the plan that was reviewed, or it has expired.", remedy=REMEDY
     )
 
 
@@ -48,7 +48,7 @@ def _plan_files(github: GitHub, name: str) -> Iterator[Any]:
     """What is in the plan files of this name, newest first."""
     found = github.get("actions/artifacts", {"name": name, "per_page": "100"}).get("artifacts")
     if not isinstance(found, list):
-        raise GitHubError("GitHub's list of artefacts is no list.")
+        raise GitHubError("GitHub's list of artifacts is not a list.")
     usable = [each for each in found if isinstance(each, dict) and _usable(each, name)]
     for each in sorted(usable, key=lambda each: int(each["id"]), reverse=True)[:MOST_ARTEFACTS]:
         archive = github.download(f"actions/artifacts/{each['id']}/zip", at_most=MOST_BYTES)
@@ -56,9 +56,9 @@ def _plan_files(github: GitHub, name: str) -> Iterator[Any]:
             yield data
 
 
-def _usable(artefact: Json, name: str) -> bool:
+def _usable(artifact: Json, name: str) -> bool:
     return (
-        artefact.get("name") == name and not artefact.get("expired") and isinstance(artefact.get("id"), int)
+        artifact.get("name") == name and not artifact.get("expired") and isinstance(artifact.get("id"), int)
     )
 
 

@@ -132,6 +132,7 @@ class GitHub:
         return _object(self._answer("POST", self._url(path), data, repeatable=False))
 
     def update(self, path: str, data: Json) -> Json:
+        """Change what is at ``path`` (PATCH), and return it as it is then. Raises GitHubError."""
         return _object(self._answer("PATCH", self._url(path), data))
 
     def delete(self, path: str) -> None:
@@ -220,7 +221,7 @@ _REMEDIES: Final = {
 
 
 def pause_asked(answer: httpx.Response, now: float) -> float | None:
-    """For how many seconds GitHub wants to be left alone; ``None`` if this is no rate limit.
+    """For how many seconds GitHub wants to be left alone; ``None`` if this is not a rate limit.
 
     It says so with 429 or 403, in GraphQL with 200 too, and for how long in ``Retry-After`` or, once nothing remains,
     ``X-RateLimit-Reset``.
@@ -304,18 +305,18 @@ def _json(answer: httpx.Response) -> Any:
     try:
         return answer.json()
     except ValueError as error:
-        raise GitHubError(f"GitHub's answer to {answer.request.url.path} is no JSON.") from error
+        raise GitHubError(f"GitHub's answer to {answer.request.url.path} is not JSON.") from error
 
 
 def _object(answer: httpx.Response) -> Json:
     data = _json(answer)
     if not isinstance(data, dict):
-        raise GitHubError(f"GitHub's answer to {answer.request.url.path} is no object.")
+        raise GitHubError(f"GitHub's answer to {answer.request.url.path} is not an object.")
     return data
 
 
 def _objects(answer: httpx.Response) -> list[Json]:
     data = _json(answer)
     if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
-        raise GitHubError(f"GitHub's answer to {answer.request.url.path} is no list of objects.")
+        raise GitHubError(f"GitHub's answer to {answer.request.url.path} is not a list of objects.")
     return data

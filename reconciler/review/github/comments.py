@@ -10,11 +10,10 @@ from typing import Any, Final, Literal, TypeVar
 from reconciler.model.errors import GitHubError, StaleError, UsageError
 from reconciler.model.identity import instant
 from reconciler.model.plan import Plan
-from reconciler.plan import plan_digest
+from reconciler.plan import FORMAT_VERSION, plan_digest
 from reconciler.review.github.client import GitHub, Json
 from reconciler.review.github.marker import (
     COMMIT,
-    FORMAT,
     CommentMarker,
     Owner,
     read_marker,
@@ -77,6 +76,7 @@ class PlanOwner:
     namespace: str = ""
 
     def has(self, comment: Comment) -> bool:
+        """Whether ``comment`` shows a plan of this account, and of this namespace if one is known."""
         marker = comment.marker
         if marker is None or marker.kind != "plan" or marker.owner.mchid != self.mchid:
             return False
@@ -86,7 +86,7 @@ class PlanOwner:
         """That of a comment without a plan; empty where the namespace is not known."""
         if not self.namespace:
             return ""
-        return f"<!-- paygift plan namespace={self.namespace} mchid={self.mchid} format={FORMAT}.0 -->"
+        return f"<!-- paygift plan namespace={self.namespace} mchid={self.mchid} format={FORMAT_VERSION} -->"
 
 
 def viewer(github: GitHub) -> str:
@@ -244,7 +244,7 @@ def keep_report_comment(github: GitHub, pull: int, markdown: str) -> Written:
     """
     marker = read_marker(markdown)
     if marker is None or marker.kind != "report":
-        raise UsageError("This is no report: its first line is not a report's marker.")
+        raise UsageError("This is not a report: its first line is not a report's marker.")
     run = f"{github.run.run_id}.{github.run.run_attempt}"
     written = Written("none")
     if marker.outcome != "nothing":
@@ -275,6 +275,7 @@ def _mark_applied(github: GitHub, pull: int, owner: Owner, run: str, report: Wri
 
 
 def head_sha(pull: Json) -> str:
+    """The newest commit of a pull request, or nothing where GitHub does not name it."""
     head = pull.get("head")
     return str(head.get("sha", "")) if isinstance(head, dict) else ""
 

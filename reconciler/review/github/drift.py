@@ -14,11 +14,11 @@ from pydantic import BaseModel, Field, ValidationError
 
 from reconciler.model.characters import safe
 from reconciler.model.errors import UsageError
+from reconciler.plan import FORMAT_VERSION, check_format
 from reconciler.review.github.client import GitHub, Json
 from reconciler.review.github.comments import MOST_CHARACTERS, RESERVED, Written, look_again, viewer
 from reconciler.review.github.marker import Owner, read_marker
 
-FORMAT: Final = "1"
 EQUAL: Final = "Live equals the specs again"
 ONLY_PENDING: Final = "Nothing is left that was changed outside; what differs is only not applied yet"
 
@@ -55,6 +55,7 @@ class DriftReport(BaseModel):
 
     @property
     def pending(self) -> list[DriftItem]:
+        """Edits of the specs that no apply has carried out yet."""
         return [item for item in self.items if item.pending]
 
 
@@ -64,11 +65,8 @@ def read_drift(data: object) -> DriftReport:
         drift = DriftReport.model_validate(data)
     except ValidationError as error:
         raise UsageError("This is not what `paygift drift --json` prints.") from error
-    if drift.format_version.partition(".")[0] != FORMAT:
-        raise UsageError(
-            f"This drift has format {drift.format_version}; this paygift reads {FORMAT}.x.",
-            remedy="Let the same version find drift and tell of it.",
-        )
+    remedy = "Let the same version find drift and tell of it."
+    check_format("This drift has", drift.format_version, remedy=remedy)
     if drift.clean != (not drift.items):
         raise UsageError("This drift contradicts itself: `clean` does not fit `items`.")
     return drift
@@ -122,6 +120,7 @@ def _close(github: GitHub, issues: list[Json], why: str) -> Written:
 
 
 def issue_title(drift: DriftReport) -> str:
+    """The title of the issue: whose drift it is, and how much."""
     count = len(drift.outside)
     return f"Drift: {drift.namespace} on {drift.mchid}: {count} difference{'' if count == 1 else 's'}"
 
@@ -129,7 +128,7 @@ def issue_title(drift: DriftReport) -> str:
 def issue_body(drift: DriftReport, *, run_url: str) -> str:
     """Markdown under GitHub's limit. Lines that are indented are code: nothing in them is read as Markdown."""
     head = (
-        f"<!-- paygift drift namespace={drift.namespace} mchid={drift.mchid} format=1.0 -->\n"
+        f"<!-- paygift drift namespace={drift.namespace} mchid={drift.mchid} format={FORMAT_VERSION} -->\n"
         "The live account was changed outside of paygift. Either change the specs to what is wanted, in a pull "
         "request, or apply them again. This issue is kept up to date, and closed once there is no such difference.\n\n"
     )
@@ -161,12 +160,7 @@ def _also_pending(lines: Sequence[str], room_for: int) -> str:
 def _line(item: DriftItem) -> str:
     named = " ".join(part for part in (item.key or "(unmanaged)", item.activity_id, item.code) if part)
     since = f" (since {item.since})" if item.since else ""
-    return _plain(f"{named}: {item.text}{since}")
-
-
-def _plain(text: str) -> str:
-    """One line, without characters that hide or reorder what is read."""
-    return safe(text)
+    return safe(f"{named}: {item.text}{since}")
 
 
 def _without_run(body: str) -> str:

@@ -21,12 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.plan import FORMAT_VERSION
-
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
-FORMAT: Final = FORMAT_VERSION.partition(".")[0]
-"""The first number of the formats that we read."""
 STATE: Final = "> "
 """How the line begins that tells people how the plan stands."""
 _FIRST: Final = re.compile(r"<!-- paygift (?P<kind>plan|report|drift)(?P<facts>(?: [a-z]+=[^ <>]*)*) -->")

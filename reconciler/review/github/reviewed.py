@@ -16,6 +16,7 @@ from typing import Final
 
 from reconciler.model.errors import StaleError, UsageError
 from reconciler.model.identity import instant
+from reconciler.plan import check_format
 from reconciler.review.github.approvals import Review, pushers_of, reviews_of
 from reconciler.review.github.client import GitHub, Json
 from reconciler.review.github.comments import (
@@ -27,15 +28,7 @@ from reconciler.review.github.comments import (
     moment,
     viewer,
 )
-from reconciler.review.github.marker import (
-    COMMIT,
-    DIGEST,
-    FORMAT,
-    CommentMarker,
-    Owner,
-    read_marker,
-    second_line,
-)
+from reconciler.review.github.marker import COMMIT, DIGEST, CommentMarker, Owner, read_marker, second_line
 
 REMEDY: Final = (
     "Nothing was applied. Run the workflow `plan` on the default branch, approve what it shows on the pull request, "
@@ -204,10 +197,7 @@ def _readable(marker: CommentMarker | None, owner: Owner, pull: int) -> CommentM
     where = f"The plan on pull request #{pull}"
     if marker is None or marker.kind != "plan" or marker.owner != owner:
         raise StaleError(f"{where} cannot be read: its first line is malformed.", remedy=REMEDY)
-    if marker.format.partition(".")[0] != FORMAT:
-        raise StaleError(
-            f"{where} has format {marker.format!r}; this paygift reads {FORMAT}.x.", remedy=REMEDY
-        )
+    check_format(f"{where} has", marker.format, error=StaleError, remedy=REMEDY)
     return marker
 
 

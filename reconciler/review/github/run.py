@@ -54,7 +54,7 @@ class WorkflowRun:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> WorkflowRun:
-        """The run that ``environ`` describes. Raises UsageError for what is missing or cannot be meant."""
+        """The run that ``environ`` describes. Raises UsageError for what is missing or invalid."""
         token = matching(environ, "GITHUB_TOKEN", _TOKEN, "a token")
         repository = matching(environ, "GITHUB_REPOSITORY", _REPOSITORY, "a repository; expected OWNER/NAME")
         held = {"GITHUB_TOKEN": token, "GITHUB_REPOSITORY": repository}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from reconciler.model.characters import safe
+from reconciler.render.escape import code
 from reconciler.review.github.run import WorkflowRun
 
 State = Literal["outdated", "failed"]
@@ -17,6 +17,7 @@ REASON_CHARS: Final = 300
 
 
 def planned(run: WorkflowRun, head: str, page: str = "") -> str:
+    """The line of a comment whose plan holds: for which commit, and where to read more."""
     return _joined(f"**Planned** for `{head[:12]}`", _link("run", run.url), _link("page of the plan", page))
 
 
@@ -52,5 +53,4 @@ def _link(text: str, address: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Where nothing of a text is more than its letters."""
-    return f"`{safe(' '.join(text.split())[:REASON_CHARS]).replace('`', chr(39))}`"
+    return code(" ".join(text.split())[:REASON_CHARS])

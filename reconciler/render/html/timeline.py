@@ -1,5 +1,5 @@
-"""The timeline as inline SVG. All positions are percentages, so that the picture needs no script to fit a phone, and no
-text in it is ever stretched.
+"""The timeline as inline SVG. All positions are percentages, so that it needs no script to fit a phone, and no text
+in it is ever stretched.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from reconciler.model.plan import TimelineRow
-from reconciler.render.tags import Html, tag
+from reconciler.render.html.tags import Html, tag
 from reconciler.render.timeline import STATES, Scale, Span, Step
 from reconciler.render.values import beijing
 

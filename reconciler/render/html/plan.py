@@ -1,21 +1,29 @@
-"""Plans and reports as one HTML page that needs nothing but itself: what is refused or ends first, then a timeline,
-then every change with its whole lists, to be filtered and searched.
+"""The page of a plan: what is refused or ends first, then a timeline, then every change with its whole lists, to be
+filtered and searched.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 from reconciler.model.findings import Severity
 from reconciler.model.plan import ChangeKind, Plan, TimelineRow
-from reconciler.model.report import Report
 from reconciler.plan import plan_digest
 from reconciler.render import messages as wording
-from reconciler.render.page import page
-from reconciler.render.tags import Html, tag, together
+from reconciler.render.html.page import page
+from reconciler.render.html.parts import badge, facts, finding_card, key_link, prose, section
+from reconciler.render.html.tags import Html, tag, together
+from reconciler.render.html.timeline import (
+    PATTERNS,
+    axis_svg,
+    grid_svg,
+    legend_svg,
+    load_svg,
+    row_svg,
+    times,
+)
 from reconciler.render.timeline import (
     STATES,
     Span,
@@ -25,20 +33,8 @@ from reconciler.render.timeline import (
     spans,
     timeline_rows,
 )
-from reconciler.render.timeline_svg import PATTERNS, axis_svg, grid_svg, legend_svg, load_svg, row_svg, times
-from reconciler.render.values import SAMPLE, beijing, counted
-from reconciler.render.view import (
-    COUNTED,
-    Block,
-    Ending,
-    FindingView,
-    Line,
-    OutcomeView,
-    PlanView,
-    ReportView,
-    plan_view,
-    report_view,
-)
+from reconciler.render.values import SAMPLE, counted
+from reconciler.render.view import COUNTED, Block, Ending, Line, PlanView, plan_view
 
 _ORDER: Final = (ChangeKind.TERMINATE, ChangeKind.REPLACE, ChangeKind.CREATE, ChangeKind.UPDATE)
 _STOPPING: Final = (Severity.REFUSAL, Severity.ERROR)
@@ -46,7 +42,6 @@ _OPEN_UP_TO: Final = 30
 """So many changes are shown with their details open."""
 _UNCHANGED: Final = "unchanged"
 _LINE_CLASSES: Final[dict[str, str]] = {"+": "add", "-": "drop", "~": "alter", "!": "alert", "": "time"}
-_CODE: Final = re.compile("`([^`]+)`")
 
 
 def plan_html(plan: Plan, *, title: str = "") -> str:
@@ -59,7 +54,7 @@ def plan_html(plan: Plan, *, title: str = "") -> str:
             "header",
             tag("h1", heading),
             tag("p", view.summary, class_="summary"),
-            _facts(
+            facts(
                 ("namespace", plan.namespace),
                 ("account", plan.mchid),
                 ("made", f"{view.made_at} Beijing time"),
@@ -89,14 +84,6 @@ def plan_html(plan: Plan, *, title: str = "") -> str:
 # -- the top -----------------------------------------------------------------------------------------------------------
 
 
-def _facts(*facts: tuple[str, str]) -> Html:
-    return tag(
-        "dl",
-        *(tag("div", tag("dt", name), tag("dd", tag("code", fact))) for name, fact in facts if fact),
-        class_="facts",
-    )
-
-
 def _tiles(view: PlanView, plan: Plan) -> Html:
     kinds = [block.kind for block in view.blocks]
     tiles = (
@@ -124,48 +111,13 @@ def _tiles(view: PlanView, plan: Plan) -> Html:
 def _findings(heading: str, view: PlanView, *severities: Severity, waived: bool = False) -> Html | None:
     chosen = [each for each in view.findings if each.severity in severities and each.waived is waived]
     changed = {block.key for block in view.blocks}
-    return _section(heading, (_finding(each, changed) for each in chosen)) if chosen else None
-
-
-def _held(view: ReportView, outcomes: Sequence[OutcomeView]) -> Html | None:
-    if not view.held:
-        return None
-    refusals = (_finding(each, frozenset()) for each in view.held)
-    return _section("Held back", (*refusals, *map(_outcome, outcomes)))
-
-
-def _finding(finding: FindingView, changed: Container[str]) -> Html:
-    words, option, name = finding.waiver.partition("--allow ")
-    return tag(
-        "article",
-        tag(
-            "h3",
-            tag("code", finding.code),
-            " ",
-            _key(finding.key) if finding.key in changed else finding.key,
-        ),
-        tag("p", _prose(finding.text)),
-        tag("p", tag("b", finding.holds)) if finding.holds else None,
-        tag("p", finding.source, class_="where quiet mono") if finding.source else None,
-        tag("p", _prose(finding.remedy)) if finding.remedy and not finding.waived else None,
-        tag("p", words, tag("code", option + name), class_="waive")
-        if option and not finding.waived
-        else None,
-        class_=f"card {'waived' if finding.waived else finding.severity.value}",
-    )
-
-
-def _prose(text: str) -> Html:
-    """A sentence, with what it has in backticks as code."""
-    return together(
-        *(tag("code", part) if index % 2 else part for index, part in enumerate(_CODE.split(text)))
-    )
+    return section(heading, (finding_card(each, changed) for each in chosen)) if chosen else None
 
 
 def _endings(endings: Sequence[Ending]) -> Html | None:
     if not endings:
         return None
-    return _section(
+    return section(
         f"Ends permanently: {wording.IRREVERSIBLE}", (tag("div", *map(_ending, endings), class_="cards"),)
     )
 
@@ -173,28 +125,11 @@ def _endings(endings: Sequence[Ending]) -> Html | None:
 def _ending(ending: Ending) -> Html:
     return tag(
         "article",
-        tag("h3", tag("code", ending.activity_id), " ", _key(ending.key), " ", ending.activity_name),
-        tag("p", _badge(ending.kind.value, _kind_words(ending.kind)), " ", ending.reason),
+        tag("h3", tag("code", ending.activity_id), " ", key_link(ending.key), " ", ending.activity_name),
+        tag("p", badge(ending.kind.value, COUNTED[ending.kind]), " ", ending.reason),
         tag("p", ending.clock, class_="where") if ending.clock else None,
         class_="card ending",
     )
-
-
-def _section(heading: str, content: Iterable[str], *, name: str | None = None) -> Html:
-    return tag("section", tag("h2", heading), *content, id=name)
-
-
-def _key(key: str) -> Html:
-    """A link to the change of this key."""
-    return tag("a", key, href=f"#change-{key}")
-
-
-def _badge(name: str, words: str) -> Html:
-    return tag("span", words, class_=f"badge {name}")
-
-
-def _kind_words(kind: ChangeKind) -> str:
-    return COUNTED[kind]
 
 
 # -- filter and search -------------------------------------------------------------------------------------------------
@@ -246,7 +181,7 @@ def _timeline(plan: Plan) -> Html | None:
     head = tag(
         "div", tag("div", class_="what"), tag("div", axis_svg(scale, now), class_="track"), class_="row head"
     )
-    return _section(
+    return section(
         "Timeline",
         (
             PATTERNS,
@@ -300,9 +235,9 @@ def _all_together(plan: Plan, rows: Sequence[TimelineRow], now: datetime) -> Htm
     )
 
 
-def _row(row: TimelineRow, marked: Sequence[Span], kinds: dict[str, str], picture: Html) -> Html:
+def _row(row: TimelineRow, marked: Sequence[Span], kinds: dict[str, str], bar: Html) -> Html:
     kind = kinds.get(row.key, _UNCHANGED) if row.key else _UNCHANGED
-    key = _key(row.key) if kind != _UNCHANGED else tag("b", row.key or "unmanaged")
+    key = key_link(row.key) if kind != _UNCHANGED else tag("b", row.key or "unmanaged")
     return tag(
         "li",
         tag(
@@ -310,15 +245,15 @@ def _row(row: TimelineRow, marked: Sequence[Span], kinds: dict[str, str], pictur
             tag("div", key, " ", row.name),
             tag(
                 "div",
-                _badge(row.state, STATES[row.state]),
-                *(together(" ", _badge(span.code, span.words)) for span in marked),
+                badge(row.state, STATES[row.state]),
+                *(together(" ", badge(span.code, span.words)) for span in marked),
                 " ",
                 tag("code", row.activity_id or "new", class_="quiet"),
             ),
             tag("div", times(row), class_="when quiet"),
             class_="what",
         ),
-        tag("div", picture, class_="track"),
+        tag("div", bar, class_="track"),
         class_="row",
         data_kind=kind,
         data_key=row.key,
@@ -335,7 +270,7 @@ def _changes(view: PlanView) -> Html | None:
     opened = len(ordered) <= _OPEN_UP_TO
     uploads = tag("ul", *map(_line, view.uploads), class_="lines") if view.uploads else together()
     nothing = tag("p", "Nothing matches.", class_="nothing quiet", hidden=True)
-    return _section(
+    return section(
         "Changes", (nothing, *(_change(block, opened=opened) for block in ordered), uploads), name="changes"
     )
 
@@ -347,7 +282,7 @@ def _change(block: Block, *, opened: bool) -> Html:
             "details",
             tag(
                 "summary",
-                _badge(block.kind.value, _kind_words(block.kind)),
+                badge(block.kind.value, COUNTED[block.kind]),
                 tag("h3", tag("code", block.key), " ", block.activity_name),
                 tag("span", block.source, class_="quiet small mono"),
                 tag("span", block.headline, class_="headline small"),
@@ -374,7 +309,7 @@ def _line(line: Line) -> Html:
 
 
 def _undo(line: Line) -> Html:
-    return tag("li", tag("b", "↶", aria_hidden="true"), tag("div", _prose(line.text)), class_="time")
+    return tag("li", tag("b", "↶", aria_hidden="true"), tag("div", prose(line.text)), class_="time")
 
 
 def _items(line: Line) -> Html | None:
@@ -383,72 +318,3 @@ def _items(line: Line) -> Html | None:
         return None
     listed = tag("ul", *(tag("li", item) for item in line.items), class_="ids", tabindex="0")
     return tag("details", tag("summary", f"all {len(line.items):,}"), listed)
-
-
-# -- reports -----------------------------------------------------------------------------------------------------------
-
-
-def report_html(report: Report, *, title: str = "") -> str:
-    """What came of a plan: what is left to do, then what is done."""
-    view = report_view(report)
-    heading = title or "paygift apply"
-    left = [outcome for outcome in view.outcomes if not outcome.settled and not outcome.held]
-    held = [outcome for outcome in view.outcomes if outcome.held]
-    done = [outcome for outcome in view.outcomes if outcome.settled]
-    return page(
-        f"{heading} · {report.plan.namespace}",
-        tag(
-            "header",
-            tag("h1", heading),
-            tag("p", view.summary, class_="summary"),
-            *(tag("p", _prose(said)) for said in (view.advice, *view.remarks) if said),
-            _facts(
-                ("namespace", report.plan.namespace),
-                ("account", report.plan.mchid),
-                ("started", f"{beijing(report.started_at)} Beijing time"),
-                ("finished", f"{beijing(report.finished_at)} Beijing time"),
-                ("digest of the plan", plan_digest(report.plan)),
-                *((("journal", f"run {report.run}, ends in {report.journal_head}"),) if view.record else ()),
-            ),
-        ),
-        tag(
-            "main",
-            _section("Left to do", map(_outcome, left)) if left else None,
-            _held(view, held),
-            _section("Done", map(_outcome, done)) if done else None,
-            _ways_back(view.undo),
-        ),
-    )
-
-
-def _ways_back(undo: Sequence[Line]) -> Html | None:
-    if not undo:
-        return None
-    lines = (tag("li", tag("b", line.label), ": ", _prose(line.text)) for line in undo)
-    return _section("What would take it back", (tag("ul", *lines),))
-
-
-def _rejected(rejections: tuple[tuple[str, str], ...]) -> Html:
-    """A table, so that it can be copied into a spreadsheet."""
-    head = tag("tr", tag("th", "mchid"), tag("th", "invalid_reason"))
-    rows = (tag("tr", tag("td", tag("code", mchid)), tag("td", reason)) for mchid, reason in rejections)
-    return tag("table", head, *rows, class_="rejected")
-
-
-def _outcome(outcome: OutcomeView) -> Html:
-    request_id = f"Request-ID {outcome.request_id}" if outcome.request_id else ""
-    trace = ", ".join(part for part in (outcome.effort, request_id) if part)
-    return tag(
-        "article",
-        tag(
-            "h3",
-            _badge("done" if outcome.settled else outcome.status.value, outcome.status.value),
-            *((" ", tag("code", outcome.key)) if outcome.key else ()),
-            " ",
-            outcome.text,
-        ),
-        tag("p", outcome.reason) if outcome.reason else None,
-        _rejected(outcome.rejections) if outcome.rejections else None,
-        tag("p", trace, class_="where quiet mono") if trace else None,
-        class_="card",
-    )

@@ -25,6 +25,7 @@ def tag(name: str, /, *children: str | None, **attributes: str | bool | None) ->
 
 
 def together(*children: str | None) -> Html:
+    """``children`` side by side: text escaped, HTML as it is, ``None`` left out."""
     return Html("".join(child if isinstance(child, Html) else markup(child) for child in children if child))
 
 
