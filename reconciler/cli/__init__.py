@@ -71,9 +71,11 @@ class Commands(click.Group):
     """Commands that are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which --help shows them."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; ``None`` if there is none of this name."""
         if cmd_name not in _COMMANDS:
             return None
         command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
@@ -81,6 +83,7 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises nothing but what ``_EXPECTED`` names."""
         try:
             return super().invoke(ctx)
         except _EXPECTED:
@@ -89,6 +92,7 @@ class Commands(click.Group):
             raise translated(error, command=f"paygift {ctx.invoked_subcommand or ''}".rstrip()) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table above, so that none of them is imported."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 

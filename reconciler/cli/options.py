@@ -55,6 +55,7 @@ class FilePath(click.Path):
         self._output = output
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path. One from a variable must be there, and is not quoted."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if ctx is not None and param is not None and variable_of(ctx, param) and not self._is_there(path):
             where = "in a folder that is there" if self._output else "that is there"

@@ -16,122 +16,63 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from reconciler.commands.applying import apply
-    from reconciler.commands.checkups import doctor
-    from reconciler.commands.inspection import AccountStatus, Shown, show, status
-    from reconciler.commands.journals import (
-        History,
-        Verification,
-        export_journal,
-        history,
-        unlock,
-        verify_journal,
-    )
-    from reconciler.commands.plan_files import plan_digest, save_plan, show_plan
-    from reconciler.commands.planning import plan
-    from reconciler.commands.reviews import (
-        Merge,
-        artifact_name,
-        comment_plan,
-        comment_report,
-        comment_state,
-        github_annotations,
-        read_waivers,
-        report_drift,
-        reviewed_digest,
-        reviewed_plan,
-    )
-    from reconciler.commands.sandboxes import (
-        LocalRemote,
-        local_sandbox,
-        reset_sandbox,
-        seed_from_file,
-        seed_from_project,
-        serve_sandbox,
-    )
-    from reconciler.commands.schemas import schema
-    from reconciler.commands.validation import Validated, validate
-    from reconciler.commands.workspace import Callbacks, Workspace
+    from reconciler.commands.applying import apply as apply
+    from reconciler.commands.checkups import doctor as doctor
+    from reconciler.commands.inspection import AccountStatus as AccountStatus
+    from reconciler.commands.inspection import Shown as Shown
+    from reconciler.commands.inspection import show as show
+    from reconciler.commands.inspection import status as status
+    from reconciler.commands.journals import History as History
+    from reconciler.commands.journals import Verification as Verification
+    from reconciler.commands.journals import export_journal as export_journal
+    from reconciler.commands.journals import history as history
+    from reconciler.commands.journals import unlock as unlock
+    from reconciler.commands.journals import verify_journal as verify_journal
+    from reconciler.commands.plan_files import plan_digest as plan_digest
+    from reconciler.commands.plan_files import save_plan as save_plan
+    from reconciler.commands.plan_files import show_plan as show_plan
+    from reconciler.commands.planning import plan as plan
+    from reconciler.commands.reviews import Merge as Merge
+    from reconciler.commands.reviews import artifact_name as artifact_name
+    from reconciler.commands.reviews import comment_plan as comment_plan
+    from reconciler.commands.reviews import comment_report as comment_report
+    from reconciler.commands.reviews import comment_state as comment_state
+    from reconciler.commands.reviews import github_annotations as github_annotations
+    from reconciler.commands.reviews import read_waivers as read_waivers
+    from reconciler.commands.reviews import report_drift as report_drift
+    from reconciler.commands.reviews import reviewed_digest as reviewed_digest
+    from reconciler.commands.reviews import reviewed_plan as reviewed_plan
+    from reconciler.commands.sandboxes import LocalRemote as LocalRemote
+    from reconciler.commands.sandboxes import local_sandbox as local_sandbox
+    from reconciler.commands.sandboxes import reset_sandbox as reset_sandbox
+    from reconciler.commands.sandboxes import seed_from_file as seed_from_file
+    from reconciler.commands.sandboxes import seed_from_project as seed_from_project
+    from reconciler.commands.sandboxes import serve_sandbox as serve_sandbox
+    from reconciler.commands.schemas import schema as schema
+    from reconciler.commands.validation import Validated as Validated
+    from reconciler.commands.validation import validate as validate
+    from reconciler.commands.workspace import Callbacks as Callbacks
+    from reconciler.commands.workspace import Workspace as Workspace
 
 _MODULE_OF: Final = {
-    "apply": "applying",
-    "doctor": "checkups",
-    "AccountStatus": "inspection",
-    "Shown": "inspection",
-    "show": "inspection",
-    "status": "inspection",
-    "History": "journals",
-    "Verification": "journals",
-    "export_journal": "journals",
-    "history": "journals",
-    "unlock": "journals",
-    "verify_journal": "journals",
-    "plan_digest": "plan_files",
-    "save_plan": "plan_files",
-    "show_plan": "plan_files",
-    "plan": "planning",
-    "Merge": "reviews",
-    "artifact_name": "reviews",
-    "comment_plan": "reviews",
-    "comment_report": "reviews",
-    "comment_state": "reviews",
-    "github_annotations": "reviews",
-    "read_waivers": "reviews",
-    "report_drift": "reviews",
-    "reviewed_digest": "reviews",
-    "reviewed_plan": "reviews",
-    "LocalRemote": "sandboxes",
-    "local_sandbox": "sandboxes",
-    "reset_sandbox": "sandboxes",
-    "seed_from_file": "sandboxes",
-    "seed_from_project": "sandboxes",
-    "serve_sandbox": "sandboxes",
-    "schema": "schemas",
-    "Validated": "validation",
-    "validate": "validation",
-    "Callbacks": "workspace",
-    "Workspace": "workspace",
+    name: module
+    for module, names in {
+        "applying": "apply",
+        "checkups": "doctor",
+        "inspection": "AccountStatus Shown show status",
+        "journals": "History Verification export_journal history unlock verify_journal",
+        "plan_files": "plan_digest save_plan show_plan",
+        "planning": "plan",
+        "reviews": "Merge artifact_name comment_plan comment_report comment_state github_annotations "
+        "read_waivers report_drift reviewed_digest reviewed_plan",
+        "sandboxes": "LocalRemote local_sandbox reset_sandbox seed_from_file seed_from_project serve_sandbox",
+        "schemas": "schema",
+        "validation": "Validated validate",
+        "workspace": "Callbacks Workspace",
+    }.items()
+    for name in names.split()
 }
-
-__all__ = [
-    "AccountStatus",
-    "Callbacks",
-    "History",
-    "LocalRemote",
-    "Merge",
-    "Shown",
-    "Validated",
-    "Verification",
-    "Workspace",
-    "apply",
-    "artifact_name",
-    "comment_plan",
-    "comment_report",
-    "comment_state",
-    "doctor",
-    "export_journal",
-    "github_annotations",
-    "history",
-    "local_sandbox",
-    "plan",
-    "plan_digest",
-    "read_waivers",
-    "report_drift",
-    "reset_sandbox",
-    "reviewed_digest",
-    "reviewed_plan",
-    "save_plan",
-    "schema",
-    "seed_from_file",
-    "seed_from_project",
-    "serve_sandbox",
-    "show",
-    "show_plan",
-    "status",
-    "unlock",
-    "validate",
-    "verify_journal",
-]
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> object:

@@ -17,8 +17,8 @@ from reconciler.journal.database import Database
 from reconciler.journal.entry import LockTakenOver
 from reconciler.journal.history import HistoryFilter, Row
 from reconciler.journal.journal import Journal
+from reconciler.journal.location import JournalLocation
 from reconciler.journal.lock import Holder, locks_in
-from reconciler.journal.place import Place
 from reconciler.journal.reader import lines_of, opened, read_audit_lines, read_history
 from reconciler.spec import read_namespace
 from reconciler.system.origin import who_runs
@@ -101,17 +101,17 @@ def unlock(workspace: Workspace, *, confirm: Callable[[Held], bool]) -> list[Hol
     was free by then; an empty list if nobody held any, and ``None`` if ``confirm`` said no. A run that lives after all
     can send nothing more. Raises JournalError (exit code 1), ProjectError (3).
     """
-    namespace, place = read_namespace(workspace.root()), workspace.journal()
-    with _to_write(place) as database:
+    namespace, location = read_namespace(workspace.root()), workspace.journal()
+    with _to_write(location) as database:
         held = [] if database is None else locks_in(database, namespace)
     if held and not confirm(held):
         return None
     who = who_runs(workspace.environ)
-    return [_take_away(place, mchid, namespace, who) for mchid, _ in held]
+    return [_take_away(location, mchid, namespace, who) for mchid, _ in held]
 
 
-def _take_away(place: Place, mchid: str, namespace: str, who: str) -> Holder | None:
-    with _to_write(place) as database:
+def _take_away(location: JournalLocation, mchid: str, namespace: str, who: str) -> Holder | None:
+    with _to_write(location) as database:
         if database is None:
             return None
         journal = Journal(database, mchid=mchid, namespace=namespace, clock=system_clock)
@@ -123,7 +123,7 @@ def _take_away(place: Place, mchid: str, namespace: str, who: str) -> Holder | N
 
 
 @contextmanager
-def _to_write(place: Place) -> Iterator[Database | None]:
+def _to_write(location: JournalLocation) -> Iterator[Database | None]:
     """The journal, if there is one. Looking does not make it."""
-    with opened(place.open() if place.exists else None) as database:
+    with opened(location.open() if location.exists else None) as database:
         yield database

@@ -20,7 +20,7 @@ from reconciler.commands.clock import Clock
 from reconciler.journal.entry import OperationFinished, RunEnded, RunStarted
 from reconciler.journal.holder import Holder
 from reconciler.journal.journal import Journal, Run, locked
-from reconciler.journal.place import Place
+from reconciler.journal.location import JournalLocation
 from reconciler.journal.process import Process
 from reconciler.journal.witness import remembered
 from reconciler.journal.worker import Worker
@@ -127,7 +127,7 @@ async def run_ended(run: Run, happened: Report) -> Report:
 
 @asynccontextmanager
 async def open_run(
-    place: Place,
+    location: JournalLocation,
     *,
     mchid: str,
     namespace: str,
@@ -136,7 +136,7 @@ async def open_run(
     remark: Callable[[str], None],
     origin: Origin,
 ) -> AsyncIterator[Run]:
-    """The lock of the account ``mchid`` and ``namespace``, with the journal in ``place`` that is written under it.
+    """The lock of the account ``mchid`` and ``namespace``, with the journal in ``location`` that is written under it.
 
     Waits up to ``lock_timeout`` seconds for other applies, in the order in which they came. ``remark`` is given
     sentences for people: for whom it waits, that a damaged journal was set aside. ``origin`` tells others who holds
@@ -152,9 +152,11 @@ async def open_run(
 
     since = f"{datetime.now(UTC).astimezone(BEIJING):%Y-%m-%d %H:%M:%S} Beijing time"
     me = Holder(origin.who, Process.this(), since, commit=origin.commit)
-    worker = Worker(place.name)
+    worker = Worker(location.name)
     try:
-        database = await worker.do(lambda: place.open_to_write(tell_damage), deadline_seconds=OPENING_SECONDS)
+        database = await worker.do(
+            lambda: location.open_to_write(tell_damage), deadline_seconds=OPENING_SECONDS
+        )
         if database.remark:
             remark(database.remark)
         journal = Journal(database, mchid=mchid, namespace=namespace, clock=clock)

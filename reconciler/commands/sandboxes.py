@@ -12,7 +12,7 @@ from reconciler.commands.clock import Clock, system_clock
 from reconciler.commands.seed import stocks_for
 from reconciler.commands.settings import Remote
 from reconciler.commands.workspace import IMAGES_FILE
-from reconciler.journal.place import FILE as JOURNAL_FILE
+from reconciler.journal.location import FILE as JOURNAL_FILE
 from reconciler.model.errors import UsageError
 from reconciler.sandbox.options import Options
 from reconciler.sandbox.server import Control, RunningSandbox, Sandbox, find_running, serve

@@ -14,7 +14,7 @@ from reconciler.commands.clock import Clock, instant_from, system_clock
 from reconciler.commands.settings import Remote, remote_from
 from reconciler.commands.untracked import check_untracked
 from reconciler.commands.workspace import IMAGES_FILE, SANDBOX_FOLDER, Callbacks, Result, Workspace
-from reconciler.journal.place import Place
+from reconciler.journal.location import JournalLocation
 from reconciler.model.errors import CredentialsError, StaleError
 from reconciler.model.operations import KnownImage
 from reconciler.spec import Project, load_project, read_timezone
@@ -48,7 +48,7 @@ class Session:
     remote: Remote
     clock: Clock
     images: ImageCache
-    journal: Place
+    journal: JournalLocation
     read: Callable[[], Project]
     environ: Mapping[str, str] = field(repr=False)
     callbacks: Callbacks = field(default_factory=Callbacks, repr=False)
@@ -164,8 +164,8 @@ def _made(
     images: ImageCache,
     read: Callable[[], Project],
 ) -> Session:
-    place = workspace.journal()
-    return Session(project, remote, clock, images, place, read, workspace.environ, workspace.callbacks)
+    location = workspace.journal()
+    return Session(project, remote, clock, images, location, read, workspace.environ, workspace.callbacks)
 
 
 def _check_account(project: Project, remote: Remote) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from reconciler.journal.place import Place, journal_place
+from reconciler.journal.location import JournalLocation, journal_location
 from reconciler.model.errors import UsageError
 from reconciler.spec import find_root
 from reconciler.system.paygift_folder import NAME
@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 """Is told how many of how many are done, as often as that changes."""
 
 
-class Run(Protocol):
+class Runner(Protocol):
     """Drives a coroutine to its end, as ``asyncio.run`` does."""
 
     def __call__(self, work: Coroutine[Any, Any, Result]) -> Result:
@@ -59,7 +59,7 @@ class Callbacks:
 
     remark: Remark = _unheard
     progress: Callable[[str], AbstractContextManager[Progress]] = _unwatched
-    run: Run | None = None
+    run: Runner | None = None
     stoppable: Callable[[], AbstractContextManager[asyncio.Event]] | None = None
 
 
@@ -86,9 +86,9 @@ class Workspace:
         """The folder of paygift.yaml. Raises UsageError if there is none."""
         return find_root(self.folder or Path.cwd())
 
-    def journal(self) -> Place:
+    def journal(self) -> JournalLocation:
         """Where the journal of the project is. Raises UsageError without a project."""
-        return journal_place(self.root(), self.journal_url, use_sandbox=self.sandbox)
+        return journal_location(self.root(), self.journal_url, use_sandbox=self.sandbox)
 
     def sandbox_folder(self) -> Path:
         """Where the sandbox of the project lives; without a project, in the current folder."""

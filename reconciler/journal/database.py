@@ -45,12 +45,13 @@ class Database:
         self._files: dict[Path, sqlite.Identity] = {}
         self._pinned = False
         self._pid = 0
-        self._is_no_pool = False
+        self._keeps_session = False
         self._busy = False
         self._alone = threading.Lock()
 
     @property
     def is_postgresql(self) -> bool:
+        """Whether it is a server's, and not a file."""
         return self._engine.dialect.name == "postgresql"
 
     @contextmanager
@@ -137,6 +138,7 @@ class Database:
         self._pinned = True
 
     def unpin(self) -> None:
+        """Let it reconnect again: no lock depends on its session or file any more."""
         self._pinned = False
 
     def check_session(self, connection: Connection, number: int) -> None:
@@ -150,18 +152,18 @@ class Database:
         """Raise JournalError if transactions of one connection end up in different sessions of the server: something in
         between pools them, and a lock that belongs to a session would belong to everybody.
         """
-        if not self.is_postgresql or self._is_no_pool:
+        if not self.is_postgresql or self._keeps_session:
             return
         mine, other = self._session(), self.another()
         try:
             # A pool that gives out the session that was free last, or has only one, gives ours to the next who asks. In
             # one that gives them out in turn, those of two transactions change places after both were open at once.
-            self._is_no_pool = other._session() != mine and all(
+            self._keeps_session = other._session() != mine and all(
                 self._after(first, last) == mine for first, last in ((other, self), (self, other))
             )
         finally:
             other.close()
-        if self._is_no_pool:
+        if self._keeps_session:
             return
         raise JournalError(
             f"the journal in {self.where} is reached through a pool that gives every transaction another session, "
@@ -187,9 +189,11 @@ class Database:
         )
 
     def another(self) -> Database:
+        """A second connection to the same database."""
         return Database(self._engine, self.where, self._file)
 
     def close(self) -> None:
+        """End the connection. The next transaction makes a new one."""
         connection, self._connection = self._connection, None
         self._files, self._busy = {}, False
         if connection is not None:
@@ -235,7 +239,7 @@ class Database:
             return bool(self._version(connection))
 
     def look(self) -> None:
-        """Raises JournalError if a PostgreSQL database can be no journal, or is too new a one. Changes nothing."""
+        """Raises JournalError if a PostgreSQL database cannot be a journal, or is too new a one. Changes nothing."""
         self.refuse_pool()
         with self.reading() as connection:
             if self._version(connection) is None and not connection.scalar(

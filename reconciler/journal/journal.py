@@ -175,13 +175,14 @@ class Run:
     JournalError where nothing could be written or nothing answered in time, a lock that was taken away included.
     """
 
-    book: Journal
+    journal: Journal
     holder: Holder
     run: str
     displaced: Holder | None = None
     worker: Worker = field(default_factory=Worker, repr=False, compare=False)
 
     async def begin(self, what: RunStarted) -> None:
+        """Write down that the run begins."""
         await self._append(what)
 
     async def intend(self, what: Intent) -> int:
@@ -189,13 +190,15 @@ class Run:
         return (await self._append(what)).seq
 
     async def conclude(self, what: OperationFinished) -> None:
+        """Write down what one operation came to."""
         await self._append(what)
 
     async def require(self) -> None:
         """Raise JournalError unless the lock is still ours: asked before every try of a write."""
-        await self.worker.do(partial(self.book.require, self.holder.token))
+        await self.worker.do(partial(self.journal.require, self.holder.token))
 
     async def remember(self, what: Remembered) -> None:
+        """Write down what of the specs must outlast their files."""
         await self._append(what)
 
     async def end(self, what: RunEnded) -> str:
@@ -204,36 +207,36 @@ class Run:
 
     async def up_to_date(self, commit: str) -> None:
         """Write down that nothing had to be done for the files of ``commit``."""
-        await self.worker.do(partial(self.book.up_to_date, commit, token=self.holder.token))
+        await self.worker.do(partial(self.journal.up_to_date, commit, token=self.holder.token))
 
     async def applied(self) -> str:
         """The commit whose files were applied last, or begun to be; empty if none is known."""
-        return await self.worker.do(self.book.applied)
+        return await self.worker.do(self.journal.applied)
 
     async def open_intents(self) -> list[Entry]:
         """The intents without an outcome, oldest first."""
-        return await self.worker.do(self.book.open_intents, deadline_seconds=READING_SECONDS)
+        return await self.worker.do(self.journal.open_intents, deadline_seconds=READING_SECONDS)
 
     async def witness(self) -> Witness:
         """What the whole journal knows of the account."""
-        return await self.worker.do(self.book.witness, deadline_seconds=READING_SECONDS)
+        return await self.worker.do(self.journal.witness, deadline_seconds=READING_SECONDS)
 
     async def applications(self, digest: str) -> list[Applied]:
         """The runs that left nothing to do of the reviewed plan with ``digest``, oldest first."""
-        look = partial(self.book.applications, digest)
+        look = partial(self.journal.applications, digest)
         return await self.worker.do(look, deadline_seconds=READING_SECONDS)
 
     async def memory(self) -> Remembered:
         """What was written down last of what must outlast the files."""
-        return await self.worker.do(self.book.memory, deadline_seconds=READING_SECONDS)
+        return await self.worker.do(self.journal.memory, deadline_seconds=READING_SECONDS)
 
     async def _append(self, what: Content) -> Entry:
-        return await self.worker.do(partial(self.book.append, what, run=self.run, token=self.holder.token))
+        return await self.worker.do(partial(self.journal.append, what, run=self.run, token=self.holder.token))
 
 
 @asynccontextmanager
 async def locked(
-    book: Journal,
+    journal: Journal,
     me: Holder,
     *,
     timeout_seconds: float,
@@ -242,7 +245,7 @@ async def locked(
     monotonic: Callable[[], float] = lambda: asyncio.get_running_loop().time(),
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Run]:
-    """A run under the lock of ``book``; waits for it up to ``timeout_seconds``, behind those who came before.
+    """A run under the lock of ``journal``; waits for it up to ``timeout_seconds``, behind those who came before.
 
     A holder that is dead is displaced: at once where its process or session is known to have ended, else after its
     heartbeat stood still for ``SILENCE_SECONDS``. ``worker`` is where the journal was opened, if it is to stay there.
@@ -253,11 +256,11 @@ async def locked(
     deadline: float | None = None
     try:
         try:
-            taken = await _wait(book.lock, me, own, timeout_seconds, tell, monotonic, sleep)
+            taken = await _wait(journal.lock, me, own, timeout_seconds, tell, monotonic, sleep)
         except BaseException:
-            await _leave(partial(book.lock.give_up, me), own)
+            await _leave(partial(journal.lock.give_up, me), own)
             raise
-        run = Run(book, me, secrets.token_hex(4), taken.displaced, own)
+        run = Run(journal, me, secrets.token_hex(4), taken.displaced, own)
         try:
             if taken.displaced is not None:
                 await run._append(LockTakenOver(str(taken.displaced), taken.reason))
@@ -267,7 +270,7 @@ async def locked(
             deadline = _LEAVING_SECONDS
             raise
         finally:
-            await _give_back(partial(book.lock.release, me), own, tell, deadline)
+            await _give_back(partial(journal.lock.release, me), own, tell, deadline)
     finally:
         if worker is None:
             own.stop()

@@ -13,7 +13,7 @@ from reconciler.journal.chain import audit_line
 from reconciler.journal.database import Database
 from reconciler.journal.entry import Entry, read_entry
 from reconciler.journal.history import EVERYTHING, HistoryFilter, Row, history
-from reconciler.journal.place import Place
+from reconciler.journal.location import JournalLocation
 from reconciler.journal.tables import entries
 from reconciler.journal.witness import witness_of
 from reconciler.model.errors import JournalError, UsageError
@@ -21,24 +21,24 @@ from reconciler.model.witness import NO_WITNESS, Witness
 from reconciler.system.input_files import read_input
 
 
-def read_history(place: Place, namespace: str, wanted: HistoryFilter = EVERYTHING) -> list[Row]:
+def read_history(location: JournalLocation, namespace: str, wanted: HistoryFilter = EVERYTHING) -> list[Row]:
     """What has been done to the activities of ``namespace``; nothing where there is no journal. Raises JournalError."""
-    with opened(place.open_to_read()) as database:
+    with opened(location.open_to_read()) as database:
         return [] if database is None else history(all_entries(database, namespace), wanted)
 
 
-def read_audit_lines(place: Place, namespace: str) -> list[str]:
+def read_audit_lines(location: JournalLocation, namespace: str) -> list[str]:
     """The journal of ``namespace`` as the lines of an audit file. Raises JournalError."""
-    with opened(place.open_to_read()) as database:
+    with opened(location.open_to_read()) as database:
         return [] if database is None else list(audit_lines(database, namespace))
 
 
-def read_witness(place: Place, *, mchid: str, namespace: str) -> Witness:
+def read_witness(location: JournalLocation, *, mchid: str, namespace: str) -> Witness:
     """What the journal knows of an account beside what the account shows; nothing where there is no journal.
 
     Raises JournalError, UsageError for a URL that is invalid.
     """
-    with opened(place.open_to_read() if place.exists else None) as database:
+    with opened(location.open_to_read() if location.exists else None) as database:
         if database is None:
             return NO_WITNESS
         return witness_in(database, mchid=mchid, namespace=namespace)

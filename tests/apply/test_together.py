@@ -14,8 +14,8 @@ from reconciler.journal.chain import verify
 from reconciler.journal.database import Database
 from reconciler.journal.entry import RunStarted
 from reconciler.journal.journal import Journal, locked
+from reconciler.journal.location import JournalLocation
 from reconciler.journal.lock import Holder
-from reconciler.journal.place import Place
 from reconciler.journal.process import Process
 from reconciler.journal.reader import audit_lines
 from reconciler.model.activity import DesiredActivity
@@ -32,7 +32,7 @@ TOO_LONG_SECONDS = 60.0
 
 
 @pytest.mark.heavy
-def test_fifty_rounds_of_applies_together(place: Place) -> None:
+def test_fifty_rounds_of_applies_together(place: JournalLocation) -> None:
     """Two at once, and every fourth time eight; every other time all want the same."""
     lots = random.Random(7)
     remote = Remote(reads=2)

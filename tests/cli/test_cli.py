@@ -26,7 +26,7 @@ from reconciler.cli import run
 from reconciler.cli.context import Bar
 from reconciler.commands.plan_files import save_plan
 from reconciler.commands.workspace import SANDBOX_FOLDER
-from reconciler.journal.place import SANDBOX_FILE
+from reconciler.journal.location import SANDBOX_FILE
 from reconciler.plan import read_plan
 from tests.support.project import CLOCK, SPEC, Project
 from tests.support.signed import keys

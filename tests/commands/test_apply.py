@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from reconciler import commands
+from reconciler.apply import refuse
 from reconciler.commands import applying
 from reconciler.model.errors import ProjectError, RefusedError, StaleError, UsageError
 from reconciler.model.plan import Plan
@@ -104,8 +105,12 @@ def test_what_is_refused_is_shown_and_asks_nobody(
     applied(workspace, Heard())
     (project.root / "activities/spring.yaml").unlink()
     times: list[Plan] = []
-    refuse = applying.refuse
-    monkeypatch.setattr(applying, "refuse", lambda plan: (times.append(plan), refuse(plan)))
+
+    def counted(plan: Plan) -> None:
+        times.append(plan)
+        refuse(plan)
+
+    monkeypatch.setattr(applying, "refuse", counted)
     heard, file = Heard(), project.root / "report.json"
     with pytest.raises(RefusedError, match="NO_SPECS"):
         applied(workspace, heard, report=file)
@@ -171,8 +176,12 @@ def test_what_cannot_go_together_is_said_before_anybody_is_asked(
 def test_the_lock_is_held_while_somebody_is_asked_and_given_back(workspace: commands.Workspace) -> None:
     held: list[int] = []
 
+    def leave(locks: Sequence[object]) -> bool:
+        held.append(len(locks))
+        return False
+
     def look(_: Plan) -> bool:
-        assert commands.unlock(workspace, confirm=lambda locks: held.append(len(locks)) is not None) is None
+        assert commands.unlock(workspace, confirm=leave) is None
         return True
 
     report = commands.apply(workspace, confirm=look)

@@ -47,7 +47,7 @@ from reconciler.doctor.judge import (
     judge_verification,
 )
 from reconciler.doctor.local import read
-from reconciler.journal.place import Place
+from reconciler.journal.location import JournalLocation
 from reconciler.model.checkup import Check, CheckStatus, Checkup
 from reconciler.model.errors import ApiError, CredentialsError, TransportError, UnverifiedError
 from reconciler.render.checkup import checkup_json, checkup_text
@@ -493,13 +493,13 @@ def test_a_shared_journal_can_be_used_before_it_is_begun_and_after(postgresql: s
         assert line(found, "journal").startswith("PostgreSQL (local) lets us in")
     with connected(url) as connection:
         assert inspect(connection).get_table_names() == [], "a doctor changes nothing"
-    Place(Path(), url).open().close()
+    JournalLocation(Path(), url).open().close()
     assert unusual(checkup({"PAYGIFT_JOURNAL_URL": url})) == {"journal": "ok"}
 
 
 def test_a_shared_journal_that_cannot_be_used_is_named_with_its_remedy(postgresql: str) -> None:
     newer, closed = fresh_database(postgresql), fresh_database(postgresql)
-    Place(Path(), newer).open().close()
+    JournalLocation(Path(), newer).open().close()
     with connected(newer) as connection:
         connection.execute(text("UPDATE paygift_schema SET version = 99"))
     with connected(closed) as connection:

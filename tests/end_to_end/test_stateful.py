@@ -65,7 +65,7 @@ class Life(RuleBasedStateMachine):
         self.run = Run(book, me, "r1")
 
     def _close_journal(self) -> None:
-        self.run.book.lock.release(self.run.holder)
+        self.run.journal.lock.release(self.run.holder)
         self.database.close()
 
     @rule(wanted=specs())
@@ -127,7 +127,7 @@ class Life(RuleBasedStateMachine):
         self.remote.network.fault = None
         try:
             self._resume()
-            witness = self.run.book.witness()
+            witness = self.run.journal.witness()
             plan = self.remote.plan(self.wanted, allow=ALLOWED, witness=witness)
             asyncio.run(remember(self.run, self.wanted))
             self.remote.apply(plan, fault=fault, record=self.run)
@@ -169,7 +169,7 @@ class Life(RuleBasedStateMachine):
         assert again.operations == ()
         live_equals_the_files(self.remote, self.wanted, stuck(again))
         nothing_happened_twice(self.remote)
-        assert self.run.book.open_intents() == []
+        assert self.run.journal.open_intents() == []
         assert list(verify(audit_lines(self.database, NAMESPACE))) == []
         self._close_journal()
         self.folder.cleanup()

@@ -23,8 +23,8 @@ from reconciler.journal.database import Database, open_sqlite
 from reconciler.journal.entry import LockTakenOver
 from reconciler.journal.holder import Holder
 from reconciler.journal.journal import Journal, Run, locked
+from reconciler.journal.location import FILE, SANDBOX_FILE, JournalLocation
 from reconciler.journal.lock import Taken, locks_in
-from reconciler.journal.place import FILE, SANDBOX_FILE, Place
 from reconciler.journal.process import Process
 from reconciler.journal.read_only_file import read_sqlite
 from reconciler.journal.reader import all_entries, audit_lines
@@ -341,7 +341,7 @@ def test_a_file_system_without_wal_is_told_and_as_durable(file: Path) -> None:
 
     async def work() -> None:
         run_of = open_run(
-            Place(file),
+            JournalLocation(file),
             mchid=MCHID,
             namespace=NAMESPACE,
             clock=lambda: NOW,

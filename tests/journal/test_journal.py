@@ -31,7 +31,7 @@ from reconciler.journal.entry import (
 )
 from reconciler.journal.history import HistoryFilter, history
 from reconciler.journal.journal import Journal
-from reconciler.journal.place import Place, journal_place
+from reconciler.journal.location import JournalLocation, journal_location
 from reconciler.journal.reader import all_entries, audit_lines
 from reconciler.journal.tables import MIGRATIONS
 from reconciler.model.errors import JournalError, UsageError
@@ -44,7 +44,7 @@ DONE = OperationFinished("create", "spring", OutcomeStatus.DONE, "20406354", INT
 
 
 @pytest.fixture
-def database(place: Place) -> Iterator[Database]:
+def database(place: JournalLocation) -> Iterator[Database]:
     opened = place.open()
     yield opened
     opened.close()
@@ -164,7 +164,7 @@ def test_lines_cut_off_at_the_end_show_by_the_head(database: Database) -> None:
 def test_a_line_that_is_no_entry_is_found(line: str) -> None:
     (found,) = verify([line])
     assert found.line == 1
-    assert "no entry of a journal" in found.problem
+    assert "not an entry of a journal" in found.problem
 
 
 # -- intents -----------------------------------------------------------------------------------------------------------
@@ -242,7 +242,9 @@ def test_history_shows_what_is_wanted(wanted: HistoryFilter, keys: list[str]) ->
 # -- the database ------------------------------------------------------------------------------------------------------
 
 
-def test_an_older_journal_is_brought_up_to_date(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_journal_is_brought_up_to_date(
+    place: JournalLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as older:
         older.setattr(tables, "MIGRATIONS", MIGRATIONS[:1])
         first = place.open()
@@ -254,7 +256,7 @@ def test_an_older_journal_is_brought_up_to_date(place: Place, monkeypatch: pytes
     newer.close()
 
 
-def test_a_newer_journal_is_refused(place: Place) -> None:
+def test_a_newer_journal_is_refused(place: JournalLocation) -> None:
     first = place.open()
     with first.transaction() as connection:
         connection.execute(update(tables.schema).values(version=len(MIGRATIONS) + 1))
@@ -276,10 +278,10 @@ def test_a_file_that_is_no_database_is_set_aside(memory_path: Path, content: byt
     file = memory_path / "journal.db"
     file.write_bytes(content)
     with pytest.raises(JournalError, match="Move it away, or let the next apply do so") as caught:
-        Place(file).open()
+        JournalLocation(file).open()
     assert caught.value.damaged
     moved: list[Path] = []
-    opened = Place(file).open_to_write(moved.append)
+    opened = JournalLocation(file).open_to_write(moved.append)
     assert list(all_entries(opened, NAMESPACE)) == []
     opened.close()
     (aside,) = moved
@@ -295,7 +297,7 @@ def test_a_journal_that_lost_its_end_is_set_aside(memory_path: Path) -> None:
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2 + 100])
     moved: list[Path] = []
-    Place(file).open_to_write(moved.append).close()
+    JournalLocation(file).open_to_write(moved.append).close()
     assert len(moved) == 1
 
 
@@ -303,14 +305,14 @@ def test_trouble_that_is_no_damage_sets_nothing_aside(memory_path: Path) -> None
     file = memory_path / "journal.db"
     file.mkdir()
     with pytest.raises(JournalError, match="is a folder, and not a file") as caught:
-        Place(file).open_to_write(lambda _: pytest.fail("it was set aside"))
+        JournalLocation(file).open_to_write(lambda _: pytest.fail("it was set aside"))
     assert not caught.value.damaged
 
 
 def test_a_folder_that_cannot_be_made_says_so(memory_path: Path) -> None:
     (memory_path / "file").write_text("")
     with pytest.raises(JournalError, match="cannot be made"):
-        Place(memory_path / "file/journal.db").open()
+        JournalLocation(memory_path / "file/journal.db").open()
 
 
 @pytest.mark.parametrize(
@@ -336,7 +338,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     with pytest.raises(JournalError, match=r"PostgreSQL \(127\.0\.0\.1\) cannot be reached") as caught:
         open_postgresql("postgresql://u:secret@127.0.0.1:1/d")
     assert "secret" not in str(caught.value)
-    assert "secret" not in repr(Place(Path("x"), "postgresql://u:secret@h/d"))
+    assert "secret" not in repr(JournalLocation(Path("x"), "postgresql://u:secret@h/d"))
 
 
 @pytest.mark.parametrize(
@@ -362,10 +364,12 @@ def test_why_a_server_lets_nobody_in_is_said_without_a_word_of_the_url(
 
 def test_the_sandbox_has_a_journal_of_its_own(tmp_path: Path) -> None:
     url = "postgresql://h/d"
-    assert journal_place(tmp_path, url) == Place(tmp_path / ".paygift/journal.db", url)
-    assert journal_place(tmp_path, url, use_sandbox=True) == Place(tmp_path / ".paygift/sandbox/journal.db")
+    assert journal_location(tmp_path, url) == JournalLocation(tmp_path / ".paygift/journal.db", url)
+    assert journal_location(tmp_path, url, use_sandbox=True) == JournalLocation(
+        tmp_path / ".paygift/sandbox/journal.db"
+    )
 
 
 def test_looking_does_not_make_a_journal(tmp_path: Path) -> None:
-    assert not Place(tmp_path / "journal.db").exists
-    assert Place(tmp_path / "journal.db", "postgresql://h/d").exists
+    assert not JournalLocation(tmp_path / "journal.db").exists
+    assert JournalLocation(tmp_path / "journal.db", "postgresql://h/d").exists

@@ -17,8 +17,8 @@ from reconciler.journal import busy
 from reconciler.journal.database import Database, open_postgresql
 from reconciler.journal.holder import Holder
 from reconciler.journal.journal import Journal, Run
+from reconciler.journal.location import look_at
 from reconciler.journal.lock import Seen, Taken
-from reconciler.journal.place import look_at
 from reconciler.journal.process import Process
 from reconciler.journal.worker import Worker
 from reconciler.model.errors import BusyError, JournalError, LockLostError

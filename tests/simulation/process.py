@@ -29,7 +29,7 @@ from reconciler.commands.settings import Remote
 from reconciler.commands.workspace import Callbacks
 from reconciler.journal.database import Database
 from reconciler.journal.journal import Run
-from reconciler.journal.place import Place
+from reconciler.journal.location import JournalLocation
 from reconciler.model.activity import DesiredActivity
 from reconciler.model.errors import JournalError, PaygiftError
 from reconciler.model.operations import KnownImage
@@ -365,7 +365,7 @@ class Look:
         return self.route == "merchants" and self.path.endswith(f"/{activity_id}/merchants")
 
 
-class _Here(Place):
+class _Here(JournalLocation):
     """A place whose database is a process's own."""
 
     def __init__(self, journal: JournalOf) -> None:

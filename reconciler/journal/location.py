@@ -25,7 +25,7 @@ SANDBOX_FILE: Final = Path(NAME) / "sandbox" / "journal.db"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class JournalLocation:
     """``url`` names a PostgreSQL database, and may hold its password; empty, the journal is in ``file``."""
 
     file: Path
@@ -89,6 +89,8 @@ def _inode(file: Path) -> int:
         return 0
 
 
-def journal_place(root: Path, url: str = "", *, use_sandbox: bool = False) -> Place:
+def journal_location(root: Path, url: str = "", *, use_sandbox: bool = False) -> JournalLocation:
     """Where the journal of the project in ``root`` is. The sandbox's is kept away from that of the real account."""
-    return Place(root / SANDBOX_FILE) if use_sandbox else Place(root / FILE, stripped(url))
+    return (
+        JournalLocation(root / SANDBOX_FILE) if use_sandbox else JournalLocation(root / FILE, stripped(url))
+    )
