@@ -20,7 +20,7 @@ demo: $(INSTALLED)  ## tell the whole story against the sandbox: validate, plan,
 test: $(INSTALLED) $(CLIENTS)  ## run the tests
 	@$(PYTEST) -m 'not heavy'
 
-# Whole lives, kills at every moment, faults on every route: what takes minutes.
+# The rest of long matrices, whole lives, kills at every moment, faults on every route: what takes minutes.
 soak: $(INSTALLED) $(CLIENTS)  ## run the tests that take long; CI does after `make check`
 	@$(PYTEST) -m heavy
 
@@ -29,7 +29,7 @@ simulate: $(INSTALLED)  ## live simulated lives of an account until one goes wro
 	@$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(KNOWN),--known) $(if $(STORY),--story $(STORY)) $(if $(JOBS),--jobs $(JOBS))
 
-check: $(INSTALLED) $(CLIENTS)  ## what CI runs: format, lint, types, import contracts, workflows, tests
+check: $(INSTALLED) $(CLIENTS)  ## what CI runs: format, lint, types, import contracts, workflows, issue forms, tests
 	@echo "ruff format"; $(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --diff --quiet; exit 1; }
 	@echo "ruff check"; $(BIN)/ruff check --quiet
 	@echo "mypy"; $(BIN)/mypy
@@ -38,6 +38,7 @@ check: $(INSTALLED) $(CLIENTS)  ## what CI runs: format, lint, types, import con
 	@echo "zizmor"; $(BIN)/zizmor --offline --pedantic --quiet --no-progress .github/workflows
 	@echo "check-jsonschema"; $(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@echo "check-jsonschema"; $(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@echo "check-jsonschema"; $(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	@echo "pytest"; $(PYTEST) -m 'not heavy'
 
 # Counting lines takes as long as the tests themselves before Python 3.12, so it is a run of its own: CI has one.

@@ -1,4 +1,4 @@
-"""Ways to send many signed requests: httpx's pool, our lanes, `httpx2`, and nothing but sockets.
+"""Ways to send many signed requests: one pool of httpx, one for each slot (ours), `httpx2`, nothing but sockets.
 
 Each runs in a process of its own (`main`), which gets a Job as JSON on standard input and prints one Result.
 """
@@ -107,7 +107,7 @@ async def _client(job: Job, credentials: Credentials) -> AsyncIterator[list[Send
     client = Client(
         credentials,
         base_url=job.base_url,
-        transport=None if job.contestant == "lanes" else _pool(job.connections),
+        transport=None if job.contestant == "slots" else _pool(job.connections),
         concurrency=job.connections,
     )
     query = [("ms", str(job.latency_ms))]

@@ -32,8 +32,6 @@ from reconciler.journal.entry import (
 from reconciler.journal.journal import Journal
 from reconciler.journal.location import JournalLocation
 from reconciler.journal.reader import all_entries, audit_lines
-
-# All that is known here of the product: names may move, what they write may not.
 from reconciler.model.activity import (
     Award,
     DayWindow,

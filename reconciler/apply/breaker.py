@@ -1,5 +1,5 @@
 """The circuit breaker: once creating is refused for a reason that is not the spec's own, nothing ends for a create that
-would follow (design §7). New activities may be refused any day (API §0.3).
+would follow (concepts.md#plan). New activities may be refused any day (API §0.3).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One operation at a time: check its precondition, send it, verify it by reading back (design §8).
+"""One operation at a time: check its precondition, send it, verify it by reading back (concepts.md#apply).
 
 Nothing that the server answers to a write is taken on trust: an add answers 200 when half of it failed, a delete
 reports nothing (API §1.6), and after a lost answer only a read can tell.

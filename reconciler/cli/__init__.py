@@ -15,7 +15,7 @@ import click
 
 from reconciler import __version__
 from reconciler.cli.context import Context
-from reconciler.cli.options import FilePath, told
+from reconciler.cli.options import FilePath, option, told
 from reconciler.cli.streams import StdoutError, guarded_streams, occupy_closed_descriptors
 from reconciler.cli.unexpected import hush, is_debugging, leave, show_traceback, translated
 from reconciler.model.characters import safe
@@ -41,17 +41,20 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "validate": ("reconciler.cli.validate", "Check paygift.yaml and all specs; needs no credentials."),
     "plan": ("reconciler.cli.project", "Show what apply would do."),
     "apply": ("reconciler.cli.project", "Make the live account match the specs."),
-    "drift": ("reconciler.cli.project", "Tell what on the account is not as specified; exits 2 if anything."),
+    "drift": (
+        "reconciler.cli.project",
+        "Report what on the account differs from the specs; exits 2 if anything.",
+    ),
     "show-plan": ("reconciler.cli.plans", "Show a plan file; needs no credentials."),
-    "schema": ("reconciler.cli.schema", "Print the JSON Schema of a spec, paygift.yaml, a plan or a report."),
+    "schema": ("reconciler.cli.schema", "Print the JSON Schema of a spec, paygift.yaml, plan or report."),
     "status": ("reconciler.cli.project", "List live activities and how they stand to the specs."),
     "show": ("reconciler.cli.project", "Show one activity: spec, live, merchants, goods."),
-    "history": ("reconciler.cli.history", "Tell what applies have done; needs no credentials."),
+    "history": ("reconciler.cli.history", "Show what applies have done; needs no credentials."),
     "unlock": ("reconciler.cli.history", "Take the lock from an apply that is dead."),
     "doctor": ("reconciler.cli.doctor", "Check credentials, clock, network and permissions."),
-    "sandbox": ("reconciler.cli.sandbox", "WeChat Pay on this machine: serve, clock, seed, reset, log."),
+    "sandbox": ("reconciler.cli.sandbox", "WeChat Pay on this machine, for trying things out."),
     "github": ("reconciler.cli.github", "Comments, issues and annotations on GitHub, for workflows."),
-    "demo": ("reconciler.cli.demo", "Tell the whole story against the sandbox."),
+    "demo": ("reconciler.cli.demo", "Run the whole story against the sandbox."),
 }
 """Where each command lives, and its line in --help, so that listing commands imports none of them."""
 
@@ -100,32 +103,34 @@ class Commands(click.Group):
 @click.group(
     cls=Commands, context_settings={"auto_envvar_prefix": "PAYGIFT", "help_option_names": ["-h", "--help"]}
 )
-@click.option(
+@option(
     "-C",
     "--project",
     metavar="FOLDER",
     type=FilePath(),
     help="The folder of paygift.yaml. Default: the nearest one from here upwards.",
 )
-@click.option("--sandbox", is_flag=True, help="Use WeChat Pay on this machine instead of the real one.")
-@click.option(
+@option("--sandbox", is_flag=True, help="Use WeChat Pay on this machine instead of the real one.")
+@option(
     "--rate",
     type=click.FloatRange(min=0),
-    help="Requests per second at most; 0: no limit. Default: 20, and no limit with --sandbox.",
+    help="At most so many requests per second; 0: no limit. Default: 20, and no limit with --sandbox.",
 )
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), help="Connections to WeChat Pay at most. Default: 8."
+@option(
+    "--concurrency", type=click.IntRange(min=1), help="At most so many connections to WeChat Pay. Default: 8."
 )
-@click.option(
+@option(
     "--journal-url",
     default="",
     metavar="URL",
     help="A PostgreSQL database for the journal and the lock of a team. Default: the file .paygift/journal.db.",
 )
-@click.option(
-    "--color/--no-color", default=None, help="Colour, or none. Default: NO_COLOR, FORCE_COLOR, terminal."
+@option(
+    "--color/--no-color",
+    default=None,
+    help="Whether to use colours. Default: as NO_COLOR or FORCE_COLOR say, else only on a terminal.",
 )
-@click.version_option(__version__, "-V", "--version", prog_name="paygift")
+@click.version_option(__version__, "-V", "--version", prog_name="paygift", allow_from_autoenv=False)
 @click.pass_context
 def paygift(
     ctx: click.Context,
@@ -139,7 +144,10 @@ def paygift(
     """WeChat Pay 支付有礼 (pay-gift) activities as code.
 
     Exit codes: 0 fine, 1 error, 2 changes pending (with --detailed-exitcode), 3 project invalid, 4 credentials,
-    5 refused, 6 stale, 7 partly applied, 130 interrupted. Every option can be set as PAYGIFT_COMMAND_OPTION.
+    5 refused, 6 stale, 7 partly applied, 130 interrupted.
+
+    A variable named PAYGIFT_COMMAND_OPTION sets an option: PAYGIFT_PLAN_JSON=1 is `plan --json`,
+    PAYGIFT_RATE=5 is `--rate 5`.
     """
     ctx.obj = Context(
         project=project,
@@ -204,6 +212,6 @@ def _problem_count(error: ProjectError) -> str:
     files = {problem.file for problem in error.problems}
     problems = len(error.problems)
     return (
-        f"{problems} problem{'s' if problems > 1 else ''} in {len(files)} file{'s' if len(files) > 1 else ''}; "
+        f"{problems} mistake{'s' if problems > 1 else ''} in {len(files)} file{'s' if len(files) > 1 else ''}; "
         "nothing was read from or sent to WeChat Pay."
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import click
 
 from reconciler import commands
-from reconciler.cli.options import FilePath
+from reconciler.cli.options import FilePath, option
 from reconciler.cli.streams import StdoutError, is_terminal, stdout_gone
 from reconciler.model.characters import safe
 
@@ -62,11 +62,11 @@ class Context:
                 click.echo(text, nl=False, color=self.colours())
                 return
             except StdoutError as error:
-                click.echo(f"Warning: {error} What was to be told there follows.", err=True)
+                click.echo(f"Warning: {error} What should have been printed there follows.", err=True)
         click.echo(text, nl=False, err=True, color=False)
 
     def colours(self) -> bool:
-        """Flag, then NO_COLOR, then FORCE_COLOR, then whether stdout is a terminal (design §11)."""
+        """Flag, then NO_COLOR, then FORCE_COLOR, then whether stdout is a terminal (docs/commands.md)."""
         if self.colour is not None:
             return self.colour
         if os.environ.get("NO_COLOR"):
@@ -105,7 +105,7 @@ def sandbox_option(command: Callable[..., Any]) -> Callable[..., Any]:
         if chosen:
             ctx.find_object(Context).sandbox = True  # type: ignore[union-attr]
 
-    return click.option(
+    return option(
         "--sandbox",
         is_flag=True,
         expose_value=False,
@@ -114,15 +114,15 @@ def sandbox_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
+json_option = option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
 
-undo_option = click.option(
-    "--undo", is_flag=True, help="Show in text what would take each change back; Markdown and HTML always do."
+undo_option = option(
+    "--undo", is_flag=True, help="Show in text how each change can be undone; Markdown and HTML always do."
 )
 
 
-fail_option = click.option(
-    "--fail-on-refusals", is_flag=True, help="Exit 5, once all is shown, if anything is refused."
+fail_option = option(
+    "--fail-on-refusals", is_flag=True, help="Exit 5 if anything is refused, after everything was shown."
 )
 
 

@@ -13,6 +13,7 @@ import click
 from reconciler import commands
 from reconciler.cli import EXIT_PARTIAL, EXIT_PENDING, run
 from reconciler.cli.context import Context, output_path, pass_context
+from reconciler.cli.options import option
 
 BEFORE_THE_SEASON: Final = "2026-11-25T10:00:00+08:00"
 IN_THE_SEASON: Final = "2026-12-15T10:00:00+08:00"
@@ -22,10 +23,12 @@ REJECTED: Final = "1688000002"
 
 
 @click.command()
-@click.option("--folder", type=output_path, help="Where to work. Default: a new temporary folder.")
+@option(
+    "--folder", type=output_path, help="Where to work: a new or empty folder. Default: a new temporary one."
+)
 @pass_context
 def demo(context: Context, folder: Path | None) -> None:
-    """Tell the whole story against the sandbox: validate, plan, apply, change, converge.
+    """Run the whole story against the sandbox: validate, plan, apply, change, converge.
 
     Works on a copy of the example project and leaves it there to play with. Needs neither credentials nor a network.
     """
@@ -91,7 +94,7 @@ class _Story:
         code = run(["-C", str(self._root), colour, *arguments])
         if code != expect:
             raise click.ClickException(
-                f"That was to exit with {expect} and exited with {code}. The files are in {self._root}."
+                f"That should have exited with {expect}, and exited with {code}. The files are in {self._root}."
             )
         if code:
             click.echo(f"(exit {code}: {_MEANINGS[code]})")
@@ -99,7 +102,7 @@ class _Story:
     def end(self) -> None:
         command = "paygift" if shutil.which("paygift") else Path(sys.argv[0]).absolute()
         click.echo(
-            f"\nThe campaigns, their sandbox and its memory are in {self._root}. To play on:\n\n"
+            f"\nThe campaigns, their sandbox and its memory are in {self._root}. To go on:\n\n"
             f"  cd {self._root}\n"
             f"  {command} --sandbox status\n"
             f"  {command} --sandbox plan\n"

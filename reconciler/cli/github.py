@@ -10,14 +10,14 @@ import click
 
 from reconciler import commands
 from reconciler.cli.context import Context, input_path, output_path, pass_context, remark, sandbox_option
-from reconciler.cli.options import COMMIT, KEY, NUMBER, wanted
+from reconciler.cli.options import COMMIT, KEY, NUMBER, option, wanted
 from reconciler.cli.unexpected import terminable
 
 if TYPE_CHECKING:
     from reconciler.review.github import Written
 
 PathOption = input_path
-head_option = click.option(
+head_option = option(
     "--head",
     metavar="SHA",
     callback=wanted(COMMIT),
@@ -33,22 +33,18 @@ def github() -> None:
     """
 
 
-@github.command()
-@click.option("--plan", "plan_file", type=PathOption, help="A plan file: keep the one comment that shows it.")
-@click.option("--report", "report_file", type=PathOption, help="A report as Markdown: add a comment.")
-@click.option(
-    "--failed", is_flag=True, help="There is no plan of the newest commit: the plan's comment says so."
+@github.command(short_help="Write a plan or a report on its pull request.")
+@option("--plan", "plan_file", type=PathOption, help="A plan file: keep the one comment that shows it.")
+@option("--report", "report_file", type=PathOption, help="A report as Markdown: add a comment.")
+@option(
+    "--failed", is_flag=True, help="Say in the plan's comment that there is no plan of the newest commit."
 )
-@click.option("--outdated", is_flag=True, help="A new plan is on its way: the plan's comment says so.")
-@click.option("--reason", metavar="TEXT", default="", help="With --failed: why, in a sentence.")
-@click.option("--reason-file", type=PathOption, help="With --failed: a file whose last error is the reason.")
-@click.option("--page", metavar="URL", help="With --plan: where the plan is kept as a page.")
-@click.option(
-    "--if-exists", is_flag=True, help="Without the report's file, say so and do nothing: there is no news."
-)
-@click.option(
-    "--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit."
-)
+@option("--outdated", is_flag=True, help="Say in the plan's comment that a new plan is being made.")
+@option("--reason", metavar="TEXT", default="", help="With --failed: why, in a sentence.")
+@option("--reason-file", type=PathOption, help="With --failed: a file whose last error is the reason.")
+@option("--page", metavar="URL", help="With --plan: where the plan is kept as a page.")
+@option("--if-exists", is_flag=True, help="With --report: if there is no such file, say so and do nothing.")
+@option("--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit.")
 @head_option
 @sandbox_option
 @pass_context
@@ -68,7 +64,7 @@ def comment(
     """Write a plan or a report on its pull request, or that there is no plan of its newest commit.
 
     The comment of a plan is updated in place: one per namespace and account, and only the one that the token's own
-    identity wrote. Where no pull request set the run off, it is the one that ended in the commit, planned again for it.
+    identity wrote. Without a pull request in the event, it is the one that was merged as the commit, planned again.
     Exits 6 if the pull request has moved on.
     """
     if sum((plan_file is not None, report_file is not None, failed, outdated)) != 1:
@@ -96,11 +92,9 @@ def _tell_comment(written: Written) -> None:
     remark(f"Comment {written.action}: {written.url}" if written.url else "No new comment.")
 
 
-@github.command("waivers")
-@click.option(
-    "--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit."
-)
-@click.option("--out", type=output_path, required=True, help="Where to write them, for `plan --allow-file`.")
+@github.command("waivers", short_help="Read the waivers of a pull request.")
+@option("--pr", type=click.IntRange(min=1), help="The pull request. Default: that of the event or commit.")
+@option("--out", type=output_path, required=True, help="Where to write them, for `plan --allow-file`.")
 @pass_context
 def waivers(context: Context, pr: int | None, out: Path) -> None:
     """Read the waivers of a pull request: labels and lines of its description that say `paygift: allow CODE[:KEY]`.
@@ -112,8 +106,8 @@ def waivers(context: Context, pr: int | None, out: Path) -> None:
         remark(sentence)
 
 
-@github.command("artifact-name")
-@click.option("--plan", "plan_file", type=PathOption, required=True, help="The plan file that is to be kept.")
+@github.command("artifact-name", short_help="Print the name under which a plan is kept.")
+@option("--plan", "plan_file", type=PathOption, required=True, help="The plan file that is to be kept.")
 @head_option
 @pass_context
 def artifact_name(context: Context, plan_file: Path, head: str | None) -> None:
@@ -126,33 +120,33 @@ def artifact_name(context: Context, plan_file: Path, head: str | None) -> None:
 
 def merged_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which merge, and whose plan."""
-    for option in (
+    for each in (
         sandbox_option,
-        click.option("--require-approval", is_flag=True, help="Exit 6 if nobody has approved the plan."),
-        click.option(
+        option("--require-approval", is_flag=True, help="Exit 6 if nobody has approved the plan."),
+        option(
             "--mchid",
             callback=wanted(NUMBER),
             help="The account. Default: PAYGIFT_MCHID, or that of the sandbox.",
         ),
-        click.option("--namespace", callback=wanted(KEY), help="Default: that of paygift.yaml."),
-        click.option(
+        option("--namespace", callback=wanted(KEY), help="Default: that of paygift.yaml."),
+        option(
             "--commit",
             metavar="SHA",
             callback=wanted(COMMIT),
-            help="The commit that a merge ended in. Default: GITHUB_SHA.",
+            help="The commit that was merged. Default: GITHUB_SHA.",
         ),
     ):
-        command = option(command)
+        command = each(command)
     return command
 
 
-@github.command("reviewed-digest")
+@github.command("reviewed-digest", short_help="Print the digest that was reviewed before a merge.")
 @merged_options
 @pass_context
 def reviewed_digest(context: Context, /, **options: Any) -> None:
     """Print the digest of the plan that was reviewed before a merge, for `apply --expect`.
 
-    It is taken from the comment on the merged pull request, if nobody but the workflow has had its hands on it. Where
+    It is taken from the comment on the merged pull request, if nobody but the workflow has edited it. Where
     the pull request was approved, somebody must have approved that plan. Else exits 6 with the reason, and prints
     nothing; also for a commit that is not the tip of the default branch, unless the project is still the same there,
     and for a plan that was applied completely.
@@ -160,10 +154,10 @@ def reviewed_digest(context: Context, /, **options: Any) -> None:
     click.echo(commands.reviewed_digest(context.workspace(), commands.Merge(**options)))
 
 
-@github.command("reviewed-plan")
+@github.command("reviewed-plan", short_help="Fetch the plan file that was reviewed.")
 @merged_options
-@click.option("--out", type=output_path, required=True, help="Where to write the plan file.")
-@click.option(
+@option("--out", type=output_path, required=True, help="Where to write the plan file.")
+@option(
     "--report",
     type=output_path,
     help="If there is no such plan, a report that says why: .md, .html or .json.",
@@ -183,27 +177,25 @@ def reviewed_plan(context: Context, /, out: Path, report: Path | None, **options
     click.echo(f"found={'true' if found else 'false'}")
 
 
-@github.command("drift-issue")
-@click.option("--drift", "drift_file", type=PathOption, required=True, help="What `drift --json` printed.")
+@github.command("drift-issue", short_help="Open, update or close the issue about drift.")
+@option("--drift", "drift_file", type=PathOption, required=True, help="What `drift --json` printed.")
 @pass_context
 def drift_issue(context: Context, drift_file: Path) -> None:
-    """Open, update or close the issue that tells of drift: one per namespace and account."""
+    """Open, update or close the issue about drift: one per namespace and account."""
     written = commands.report_drift(context.workspace(), drift_file)
     remark(f"Issue {written.action}: {written.url}" if written.url else "No drift, and no issue.")
 
 
-@github.command()
-@click.option(
-    "--problems", "problems_file", type=PathOption, required=True, help="What `validate --json` printed."
-)
+@github.command(short_help="Show mistakes at their lines.")
+@option("--problems", "problems_file", type=PathOption, required=True, help="What `validate --json` printed.")
 @pass_context
 def annotate(context: Context, problems_file: Path) -> None:
-    """Print problems as workflow commands, so that GitHub shows them at their lines. Needs no token.
+    """Print mistakes as workflow commands, so that GitHub shows them at their lines. Needs no token.
 
-    Nothing is there to be shown if validate itself failed and left the file empty.
+    If validate itself failed and left the file empty, there is nothing to show.
     """
     lines = commands.github_annotations(context.workspace(), problems_file)
     if lines is None:
-        remark(f"{problems_file} is empty: validate found no problem of a spec.")
+        remark(f"{problems_file} is empty: validate found no mistake.")
     for line in lines or ():
         click.echo(line)

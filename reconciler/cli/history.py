@@ -12,7 +12,7 @@ import click
 from reconciler import commands
 from reconciler.cli import EXIT_ERROR
 from reconciler.cli.context import Context, output_path, pass_context, remark, sandbox_option
-from reconciler.cli.options import HASH, KEY, NUMBER, TIME, wanted
+from reconciler.cli.options import HASH, KEY, NUMBER, TIME, option, wanted
 from reconciler.cli.streams import is_terminal
 from reconciler.model.characters import safe, safe_json
 from reconciler.render.history import history_json, history_text
@@ -25,25 +25,23 @@ OUTCOMES = ("done", "already done", "partial", "failed", "unknown", "not started
 
 
 @click.group(invoke_without_command=True)
-@click.option(
-    "--json", "as_json", is_flag=True, help="JSON on stdout instead of a table; with request bodies."
-)
-@click.option("--key", default="", callback=wanted(KEY), help="Only this key.")
-@click.option("--activity-id", default="", callback=wanted(NUMBER), help="Only this activity.")
-@click.option(
+@option("--json", "as_json", is_flag=True, help="JSON on stdout instead of a table; with request bodies.")
+@option("--key", default="", callback=wanted(KEY), help="Only operations of this key.")
+@option("--activity-id", default="", callback=wanted(NUMBER), help="Only operations of this activity.")
+@option(
     "--outcome",
     "outcomes",
     type=click.Choice(OUTCOMES),
     multiple=True,
-    help="Only these; may be given several times. open: a request whose run died before it knew.",
+    help="Only with this outcome; may be given several times. open: its run died before it knew.",
 )
-@click.option(
+@option(
     "--since",
     metavar="TIME",
     callback=wanted(TIME),
     help="From this time on, such as 2026-12-24T00:00:00+08:00.",
 )
-@click.option("--until", metavar="TIME", callback=wanted(TIME), help="Before this time.")
+@option("--until", metavar="TIME", callback=wanted(TIME), help="Before this time.")
 @sandbox_option
 @click.pass_context
 def history(
@@ -55,7 +53,7 @@ def history(
     since: str | None,
     until: str | None,
 ) -> None:
-    """Tell what applies have done: who, when, what, and how it ended. Needs no credentials.
+    """Show what applies have done: who, when, what, and how it ended. Needs no credentials.
 
     Read from the journal: .paygift/journal.db, or the PostgreSQL database of PAYGIFT_JOURNAL_URL.
     """
@@ -83,9 +81,9 @@ def export(context: Context, file: Path | None) -> None:
         remark(f"{len(lines)} entries in {file}.")
 
 
-@history.command()
+@history.command(short_help="Check that no entry was removed or altered.")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option(
+@option(
     "--head",
     "heads",
     multiple=True,
@@ -97,8 +95,8 @@ def export(context: Context, file: Path | None) -> None:
 def verify(context: Context, file: Path | None, heads: tuple[str, ...]) -> int:
     """Check that no entry was removed or altered: of an audit FILE, or without one of the journal itself.
 
-    Exits 1 and names each line that does not fit. Entries cut off at the end of an account's journal, or all of it,
-    show only if --head says how it ended.
+    Exits 1 and names each line that was altered, or before which entries are missing. Entries cut off at the end of an
+    account's journal, or all of it, are noticed only if --head says how it ended.
     """
     for head in heads:  # an empty one, from a step of CI that failed, must not pass for none
         if not re.fullmatch(r"[0-9a-f]{64}", head):
@@ -114,7 +112,7 @@ def verify(context: Context, file: Path | None, heads: tuple[str, ...]) -> int:
 
 
 @click.command()
-@click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
+@option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
 @sandbox_option
 @pass_context
 def unlock(context: Context, yes: bool) -> int:
@@ -130,7 +128,9 @@ def unlock(context: Context, yes: bool) -> int:
             return True
         if not is_terminal(sys.stdin):
             raise click.UsageError("There is no terminal to ask on. Give --yes to unlock without asking.")
-        answer: str = click.prompt("Take the lock away? Only 'yes' is taken for it", default="no", err=True)
+        answer: str = click.prompt(
+            "Take the lock away? Type yes to take it", default="no", show_default=False, err=True
+        )
         return answer.strip() == "yes"
 
     taken = commands.unlock(context.workspace(), confirm=agreed)

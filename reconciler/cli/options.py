@@ -9,6 +9,7 @@ import io
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,46 @@ TIME: Final = (
     "a time, such as 2026-12-24T00:00:00",
 )
 WAIVER: Final = (r"[A-Z][A-Z_]{2,40}(?::[a-z0-9][a-z0-9-]{0,63})?", "CODE or CODE:KEY")
+
+
+class Option(click.Option):
+    """An option that a variable can set, which is called after its flag: ``PAYGIFT_PLAN_JSON`` for ``plan --json``,
+    whatever its parameter is called in Python. ``PAYGIFT_NO_COLOR=1`` is ``--no-color``.
+    """
+
+    def variable_set(self, ctx: click.Context) -> str:
+        """The variable that sets it, or nothing. What is empty once it is stripped sets nothing."""
+        names = (_variable(ctx, each) for each in (*self.opts, *self.secondary_opts))
+        return next((each for each in names if _held(each)), "")
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """What the variable holds, as click is to convert it."""
+        if not self.allow_from_autoenv:
+            return None
+        name = self.variable_set(ctx)
+        value = _held(name)
+        if any(name == _variable(ctx, each) for each in self.secondary_opts):
+            on = click.BOOL.str_to_bool(value)
+            return value if on is None else str(not on)
+        return value or None
+
+
+option: Final = partial(click.option, cls=Option)
+
+
+def _variable(ctx: click.Context, flag: str) -> str:
+    """``PAYGIFT_COMMAND_OPTION``; nothing for a short flag."""
+    word = flag.removeprefix("--")
+    return f"{ctx.auto_envvar_prefix}_{word.replace('-', '_').upper()}" if word != flag else ""
+
+
+def _held(variable: str) -> str:
+    value = os.environ.get(variable, "")
+    if not value:
+        return ""
+    from reconciler.system.environment import stripped  # noqa: PLC0415 - only where a variable is set
+
+    return stripped(value)
 
 
 def wanted(form: tuple[str, str]) -> Callback:
@@ -73,7 +114,7 @@ def variable_of(ctx: click.Context, parameter: click.Parameter) -> str:
     """The environment variable that the value was read from, or nothing if it was not."""
     if ctx.get_parameter_source(parameter.name) is not ParameterSource.ENVIRONMENT:
         return ""
-    return f"{ctx.auto_envvar_prefix}_{parameter.name.upper()}"
+    return parameter.variable_set(ctx) if isinstance(parameter, Option) else ""
 
 
 def told(error: click.ClickException) -> str:

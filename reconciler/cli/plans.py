@@ -9,6 +9,7 @@ import click
 from reconciler import commands
 from reconciler.cli import EXIT_REFUSED
 from reconciler.cli.context import Context, fail_option, pass_context, undo_option
+from reconciler.cli.options import option
 from reconciler.render.html import plan_html
 from reconciler.render.json_ import dumps, plan_json
 from reconciler.render.markdown import plan_markdown
@@ -20,7 +21,7 @@ FORMATS = ("text", "json", "markdown", "html")
 
 @click.command("show-plan")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
+@option(
     "--format",
     "form",
     type=click.Choice(FORMATS),
@@ -29,7 +30,7 @@ FORMATS = ("text", "json", "markdown", "html")
     help="Markdown is for comments and job summaries, HTML a page of its own.",
 )
 @undo_option
-@click.option(
+@option(
     "--max-chars",
     type=click.IntRange(min=2_000),
     default=65_536,

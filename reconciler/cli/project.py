@@ -20,7 +20,7 @@ from reconciler.cli.context import (
     undo_option,
 )
 from reconciler.cli.interrupts import stopping_at_once
-from reconciler.cli.options import HASH, TIME, WAIVER, wanted
+from reconciler.cli.options import HASH, TIME, WAIVER, option, wanted
 from reconciler.cli.streams import is_terminal
 from reconciler.cli.unexpected import terminable
 from reconciler.model.errors import UsageError
@@ -33,7 +33,7 @@ from reconciler.render.status import status_rows, status_text
 from reconciler.render.text import plan_text, report_text
 from reconciler.render.view import plan_view, question, report_view
 
-allow_option = click.option(
+allow_option = option(
     "--allow",
     multiple=True,
     metavar="CODE[:KEY]",
@@ -44,22 +44,22 @@ allow_option = click.option(
 
 @click.command()
 @json_option
-@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending, 5 when refused.")
-@click.option("--notes", is_flag=True, help="Show notes too, such as specs that have ended.")
+@option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending, 5 when refused.")
+@option("--notes", is_flag=True, help="Show notes too, such as specs that have ended.")
 @undo_option
-@click.option("--out", type=output_path, help="Write the plan to a file, for `apply FILE`.")
-@click.option(
+@option("--out", type=output_path, help="Write the plan to a file too, for `apply FILE`.")
+@option(
     "--at",
     metavar="TIME",
     callback=wanted(TIME),
-    help="The plan as it would be then, such as 2026-12-24T00:00:00; without an offset in the project's time zone.",
+    help="Plan as if it were this time, such as 2026-12-24T00:00:00; without an offset in the project's time zone.",
 )
 @fail_option
 @allow_option
-@click.option(
+@option(
     "--allow-file",
     type=input_path,
-    help="A file with such waivers, one a line, as `github waivers` writes it.",
+    help="A file of such waivers, one per line, as `github waivers` writes it.",
 )
 @sandbox_option
 @pass_context
@@ -93,26 +93,26 @@ def plan(
 @click.command()
 @click.argument("file", metavar="[PLANFILE]", type=click.Path(path_type=Path), required=False)
 @json_option
-@click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
-@click.option("--report", type=output_path, help="Write the report to a file too: .md, .html or .json.")
-@click.option(
+@option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
+@option("--report", type=output_path, help="Write the report to a file too: .md, .html or .json.")
+@option(
     "--rejected",
     type=output_path,
     help="Write the merchants that WeChat Pay rejected to a CSV file, with its reasons.",
 )
-@click.option(
+@option(
     "--lock-timeout",
     type=click.FloatRange(min=0),
     default=60.0,
     show_default=True,
     help="Seconds to wait for another apply on the same account and namespace.",
 )
-@click.option(
+@option(
     "--tip",
     metavar="REF",
-    help="Go on only if nothing of the project differs at this commit of git, such as FETCH_HEAD; else exit 6.",
+    help="Go on only if the project's files are the same at this commit of git, such as FETCH_HEAD; else exit 6.",
 )
-@click.option(
+@option(
     "--expect",
     metavar="DIGEST",
     callback=wanted(HASH),
@@ -136,15 +136,15 @@ def apply(
     """Make the live account match the specs.
 
     Plans again, shows the plan, asks, writes, and reads back every write. Exits 7 if something is left to do, and 5 if
-    that is only what refusals hold: one of a key holds that key, and the rest is applied. The report tells it; if
-    nothing was written, it tells why.
+    only refusals hold back what is left: a refusal of a key holds back that key, and the rest is applied. The report
+    says what is left, or why nothing was written.
 
     With PLANFILE (from `plan --out`) or --expect it goes on only if the new plan is the one that was reviewed; with
-    PLANFILE also if it is what is left of it after part of it was done. Otherwise it exits 6 and writes nothing; also
-    where that plan was applied completely before, as the journal tells.
+    PLANFILE also if it is what is left of it after part of it was done. Otherwise it exits 6 and writes nothing. It
+    does the same if the journal says that this plan was applied completely before.
 
-    Only one apply runs at a time on an account and namespace. Interrupted once, it finishes what is in flight, reports,
-    and exits 130; twice, it stops at once, and the next apply finds out what has happened.
+    Only one apply runs at a time on an account and namespace. The first Ctrl-C lets it finish what is in flight, report
+    and exit 130; the second stops it at once, and the next apply finds out what has happened.
     """
 
     def on_plan(made: Plan) -> None:
@@ -183,7 +183,7 @@ def apply(
 
 @click.command()
 @json_option
-@click.option("--all", "everything", is_flag=True, help="Ended activities too.")
+@option("--all", "everything", is_flag=True, help="List ended activities too.")
 @sandbox_option
 @pass_context
 def status(context: Context, as_json: bool, everything: bool) -> int:
@@ -200,10 +200,10 @@ def status(context: Context, as_json: bool, everything: bool) -> int:
 @sandbox_option
 @pass_context
 def drift(context: Context, as_json: bool) -> int:
-    """Tell what was changed outside, and what is pending; exits 2 if anything.
+    """Report what was changed outside, and what is pending; exits 2 if anything.
 
-    Made for a schedule: merchants edited and activities paused or terminated by hand, terms that differ, newcomers
-    that nobody manages. Edits of the specs that are not applied yet are told as pending, apart from these. The
+    Made for a schedule: merchants edited and activities paused or terminated by hand, terms that differ, new
+    activities that nobody manages. Edits of the specs that are not applied yet are listed separately, as pending. The
     journal tells the two apart.
     """
     found = commands.status(context.workspace())
@@ -232,13 +232,13 @@ def show(context: Context, name: str, as_json: bool) -> int:
 
 
 def _agreed(made: Plan) -> bool:
-    """Whether a person says yes to what will be done. Never asks where there is no terminal (design §11)."""
+    """Whether a person says yes to what will be done. Never asks where there is no terminal."""
     if not is_terminal(sys.stdin):
         raise UsageError("There is no terminal to ask on.", remedy="Give --yes to apply without asking.")
     click.echo(err=True)
     try:
         with stopping_at_once():
-            answer: str = click.prompt(question(made), default="no", err=True)
+            answer: str = click.prompt(question(made), default="no", show_default=False, err=True)
     except click.Abort as error:
         raise KeyboardInterrupt from error
     return answer.strip() == "yes"

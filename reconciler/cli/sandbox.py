@@ -1,8 +1,9 @@
-"""The commands for the sandbox: serve, clock, seed, reset, log, fault."""
+"""The commands for the sandbox: serve, clock, seed, insert, pause, resume, reject, fault, log, reset."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +14,7 @@ import click
 
 from reconciler import commands
 from reconciler.cli.context import Context, json_option, pass_context
-from reconciler.cli.options import FRACTION, NUMBER, SETTING, WORD, wanted
+from reconciler.cli.options import FRACTION, NUMBER, SETTING, WORD, option, wanted
 from reconciler.model.characters import safe
 from reconciler.model.errors import UsageError
 from reconciler.render.json_ import dumps
@@ -43,6 +44,16 @@ class _Explained(click.Command):
             formatter.write_dl(self._rows())
 
 
+class _TakesOffsets(click.Command):
+    """A command whose argument may begin with a minus, such as ``-2h``: click would take that for -2 and -h."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        offsets = [each for each in args if re.match("-[0-9]", each)]
+        if offsets and "--" not in args:
+            args = [*(each for each in args if each not in offsets), "--", *offsets]
+        return super().parse_args(ctx, args)
+
+
 def _options() -> Rows:
     return [(f"{name}={default}", allowed) for name, allowed, default in Options.describe()]
 
@@ -55,7 +66,7 @@ def _kinds() -> Rows:
             for each, parameter in kind.parameters.items()
         )
         only = f" Only {' and '.join(kind.routes)}." if kind.routes else ""
-        rows.append((name, f"{kind.says}.{only}{parameters}"))
+        rows.append((name, f"{kind.description}.{only}{parameters}"))
     return rows
 
 
@@ -67,9 +78,20 @@ def sandbox() -> None:
     """
 
 
-@sandbox.command(cls=_Explained, title="Options and their defaults (docs/sandbox.md)", rows=_options)
-@click.option("--port", default=8750, show_default=True, help="The port on 127.0.0.1; 0 takes a free one.")
-@click.option(
+@sandbox.command(
+    short_help="Serve it until Ctrl-C, for other clients.",
+    cls=_Explained,
+    title="Options and their defaults (docs/sandbox.md)",
+    rows=_options,
+)
+@option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8750,
+    show_default=True,
+    help="The port on 127.0.0.1; 0 takes a free one.",
+)
+@option(
     "--option",
     "options",
     multiple=True,
@@ -79,7 +101,7 @@ def sandbox() -> None:
 )
 @pass_context
 def serve(context: Context, port: int, options: tuple[str, ...]) -> None:
-    """Serve it until Ctrl-C, for curl, other clients and other terminals."""
+    """Serve it until Ctrl-C, for other clients and other terminals."""
 
     def announce(running: RunningSandbox) -> None:
         click.echo(
@@ -98,24 +120,28 @@ def serve(context: Context, port: int, options: tuple[str, ...]) -> None:
     commands.serve_sandbox(context.workspace().sandbox_folder(), port=port, options=options, ready=announce)
 
 
-@sandbox.command(context_settings={"ignore_unknown_options": True})
+@sandbox.command(short_help="Show its clock, or set it.", cls=_TakesOffsets)
 @click.argument("to", metavar="[+3d|-2h|TIME|real]", required=False)
 @pass_context
 def clock(context: Context, to: str | None) -> None:
-    """Show its clock, or set it: +3d, -2h, +90m, a time or date, or `real`."""
+    """Show its clock, or set it: +3d, -2h, a time or date, or `real`.
+
+    An offset is a whole number of s, m, h, d or w. A time without an offset from UTC is Beijing's.
+    """
     with _local(context) as local:
         if to is not None:
             local.control.set_clock(to)
         click.echo(f"{beijing(local.control.now().replace(microsecond=0))} Beijing time")
 
 
-@sandbox.command()
+@sandbox.command(short_help="Put in coupon stocks.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @pass_context
 def seed(context: Context, file: Path | None) -> None:
-    """Put in coupon stocks: those of FILE, or all that the project's specs name.
+    """Put in coupon stocks, of a file or as the specs name them.
 
-    FILE is a JSON list of create-stock bodies, each with its stock_id.
+    FILE is a JSON list of create-stock bodies, each with its stock_id. Without it, the project's sandbox-stocks.json is
+    read, and what the specs name beyond it is made up.
     """
     with _local(context) as local:
         if file is not None:
@@ -126,7 +152,24 @@ def seed(context: Context, file: Path | None) -> None:
 
 
 @sandbox.command()
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@pass_context
+def insert(context: Context, file: Path) -> None:
+    """Put in an activity that was made elsewhere, or change one.
+
+    FILE is JSON, or - for stdin: an activity as the list of WeChat Pay shows it, or what `paygift show KEY --json`
+    prints. An activity_id that the sandbox knows takes that activity's place; without one it gets a new one. Nothing in
+    it is checked, so that it can be what nobody expects.
+    """
+    with _local(context) as local:
+        for activity_id in commands.insert_from_file(
+            local, Path("/dev/stdin") if file == Path("-") else file
+        ):
+            click.echo(f"{safe(activity_id)} is put in.")
+
+
+@sandbox.command()
+@option("-y", "--yes", is_flag=True, help="Do not ask.")
 @pass_context
 def reset(context: Context, yes: bool) -> None:
     """Forget everything: activities, stocks, images, clock, log. The keys stay."""
@@ -153,15 +196,15 @@ def pause(context: Context, activity_id: str) -> None:
 @click.argument("activity_id")
 @pass_context
 def resume(context: Context, activity_id: str) -> None:
-    """Let a paused activity go on."""
+    """Resume a paused activity."""
     with _local(context) as local:
         local.control.resume(activity_id)
-    click.echo(f"{activity_id} goes on.")
+    click.echo(f"{activity_id} continues.")
 
 
 @sandbox.command()
 @click.argument("mchid")
-@click.option("--again", is_flag=True, help="Take it back: the merchant is valid again.")
+@option("--again", is_flag=True, help="Take it back: the merchant is valid again.")
 @pass_context
 def reject(context: Context, mchid: str, again: bool) -> None:
     """From now on, refuse to add a merchant to activities."""
@@ -173,14 +216,23 @@ def reject(context: Context, mchid: str, again: bool) -> None:
     click.echo(f"{mchid} is {'valid again' if again else 'rejected from now on'}.")
 
 
-@sandbox.command()
-@click.option(
-    "-n", "--limit", type=int, default=50, show_default=True, help="How many of the newest requests."
+@sandbox.command(short_help="Show the requests that it was sent.")
+@option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="How many of the newest requests.",
 )
 @json_option
 @pass_context
 def log(context: Context, limit: int, as_json: bool) -> None:
-    """Show the requests that it was sent, oldest first, and what it thought of their signatures."""
+    """Show the requests that it was sent, oldest first.
+
+    SIGNATURE is ok, or what is wrong with it. What may have gone wrong, and what should have been signed, stands below
+    the table.
+    """
     with _local(context) as local:
         lines = local.control.log(limit)
     if as_json:
@@ -196,28 +248,34 @@ def log(context: Context, limit: int, as_json: bool) -> None:
             click.echo(f"   expected: {safe(json.dumps(line['expected'], ensure_ascii=False))}")
 
 
-@sandbox.group()
+@sandbox.group(short_help="Make it fail on command.")
 def fault() -> None:
-    """Let it fail on command: a fault strikes the next requests that match it, and is remembered until then."""
+    """Make it fail on command: a fault strikes the next requests that match it, and is remembered until then."""
 
 
-@fault.command("add", cls=_Explained, title="Kinds, and their parameters with defaults", rows=_kinds)
+@fault.command(
+    "add",
+    short_help="Add a fault.",
+    cls=_Explained,
+    title="Kinds, and their parameters with defaults",
+    rows=_kinds,
+)
 @click.argument("kind")
 @click.argument("parameters", metavar="[NAME=VALUE]...", nargs=-1)
-@click.option(
+@option(
     "--route", default="any", callback=wanted(WORD), show_default=True, help="Only requests to this endpoint."
 )
-@click.option(
+@option(
     "--count",
     default="1",
     callback=wanted(NUMBER),
     show_default=True,
-    help="How often it strikes; 0 for ever.",
+    help="How often it strikes; 0 for no limit.",
 )
-@click.option(
+@option(
     "--skip", default="0", callback=wanted(NUMBER), show_default=True, help="How many requests pass first."
 )
-@click.option(
+@option(
     "--probability",
     default="1",
     callback=wanted(FRACTION),
@@ -226,13 +284,13 @@ def fault() -> None:
 )
 @pass_context
 def add_fault(context: Context, /, kind: str, parameters: tuple[str, ...], **common: str) -> None:
-    """Add a fault: `fault add error_after --route create --count 2 status=503`."""
+    """Add a fault, such as `error_after --count 2 status=503`."""
     spec: dict[str, str] = {"kind": kind, **common}
     for text in parameters:
         name, equals, value = text.partition("=")
         if not equals or name in spec:
             raise UsageError(
-                f"{text!r} is no parameter of a fault.", remedy="Write NAME=VALUE, each name once."
+                f"{text!r} is not a parameter of a fault.", remedy="Write NAME=VALUE, each name once."
             )
         spec[name] = value
     try:

@@ -9,6 +9,7 @@ import click
 
 from reconciler import commands
 from reconciler.cli.context import output_path
+from reconciler.cli.options import option
 from reconciler.render.json_ import dumps
 from reconciler.system.output_files import write
 
@@ -16,14 +17,14 @@ KINDS: Final = ("spec", "project", "plan", "report")
 
 
 @click.command()
-@click.option(
+@option(
     "--kind",
     type=click.Choice(KINDS),
     default=KINDS[0],
     show_default=True,
     help="A spec or paygift.yaml for editors; a plan or a report, as --json writes them, for programs.",
 )
-@click.option("--out", type=output_path, help="Write it to a file instead of stdout.")
+@option("--out", type=output_path, help="Write it to a file instead of stdout.")
 def schema(kind: str, out: Path | None) -> None:
     """Print the JSON Schema (draft 2020-12) of what you write or read.
 

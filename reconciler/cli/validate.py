@@ -18,7 +18,7 @@ from reconciler.model.errors import ProjectError
 def validate(context: Context, as_json: bool) -> int:
     """Check paygift.yaml and all specs; needs no credentials.
 
-    Prints every problem as file:line:column and exits 3, or says how many specs are fine.
+    Prints every mistake as file:line:column and exits 3, or says how many specs are fine.
     """
     try:
         found = commands.validate(context.workspace())

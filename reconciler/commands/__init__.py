@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from reconciler.commands.reviews import reviewed_digest as reviewed_digest
     from reconciler.commands.reviews import reviewed_plan as reviewed_plan
     from reconciler.commands.sandboxes import LocalRemote as LocalRemote
+    from reconciler.commands.sandboxes import insert_from_file as insert_from_file
     from reconciler.commands.sandboxes import local_sandbox as local_sandbox
     from reconciler.commands.sandboxes import reset_sandbox as reset_sandbox
     from reconciler.commands.sandboxes import seed_from_file as seed_from_file
@@ -65,7 +66,8 @@ _MODULE_OF: Final = {
         "planning": "plan",
         "reviews": "Merge artifact_name comment_plan comment_report comment_state github_annotations "
         "read_waivers report_drift reviewed_digest reviewed_plan",
-        "sandboxes": "LocalRemote local_sandbox reset_sandbox seed_from_file seed_from_project serve_sandbox",
+        "sandboxes": "LocalRemote insert_from_file local_sandbox reset_sandbox "
+        "seed_from_file seed_from_project serve_sandbox",
         "schemas": "schema",
         "validation": "Validated validate",
         "workspace": "Callbacks Workspace",

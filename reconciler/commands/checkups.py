@@ -49,6 +49,10 @@ def _environment(workspace: Workspace) -> Iterator[Mapping[str, str]]:
 
     with local_sandbox(workspace.sandbox_folder()) as local:
         control = local.control
+        public_key = {
+            "PAYGIFT_PUBLIC_KEY_ID": control.public_key_id,
+            "PAYGIFT_PUBLIC_KEY": control.public_key_pem,
+        }
         yield {
             "PAYGIFT_BASE_URL": control.base_url,
             "PAYGIFT_MCHID": control.mchid,
@@ -56,4 +60,5 @@ def _environment(workspace: Workspace) -> Iterator[Mapping[str, str]]:
             "PAYGIFT_PRIVATE_KEY_FILE": str(control.private_key_file),
             "PAYGIFT_CERTIFICATE": control.keys.merchant_certificate_pem,
             "PAYGIFT_APIV3_KEY": control.apiv3_key,
+            **({} if control.has_certificates else public_key),
         }

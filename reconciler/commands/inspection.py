@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from difflib import get_close_matches
 
 from reconciler.commands.planning import read_and_plan, read_witness
 from reconciler.commands.session import Session, open_session
@@ -101,10 +102,9 @@ async def _show(session: Session, name: str) -> Shown:
         ownership = Ownership.of(project.namespace, project.activities)
         mine = [live for live in everything.activities if name in (ownership.key_of(live), live.activity_id)]
         if desired is None and not mine:
-            keys = ", ".join(activity.key for activity in project.activities)
+            keys = {*(each.key for each in project.activities), *map(ownership.key_of, everything.activities)}
             raise UsageError(
-                f"There is no spec and no live activity called {name!r}.",
-                remedy=f"Give an activity_id or one of: {keys}." if keys else "There are no specs.",
+                f"There is no spec and no live activity called {name!r}.", remedy=_meant(name, keys)
             )
         complete = [
             live
@@ -117,6 +117,15 @@ async def _show(session: Session, name: str) -> Shown:
             for live in mine
         }
         return Shown(desired, tuple(complete), goods, now)
+
+
+def _meant(name: str, keys: Iterable[str | None]) -> str:
+    """Which of ``keys`` may have been meant by ``name``: a few, since there may be thousands."""
+    known = sorted(each for each in keys if each)
+    alike = get_close_matches(name.casefold(), known)
+    if alike:
+        return f"Did you mean {' or '.join(alike)}? `paygift status` lists all keys."
+    return "Give an activity_id, or a key: `paygift status` lists all." if known else "There are no specs."
 
 
 def _done_to(session: Session, name: str) -> tuple[Row, ...]:

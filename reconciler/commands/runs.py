@@ -175,7 +175,7 @@ async def open_run(
 async def resume(
     api: PayGiftApi, run: Run, *, clock: Clock, poll: PollPolicy | None = None
 ) -> list[OperationFinished]:
-    """Find out what became of the requests of runs that died, and write it down (design §8).
+    """Find out what became of the requests of runs that died, and write it down (concepts.md#apply).
 
     Raises RemoteError if WeChat Pay could not be asked: then they stay open.
     """

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from reconciler.commands.clock import Clock, system_clock
 from reconciler.commands.seed import stocks_for
@@ -19,7 +20,7 @@ from reconciler.sandbox.server import Control, RunningSandbox, Sandbox, find_run
 from reconciler.spec import STOCKS_FILE, Project, load_project
 from reconciler.spec.files import MAX_TEXT, UnusableError, inside, read_bytes
 from reconciler.system.input_files import parsed_json, read_json
-from reconciler.wechatpay.keys import Credentials, load_private_key
+from reconciler.wechatpay.keys import Credentials, load_private_key, load_public_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,14 @@ def local_sandbox(folder: Path) -> Iterator[LocalRemote]:
 
 
 def _local_remote(folder: Path, control: Control) -> LocalRemote:
+    where, pem = "the sandbox's public key", control.public_key_pem
     credentials = Credentials(
         mchid=control.mchid,
         serial_no=control.serial_no,
         private_key=load_private_key(control.private_key_pem, where="the sandbox's private key"),
         apiv3_key=control.apiv3_key.encode(),
+        public_key_id="" if control.has_certificates else control.public_key_id,
+        public_key=None if control.has_certificates else load_public_key(pem, where=where),
     )
     # Asked once: the sandbox's clock runs at the speed of ours, so the distance stays.
     ahead = control.now() - system_clock()
@@ -84,19 +88,39 @@ def reset_sandbox(local: LocalRemote) -> None:
         (local.folder / name).unlink(missing_ok=True)
 
 
-def seed_sandbox(local: LocalRemote, project: Project) -> int:
-    """Give the sandbox the coupon stocks that the specs name and it does not know; say how many these were.
+class Seeded(NamedTuple):
+    """The ids of coupon stocks that were new to the sandbox, and those of them that were made up."""
+
+    new: list[str]
+    made_up: list[str]
+
+    @property
+    def remark(self) -> str:
+        """A sentence for people about coupons that the sandbox has only now, and the real account perhaps never."""
+        if not self.made_up:
+            return ""
+        count = len(self.made_up)
+        named = ", ".join(self.made_up[:3]) + (f" and {count - 3} more" if count > 3 else "")
+        return (
+            f"The sandbox did not know {count} coupon stock{'' if count == 1 else 's'} of the specs "
+            f"({named}), and made up what fits. sandbox-stocks.json can say what they are like."
+        )
+
+
+def seed_sandbox(local: LocalRemote, project: Project) -> Seeded:
+    """Give the sandbox the coupon stocks that the specs name and it does not know.
 
     They come from the project's ``sandbox-stocks.json`` where it has them; the rest is made up.
     """
     made_up = {str(stock["stock_id"]): stock for stock in stocks_for(project.activities, local.control.mchid)}
     given = {str(stock["stock_id"]): stock for stock in _stocks_of(project.root / STOCKS_FILE)}
-    return local.control.seed(list({**made_up, **given}.values()), only_missing=True)
+    new = local.control.seed(list({**made_up, **given}.values()), only_missing=True)
+    return Seeded(new, [each for each in new if each not in given])
 
 
 def seed_from_project(local: LocalRemote, root: Path) -> int:
-    """The same for the project in ``root``. Raises ProjectError."""
-    return seed_sandbox(local, load_project(root, now=local.clock()))
+    """The same for the project in ``root``; how many were new. Raises ProjectError."""
+    return len(seed_sandbox(local, load_project(root, now=local.clock())).new)
 
 
 def seed_from_file(local: LocalRemote, file: Path) -> int:
@@ -104,7 +128,29 @@ def seed_from_file(local: LocalRemote, file: Path) -> int:
 
     Raises UsageError.
     """
-    return local.control.seed(_stocks_in(read_json(file), file))
+    return len(local.control.seed(_stocks_in(read_json(file), file)))
+
+
+def insert_from_file(local: LocalRemote, file: Path) -> list[str]:
+    """Put in the activities of a JSON file, or change those that have the same activity_id; returns their ids.
+
+    It is one activity in the shape of the list's elements, or what ``paygift show --json`` prints of live ones, with
+    their merchants. Nothing in it is checked. Raises UsageError for another file.
+    """
+    content = read_json(file)
+    shown = content.get("live") if isinstance(content, dict) and content.get("kind") == "activity" else None
+    rows: Any = [{"wire": content}] if shown is None else shown
+    if not (isinstance(rows, list) and rows and all(map(_is_shown, rows))):
+        raise UsageError(
+            f"{file} must be an activity in JSON, or what `paygift show KEY --json` prints of a live one."
+        )
+    return [local.control.insert_activity(row["wire"], row.get("merchants") or []) for row in rows]
+
+
+def _is_shown(row: Any) -> bool:
+    if not (isinstance(row, dict) and isinstance(row.get("wire"), dict)):
+        return False
+    return row.get("merchants") is None or isinstance(row["merchants"], list)
 
 
 def _stocks_of(file: Path) -> list[dict[str, object]]:

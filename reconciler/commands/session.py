@@ -149,10 +149,13 @@ def _sandbox_session(workspace: Workspace, root: Path, stopped: Clock | None) ->
             seed_sandbox(local, fresh)
             return fresh
 
-        project = read_and_seed()
+        project = load_project(root, now=clock())
+        made_up = seed_sandbox(local, project).remark
         # The sandbox's URLs look like real ones, so they are kept away from those of the real account.
         file = root / SANDBOX_FOLDER / IMAGES_FILE.name
         images = ImageCache.open(file, local.remote.credentials, clock)
+        if made_up:
+            workspace.callbacks.remark(f"Warning: {made_up}")
         yield _made(workspace, project, local.remote, clock, images, read_and_seed)
 
 

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 
 from reconciler.model.activity import NamedAccount
 from reconciler.model.errors import CredentialsError, PaygiftError
-from reconciler.wechatpay.keys import Certificate, Credentials
+from reconciler.wechatpay.keyring import Certificate
+from reconciler.wechatpay.keys import Credentials
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from reconciler.wechatpay.key_source import given_key
 from reconciler.wechatpay.keys import load_certificate, load_private_key, load_public_key
 
 Loaded = TypeVar("Loaded")
+"""A key or a certificate."""
 
 
 def read(environ: Mapping[str, str]) -> Material:

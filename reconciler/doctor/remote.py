@@ -1,4 +1,4 @@
-"""What comes back from WeChat Pay: who opens when we knock, and what becomes of signed requests."""
+"""What comes back from WeChat Pay: which hosts answer, and what becomes of signed requests."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from reconciler.wechatpay.api import image_upload
 from reconciler.wechatpay.client import Client
 from reconciler.wechatpay.hosts import origin_of
 from reconciler.wechatpay.keys import Credentials
-from reconciler.wechatpay.lanes import Lanes
 from reconciler.wechatpay.retry import Retry
+from reconciler.wechatpay.transport import SlotTransport
 
 SECONDS: Final = 5.0
 """How long each request may take. Each is sent once: a doctor says what is, and does not try until it is well."""
@@ -33,7 +33,9 @@ _PIXEL: Final = bytes.fromhex(
 _NO_DIGEST: Final = b"0" * 64
 
 Result = TypeVar("Result")
+"""What a request is for."""
 WallClock = Callable[[], float]
+"""Tells Unix seconds."""
 
 
 async def knock_at(
@@ -57,7 +59,7 @@ async def _knock(
         return Knock(url, "the host", error)
     host = address.netloc.decode("ascii")
     # The client's own way there: what is said of proxies and certificates is what holds for all other commands.
-    way = transport or Lanes(1, idle_seconds=SECONDS, trust_env=not is_loopback(address.host))
+    way = transport or SlotTransport(1, idle_seconds=SECONDS, direct=is_loopback(address.host))
     try:
         async with (
             asyncio.timeout(SECONDS),
@@ -153,7 +155,7 @@ async def _list_one(client: Client) -> Proven:
 
 
 async def _upload_nothing(client: Client) -> Proven:
-    """An upload like any other, but for a digest that is not the picture's: it must be refused (API §4)."""
+    """An upload like any other, but for a digest that is not the image's: it must be refused (API §4)."""
     upload = image_upload("paygift-doctor.png", _PIXEL)
     digest = hashlib.sha256(_PIXEL).hexdigest().encode()
     await client.request(

@@ -47,10 +47,14 @@ class _Link:
 
 @dataclass(slots=True)
 class _Chain:
-    """A chain as far as it was read. ``heads`` are those hashes that somebody looks for, with the lines after them."""
+    """A chain as far as it was read. ``heads`` are those hashes that somebody looks for, with the lines after them.
+
+    ``intact``: whether its last line is what was written; the hash of one that was altered proves nothing of the next.
+    """
 
     seq: int = 0
     last: str = NO_HASH
+    intact: bool = True
     heads: dict[str, int] = field(default_factory=dict)
 
 
@@ -60,19 +64,30 @@ def verify(lines: Iterable[str], *, heads: Collection[str] = ()) -> Iterator[Bre
     Journals of several accounts and namespaces may follow one another; each is a chain of its own. What was cut off at
     the end of one, or all of it, shows only by its head, the hash of its last entry: every report of an apply has it.
     Each of ``heads`` must be the last of some chain.
+
+    A line that was altered is named, and not the one after it: it stands in for the entry that is missing where it is.
     """
     chains: dict[tuple[str, str], _Chain] = {}
+    misplaced = 0  # lines that are named already, and do not tell whose entry they were
     for number, line in enumerate(lines, start=1):
         try:
             link = _link(line)
         except JournalError as error:
             yield Break(number, error.message)
+            misplaced += 1
             continue
         chain = chains.setdefault((link.account, link.namespace), _Chain())
-        problem = _problem(link, chain)
-        if problem:
+        missing = link.seq - chain.seq - 1
+        if not link.intact:
+            yield Break(number, f"entry {link.seq} was altered: its hash does not fit what it says")
+            if missing or not chain.seq:
+                misplaced += 1
+                continue
+        elif 0 < missing <= misplaced:
+            misplaced -= missing
+        elif problem := _problem(link, chain):
             yield Break(number, problem)
-        chain.seq, chain.last = link.seq, link.hash
+        chain.seq, chain.last, chain.intact = link.seq, link.hash, link.intact
         if link.hash in heads:
             chain.heads[link.hash] = number
     for head in heads:
@@ -80,11 +95,9 @@ def verify(lines: Iterable[str], *, heads: Collection[str] = ()) -> Iterator[Bre
 
 
 def _problem(link: _Link, chain: _Chain) -> str:
-    if not link.intact:
-        return f"entry {link.seq} was altered: its hash does not fit what it says"
     if link.seq != chain.seq + 1:
         return f"entry {link.seq} follows where entry {chain.seq + 1} was to come"
-    if link.previous != chain.last:
+    if chain.intact and link.previous != chain.last:
         return f"entry {link.seq} does not continue entry {chain.seq}: one of both was replaced"
     return ""
 

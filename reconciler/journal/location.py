@@ -60,7 +60,7 @@ class JournalLocation:
     def open_to_write(self, on_damage: Callable[[Path], None]) -> Database:
         """As ``open``, but a damaged file is moved out of the way, and told of, rather than in the way of an apply.
 
-        What has happened is what the account says (design §5). Only what the journal alone remembered is lost.
+        The account says what has happened (concepts.md#identity). Only what the journal alone remembered is lost.
         """
         from reconciler.journal.sqlite import set_aside  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""The account as it is: every live activity, and the merchants of those that we manage (design §6).
+"""The account as it is: every live activity, and the merchants of those that we manage (concepts.md#live).
 
 A read is complete or it is an error, never an absence. The list is not believed alone: what the journal knows to be
 ours and alive is asked for by id where the list lacks it (docs/decisions/witness.md).

@@ -1,7 +1,7 @@
 """Both directions between the shapes on the wire and our nouns. Pure.
 
-The remote's habits are translated here, and end here (design §6): what it spells in several ways becomes one, and
-what we send is spelled in one way only. Reading what was created gives back the terms it was created from.
+The remote's habits are translated here, and end here (concepts.md#live): what it spells in several ways becomes one,
+and what we send is spelled in one way only. Reading what was created gives back the terms it was created from.
 """
 
 from __future__ import annotations

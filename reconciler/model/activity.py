@@ -2,7 +2,7 @@
 
 Names of fields are the API's. Times are aware datetimes in UTC, money is whole fen, merchants are sorted tuples of
 distinct mchids. Whoever builds these types has already settled defaults, units, zones and order, so that the plan
-can compare with ``==`` (API §10, design §6).
+can compare with ``==`` (API §10, concepts.md#live).
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ ReplaceOrder = Literal["create_first", "terminate_first"]
 
 @dataclass(frozen=True, slots=True)
 class DesiredActivity:
-    """What a spec means, complete: the terms, the merchants, and our own keys beside them (design §4)."""
+    """What a spec means, complete: the terms, the merchants, and our own keys beside them (docs/specs.md)."""
 
     key: str
     terms: Terms

@@ -17,7 +17,7 @@ ESSENTIAL: Final = frozenset(
 class CheckStatus(StrEnum):
     OK = "ok"
     WARNING = "warning"
-    """It works, or cannot be told now; worth a look."""
+    """It works, or cannot be determined now; worth a look."""
     FAILED = "failed"
     SKIPPED = "skipped"
     """Not asked: it does not apply, or an earlier check failed. The text says which."""

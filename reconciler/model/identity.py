@@ -1,4 +1,4 @@
-"""Request numbers: made and parsed. They are identity, ownership and crash safety without a state file (design §5).
+"""Request numbers: made and parsed. They are identity and ownership without a state file (concepts.md#identity).
 
 ``out_request_no = <namespace>_<key>_<g|p><generation>_<digest>``, in ``[0-9A-Za-z_-]`` and at most 128 characters
 (API §1.1). The digest covers the terms, never the merchants, so the same terms always give the same number. How a
@@ -64,7 +64,7 @@ class Ownership:
 
     ``adopted`` maps activity ids that specs take over to their keys, ``renamed`` maps former keys to present ones.
     ``wanted`` are the keys of all specs. Another namespace's activity is never ours, and one of another spec of the
-    same project stays that spec's, whatever ``adopt`` says (design §5).
+    same project stays that spec's, whatever ``adopt`` says (concepts.md#identity).
     """
 
     namespace: str

@@ -36,7 +36,7 @@ TimingCode = Literal["begins", "begun", "ends", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How a change stands to time (design §7). ``at`` is a UTC instant.
+    """How a change stands to time (concepts.md#plan). ``at`` is a UTC instant.
 
     ``begins``: a new activity that begins in the future. ``begun``: a new one whose begin is past, so that it starts
     at once. ``ends``: a running one, which would end by itself at ``at``. ``cancelled``: a live one that would have

@@ -1,8 +1,8 @@
 """(desired, live, policy, now) → Plan. Pure: the same arguments always give the same plan.
 
-``decide`` holds the table of design §7, ``compare`` says whether terms are the same, ``steps`` makes operations, and
-``clock`` says how they stand to time. ``digest`` tells plans apart, ``saved`` reads them from files, and ``stale`` says
-whether a plan is still the one that was reviewed.
+``decide`` holds the table of concepts.md#plan, ``compare`` says whether terms are the same, ``steps`` makes operations,
+and ``clock`` says how they stand to time. ``digest`` tells plans apart, ``saved`` reads them from files, and ``stale``
+says whether a plan is still the one that was reviewed.
 """
 
 from reconciler.plan.certainty import unproven_creates

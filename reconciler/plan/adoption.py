@@ -1,4 +1,4 @@
-"""Whether a spec may take over the activity that its ``adopt`` names (design §5). Pure.
+"""Whether a spec may take over the activity that its ``adopt`` names (concepts.md#identity). Pure.
 
 An adoption that goes wrong ends somebody's campaign: these checks come before every other decision about a key, also
 about one that is to end.

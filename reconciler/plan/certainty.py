@@ -1,4 +1,4 @@
-"""Whether a create is as good as certain, where a running activity would end before it (design §7). Pure.
+"""Whether a create is as good as certain, where a running activity would end before it (concepts.md#plan). Pure.
 
 New activities may be refused any day (API §0.3), and a coupon's rules are checked by WeChat Pay alone. So whoever wants
 to end first must have everything proven that can be.

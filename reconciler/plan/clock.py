@@ -1,4 +1,4 @@
-"""How a change stands to time: what has begun, what would end, until when a plan means what it says (design §7)."""
+"""How a change stands to time: what has begun, what would end, until when a plan is valid (concepts.md#plan)."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def same_number(desired: DesiredActivity, live: LiveActivity) -> bool:
     """Whether ``live`` was created under the number that ``desired`` would be created under today.
 
     The key and the namespace are the caller's business, since a spec may have been renamed; ``protect`` is a mark
-    and plays no part (design §5).
+    and plays no part (concepts.md#identity).
     """
     number = parse_number(live.out_request_no)
     return (

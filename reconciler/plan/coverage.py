@@ -1,4 +1,4 @@
-"""What the ends of a plan mean to customers, by merchants and seconds, as the service map has it (design §7). Pure."""
+"""What the ends of a plan mean to customers, by merchants and seconds, by the service map (concepts.md#plan). Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of design §7: for each key, what the spec says against what lives, and what follows.
+"""The table of concepts.md#plan: for each key, what the spec says against what lives, and what follows.
 
 The order of questions matters. Whatever cannot be undone is asked about first, and a key that raises a refusal without
 a way forward gets no operations at all.
@@ -191,7 +191,7 @@ def _blocked_specs(
 
 
 def _removed(context: _Context, key: str, running: list[LiveActivity]) -> _Decision:
-    """The spec is gone. Adopted activities do not come here: their numbers are not ours (design §5)."""
+    """The spec is gone. Adopted activities do not come here: their numbers are not ours (concepts.md#identity)."""
     if not running:
         return _Decision()
     ids = [live.activity_id for live in running]

@@ -1,4 +1,4 @@
-"""Whether a successor is fit to stand in for what is about to end (design §7). Pure; asked right before each end."""
+"""Whether a successor is fit to stand in for what is about to end (concepts.md#plan). Pure."""
 
 from __future__ import annotations
 

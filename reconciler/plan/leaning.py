@@ -1,4 +1,4 @@
-"""Ends and deletions whose merchants go on under another key: they wait for it (design §7). Pure.
+"""Ends and deletions whose merchants go on under another key: they wait for it (concepts.md#plan). Pure.
 
 Campaigns are joined and divided, and shops move from one to another: the plan adds them here and takes them away there.
 What it takes away leans on what it gives, which WeChat Pay may refuse.

@@ -1,4 +1,4 @@
-"""What the team's policy says to a whole plan (design §7), judged by what customers lose. Pure."""
+"""What the team's policy says to a whole plan (concepts.md#plan), judged by what customers lose. Pure."""
 
 from __future__ import annotations
 

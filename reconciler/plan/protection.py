@@ -1,4 +1,4 @@
-"""What ``protect`` keeps, and who remembers it: the number, the spec, and the journal (design §5). Pure."""
+"""What ``protect`` keeps, and who remembers it: the number, the spec, and the journal (concepts.md#identity). Pure."""
 
 from __future__ import annotations
 

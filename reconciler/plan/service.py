@@ -1,4 +1,4 @@
-"""The service map: which merchants give what, from when until when, before a plan and after it (design §7). Pure.
+"""The service map: which merchants give what, from when until when, before and after a plan (concepts.md#plan). Pure.
 
 It is read off live activities and operations alone, whatever the operations are called for. Limits, coverage,
 fitness, ENDS_SOON and the timeline ask it, so that they agree on who loses what.

@@ -2,7 +2,7 @@
 
 Plans are compared by their effects, not by their calls: half a call of 500 merchants may be done. Whatever the fresh
 plan would do must have been reviewed, under the same precondition; whatever it would no longer do must be visible on
-the account. Anything else is stale (design §7).
+the account. Anything else is stale (concepts.md#plan).
 """
 
 from __future__ import annotations

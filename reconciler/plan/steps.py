@@ -1,4 +1,4 @@
-"""The operations that bring one activity about, in the order in which they must happen (design §7)."""
+"""The operations that bring one activity about, in the order in which they must happen (concepts.md#plan)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends and starts under different keys that belong together (design §7). Pure.
+"""Ends and starts under different keys that belong together (concepts.md#plan). Pure.
 
 A renamed file, or last month's copied and the old one deleted, looks like one campaign that ends and another that
 starts. Taken apart, the end would not wait for the start; so a start that shares more than half of the other's

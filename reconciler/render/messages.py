@@ -207,7 +207,7 @@ REFUSED_ALL: Final = "Refused: apply stops here"
 SUMMARY_STOPS: Final = "Apply would stop at {refusals}."
 SUMMARY_HOLDS: Final = "{refusals} {hold} {keys}; apply does the rest."
 
-QUESTION: Final = "Apply {what}, {operations}? Only 'yes' is taken for it"
+QUESTION: Final = "Apply {what}, {operations}? Type yes to apply"
 HELD: Final = "Held back: {keys}."
 ADVICE_HELD: Final = (
     "Everything else is done. What is held waits until its cause is fixed, or the refusal is waived by name: plan "

@@ -611,4 +611,6 @@ def _advice(report: Report) -> str:
         )
     if report.interrupted:
         return "Something is left. Run `paygift apply` again: it goes on where this run stopped."
-    return "Something is left. Run `paygift plan` to see what, and `paygift apply` to go on."
+    return (
+        "Something is left. Run `paygift plan`: it shows what, and whether something must be corrected first."
+    )

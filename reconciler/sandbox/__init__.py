@@ -1,4 +1,4 @@
-"""WeChat Pay on loopback: the pay-gift endpoints and what they need, with a memory and a settable clock (design §10).
+"""WeChat Pay on loopback: the pay-gift endpoints and what they need, with a memory and a settable clock.
 
     from reconciler.sandbox.server import Sandbox, find_running, serve
 
@@ -14,8 +14,9 @@ another process and has the same methods. ``world.World`` with ``app.app(world)`
 for ``httpx.ASGITransport``. ``options.Options`` holds one field for every behaviour that the API does not document.
 Only ``server`` is heavy to import.
 
-The data flow: app reads a call → examine verifies it (gate; near_miss says why not) → limits judges the shape → state
-decides (with stocks, images, reads) → world commits to the store, then to the memory → app signs (proof). faults says
-what strikes on the way, mischief what that does to view and effect. Everything but app, control, endpoints, keys,
-server, store and world is pure. What it does not imitate is listed in docs/sandbox.md.
+The data flow: app asks whether this machine is meant → api reads a request → authentication verifies it (near_miss says
+why not) → endpoints finds its rule → limits judges the shape → writes or reads decides (with stocks, images) → world
+commits to the store, then to the memory → api signs the answer. faults says what strikes on the way, fault_effects what
+that does to view and effect. Everything but api, app, control, endpoints, keys, server, store and world is pure. What
+it does not imitate is listed in docs/sandbox.md.
 """

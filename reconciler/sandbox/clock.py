@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
+Clock = Callable[[], datetime]
+"""Gives aware instants."""
 BEIJING: Final = timezone(timedelta(hours=8))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME: Final = re.compile(
@@ -19,7 +22,7 @@ _YEARS: Final = range(1971, 9998)
 def parse(text: str) -> datetime:
     """An RFC 3339 time with its offset (API §5.1). Raises ValueError for anything else."""
     if _TIME.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no RFC 3339 time like 2026-12-01T00:00:00+08:00")
+        raise ValueError(f"{text!r} is not an RFC 3339 time like 2026-12-01T00:00:00+08:00")
     moment = datetime.fromisoformat(text)
     if moment.year not in _YEARS:
         raise ValueError(f"{text!r} is too far away")
@@ -58,7 +61,12 @@ def moved(text: str, *, real: datetime, offset: float) -> float:
     if text == "real":
         return 0.0
     if step is None:
-        return (parse(_with_offset(text)) - real).total_seconds()
+        moment = _with_offset(text)
+        if _TIME.fullmatch(moment) is None:
+            raise ValueError(
+                f"{text!r} is not a time; write one of +3d, -2h, 2026-12-01T00:00:00+08:00, real"
+            )
+        return (parse(moment) - real).total_seconds()
     seconds = int(step[2]) * _UNITS[step[3]]
     offset += seconds if step[1] == "+" else -seconds
     try:

@@ -42,21 +42,26 @@ def ask(
 class Control:
     """A sandbox that runs: where it is, the credentials of its one account, and everything that can be done to it."""
 
-    def __init__(self, base_url: str, directory: Path, keys: Keys) -> None:
+    def __init__(self, base_url: str, directory: Path, keys: Keys, *, has_certificates: bool = True) -> None:
         self.base_url = base_url
+        self.has_certificates = has_certificates
+        """Whether answers can be verified without the WeChat Pay public key."""
         self.directory = directory
         self.keys = keys
 
     @property
     def mchid(self) -> str:
+        """The account's 商户号."""
         return self.keys.mchid
 
     @property
     def serial_no(self) -> str:
+        """The serial number of the merchant's API certificate, 40 hex digits."""
         return self.keys.serial_no
 
     @property
     def private_key_pem(self) -> str:
+        """The merchant's private key, PKCS#8."""
         return self.keys.merchant_key_pem
 
     @property
@@ -66,6 +71,7 @@ class Control:
 
     @property
     def apiv3_key(self) -> str:
+        """What opens platform certificates, 32 characters."""
         return self.keys.apiv3_key
 
     @property
@@ -76,6 +82,7 @@ class Control:
 
     @property
     def public_key_pem(self) -> str:
+        """The WeChat Pay public key, as the merchant platform gives it out."""
         return self.keys.public_key_pem
 
     @property
@@ -92,10 +99,10 @@ class Control:
         ``real`` takes it back to real time. It goes on ticking, and survives restarts."""
         self._do("set_clock", text=text)
 
-    def seed(self, stocks: Sequence[Mapping[str, Any]], *, only_missing: bool = False) -> int:
-        """Put in 商家券 batches (API §3.1) and return how many were new. Fields that are left out are filled in; a
-        batch that is there already is replaced, or stays as it is with ``only_missing``."""
-        new: int = self._do("seed", stocks=list(stocks), only_missing=only_missing)
+    def seed(self, stocks: Sequence[Mapping[str, Any]], *, only_missing: bool = False) -> list[str]:
+        """Put in 商家券 batches (API §3.1) and return the ids of those that were new. Fields that are left out are
+        filled in; a batch that is there already is replaced, or stays as it is with ``only_missing``."""
+        new: list[str] = self._do("seed", stocks=list(stocks), only_missing=only_missing)
         return new
 
     def reset(self) -> None:
@@ -128,6 +135,7 @@ class Control:
         self._do("pause", activity_id=activity_id)
 
     def resume(self, activity_id: str) -> None:
+        """Take ``pause`` back. Raises SandboxError unless it is paused."""
         self._do("resume", activity_id=activity_id)
 
     def fail_creation(self, activity_id: str) -> None:

@@ -1,8 +1,8 @@
 """Faults on command: what there is, what was asked for, and which of it strikes a request. Pure.
 
-A request passes six stages, in the order of ``Stage``. At each, the first fault that matches, is due and is lucky
+A request passes six stages, in the order of ``Stage``. At each, the first fault that matches, is due and is drawn
 strikes; one that finds its stage taken waits for the next request. What a fault does at its stage is done elsewhere:
-``app`` (delay, request, answer), ``mischief`` (effect), ``proof`` (proof), ``world`` (keys).
+``api`` (delay, request, answer, signature), ``fault_effects`` (effect), ``world`` (keys).
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ ROUTES: Final = (*READS, "create", "add", "delete", "terminate", "upload", "cert
 
 
 class Stage(Enum):
+    """Where in the life of a request a fault strikes, in this order."""
+
     KEYS = "which key the platform signs with"
     DELAY = "how late the answer is"
     REQUEST = "something answers before the request gets anywhere"
     EFFECT = "what the request sees and does"
     ANSWER = "what becomes of the answer"
-    PROOF = "what is wrong with the answer's signature"
+    SIGNATURE = "what is wrong with the answer's signature"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,14 @@ class Kind:
     """``routes`` are the only ones it can strike; empty: all."""
 
     stage: Stage
-    says: str
+    description: str
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     routes: tuple[str, ...] = ()
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool):
-        raise ValueError("no number")  # noqa: TRY004 (the reader is a person with a command line)
+        raise ValueError("not a number")  # noqa: TRY004 (the reader is a person with a command line)
     number = float(value)
     if not 0 <= number < 1e9:
         raise ValueError("out of bounds")
@@ -77,7 +79,7 @@ def _numbers(value: Any) -> list[str]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError("no text")
+        raise ValueError("not a text")
     return value
 
 
@@ -107,7 +109,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "refused": Kind(
         Stage.REQUEST,
-        "a refusal without any effect; code and message are the documented ones of the status, if none are given",
+        "a error without any effect; code and message are the documented ones of the status, if none are given",
         {
             "status": _one_of(403, 400, 401, 403, 404),
             "code": Parameter(None, _text, "a text"),
@@ -170,24 +172,26 @@ KINDS: Final[Mapping[str, Kind]] = {
     "drop_after": Kind(Stage.ANSWER, "the connection closes instead of the answer, after the effect"),
     "truncated": Kind(Stage.ANSWER, "the connection closes in the middle of the body, after the effect"),
     "html_after": Kind(Stage.ANSWER, "a page of a gateway instead of the answer, after the effect", _PAGE),
-    "wrong_signature": Kind(Stage.PROOF, "signed with another key than its serial names"),
-    "no_signature": Kind(Stage.PROOF, "no Wechatpay-… headers"),
-    "empty_signature": Kind(Stage.PROOF, "the Wechatpay-… headers are there and empty"),
-    "signtest": Kind(Stage.PROOF, "a signature that begins with WECHATPAY/SIGNTEST/"),
-    "garbage_signature": Kind(Stage.PROOF, "a signature that is no Base64"),
-    "stale_timestamp": Kind(Stage.PROOF, "truly signed, long ago", {"seconds": _seconds(3600.0)}),
-    "future_timestamp": Kind(Stage.PROOF, "truly signed, in the future", {"seconds": _seconds(3600.0)}),
-    "text_timestamp": Kind(Stage.PROOF, "truly signed, over a timestamp that is no number"),
-    "unknown_serial": Kind(Stage.PROOF, "signed with a key, and a serial, that no list has"),
-    "tampered_body": Kind(Stage.PROOF, "the body was changed after it was signed, and is still good JSON"),
+    "wrong_signature": Kind(Stage.SIGNATURE, "signed with another key than its serial names"),
+    "no_signature": Kind(Stage.SIGNATURE, "no Wechatpay-… headers"),
+    "empty_signature": Kind(Stage.SIGNATURE, "the Wechatpay-… headers are there and empty"),
+    "signtest": Kind(Stage.SIGNATURE, "a signature that begins with WECHATPAY/SIGNTEST/"),
+    "garbage_signature": Kind(Stage.SIGNATURE, "a signature that is not Base64"),
+    "stale_timestamp": Kind(Stage.SIGNATURE, "truly signed, long ago", {"seconds": _seconds(3600.0)}),
+    "future_timestamp": Kind(Stage.SIGNATURE, "truly signed, in the future", {"seconds": _seconds(3600.0)}),
+    "text_timestamp": Kind(Stage.SIGNATURE, "truly signed, over a timestamp that is not a number"),
+    "unknown_serial": Kind(Stage.SIGNATURE, "signed with a key, and a serial, that no list has"),
+    "tampered_body": Kind(
+        Stage.SIGNATURE, "the body was changed after it was signed, and is still good JSON"
+    ),
 }
 
-_UNPROVEN: Final = frozenset({"drop_before", "html_before", "drop_after", "html_after"})
+_UNSIGNED: Final = frozenset({"drop_before", "html_before", "drop_after", "html_after"})
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault that was asked for. ``count`` is how often it strikes, 0 for ever; the first ``skip`` requests that
+    """One fault that was asked for. ``count`` is how often it strikes, 0 for no limit; the first ``skip`` requests that
     it sees pass; ``seen`` and ``struck`` count what has happened so far."""
 
     n: int
@@ -202,6 +206,7 @@ class Fault:
 
     @property
     def stage(self) -> Stage:
+        """Where it strikes."""
         return KINDS[self.kind].stage
 
     def __getitem__(self, name: str) -> Any:
@@ -219,6 +224,7 @@ class Fault:
         return due and (self.probability >= 1 or chance() < self.probability)
 
     def stored(self) -> Json:
+        """All of it, ready for JSON: ``Fault(**stored)`` is the same fault."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def show(self) -> Json:
@@ -280,17 +286,17 @@ def names(struck: Struck) -> str:
 
 def _reached(stage: Stage, struck: Mapping[Stage, Fault], *, verified: bool) -> bool:
     """Whether a request, struck as it is so far, gets to ``stage``. One that did not verify has no effect and gets
-    no proof, and one that is answered at the door never meets the rest."""
+    no signature, and one that is answered early never meets the rest."""
     stopped = Stage.REQUEST in struck
     ends = [struck[each] for each in (Stage.REQUEST, Stage.ANSWER) if each in struck]
-    unproven = any(fault.kind in _UNPROVEN or not fault.parameters.get("signed", True) for fault in ends)
+    unsigned = any(fault.kind in _UNSIGNED or not fault.parameters.get("signed", True) for fault in ends)
     match stage:
         case Stage.EFFECT:
             return verified and not stopped
         case Stage.ANSWER:
             return not stopped
-        case Stage.PROOF:
-            return verified and not unproven
+        case Stage.SIGNATURE:
+            return verified and not unsigned
         case _:
             return True
 
@@ -303,7 +309,7 @@ def _probability(value: Any) -> float:
 
 
 _COMMON: Final = {
-    "count": Parameter(1, _whole, "a whole number, 0 for ever"),
+    "count": Parameter(1, _whole, "a whole number, 0 for no limit"),
     "skip": Parameter(0, _whole, "a whole number"),
     "probability": Parameter(1.0, _probability, "a number from 0 to 1"),
 }

@@ -1,21 +1,23 @@
-"""Marketing image upload (API §4): the multipart body, what of it is signed, and what is accepted."""
+"""Marketing image upload (API §4): the multipart body, what of it is signed, what is accepted, and how often. Pure."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
+from collections import deque
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from reconciler.sandbox import limits, schema
-from reconciler.sandbox.memory import Image, Memory, Step
+from reconciler.sandbox.api_error import blocked, param_error, too_frequent
+from reconciler.sandbox.memory import Image, Memory, Transaction
 from reconciler.sandbox.options import Options
-from reconciler.sandbox.refusal import blocked, param_error
-from reconciler.sandbox.stocks import with_made
 
 LARGEST: Final = 2 * 1024 * 1024
 HOST: Final = "https://wxpaylogo.qpic.cn"
+_MINUTE: Final = 60.0
 _BOUNDARY: Final = re.compile(r'boundary=(?:"([^"]+)"|([^\s;]+))', re.IGNORECASE)
 _PARAMETER: Final = re.compile(r';\s*(name|filename)\*?="?([^";\r\n]*)', re.IGNORECASE)
 _KINDS: Final = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"), (b"BM", "image/bmp"))
@@ -36,7 +38,7 @@ class Upload:
 
 def read_upload(content_type: str, body: bytes) -> Upload:
     """Take a multipart body apart. Some clients leave the boundary out of the header (API §11): then it is the
-    body's first line. A meta part with a filename is a file, and no meta."""
+    body's first line. A meta part with a filename is taken for a file."""
     found = _BOUNDARY.search(content_type)
     boundary = (found[1] or found[2]).encode() if found else body.partition(b"\r\n")[0].removeprefix(b"--")
     if not boundary:
@@ -52,8 +54,25 @@ def read_upload(content_type: str, body: bytes) -> Upload:
     return Upload(parts.get("meta"), parts.get("file"))
 
 
-def upload(memory: Memory, parts: Upload, options: Options) -> Step:
-    """Judge an upload and give the picture its URL (API §4)."""
+class UploadLimit:
+    """Lets ``per_minute`` uploads through in any 60 s; 0: all of them. Those turned away do not count."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._taken: deque[float] = deque(maxlen=per_minute or None)
+
+    def check(self, now: datetime) -> None:
+        """Count an upload at ``now``. Raises 429 FREQUENCY_LIMITED when there were too many in the last minute."""
+        if not self._per_minute:
+            return
+        moment = now.timestamp()
+        if len(self._taken) == self._per_minute and moment - self._taken[0] < _MINUTE:
+            raise too_frequent()
+        self._taken.append(moment)
+
+
+def upload(memory: Memory, parts: Upload, options: Options) -> Transaction:
+    """Judge an upload and give the image its URL (API §4)."""
     if parts.meta is None:
         raise blocked("图片meta信息不一致")
     meta = limits.read_body(parts.meta)
@@ -69,13 +88,13 @@ def upload(memory: Memory, parts: Upload, options: Options) -> Step:
     if meta["sha256"].lower() != digest:
         raise blocked("图片meta信息不一致")
     url = f"{HOST}/wxpaylogo/{_token(memory, digest, options)}/0"
-    return Step(
-        {"media_url": url}, (Image(url, media_type, digest), with_made(memory)), blob=(url, parts.file)
+    return Transaction(
+        {"media_url": url}, (Image(url, media_type, digest), memory.state_after_ids()), blob=(url, parts.file)
     )
 
 
 def check_images(memory: Memory, body: Any, options: Options) -> None:
-    """Every picture of a create request was uploaded, and award pictures are JPG or PNG (API §1.1). The message
+    """Every image of a create request was uploaded, and those of awards are JPG or PNG (API §1.1). The message
     names no field, as the real one does not (API §7 C5)."""
     awards = body["award_send_rule"]["award_list"]
     _check_url(memory, body["activity_base_info"]["merchant_logo_url"], options)
@@ -98,6 +117,6 @@ def _media_type(content: bytes) -> str | None:
 
 
 def _token(memory: Memory, digest: str, options: Options) -> str:
-    seed = digest if options.image_urls == "by_content" else f"{memory.ledger.made + 1} {digest}"
+    seed = digest if options.image_urls == "by_content" else f"{memory.global_state.made + 1} {digest}"
     raw = hashlib.sha256(seed.encode()).digest()[:24]
     return base64.urlsafe_b64encode(raw).decode("ascii")

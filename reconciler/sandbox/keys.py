@@ -55,6 +55,7 @@ class Signer:
 
     @property
     def validity(self) -> tuple[datetime, datetime]:
+        """From when until when its certificate is valid."""
         certificate = x509.load_pem_x509_certificate(self.certificate_pem.encode())
         return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
@@ -77,7 +78,7 @@ class Keys:
     wechatpay_key_pem: str = field(repr=False)
 
     @classmethod
-    def made(cls, *, mchid: str = DEFAULT_MCHID, platform_bits: int = KEY_BITS) -> Self:
+    def generate(cls, *, mchid: str = DEFAULT_MCHID, platform_bits: int = KEY_BITS) -> Self:
         """New keys; four RSA-2048 key pairs take about a third of a second.
 
         ``platform_bits`` is the size of the two keys that have certificates. A platform that answers tens of thousands
@@ -115,11 +116,11 @@ class Keys:
         home = directory / FOLDER
         check_folder(home)
         if not home.exists():
-            cls.made().write(home)
+            cls.generate().write(home)
         for name in _LATER:
-            _add(home / _FILES[name], lambda: _key_pem(_new_key()))
+            _write_if_missing(home / _FILES[name], lambda: _key_pem(_new_key()))
         keys = cls.read(home)
-        _add(home / PUBLIC_KEY_FILE, lambda: keys.public_key_pem)
+        _write_if_missing(home / PUBLIC_KEY_FILE, lambda: keys.public_key_pem)
         return keys
 
     def write(self, home: Path) -> None:
@@ -144,6 +145,7 @@ class Keys:
 
     @property
     def platform_serial_no(self) -> str:
+        """The platform certificate's serial number: 40 hex digits in upper case."""
         return self.platform.serial_no
 
     @cached_property
@@ -178,10 +180,12 @@ class Keys:
 
     @cached_property
     def merchant_key(self) -> rsa.RSAPrivateKey:
+        """What requests are signed with."""
         return _private_key(self.merchant_key_pem)
 
     @property
     def merchant_public_key(self) -> rsa.RSAPublicKey:
+        """What requests are verified with."""
         return self.merchant_key.public_key()
 
 
@@ -204,7 +208,7 @@ def _text(file: Path) -> str:
     return content.decode("ascii")
 
 
-def _add(file: Path, make: Callable[[], str]) -> None:
+def _write_if_missing(file: Path, make: Callable[[], str]) -> None:
     """Write ``file`` if it is missing, whole or not at all. What somebody faster has written stays."""
     if check(file):
         return
@@ -226,7 +230,7 @@ def _private_key(pem: str) -> rsa.RSAPrivateKey:
     # Our own keys: skipping the primality checks saves 28 ms each at every start.
     key = serialization.load_pem_private_key(pem.encode(), password=None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise ValueError("this is no RSA key")  # noqa: TRY004 (a file is wrong, not a program's type)
+        raise ValueError("this is not an RSA key")  # noqa: TRY004 (a file is wrong, not a program's type)
     return key
 
 

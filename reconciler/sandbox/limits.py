@@ -14,8 +14,8 @@ from typing import Any, Final, Never
 from urllib.parse import parse_qsl
 
 from reconciler.sandbox import clock
+from reconciler.sandbox.api_error import MANUAL_MERCHANTS_ONLY, param_error
 from reconciler.sandbox.options import Options
-from reconciler.sandbox.refusal import MANUAL_MERCHANTS_ONLY, param_error
 from reconciler.sandbox.schema import Field, Flag, List, Number, Object, Text, Time, check, fails, missing
 
 MERCHANTS_PER_CALL: Final = 500
@@ -338,7 +338,7 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(text: str) -> Never:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not JSON")
 
 
 def _scalars(value: Any, pointer: str) -> Iterator[tuple[str, Any]]:
@@ -364,5 +364,5 @@ def _check_scalar(pointer: str, value: Any) -> None:
 
 
 def _unsent(character: str) -> bool:
-    """Outside the BMP, or half of a surrogate pair, which is no character at all."""
+    """Outside the BMP, or half of a surrogate pair, which is not a character."""
     return character > "\uffff" or "\ud800" <= character <= "\udfff"

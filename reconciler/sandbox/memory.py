@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Self, get_args
 
 Json = dict[str, Any]
 
@@ -15,8 +15,8 @@ class Activity:
 
     ``body`` is the create request as it was sent, empty for an activity that was put in from outside. ``merchants``
     maps each mchid to when it was added, oldest first. ``status`` is set once something other than the clock
-    decides it. ``odd`` is what reads show in place of what they would, for an activity that was put in with values
-    which are none. All times are Unix seconds of the business clock.
+    decides it. ``odd`` is what reads show in place of what they would, for an activity that was put in with
+    invalid values. All times are Unix seconds of the business clock.
     """
 
     kind: ClassVar = "activity"
@@ -39,6 +39,7 @@ class Activity:
 
     @property
     def id(self) -> str:
+        """Its key among those of its kind."""
         return self.activity_id
 
 
@@ -52,12 +53,13 @@ class Stock:
 
     @property
     def id(self) -> str:
+        """Its key among those of its kind."""
         return self.stock_id
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An uploaded picture; its bytes are in the store."""
+    """An uploaded image; its bytes are in the store."""
 
     kind: ClassVar = "image"
     url: str
@@ -66,11 +68,12 @@ class Image:
 
     @property
     def id(self) -> str:
+        """Its key among those of its kind."""
         return self.url
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class UsedNumber:
     """A request number that was used, with a digest of what came with it and the answer it got (API §1.10)."""
 
     kind: ClassVar = "used"
@@ -82,6 +85,7 @@ class Used:
 
     @property
     def id(self) -> str:
+        """Its key among those of its kind."""
         return used_id(self.action, self.mchid, self.number)
 
 
@@ -95,7 +99,7 @@ class Brand:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class InvalidMerchant:
     """Why a merchant fails rule validation; an empty reason takes that back."""
 
     kind: ClassVar = "verdict"
@@ -104,11 +108,12 @@ class Verdict:
 
     @property
     def id(self) -> str:
+        """Its key among those of its kind."""
         return self.mchid
 
 
 @dataclass(frozen=True, slots=True)
-class Unseen:
+class HiddenActivity:
     """An activity that reads do not show yet. ``until`` is Unix seconds of the business clock; ``reads`` counts how
     many more reads of the list, and of the activity itself, will miss it."""
 
@@ -119,11 +124,12 @@ class Unseen:
 
     @property
     def id(self) -> str:
+        """Its key among those of its kind."""
         return self.activity_id
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class FaultScript:
     """The faults that were asked for, as ``faults.Fault`` holds them, and how many were ever asked for."""
 
     kind: ClassVar = "script"
@@ -133,8 +139,8 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
-    """The one entity that there is once. ``made`` counts the ids given out; ``offset`` is the business clock's
+class GlobalState:
+    """What there is once. ``made`` counts the ids given out; ``offset`` is the business clock's
     distance from real time, in seconds."""
 
     kind: ClassVar = "ledger"
@@ -143,13 +149,22 @@ class Ledger:
     id: str = "ledger"
 
 
-Entity = Activity | Stock | Image | Used | Brand | Verdict | Unseen | Script | Ledger
-KINDS: Mapping[str, type[Entity]] = {
-    kind.kind: kind for kind in (Activity, Stock, Image, Used, Brand, Verdict, Unseen, Script, Ledger)
-}
+Entity = (
+    Activity
+    | Stock
+    | Image
+    | UsedNumber
+    | Brand
+    | InvalidMerchant
+    | HiddenActivity
+    | FaultScript
+    | GlobalState
+)
+KINDS: Mapping[str, type[Entity]] = {kind.kind: kind for kind in get_args(Entity)}
 
 
 def used_id(action: str, mchid: str, number: str) -> str:
+    """The key of a ``UsedNumber``: numbers belong to an action and to a merchant."""
     return f"{action} {mchid} {number}"
 
 
@@ -170,7 +185,7 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Transaction:
     """What a request comes to: the answer, and all that must be remembered before the answer may leave."""
 
     answer: Any
@@ -187,12 +202,14 @@ class Memory:
 
     @classmethod
     def of(cls, entities: Iterator[Entity]) -> Self:
+        """A memory of ``entities``; of two with one id, the later."""
         memory = cls()
         for entity in entities:
             memory.put(entity)
         return memory
 
     def put(self, entity: Entity) -> None:
+        """Remember ``entity``, in the place of the one with its id."""
         self.tables[entity.kind][entity.id] = entity
 
     def with_entities(self, *entities: Entity) -> Memory:
@@ -209,39 +226,51 @@ class Memory:
         return Memory(self.tables | {"activity": kept})
 
     @property
-    def ledger(self) -> Ledger:
-        ledger: Ledger = self.tables["ledger"].get("ledger", Ledger())
-        return ledger
+    def global_state(self) -> GlobalState:
+        """What there is once; as at the beginning if nothing was remembered."""
+        found: GlobalState = self.tables["ledger"].get("ledger", GlobalState())
+        return found
+
+    def state_after_ids(self, more: int = 1) -> GlobalState:
+        """What ``global_state`` is once ``more`` ids were given out."""
+        return replace(self.global_state, made=self.global_state.made + more)
 
     @property
     def activities(self) -> Mapping[str, Activity]:
+        """By activity_id."""
         return self.tables["activity"]
 
     @property
     def stocks(self) -> Mapping[str, Stock]:
+        """By stock_id."""
         return self.tables["stock"]
 
     @property
     def images(self) -> Mapping[str, Image]:
+        """By URL."""
         return self.tables["image"]
 
     @property
-    def unseen(self) -> Mapping[str, Unseen]:
+    def unseen(self) -> Mapping[str, HiddenActivity]:
+        """Activities that some reads do not show yet, by activity_id."""
         return self.tables["unseen"]
 
     @property
-    def script(self) -> Script:
-        script: Script = self.tables["script"].get("script", Script([], 0))
+    def script(self) -> FaultScript:
+        """The faults that were asked for."""
+        script: FaultScript = self.tables["script"].get("script", FaultScript([], 0))
         return script
 
     @property
     def brands(self) -> list[frozenset[str]]:
+        """The merchants of each registered brand."""
         return [frozenset(brand.merchants) for brand in self.tables["brand"].values()]
 
-    def used(self, action: str, mchid: str, number: str) -> Used | None:
+    def used(self, action: str, mchid: str, number: str) -> UsedNumber | None:
+        """The use of a request number, if it was used."""
         return self.tables["used"].get(used_id(action, mchid, number))
 
     def declared(self, mchid: str) -> str:
         """Why ``mchid`` was declared invalid, or empty."""
-        verdict: Verdict | None = self.tables["verdict"].get(mchid)
+        verdict: InvalidMerchant | None = self.tables["verdict"].get(mchid)
         return verdict.reason if verdict else ""

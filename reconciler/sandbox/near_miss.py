@@ -29,8 +29,6 @@ SHOWN: Final = 128
 """How much of the expected message is told, as by the real service's ``truncated_sign_message`` (API §5.7)."""
 _HASHES: Final[tuple[HashAlgorithm, ...]] = (SHA1(), SHA384(), SHA512())  # noqa: S303 (to tell who used it)
 _HEX: Final = re.compile("(?:[0-9a-fA-F]{2}){256,}")  # Base64 of as few bits is shorter
-_URL_SAFE: Final = "written in Base64 for URLs, not in the plain one"
-_UNPADDED: Final = "written in Base64 without its padding"
 _MAIN_HOST: Final = "api.mch.weixin.qq.com"
 
 _LONG_BODY: Final = 64 * 1024
@@ -62,10 +60,12 @@ def explain(sent: Sent, given: Authorization, key: RSAPublicKey, others: Mapping
 
     ``others`` are keys that might have been taken by mistake, by what they are called.
     """
-    raw, said = _decoded(given.signature)
+    raw, said = _decoded(given.signature, key.key_size // 8)
     if not raw:
         return said
     digest = _digest(key, raw)
+    if digest == hashlib.sha256(_message(sent, given)).digest():
+        return f"the right message, signed with the right key, but {said}"
     if digest is not None:
         found = _mistakes(sent, given, digest)
         what = f"signed with the right key, but {found}" if found else _SOMETHING_ELSE
@@ -80,7 +80,7 @@ _SOMETHING_ELSE: Final = "signed with the right key, but over another message th
 def timestamp_hint(timestamp: str, now: float) -> str:
     """What is wrong with a timestamp that was refused, if that can be told."""
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 16):
-        return "the timestamp is no number of seconds"
+        return "the timestamp is not a number of seconds"
     if len(timestamp) == 13 and abs(int(timestamp) / 1000 - now) < 86_400:
         return "the timestamp is in milliseconds, and must be in seconds"
     late = int(now) - int(timestamp)
@@ -97,21 +97,52 @@ def serial_hint(serial_no: str, right: str) -> str:
     return "the serial number is not that of the account's API certificate"
 
 
-def _decoded(signature: str) -> tuple[bytes, str]:
-    """The signature's bytes, and what is wrong with how they are written; no bytes if it is beyond reading."""
+def _decoded(signature: str, size: int) -> tuple[bytes, str]:
+    """The signature's bytes, ``size`` of them in a signature of the account's, and how they are wrongly written, if
+    they are; no bytes if it is beyond reading."""
     if not signature:
         return b"", "the signature is empty"
-    if _HEX.fullmatch(signature):
-        return bytes.fromhex(signature), "written in hexadecimal, not in Base64"
-    padded = signature + "=" * (-len(signature) % 4)
-    for text, others, said in (
-        (signature, b"+/", ""),
-        (padded, b"+/", _UNPADDED),
-        (padded, b"-_", _URL_SAFE),
+    found = [
+        (raw, [*spelling, *encoding])
+        for text, spelling in _spellings(signature)
+        for raw, encoding in _encodings(text)
+        # Almost any text can be made Base64 somehow: what is changed for that must then have the right length.
+        if len(raw) == size or not spelling
+    ]
+    if not found:
+        return b"", "the signature is not Base64"
+    raw, mistakes = next((each for each in found if len(each[0]) == size), found[0])
+    return raw, f"written {' and '.join(mistakes)}" if mistakes else ""
+
+
+def _spellings(signature: str) -> Iterator[tuple[str, list[str]]]:
+    """The text as it was sent, and as it was perhaps meant, with what then is wrong with it; the likeliest first."""
+    plain = unquote(signature)
+    for text, mistakes in ((signature, []), (plain, ["percent-encoded"])):
+        yield text, mistakes
+        yield text.replace(" ", "+"), [*mistakes, "with spaces for +"]
+        yield re.sub(r"\s|\\[rn]", "", text), [*mistakes, "with blanks or line ends in it"]
+
+
+def _encodings(text: str) -> Iterator[tuple[bytes, list[str]]]:
+    """What ``text`` may encode: in Base64 first, as it should."""
+    digits = text.replace(":", "")
+    if _HEX.fullmatch(digits):
+        yield bytes.fromhex(digits), ["in hexadecimal, not in Base64"]
+        return
+    padded = text + "=" * (-len(text) % 4)
+    for candidate, others, mistakes in (
+        (text, b"+/", []),
+        (padded, b"+/", ["in Base64 without its padding"]),
+        (padded, b"-_", ["in Base64 for URLs, not in the plain one"]),
     ):
         with contextlib.suppress(binascii.Error, ValueError):
-            return base64.b64decode(text, others, validate=True), said
-    return b"", "the signature is no Base64"
+            raw = base64.b64decode(candidate, others, validate=True)
+            yield raw, mistakes
+            inner = raw.decode("ascii").strip()  # text in Base64 is not a signature, but may hold one
+            if _HEX.fullmatch(inner):
+                yield bytes.fromhex(inner), ["in Base64 of hexadecimal digits"]
+            yield base64.b64decode(inner, validate=True), ["in Base64 twice"]
 
 
 def _digest(key: RSAPublicKey, raw: bytes, algorithm: HashAlgorithm | None = None) -> bytes | None:

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from reconciler.sandbox import clock
+from reconciler.sandbox.api_error import not_found
 from reconciler.sandbox.limits import PageAsked
 from reconciler.sandbox.memory import Activity, Json, Memory
 from reconciler.sandbox.options import Options
-from reconciler.sandbox.refusal import not_found
 
 Row = TypeVar("Row")
 
@@ -38,7 +38,7 @@ def status_of(activity: Activity, now: datetime, options: Options) -> str:
 
 def detail(memory: Memory, mchid: str, activity_id: str, now: datetime, options: Options) -> Json:
     """API §1.2. Without ``merchant_id_list``: only the merchants endpoint returns it (API §2 F8)."""
-    activity = owned(memory, mchid, activity_id)
+    activity = find_owned(memory, mchid, activity_id)
     shown = _element(activity, now, options)
     for name in ("pause_time", "recovery_time"):
         moment = getattr(activity, name)
@@ -62,7 +62,7 @@ def listing(
 
 def merchants(memory: Memory, mchid: str, activity_id: str, asked: PageAsked, options: Options) -> Json:
     """API §1.3, in the order in which they were added."""
-    activity = owned(memory, mchid, activity_id)
+    activity = find_owned(memory, mchid, activity_id)
     rows = [
         {
             "mchid": each,
@@ -77,11 +77,11 @@ def merchants(memory: Memory, mchid: str, activity_id: str, asked: PageAsked, op
 
 def goods(memory: Memory, mchid: str, activity_id: str, asked: PageAsked, options: Options) -> Json:
     """API §1.4: a full-send activity has none."""
-    owned(memory, mchid, activity_id)
+    find_owned(memory, mchid, activity_id)
     return _page_of([], 0, asked, options) | {"activity_id": activity_id}
 
 
-def owned(memory: Memory, mchid: str, activity_id: str) -> Activity:
+def find_owned(memory: Memory, mchid: str, activity_id: str) -> Activity:
     """The activity, for its creator; for everybody else it does not exist (API §6)."""
     activity = memory.activities.get(activity_id)
     if activity is None or activity.mchid != mchid:
@@ -89,7 +89,7 @@ def owned(memory: Memory, mchid: str, activity_id: str) -> Activity:
     return activity
 
 
-def truth(activity: Activity, now: datetime, options: Options) -> Json:
+def full_record(activity: Activity, now: datetime, options: Options) -> Json:
     """All that the sandbox knows of an activity, for tests."""
     return {
         "activity_id": activity.activity_id,
@@ -118,6 +118,7 @@ def part(item: Json, name: str) -> Json:
 
 
 def full_send_rule(activity: Activity) -> Json:
+    """The rule of a full-send activity; an empty one for any other."""
     return part(part(activity.item, "award_send_rule"), "full_send_rule")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
 from reconciler.sandbox import clock
-from reconciler.sandbox.refusal import Refusal, param_error
+from reconciler.sandbox.api_error import ApiErrorResponse, param_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Number:
+    """A whole number within bounds."""
+
     label: str
     least: int
     most: int
@@ -45,12 +47,16 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
+    """True or false."""
+
     label: str
     required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class List:
+    """``least`` to ``most`` of ``item``."""
+
     label: str
     item: Field
     least: int = 1
@@ -97,17 +103,17 @@ def check(value: Any, shape: Field, pointer: str, *, closed: bool = True) -> Non
             assert_never(shape)
 
 
-def fails(kind: str, label: str, pointer: str, problem: str, value: Any = None) -> Refusal:
+def fails(kind: str, label: str, pointer: str, problem: str, value: Any = None) -> ApiErrorResponse:
     """The PARAM_ERROR of a field that has its type and breaks a rule."""
     return param_error(_FAILS.format(pointer, kind, label, problem), pointer, value)
 
 
-def missing(label: str, pointer: str) -> Refusal:
+def missing(label: str, pointer: str) -> ApiErrorResponse:
     """The PARAM_ERROR of a required field that is not there."""
     return param_error(_FAILS.format(pointer, "", label, "此字段为必填项"), pointer)
 
 
-def _not_a(wanted: str, shape: Field, pointer: str, value: Any) -> Refusal:
+def _not_a(wanted: str, shape: Field, pointer: str, value: Any) -> ApiErrorResponse:
     return param_error(_NOT_A.format(pointer, shape.label, wanted), pointer, value)
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
@@ -18,10 +18,10 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler.model.errors import PaygiftError, SandboxError, UsageError
-from reconciler.sandbox.app import HANG_UP, app
+from reconciler.sandbox.api import HANG_UP
+from reconciler.sandbox.app import app, is_loopback_url
 from reconciler.sandbox.control import Control, RunningSandbox, ask
 from reconciler.sandbox.keys import FOLDER, Keys
-from reconciler.sandbox.loopback import is_loopback_url
 from reconciler.sandbox.options import DEFAULTS, Options
 from reconciler.sandbox.world import World
 from reconciler.system import paygift_folder as folder
@@ -49,14 +49,17 @@ class Sandbox(Control):
         options: Options = DEFAULTS,
         keys: Keys | None = None,
     ) -> None:
-        super().__init__("", directory, keys or _ready(directory))
+        super().__init__(
+            "", directory, keys or _ready(directory), has_certificates=options.public_key != "only"
+        )
         self._options = options
 
     def __enter__(self) -> Self:
         world = _world(self.directory, self._options, self.keys)
         listener = _listen("127.0.0.1", 0)
         self.base_url = _url(listener)
-        self._server = _Server(world, self.base_url, self.directory, after=listener.close)
+        about = _about(self.base_url, self.directory, self._options)
+        self._server = _Server(world, about, after=listener.close)
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="sandbox", daemon=True
         )
@@ -90,7 +93,7 @@ def serve(
     note = directory / _SERVER_FILE
     folder.check(note)
     listener = _listen(host, port)
-    base_url = _url(listener)
+    about = _about(_url(listener), directory, options)
     try:
         world = _world(directory, options, keys)
     except PaygiftError:
@@ -98,15 +101,15 @@ def serve(
         raise
 
     def announce() -> None:
-        folder.write(note, json.dumps(_about(base_url, directory)))
-        ready(RunningSandbox(base_url, directory, keys))
+        folder.write(note, json.dumps(about))
+        ready(_running(about, directory, keys))
 
     def leave() -> None:
         note.unlink(missing_ok=True)
         listener.close()
 
     with contextlib.suppress(KeyboardInterrupt):
-        _Server(world, base_url, directory, before=announce, after=leave).run([listener])
+        _Server(world, about, before=announce, after=leave).run([listener])
 
 
 def find_running(directory: Path = DEFAULT_DIRECTORY) -> RunningSandbox | None:
@@ -128,7 +131,7 @@ def find_running(directory: Path = DEFAULT_DIRECTORY) -> RunningSandbox | None:
     try:
         if ask(base_url, "/sandbox/about", timeout=5.0) != about:
             return None
-        return RunningSandbox(base_url, directory, Keys.read(directory / FOLDER))
+        return _running(about, directory, Keys.read(directory / FOLDER))
     except (OSError, ValueError, KeyError, TypeError, SandboxError):
         return None
 
@@ -153,15 +156,14 @@ class _Server(uvicorn.Server):
     def __init__(
         self,
         world: World,
-        base_url: str,
-        directory: Path,
+        about: Mapping[str, Any],
         *,
         before: Callable[[], None] = lambda: None,
         after: Callable[[], None],
     ) -> None:
         # h11 sends header names as they are given, and API §11 wants the real service's case.
         config = uvicorn.Config(
-            app(world, about=_about(base_url, directory)),
+            app(world, about=about),
             http=_Protocol,
             loop="asyncio",
             ws="none",
@@ -204,16 +206,32 @@ class _Server(uvicorn.Server):
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        state = self.server_state
-        deadline = self._loop.time() + _GRACE_SECONDS
-        while (state.connections or state.tasks) and self._loop.time() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.002)  # uvicorn tells nobody when a connection has gone
+        await self._idle()
+        # Who waits for a late answer gets none. Were the task cancelled instead, uvicorn would print a traceback.
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await self._idle()
         self._after()
         self._world.close()
 
+    async def _idle(self) -> None:
+        """Wait for what is being answered, ``_GRACE_SECONDS`` at most."""
+        state, deadline = self.server_state, self._loop.time() + _GRACE_SECONDS
+        while (state.connections or state.tasks) and self._loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)  # uvicorn tells nobody when a connection has gone
 
-def _about(base_url: str, directory: Path) -> dict[str, Any]:
-    return {"base_url": base_url, "pid": os.getpid(), "directory": str(directory.absolute())}
+
+def _about(base_url: str, directory: Path, options: Options) -> dict[str, Any]:
+    return {
+        "base_url": base_url,
+        "pid": os.getpid(),
+        "directory": str(directory.absolute()),
+        "has_certificates": options.public_key != "only",
+    }
+
+
+def _running(about: Mapping[str, Any], directory: Path, keys: Keys) -> RunningSandbox:
+    return RunningSandbox(about["base_url"], directory, keys, has_certificates=about["has_certificates"])
 
 
 def _ready(directory: Path) -> Keys:
@@ -237,7 +255,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
-        raise SandboxError(f"{host!r} is no loopback address.", remedy="Use 127.0.0.1.") from None
+        raise SandboxError(f"{host!r} is not a loopback address.", remedy="Use 127.0.0.1.") from None
     if not address.is_loopback:
         raise SandboxError(f"The sandbox serves loopback only, not {host}.", remedy="Use 127.0.0.1.")
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET

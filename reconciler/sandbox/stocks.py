@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Final
 
 from reconciler.sandbox import clock, schema
-from reconciler.sandbox.memory import Json, Ledger, Memory, Stock
+from reconciler.sandbox.api_error import COUPON_UNFIT, PACKAGE_MIXED, SAME_BRAND, invalid_request, not_found
+from reconciler.sandbox.memory import Json, Memory, Stock
 from reconciler.sandbox.options import Options
-from reconciler.sandbox.refusal import COUPON_UNFIT, PACKAGE_MIXED, SAME_BRAND, invalid_request, not_found
 
 _SOME: Final = {"available_count": 1}
 _SEED_VALIDITY: Final = timedelta(days=180)
@@ -62,14 +61,14 @@ def check_coupons(memory: Memory, body: Any, options: Options) -> None:
     stocks = [_existing(memory, award["stock_id"]) for award in rule["award_list"]]
     for stock in stocks:
         _check_fit(stock, body["activity_base_info"], options)
-    if any(_uniform(stock) != _uniform(stocks[0]) for stock in stocks):
+    if any(_package_terms(stock) != _package_terms(stocks[0]) for stock in stocks):
         raise invalid_request(PACKAGE_MIXED)
-    unfit = judge(memory, [stocks[0]["belong_merchant"]], options)
+    unfit = merchant_rule(memory, [stocks[0]["belong_merchant"]], options)
     if any(map(unfit, rule["merchant_id_list"])):
         raise invalid_request(SAME_BRAND)
 
 
-def judge(memory: Memory, owners: Sequence[str], options: Options) -> Callable[[str], str]:
+def merchant_rule(memory: Memory, owners: Sequence[str], options: Options) -> Callable[[str], str]:
     """A function that tells why a merchant may not give coupons of ``owners``, or empty (F1, F6)."""
     brands = memory.brands
     branded = frozenset[str]().union(*brands)
@@ -88,7 +87,7 @@ def created(memory: Memory, body: Json) -> Stock:
     """The batch that a create request makes (API §3.2), running at once."""
     own = ("out_request_no", "coupon_code_count")
     content = {name: value for name, value in body.items() if name not in own}
-    content |= {"stock_id": _free_id(memory, memory.ledger.made + 1), "stock_state": "RUNNING"}
+    content |= {"stock_id": _free_id(memory, memory.global_state.made + 1), "stock_state": "RUNNING"}
     return Stock(content["stock_id"], _with_codes(content))
 
 
@@ -96,7 +95,7 @@ def seeded(memory: Memory, asked: list[Json], *, mchid: str, now: datetime) -> l
     """Batches put in from outside. Whatever is left out is filled in: belonging to ``mchid``, running, valid from
     180 days before ``now`` to 180 days after. A create request with a stock_id will do."""
     stocks: list[Stock] = []
-    for number, given in enumerate(asked, memory.ledger.made + 1):
+    for number, given in enumerate(asked, memory.global_state.made + 1):
         content = _with_codes(_merged(_defaults(_free_id(memory, number), mchid, now), given))
         content.pop("out_request_no", None)
         schema.check(content, _QUERIED, f"/body/stocks/{len(stocks)}")
@@ -107,11 +106,6 @@ def seeded(memory: Memory, asked: list[Json], *, mchid: str, now: datetime) -> l
 def free_id(first: int, taken: Mapping[str, object]) -> str:
     """The first id from ``first`` on that is not taken: what was put in from outside may hold any."""
     return next(str(number) for number in count(first) if str(number) not in taken)
-
-
-def with_made(memory: Memory, more: int = 1) -> Ledger:
-    """The ledger after ``more`` more ids were given out."""
-    return replace(memory.ledger, made=memory.ledger.made + more)
 
 
 def _existing(memory: Memory, stock_id: str) -> Json:
@@ -150,7 +144,7 @@ def _encloses(stock: Json, info: Any, options: Options) -> bool:
     return margin >= 0 if options.coupon_bounds == "inclusive" else margin > 0
 
 
-def _uniform(stock: Json) -> list[Any]:
+def _package_terms(stock: Json) -> list[Any]:
     """What must be equal across the coupons of a package (F5): stock, per-user limit, owner, and the whole redeem time,
     of which two parts may stand one level higher (API §3.1)."""
     sending, rule = stock["stock_send_rule"], stock["coupon_use_rule"]
@@ -159,17 +153,17 @@ def _uniform(stock: Json) -> list[Any]:
         sending.get("max_coupons"),
         sending["max_coupons_per_user"],
         stock["belong_merchant"],
-        _same(beside | rule["coupon_available_time"]),
+        _normalised(beside | rule["coupon_available_time"]),
     ]
 
 
-def _same(value: Any) -> Any:
+def _normalised(value: Any) -> Any:
     """``value`` so that two which mean the same are equal: no order in lists, no offsets in times, nothing empty."""
     if isinstance(value, dict):
-        plain = {name: _same(each) for name, each in value.items()}
+        plain = {name: _normalised(each) for name, each in value.items()}
         return {name: each for name, each in plain.items() if each not in (None, [], {})}
     if isinstance(value, list):
-        return sorted((_same(each) for each in value), key=repr)
+        return sorted((_normalised(each) for each in value), key=repr)
     moment = clock.seconds(value)
     return value if moment is None else ("at", moment)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconciler.model.errors import SandboxError
-from reconciler.sandbox.memory import KINDS, Effect, Entity, Ledger, Step, values
+from reconciler.sandbox.memory import KINDS, Effect, Entity, GlobalState, Transaction, values
 from reconciler.system.paygift_folder import check
 
 FORMAT: Final = 1
@@ -48,6 +48,7 @@ class Store:
         self._finalize = weakref.finalize(self, _close, self._memory, self._log)
 
     def close(self) -> None:
+        """Let go of the files; another process may use them then."""
         self._finalize()
 
     def entities(self) -> Iterator[Entity]:
@@ -55,20 +56,21 @@ class Store:
         for kind, text in self._memory.execute("SELECT kind, content FROM entities ORDER BY rowid"):
             yield KINDS[kind](**json.loads(text))
 
-    def commit(self, step: Step) -> None:
-        """Write all of ``step``, or nothing."""
-        if not (step.entities or step.effects):
+    def commit(self, transaction: Transaction) -> None:
+        """Write all of ``transaction``, or nothing."""
+        if not (transaction.entities or transaction.effects):
             return
         self._memory.execute("BEGIN IMMEDIATE")
         with self._memory:
-            self._memory.executemany(_PUT, [_row(entity) for entity in step.entities])
+            self._memory.executemany(_PUT, [_row(entity) for entity in transaction.entities])
             self._memory.executemany(
-                "INSERT INTO history (content) VALUES (?)", [(_history(each),) for each in step.effects]
+                "INSERT INTO history (content) VALUES (?)",
+                [(_history(each),) for each in transaction.effects],
             )
-            if step.blob is not None:
-                self._memory.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?)", step.blob)
+            if transaction.blob is not None:
+                self._memory.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?)", transaction.blob)
 
-    def empty(self, ledger: Ledger) -> None:
+    def empty(self, ledger: GlobalState) -> None:
         """Forget everything but ``ledger``."""
         self._memory.execute("BEGIN IMMEDIATE")
         with self._memory:
@@ -78,10 +80,12 @@ class Store:
         self._log.execute("DELETE FROM log")
 
     def blob(self, url: str) -> bytes | None:
+        """The bytes of an uploaded image, if there is one with that URL."""
         row = self._memory.execute("SELECT content FROM blobs WHERE url = ?", (url,)).fetchone()
         return None if row is None else bytes(row[0])
 
     def history(self) -> list[dict[str, Any]]:
+        """Every effect, oldest first."""
         rows = self._memory.execute("SELECT n, content FROM history ORDER BY n")
         return [{"n": n, **json.loads(text)} for n, text in rows]
 

@@ -13,12 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from reconciler.sandbox import faults, gate, reads, state
+from reconciler.sandbox import faults, images, reads, writes
+from reconciler.sandbox.api_error import NO_RELATION, param_error
+from reconciler.sandbox.clock import Clock
 from reconciler.sandbox.faults import Fault, Struck
 from reconciler.sandbox.keys import Keys, Signer
-from reconciler.sandbox.memory import Memory, Script, Step
+from reconciler.sandbox.memory import FaultScript, Memory, Transaction
 from reconciler.sandbox.options import DEFAULTS, Options
-from reconciler.sandbox.refusal import NO_RELATION, param_error
 from reconciler.sandbox.store import Store
 
 
@@ -39,7 +40,7 @@ class World:
         *,
         options: Options = DEFAULTS,
         store: Store | None = None,
-        real: Callable[[], datetime] = _real_time,
+        real: Clock = _real_time,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.keys = keys
@@ -48,7 +49,7 @@ class World:
         self.chance = chance
         self.store = store or Store(None)
         self.memory = Memory.of(self.store.entities())
-        self.uploads = gate.UploadLimit(options.uploads_per_minute)
+        self.uploads = images.UploadLimit(options.uploads_per_minute)
         self._requests = self.store.last_request()
 
     @classmethod
@@ -57,6 +58,7 @@ class World:
         return cls(keys or Keys.in_directory(directory), options=options, store=Store(directory))
 
     def close(self) -> None:
+        """Let go of the files."""
         self.store.close()
 
     def record(self, line: dict[str, Any]) -> str:
@@ -67,12 +69,12 @@ class World:
         self.store.record(self._requests, {**line, "request_id": request_id, "at": at})
         return request_id
 
-    def commit(self, step: Step) -> Any:
-        """Remember ``step`` on disk, then in memory; its answer may leave after that."""
-        self.store.commit(step)
-        for entity in step.entities:
+    def commit(self, transaction: Transaction) -> Any:
+        """Remember ``transaction`` on disk, then in memory; its answer may leave after that."""
+        self.store.commit(transaction)
+        for entity in transaction.entities:
             self.memory.put(entity)
-        return step.answer
+        return transaction.answer
 
     def strike(self, route: str, *, verified: bool) -> Struck:
         """The faults that strike a request, counted."""
@@ -102,63 +104,78 @@ class World:
 
     def moment(self) -> datetime:
         """The business clock in whole seconds, as the API writes its times."""
-        return self._precisely().replace(microsecond=0)
+        return self._business_time().replace(microsecond=0)
 
     # The control operations: arguments and results are JSON.
 
     def now(self) -> str:
-        return self._precisely().isoformat()
+        """The business clock, in ISO 8601 and UTC."""
+        return self._business_time().isoformat()
 
     def set_clock(self, text: str) -> None:
-        self.commit(state.set_clock(self.memory, text, self.real()))
+        """Move or set the business clock; see ``clock.moved``."""
+        self.commit(writes.set_clock(self.memory, text, self.real()))
 
-    def seed(self, stocks: list[dict[str, Any]], *, only_missing: bool = False) -> int:
-        step = state.seed(self.memory, stocks, self.keys.mchid, self.moment(), only_missing=only_missing)
-        new: int = self.commit(step)
+    def seed(self, stocks: list[dict[str, Any]], *, only_missing: bool = False) -> list[str]:
+        """Put in coupon stocks; returns the ids of the new. See ``writes.seed``."""
+        transaction = writes.seed(
+            self.memory, stocks, self.keys.mchid, self.moment(), only_missing=only_missing
+        )
+        new: list[str] = self.commit(transaction)
         return new
 
     def reset(self) -> None:
-        ledger = state.emptied(self.memory)
+        """Forget everything but the keys, and which ids were given out."""
+        ledger = writes.emptied(self.memory)
         self.store.empty(ledger)
         self.memory = Memory.of(iter([ledger]))
 
     def log(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """The newest ``limit`` requests, oldest first."""
         return self.store.log(limit)
 
     def activities(self) -> list[dict[str, Any]]:
+        """The whole truth about every activity, oldest first."""
         now = self.moment()
-        return [reads.truth(each, now, self.options) for each in self.memory.activities.values()]
+        return [reads.full_record(each, now, self.options) for each in self.memory.activities.values()]
 
     def history(self) -> list[dict[str, Any]]:
+        """Every effect, oldest first."""
         return self.store.history()
 
     def pause(self, activity_id: str) -> None:
-        self._hook("pause", activity_id)
+        """Set STOP_ACT_STATUS, as the web page can."""
+        self._platform_action("pause", activity_id)
 
     def resume(self, activity_id: str) -> None:
-        self._hook("resume", activity_id)
+        """Take ``pause`` back."""
+        self._platform_action("resume", activity_id)
 
     def fail_creation(self, activity_id: str) -> None:
-        self._hook("fail_creation", activity_id)
+        """Set CREATE_ACT_FAILED, as an asynchronous creation can (API §1.7)."""
+        self._platform_action("fail_creation", activity_id)
 
     def declare_invalid(self, mchid: str, reason: str = NO_RELATION) -> None:
-        self.commit(state.declare(mchid, reason))
+        """From now on ``mchid`` fails rule validation with ``reason``."""
+        self.commit(writes.declare(mchid, reason))
 
     def declare_valid(self, mchid: str) -> None:
-        self.commit(state.declare(mchid, ""))
+        """Take ``declare_invalid`` back."""
+        self.commit(writes.declare(mchid, ""))
 
     def insert_activity(self, item: dict[str, Any], merchants: Sequence[str] = ()) -> str:
         """Returns the activity's id."""
-        step = state.insert(self.memory, self.keys.mchid, item, merchants, self.moment())
-        activity_id: str = self.commit(step)
+        transaction = writes.insert(self.memory, self.keys.mchid, item, merchants, self.moment())
+        activity_id: str = self.commit(transaction)
         return activity_id
 
     def add_brand(self, merchants: Sequence[str]) -> None:
-        self.commit(state.add_brand(self.memory, merchants))
+        """Register merchants as one brand (API §2 F11)."""
+        self.commit(writes.add_brand(self.memory, merchants))
 
     def add_fault(self, spec: Mapping[str, Any]) -> int:
-        """Ask for a fault, as ``faults.parse`` reads it; returns its number. Raises a Refusal that says what is
-        allowed."""
+        """Ask for a fault, as ``faults.parse`` reads it; returns its number. Raises an
+        ApiErrorResponse that says what is allowed."""
         number = self.memory.script.made + 1
         try:
             fault = faults.parse(spec, number)
@@ -171,22 +188,23 @@ class World:
         """Take all faults back; returns how many there were. Activities left unseen are seen again."""
         number = len(self.memory.script.faults)
         seen = tuple(replace(each, until={}, reads={}) for each in self.memory.unseen.values())
-        self.commit(Step(None, seen))
+        self.commit(Transaction(None, seen))
         self._plan([])
         return number
 
     def faults(self) -> list[dict[str, Any]]:
+        """All faults, oldest first, with what has happened of them."""
         return [fault.show() for fault in self._faults()]
 
     def _faults(self) -> list[Fault]:
         return [Fault(**each) for each in self.memory.script.faults]
 
     def _plan(self, planned: Sequence[Fault], *, made: int | None = None) -> None:
-        script = Script([each.stored() for each in planned], made or self.memory.script.made)
-        self.commit(Step(None, (script,)))
+        script = FaultScript([each.stored() for each in planned], made or self.memory.script.made)
+        self.commit(Transaction(None, (script,)))
 
-    def _precisely(self) -> datetime:
-        return self.real() + timedelta(seconds=self.memory.ledger.offset)
+    def _business_time(self) -> datetime:
+        return self.real() + timedelta(seconds=self.memory.global_state.offset)
 
-    def _hook(self, action: state.Hook, activity_id: str) -> None:
-        self.commit(state.hook(self.memory, action, activity_id, self.moment(), self.options))
+    def _platform_action(self, action: writes.PlatformAction, activity_id: str) -> None:
+        self.commit(writes.platform_action(self.memory, action, activity_id, self.moment(), self.options))

@@ -1,7 +1,7 @@
 """What an author may write: paygift.yaml and specs as pydantic models, and the rules of each field on its own.
 
-The API's objects keep their names and nesting (API §1.1); beside them stand our own keys (design §4). Values arrive as
-YAML wrote them, every scalar a text, and are read by the type of their field, so that nothing is guessed from how a
+The API's objects keep their names and nesting (API §1.1); beside them stand our own keys (docs/specs.md). Values arrive
+as YAML wrote them, every scalar a text, and are read by the type of their field, so that nothing is guessed from how a
 value looks. Rules that need two fields, the clock, a time zone, a merchant group or a picture are in ``desired``.
 ``schema`` says the same to editors, as far as a JSON Schema can: a ``read_`` or ``check_`` function has its line there.
 
@@ -156,7 +156,7 @@ class FreezeSection(SpecObject):
 
 
 class PolicySection(SpecObject):
-    """What a plan may do without asking (design §7)."""
+    """What a plan may do without asking (docs/specs.md)."""
 
     on_removed: Literal["terminate", "refuse", "ignore"] = "terminate"
     max_terminations: Annotated[int | None, BeforeValidator(read_count)] = None

@@ -7,22 +7,12 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import httpx
 
-from reconciler.system.environment import Address
-from reconciler.system.proxies import proxy_for
-from reconciler.system.trust import tls_context
-
-
-class ProxyFailedError(httpx.ConnectError):
-    """The way to the proxy, or through it, failed before anything of the request was sent."""
-
-    def __init__(self, variable: str) -> None:
-        super().__init__(f"the proxy that {variable} names cannot be reached, or refuses")
-        self.variable = variable
+from reconciler.system.network_errors import BROKEN_OFF, causes_of, tls_failure
+from reconciler.system.route import ProxyFailedError, Route, Routes, proxy_failed
 
 
 class Outbound(httpx.BaseTransport):
@@ -32,53 +22,32 @@ class Outbound(httpx.BaseTransport):
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ, *, direct: bool = False) -> None:
-        self._environ = environ
-        self._direct = direct
-        self._tls: ssl.SSLContext | None = None
-        self._transports: dict[tuple[str, Address | None], httpx.HTTPTransport] = {}
+        self._routes = Routes(environ, direct=direct)
+        self._transports: dict[Route, httpx.HTTPTransport] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        proxy = None if self._direct else proxy_for(self._environ, url.scheme, url.host, url.port)
+        """Raises as the class says."""
+        route = self._routes.to(request.url)
+        if route not in self._transports:
+            self._transports[route] = httpx.HTTPTransport(**self._routes.options(route))
         try:
-            return self._transport(url.scheme, proxy).handle_request(request)
+            return self._transports[route].handle_request(request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            if proxy is None or tls_failure(error) is not None:
+            if route.proxy is None or tls_failure(error) is not None:
                 raise
-            raise ProxyFailedError(proxy.variable) from error
-
-    def _transport(self, scheme: str, proxy: Address | None) -> httpx.HTTPTransport:
-        if (scheme, proxy) not in self._transports:
-            secure = scheme == "https" or (proxy is not None and proxy.scheme == "https")
-            # Plain http needs no certificates, so those that cannot be read do not matter there.
-            tls = self._context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            made = httpx.HTTPTransport(verify=tls, trust_env=False, proxy=_httpx_proxy(proxy, tls))
-            self._transports[scheme, proxy] = made
-        return self._transports[scheme, proxy]
-
-    def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = tls_context(self._environ)
-        return self._tls
+            raise proxy_failed(route.proxy, error) from error
 
     def close(self) -> None:
+        """Close every connection."""
         for transport in self._transports.values():
             transport.close()
 
 
-def _httpx_proxy(proxy: Address | None, tls: ssl.SSLContext) -> httpx.Proxy | None:
-    if proxy is None:
-        return None
-    url = httpx.URL(scheme=proxy.scheme, host=proxy.host, port=proxy.port)
-    auth = (proxy.user, proxy.password) if proxy.user or proxy.password else None
-    return httpx.Proxy(url, auth=auth, ssl_context=tls if proxy.scheme == "https" else None)
-
-
 def failure(error: httpx.HTTPError) -> str:
     """Why no answer came, as the end of a sentence and in our words: a library's could tell an address."""
-    causes = tuple(_causes(error))
+    causes = tuple(causes_of(error))
     if isinstance(error, ProxyFailedError):
-        return f"the proxy that {error.variable} names cannot be reached, or refuses"
+        return f"the proxy that {error.proxy.variable} names cannot be reached, or refuses"
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
     if tls_failure(error) is not None:
@@ -91,25 +60,6 @@ def failure(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.ConnectError):
         refused = any(isinstance(cause, ConnectionRefusedError) for cause in causes)
         return "the connection was refused" if refused else "no connection could be made"
-    if isinstance(error, httpx.NetworkError) or str(error).startswith(_BROKEN_OFF):
+    if isinstance(error, httpx.NetworkError) or str(error).startswith(BROKEN_OFF):
         return "the connection was broken off"
     return "what came back is not valid HTTP"
-
-
-_BROKEN_OFF = ("Server disconnected without sending a response", "peer closed connection without")
-
-
-def tls_failure(error: BaseException) -> ssl.SSLError | None:
-    """Why TLS could not be agreed on; nothing if the other side just hung up meanwhile."""
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLError) and not isinstance(
-            cause, ssl.SSLEOFError | ssl.SSLZeroReturnError
-        ):
-            return cause
-    return None
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

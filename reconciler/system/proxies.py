@@ -14,6 +14,7 @@ from typing import Final
 from reconciler.system.environment import PROXY, Address, Environ, checked_address, stripped
 
 PORTS: Final = {"http": 80, "https": 443}
+"""The ports that an address without one means."""
 _ENTRY: Final = re.compile(
     r"(?:\w+://)?(?:\[(?P<bracketed>[0-9a-f:.]+)\]|(?P<name>[^\[\]:/]+))(?::(?P<port>[0-9]{1,5}))?/?"
 )

@@ -18,8 +18,9 @@ from pydantic import ValidationError
 
 from reconciler.model.errors import ProtocolError, UsageError
 from reconciler.wechatpay import pager, wire
-from reconciler.wechatpay.client import Answer, Client, Permit
-from reconciler.wechatpay.keys import Certificate
+from reconciler.wechatpay.call import Permit
+from reconciler.wechatpay.client import Answer, Client
+from reconciler.wechatpay.keyring import Certificate
 from reconciler.wechatpay.pagesize import LARGEST, OtherSizeError, PageSize
 
 _SERVERS_OWN: Final = 2**31
@@ -29,8 +30,11 @@ _IMAGE_TYPES: Final[Mapping[str, str]] = {".jpg": "image/jpg", ".png": "image/pn
 _UNSAFE_IN_HEADERS: Final = re.compile(r'[\x00-\x1f\x7f"\\]')
 
 Value = TypeVar("Value")
+"""What a write brought."""
 Row = TypeVar("Row")
+"""An element of a list."""
 Shape = TypeVar("Shape", bound=wire.Wire)
+"""What an answer must be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class PayGiftApi:
     # --- reads ---------------------------------------------------------------------------------------------------
 
     async def detail(self, activity_id: str) -> wire.ActivityItem:
-        """One activity; an ``OddActivityItem`` if it has not the documented shape."""
+        """One activity; an ``OddActivityItem`` if it does not have the documented shape."""
         return await self._get(wire.ActivityItem, _activity_path(activity_id), activity_id=activity_id)
 
     def activities(
@@ -119,6 +123,7 @@ class PayGiftApi:
         )
 
     async def stock(self, stock_id: str) -> wire.Stock:
+        """A 商家券 batch (API §3.1)."""
         return await self._get(
             wire.Stock, f"{wire.STOCKS_PATH}/{_segment('stock_id', stock_id)}", stock_id=stock_id
         )
@@ -134,7 +139,7 @@ class PayGiftApi:
         return await self._post(wire.CreateResponse, wire.CREATE_PATH, request.json_bytes())
 
     async def terminate(self, activity_id: str) -> Reply[wire.TerminateResponse]:
-        """End an activity for ever. The request has no body (API §1.5)."""
+        """End an activity permanently. The request has no body (API §1.5)."""
         path = f"{_activity_path(activity_id)}/terminate"
         return await self._post(wire.TerminateResponse, path, activity_id=activity_id)
 
@@ -163,7 +168,7 @@ class PayGiftApi:
         )
 
     async def upload_image(self, upload: ImageUpload) -> Reply[wire.ImageUploaded]:
-        """Upload a picture made ready by ``image_upload`` (API §4)."""
+        """Upload an image made ready by ``image_upload`` (API §4)."""
         answer = await self._client.request(
             "POST",
             wire.IMAGE_UPLOAD_PATH,
@@ -238,7 +243,7 @@ def _activity_path(activity_id: str) -> str:
 def _segment(name: str, value: str) -> str:
     """One part of a path. Dots would name another resource, and nothing at all would name the whole list."""
     if value in {"", ".", ".."}:
-        raise UsageError(f"{value!r} is no {name}.", remedy="Use the number that WeChat Pay gave.")
+        raise UsageError(f"{value!r} is not a valid {name}.", remedy="Use the number that WeChat Pay gave.")
     return quote(value, safe="")
 
 

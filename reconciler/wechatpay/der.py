@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 
 class Content(Enum):
+    """What the outermost structure is."""
+
     PKCS8 = auto()
     PKCS1_PRIVATE = auto()
     EC_PRIVATE = auto()

@@ -37,12 +37,17 @@ _PERMISSION_REMEDY: Final = (
     "Check on the merchant platform (产品中心) that PAYGIFT_MCHID has 支付有礼 and may use what the request names; "
     "coupons of another merchant need 委托营销."
 )
+_CLOSED_REMEDY: Final = (
+    "New activities may be closed to this merchant, as they have been to more and more since 2025-12-01. "
+    f"If not: {_PERMISSION_REMEDY[0].lower()}{_PERMISSION_REMEDY[1:]}"
+)
 _FREQUENCY_REMEDY: Final = "The request was not processed. Wait a minute, then run again."
 _WAIT_REMEDY: Final = "Wait a minute, then run again."
 UNSIGNED: Final = (
     "Something in between may have given this answer, which WeChat Pay has not signed: check PAYGIFT_BASE_URL and "
     "proxies."
 )
+"""The remedy for an answer without a signature."""
 _UNVERIFIED: Final = (
     "Something in between may have given this answer, since nothing proves that WeChat Pay did: check PAYGIFT_BASE_URL "
     "and proxies."
@@ -73,10 +78,12 @@ _REMEDIES: Final[Mapping[str, str]] = {
 }
 
 
-def _remedy(status: int, code: str, headers: Mapping[str, str], *, method: str, verified: bool) -> str:
+def _remedy(status: int, code: str, headers: Mapping[str, str], sent: Sent, *, verified: bool) -> str:
     remedy = _remedy_of(status, code)
-    if remedy is _AGAIN_REMEDY and method == "GET":  # a read has no effect
+    if remedy is _AGAIN_REMEDY and sent.method == "GET":  # a read has no effect
         remedy = _OUT_OF_ORDER_REMEDY
+    if remedy is _PERMISSION_REMEDY and (sent.method, sent.target) == ("POST", wire.CREATE_PATH):
+        remedy = _CLOSED_REMEDY
     if verified or not code:
         return remedy
     if remedy is _FREQUENCY_REMEDY:  # whoever says so may have passed the request on
@@ -139,7 +146,7 @@ def api_error(
     if status == 401 and error.code == SIGN_ERROR:
         remedy, changed = _refused_signature(error.detail, sent, headers, received_at)
     else:
-        remedy = _remedy(status, error.code, headers, method=sent.method, verified=verified)
+        remedy = _remedy(status, error.code, headers, sent, verified=verified)
     return ApiError(
         status=status,
         code=error.code[:_LONGEST_CODE],

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import httpx
 
 from reconciler.model.errors import TransportError
-from reconciler.wechatpay.carrier import Outgoing, ProxyFailed, flaw_of, status_of
+from reconciler.system.network_errors import BROKEN_OFF, causes_of, tls_failure
+from reconciler.system.route import ProxyFailedError, status_of
 
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 """A request is only written to a connection that stands, TLS and the proxy's tunnel included."""
 
-_BROKEN_OFF: Final = ("Server disconnected without sending a response", "peer closed connection without")
-"""How h11 and httpcore begin to say that the other side hung up, rather than said something wrong."""
 _NO_HTTP: Final[Mapping[str, str]] = {
-    "ended within the head": "it ended within the head",
-    "too many informational": "it announces an answer (1xx) again and again",
     "conflicting Content-Length": "its Content-Length headers contradict each other",
     "bad Content-Length": "its Content-Length is not a number of bytes",
     "Receive buffer too long": "its head is too long",
@@ -29,11 +27,12 @@ _NO_HTTP: Final[Mapping[str, str]] = {
 }
 """What is wrong with an answer, by how the libraries begin to say it."""
 _NO_HTTP_REMEDY: Final = (
-    "It is hardly WeChat Pay's, but comes from something in between: check PAYGIFT_BASE_URL and proxies."
+    "It is probably not WeChat Pay's, but comes from something in between: check PAYGIFT_BASE_URL and "
+    "proxies."
 )
 
 
-class _Fault(NamedTuple):
+class _CertificateMistake(NamedTuple):
     """What is wrong with a certificate, and what to do."""
 
     what: str
@@ -49,16 +48,18 @@ _CLOCK_OR_RENEWAL_REMEDY: Final = (
     "Check this machine's clock first. If it is right, the certificate must be renewed, by whoever runs the host or "
     "the proxy that inspects TLS."
 )
-_SELF_SIGNED: Final = _Fault("its certificate is self-signed", _UNTRUSTED_REMEDY)
-_UNKNOWN_ISSUER: Final = _Fault("the issuer of its certificate is not trusted", _UNTRUSTED_REMEDY)
-_OTHER_NAME: Final = _Fault(
+_SELF_SIGNED: Final = _CertificateMistake("its certificate is self-signed", _UNTRUSTED_REMEDY)
+_UNKNOWN_ISSUER: Final = _CertificateMistake(
+    "the issuer of its certificate is not trusted", _UNTRUSTED_REMEDY
+)
+_OTHER_NAME: Final = _CertificateMistake(
     "its certificate is for another host name",
     "Check PAYGIFT_BASE_URL (a name, no address), and whether a proxy or the name service (DNS) leads elsewhere.",
 )
-_CERTIFICATE_FAULTS: Final[Mapping[int, _Fault]] = {  # X509_V_ERR_… of OpenSSL
+_CERTIFICATE_MISTAKES: Final[Mapping[int, _CertificateMistake]] = {  # X509_V_ERR_… of OpenSSL
     2: _UNKNOWN_ISSUER,
-    9: _Fault("its certificate is not valid yet", _CLOCK_OR_RENEWAL_REMEDY),
-    10: _Fault("its certificate has expired", _CLOCK_OR_RENEWAL_REMEDY),
+    9: _CertificateMistake("its certificate is not valid yet", _CLOCK_OR_RENEWAL_REMEDY),
+    10: _CertificateMistake("its certificate has expired", _CLOCK_OR_RENEWAL_REMEDY),
     18: _SELF_SIGNED,
     19: _UNKNOWN_ISSUER,
     20: _UNKNOWN_ISSUER,
@@ -83,7 +84,7 @@ _PROXY_REFUSALS: Final[Mapping[int, str]] = {
 """What stays so until somebody does something."""
 _PROXY_TROUBLES: Final[Mapping[int, str]] = dict.fromkeys(
     (500, 502, 503, 504),
-    "The proxy cannot reach {host}, or is out of order: try again, then ask its operator, also about its name service "
+    "The proxy cannot reach {host}, or is not working: try again, then ask its operator, also about its name service "
     "(DNS).",
 )
 _MADE_FROM: Final[Mapping[str, str]] = {
@@ -92,6 +93,8 @@ _MADE_FROM: Final[Mapping[str, str]] = {
     "header Authorization": "PAYGIFT_MCHID and PAYGIFT_SERIAL_NO",
 }
 """Parts of a request, and where they come from."""
+_FIELD: Final = re.compile(rb"([\x21-\x7e\x80-\xff]([\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
+_TARGET: Final = re.compile(r"[\x21-\x7e]+")
 _NETWORK_REMEDY: Final = "Check the network, then run again."
 
 
@@ -99,10 +102,26 @@ class Arrived(Protocol):
     """What has come of an answer: its headers (a mapping that ignores case), and so many bytes of its body."""
 
     @property
-    def headers(self) -> Mapping[str, str]: ...
+    def headers(self) -> Mapping[str, str]:
+        """Its headers, by names in any case."""
 
     @property
-    def received(self) -> int: ...
+    def received(self) -> int:
+        """Bytes of its body, compressed as they came."""
+
+
+def flaw_of(headers: Iterable[tuple[bytes, bytes]], target: str) -> str:
+    """Which part of a request cannot be written as HTTP: ``header NAME``, or its target; empty if all can."""
+    for name, value in headers:
+        if not _FIELD.fullmatch(value):
+            return f"header {name.decode('ascii', 'replace')}"
+    return "" if _TARGET.fullmatch(target) else "path and query"
+
+
+def unwritable(flaw: str, *, method: str, path: str) -> TransportError:
+    """For a request that was not sent, because of ``flaw``."""
+    message, remedy = _unwritable(flaw)
+    return TransportError(message, method=method, path=path, remedy=remedy, sent=False, lasting=True)
 
 
 def transport_error(
@@ -112,15 +131,13 @@ def transport_error(
     path: str,
     host: str,
     timeout_seconds: float,
-    request: Outgoing | None = None,
     arrived: Arrived | None = None,
 ) -> TransportError:
-    """No complete answer came to ``request``; ``arrived`` is what had begun to, if anything had."""
+    """No complete answer came; ``arrived`` is what had begun to, if anything had."""
     never_sent, lasting = isinstance(error, _NEVER_SENT), _is_lasting(error)
     if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
-        flaw = flaw_of(request) if request else ""
-        message, remedy = _unwritable(flaw)
-        never_sent, lasting = bool(flaw), True
+        message, remedy = _unwritable("")
+        lasting = True
     elif arrived is None:
         message, remedy = _before_answer(error, host, timeout_seconds)
     else:
@@ -139,9 +156,9 @@ def transport_error(
 
 def _is_lasting(error: Exception) -> bool:
     """Whether the next try would fare no better."""
-    if isinstance(error, ProxyFailed) and error.status:
+    if isinstance(error, ProxyFailedError) and error.status:
         return error.status in _PROXY_REFUSALS
-    return isinstance(error, _NEVER_SENT) and _tls_failure(error) is not None
+    return isinstance(error, _NEVER_SENT) and tls_failure(error) is not None
 
 
 def _unwritable(flaw: str) -> tuple[str, str]:
@@ -175,9 +192,9 @@ def unreached(errors: Sequence[TransportError]) -> TransportError:
 
 
 def _before_answer(error: Exception, host: str, timeout_seconds: float) -> tuple[str, str]:
-    if isinstance(error, ProxyFailed):
+    if isinstance(error, ProxyFailedError):
         return _at_proxy(error, host, timeout_seconds)
-    causes = tuple(_causes(error))
+    causes = tuple(causes_of(error))
     if isinstance(error, httpx.ConnectTimeout):
         return f"{host} did not accept a connection within {timeout_seconds:g} s.", _NETWORK_REMEDY
     if isinstance(error, httpx.TimeoutException | TimeoutError):
@@ -190,8 +207,8 @@ def _before_answer(error: Exception, host: str, timeout_seconds: float) -> tuple
             f"the name {host} could not be resolved.",
             "Check PAYGIFT_BASE_URL and the network's name service (DNS).",
         )
-    if (tls := _tls_failure(error)) is not None:
-        fault = _tls_fault(tls)
+    if (tls := tls_failure(error)) is not None:
+        fault = _certificate_mistake(tls)
         return f"no trustworthy TLS connection to {host} could be made: {fault.what}.", fault.remedy
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return (
@@ -200,7 +217,7 @@ def _before_answer(error: Exception, host: str, timeout_seconds: float) -> tuple
         )
     if isinstance(error, httpx.ConnectError):
         return f"{host} could not be reached{_system_error(causes)}.", _NETWORK_REMEDY
-    if isinstance(error, httpx.RemoteProtocolError) and not str(error).startswith(_BROKEN_OFF):
+    if isinstance(error, httpx.RemoteProtocolError) and not str(error).startswith(BROKEN_OFF):
         return f"{host} answered, but not in valid HTTP/1.1{_in_detail(error)}.", _NO_HTTP_REMEDY
     return f"the connection to {host} was broken off before any answer came.", _NETWORK_REMEDY
 
@@ -213,11 +230,11 @@ def _system_error(causes: Sequence[BaseException]) -> str:
     return next((f": {os.strerror(number)}" for number in numbers if number and number > 0), "")
 
 
-def _at_proxy(error: ProxyFailed, host: str, timeout_seconds: float) -> tuple[str, str]:
+def _at_proxy(error: ProxyFailedError, host: str, timeout_seconds: float) -> tuple[str, str]:
     """What happened before a proxy had made a connection to ``host``."""
     variable, name = error.proxy
     proxy = f"the proxy {name} ({variable})"
-    causes = tuple(_causes(error))
+    causes = tuple(causes_of(error.__cause__))
     remedy = f"Check {variable}, and that the proxy runs there; NO_PROXY lists what needs none."
     if error.status:
         return _refused_by_proxy(error.status, proxy, variable, host)
@@ -226,8 +243,8 @@ def _at_proxy(error: ProxyFailed, host: str, timeout_seconds: float) -> tuple[st
             f"the name of {proxy} could not be resolved.",
             f"Check {variable}, and this network's name service (DNS).",
         )
-    if (tls := _tls_failure(error)) is not None:
-        fault = _tls_fault(tls)
+    if (tls := tls_failure(error)) is not None:
+        fault = _certificate_mistake(tls)
         cured = (
             fault.remedy
             if isinstance(tls, ssl.SSLCertVerificationError)
@@ -239,35 +256,27 @@ def _at_proxy(error: ProxyFailed, host: str, timeout_seconds: float) -> tuple[st
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return f"{proxy} refused the connection.", remedy
     if any(isinstance(cause, httpx.TimeoutException) for cause in causes):
-        return f"{proxy} has made no connection within {timeout_seconds:g} s.", remedy
+        return f"{proxy} did not connect within {timeout_seconds:g} s.", remedy
     if any(isinstance(cause, httpx.ConnectError) for cause in causes):
         return f"{proxy} could not be reached{_system_error(causes)}.", remedy
-    return f"{proxy} has broken off instead of making a connection.", remedy
+    return f"{proxy} closed the connection instead of connecting to the host.", remedy
 
 
 def _refused_by_proxy(status: int, proxy: str, variable: str, host: str) -> tuple[str, str]:
     remedy = _PROXY_REFUSALS.get(status) or _PROXY_TROUBLES.get(status, _NO_PROXY_REMEDY)
-    return f"{proxy} has made no connection: HTTP {status}.", remedy.format(variable=variable, host=host)
+    return f"{proxy} refused to connect: HTTP {status}.", remedy.format(variable=variable, host=host)
 
 
-def _tls_failure(error: BaseException) -> ssl.SSLError | None:
-    """Why TLS could not be agreed on; nothing if the other side just hung up meanwhile."""
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLError) and not isinstance(
-            cause, ssl.SSLEOFError | ssl.SSLZeroReturnError
-        ):
-            return cause
-    return None
-
-
-def _tls_fault(error: ssl.SSLError) -> _Fault:
+def _certificate_mistake(error: ssl.SSLError) -> _CertificateMistake:
     """In our words; OpenSSL's own code is shown where we have none."""
     if isinstance(error, ssl.SSLCertVerificationError):
         code = getattr(error, "verify_code", 0)
-        unknown = _Fault(f"its certificate cannot be verified (OpenSSL's code {code})", _UNTRUSTED_REMEDY)
-        return _CERTIFICATE_FAULTS.get(code, unknown)
-    return _Fault(
-        f"it does not speak TLS as this machine does ({error.reason or 'no reason given'})",
+        unknown = _CertificateMistake(
+            f"its certificate cannot be verified (OpenSSL's code {code})", _UNTRUSTED_REMEDY
+        )
+        return _CERTIFICATE_MISTAKES.get(code, unknown)
+    return _CertificateMistake(
+        f"TLS failed ({error.reason or 'no reason given'})",
         "Check scheme and port of PAYGIFT_BASE_URL, and proxies.",
     )
 
@@ -286,16 +295,6 @@ def _within_answer(error: Exception, arrived: Arrived, timeout_seconds: float) -
         return f"the answer stalled after {so_far}; {timeout_seconds:g} s were not enough."
     if isinstance(error, httpx.DecodingError):
         return f"the answer's compression is damaged ({so_far} received)."
-    if isinstance(error, httpx.RemoteProtocolError) and not str(error).startswith(_BROKEN_OFF):
-        return f"the answer is no valid HTTP/1.1 after {so_far}."
+    if isinstance(error, httpx.RemoteProtocolError) and not str(error).startswith(BROKEN_OFF):
+        return f"the answer is not valid HTTP/1.1 after {so_far}."
     return f"the answer broke off after {so_far}."
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what led to it. Connecting to several addresses at once fails with a group of errors."""
-    while error is not None:
-        yield error
-        if isinstance(error, BaseExceptionGroup):
-            for one in error.exceptions:
-                yield from _causes(one)
-        error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""The hosts of the service: which URLs can be meant, and which host to try first (API §5.8)."""
+"""The hosts of the service: which URLs are valid, and which host to try first (API §5.8)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import httpx
 from reconciler.system.environment import ORIGIN, checked_address
 
 BASE_URL: Final = "https://api.mch.weixin.qq.com"
+"""The main host (API §5.8)."""
 BACKUP_URL: Final = "https://api2.mch.weixin.qq.com"
 """The same service in another city (API §5.8)."""
 _MAIN_HOST_AGAIN_SECONDS: Final = 60.0
@@ -40,6 +41,7 @@ class Hosts:
         self._main_again_at: float | None = None
 
     def in_order(self) -> tuple[Host, ...]:
+        """The hosts to try for the next request, the first one first."""
         if self._backup is self._main:
             return (self._main,)
         if self._main_again_at is None:
@@ -52,10 +54,12 @@ class Hosts:
         return self._main, self._backup
 
     def reached(self, host: Host) -> None:
+        """``host`` has answered, whatever it has answered."""
         if host is self._main:
             self._main_again_at = None
 
     def unreachable(self, host: Host) -> None:
+        """Nothing could be sent to ``host``."""
         if host is self._main:
             self._main_again_at = self._clock() + _MAIN_HOST_AGAIN_SECONDS
 

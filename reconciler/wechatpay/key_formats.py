@@ -43,7 +43,7 @@ class Kind(StrEnum):
     XML = "XML"
     JSON = "JSON"
     LFS_POINTER = "a Git LFS pointer instead of the file's content"
-    PLACEHOLDER = "a placeholder that nothing has been put in for"
+    PLACEHOLDER = "a placeholder that was never filled in"
     FILE_NAME = "the name of a file"
     APIV3_KEY = "32 letters and digits, as an APIv3 key has"
     SERIAL_NO = "40 hexadecimal digits, as a serial number has"

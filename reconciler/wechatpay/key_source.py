@@ -15,6 +15,7 @@ LARGEST_FILE: Final = 256 * 1024
 """In bytes. A key has about 2 kB; with a chain of certificates, 20."""
 
 Key = TypeVar("Key")
+"""What the loading makes of it."""
 _NOT_FILES: Final = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -56,7 +57,7 @@ def _content(file: str, name: str) -> bytes:
         raise _unreadable(error, file, name) from error
     if len(content) > LARGEST_FILE:
         raise CredentialsError(
-            f"{name}_FILE names a file that is larger than {LARGEST_FILE // 1024} KiB, so it is no key.",
+            f"{name}_FILE names a file that is larger than {LARGEST_FILE // 1024} KiB, so it is not a key.",
             remedy="Let it name the key's own file.",
         )
     return content
@@ -66,7 +67,7 @@ def _unreadable(error: Exception, file: str, name: str) -> CredentialsError:
     """People put keys where their files' names belong."""
     kind = pieces_of(file)[0].kind
     if kind in (Kind.FILE_NAME, Kind.TEXT, Kind.BINARY):
-        cause = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
+        cause = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a path"
         return CredentialsError(
             f"{name}_FILE names a file that cannot be read: {cause}.",
             remedy="Correct the path, or the permissions.",

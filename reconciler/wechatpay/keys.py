@@ -1,26 +1,20 @@
-"""The keys of a merchant and of WeChat Pay: loading, checking, decrypting (API §5.2, §5.5, §5.6).
+"""The credentials of a merchant: its keys and numbers, loaded and checked (API §5.2, §5.6).
 
-The merchant's private key signs requests. Answers are signed by a platform certificate, which the service hands out
-encrypted under the APIv3 key, or by the WeChat Pay public key, which the merchant downloads once. Both may be in use
-at the same time, so every answer names its key by a serial number, and a ``Keyring`` looks it up.
+The merchant's private key signs requests; ``keyring`` has those that may sign answers.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, NamedTuple, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -30,16 +24,18 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from reconciler.model.errors import CredentialsError, UnverifiedError
-from reconciler.wechatpay import signing, wire
+from reconciler.model.errors import CredentialsError
 from reconciler.wechatpay.key_formats import PEM_KINDS, Kind, pieces_of
 
 MINIMUM_BITS: Final = 2048
+"""Of an RSA key, the merchant's or WeChat Pay's."""
 APIV3_KEY_BYTES: Final = 32
+"""The length of an APIv3 key: AES-256 (API §5.5)."""
 PUBLIC_KEY_ID_PREFIX: Final = "PUB_KEY_ID_"
-CERTIFICATE_ALGORITHM: Final = "AEAD_AES_256_GCM"
+"""What tells the id of a WeChat Pay public key from the serial number of a certificate (API §5.6)."""
 
 Key = TypeVar("Key")
+"""A key or a certificate."""
 
 _MCHID: Final = re.compile(r"[0-9]{8,15}", re.ASCII)
 _SERIAL_NO: Final = re.compile(r"[0-9A-Fa-f]{1,40}", re.ASCII)
@@ -78,6 +74,7 @@ APIV3_KEY_REMEDY: Final = (
     "Set it to the APIv3密钥 as it was typed in on the merchant platform (账户中心 → API安全): 32 characters, without "
     "quotes, and not the older API密钥."
 )
+"""For an APIv3 key that cannot be one."""
 _APIV3_KEY_GUESSES: Final = (
     (re.compile(r"[0-9A-Fa-f]{64}"), ": 64 hexadecimal digits, so perhaps a key that was encoded"),
     (
@@ -261,7 +258,8 @@ def _wanted_pem(content: str | bytes, where: str, wanted: _Wanted) -> bytes:
         return whole[0]
     if whole:
         raise CredentialsError(
-            f"{where} holds {len(whole)} different {wanted.kind.removeprefix('a ')}s, and only one can be meant.",
+            f"{where} holds {len(whole)} different {wanted.kind.removeprefix('a ')}s, and it is unclear which one "
+            "to use.",
             remedy=f"Leave only the right one in it. {wanted.remedy}",
         )
     if fitting:
@@ -343,88 +341,3 @@ def _require_bits(key: RSAPrivateKey | RSAPublicKey, what: str, remedy: str) -> 
             f"{what} has {key.key_size} bits; WeChat Pay uses RSA keys of at least {MINIMUM_BITS}.",
             remedy=remedy,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """A platform certificate. Serial number and validity are its own, since those are what AES-GCM vouches for."""
-
-    serial_no: str
-    public_key: RSAPublicKey
-    not_before: datetime
-    not_after: datetime
-
-    def valid_at(self, now: float) -> bool:
-        """``now`` in Unix seconds. Answers may differ from our clock by the window, so the first moments do too."""
-        begin = self.not_before.timestamp() - signing.WINDOW_SECONDS
-        return begin <= now <= self.not_after.timestamp()
-
-
-@dataclass(frozen=True, slots=True)
-class Keyring:
-    """The keys that may sign answers. Never changed, only replaced, so that a refresh cannot be half seen."""
-
-    public_key_id: str = ""
-    public_key: RSAPublicKey | None = None
-    certificates: tuple[Certificate, ...] = ()
-
-    def __bool__(self) -> bool:
-        return self.public_key is not None or bool(self.certificates)
-
-    def key_for(self, serial_no: str, now: float) -> RSAPublicKey | None:
-        """The key of that serial number if it is valid at ``now`` (Unix seconds), else None."""
-        if self.public_key is not None and serial_no == self.public_key_id:
-            return self.public_key
-        for certificate in self.certificates:
-            if _same_serial(certificate.serial_no, serial_no) and certificate.valid_at(now):
-                return certificate.public_key
-        return None
-
-
-def _same_serial(one: str, other: str) -> bool:
-    """Serial numbers are numbers: some write them without leading zeros, or in lower case (API §11)."""
-    return one.upper().lstrip("0") == other.upper().lstrip("0")
-
-
-def open_certificates(answer: wire.Certificates, apiv3_key: bytes) -> tuple[Certificate, ...]:
-    """Decrypt what ``/v3/certificates`` listed (API §5.5). Kinds of certificate that are not for RSA are passed over.
-
-    Raises CredentialsError when the APIv3 key does not open them, UnverifiedError when they cannot be read.
-    """
-    listed = [one for one in answer.data if one.encrypt_certificate.algorithm == CERTIFICATE_ALGORITHM]
-    if not listed:
-        raise _unreadable(f"none of the {len(answer.data)} listed uses {CERTIFICATE_ALGORITHM}")
-    return tuple(_open_certificate(one, AESGCM(apiv3_key)) for one in listed)
-
-
-def _open_certificate(listed: wire.PlatformCertificate, box: AESGCM) -> Certificate:
-    sealed = listed.encrypt_certificate
-    try:
-        ciphertext = base64.b64decode(sealed.ciphertext, validate=True)
-        pem = box.decrypt(sealed.nonce.encode(), ciphertext, sealed.associated_data.encode())
-        certificate = x509.load_pem_x509_certificate(pem)
-        public_key = certificate.public_key()
-    except InvalidTag as error:
-        raise CredentialsError(
-            "WeChat Pay's platform certificates cannot be decrypted: the APIv3 key is not this merchant's.",
-            remedy="Set PAYGIFT_APIV3_KEY to the APIv3密钥 that was set on the merchant platform (账户中心 → API安全). "
-            "It is not the older API密钥, and cannot be displayed there; if it is lost, set a new one.",
-        ) from error
-    except (binascii.Error, ValueError, UnsupportedAlgorithm) as error:
-        raise _unreadable(f"certificate {listed.serial_no[:40]!r} is damaged") from error
-    serial_no = f"{certificate.serial_number:040X}"
-    if not isinstance(public_key, RSAPublicKey):
-        raise _unreadable(f"certificate {serial_no} holds no RSA key")
-    if not _same_serial(serial_no, listed.serial_no):
-        raise _unreadable(f"certificate {serial_no} is listed under {listed.serial_no[:40]!r}")
-    return Certificate(
-        serial_no, public_key, certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    )
-
-
-def _unreadable(what: str) -> UnverifiedError:
-    return UnverifiedError(
-        f"WeChat Pay's platform certificates cannot be read: {what}.",
-        method="GET",
-        path=wire.CERTIFICATES_PATH,
-    )

@@ -25,18 +25,25 @@ READS: Final = 3
 """How often a list that contradicts itself is read before that is an error."""
 
 Row = TypeVar("Row")
+"""An element of a list."""
 Row_co = TypeVar("Row_co", covariant=True)
+"""An element of a list."""
 
 
 class Page(Protocol[Row_co]):
     """What one request for a page brings; any part of it may be absent."""
 
     @property
-    def data(self) -> Sequence[Row_co] | None: ...
+    def data(self) -> Sequence[Row_co] | None:
+        """Its rows."""
+
     @property
-    def total_count(self) -> int | None: ...
+    def total_count(self) -> int | None:
+        """How many rows the whole list has."""
+
     @property
-    def limit(self) -> int | None: ...
+    def limit(self) -> int | None:
+        """How many rows the server gives at a time."""
 
 
 class Offset(Enum):
@@ -66,6 +73,7 @@ class Reading:
 
     @property
     def found(self) -> int:
+        """How many different rows came so far."""
         return len(self._seen)
 
     @property

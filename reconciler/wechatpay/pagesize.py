@@ -18,6 +18,7 @@ _USUAL: Final = 20
 """What all samples use."""
 
 Page = TypeVar("Page")
+"""What one request brings."""
 
 
 class OtherSizeError(Exception):
@@ -34,6 +35,7 @@ class PageSize:
 
     @property
     def rows(self) -> int | None:
+        """What to ask for, ``None`` for no number at all."""
         return self._sizes[0]
 
     async def prove(self, rows: int | None, ask: Callable[[int | None], Awaitable[Page]]) -> Page:

@@ -20,6 +20,7 @@ import stamina
 from reconciler.model.errors import ApiError, RemoteError, TransportError, UnverifiedError
 
 T = TypeVar("T")
+"""What a request brings."""
 May = Callable[[BaseException], bool]
 """Whether the same request may follow an error."""
 

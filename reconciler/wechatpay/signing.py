@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.hashes import SHA256
 
 SCHEME: Final = "WECHATPAY2-SHA256-RSA2048"
+"""Of the ``Authorization`` header (API §5.2)."""
 WINDOW_SECONDS: Final = 300
 """A signed answer is rejected when its timestamp is this far, or farther, from now (API §5.3)."""
 PROBE_PREFIX: Final = "WECHATPAY/SIGNTEST/"
@@ -29,6 +30,7 @@ PROOF_HEADERS: Final = (
     "Wechatpay-Signature",
     "Wechatpay-Serial",
 )
+"""The headers of a signed answer (API §5.3)."""
 
 _PADDING: Final = PKCS1v15()
 _DIGEST: Final = SHA256()
@@ -48,6 +50,7 @@ class Authorization:
     serial_no: str
 
     def header(self) -> str:
+        """The value to send."""
         return (
             f'{SCHEME} mchid="{self.mchid}",nonce_str="{self.nonce_str}",signature="{self.signature}",'
             f'timestamp="{self.timestamp}",serial_no="{self.serial_no}"'

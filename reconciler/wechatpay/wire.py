@@ -4,31 +4,39 @@ Reading is lenient, as the API demands (API §5.1): unknown fields are kept, unk
 fields may be absent or null, and what nobody decides by may be anything (``object``). Times stay text here. Writing
 leaves out what is ``None``, since null is not allowed in requests.
 
-An account shows activities that others made, so one odd element must not hide the others: ``read`` gives what has not
-the documented shape as far as it can be read, and fails only where nothing tells which activity it is.
+An account shows activities that others made, so one odd element must not hide the others: ``read`` gives what
+does not have the documented shape as far as it can be read, and fails only where nothing tells which activity it is.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from typing import Final, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from reconciler.wechatpay.lenient import identifier, loads, text
+
 PREFIX: Final = "/v3/marketing/paygiftactivity"
+"""Of the paths of all pay-gift activities (API §1)."""
 CREATE_PATH: Final = f"{PREFIX}/unique-threshold-activity"
+"""POST creates an activity (API §1.1)."""
 ACTIVITIES_PATH: Final = f"{PREFIX}/activities"
+"""GET lists the account's activities; one has its id after it."""
 STOCKS_PATH: Final = "/v3/marketing/busifavor/stocks"
+"""商家券 batches (API §3.1)."""
 IMAGE_UPLOAD_PATH: Final = "/v3/marketing/favor/media/image-upload"
+"""POST uploads an image (API §4)."""
 CERTIFICATES_PATH: Final = "/v3/certificates"
+"""GET lists the platform certificates (API §5.5)."""
 
 LIST_LIMIT: Final = 100
 """The most rows that a page of the activity list can have (API §1.7)."""
 
 
 class Wire(BaseModel):
+    """A shape on the wire. Frozen; fields that it does not name are kept."""
+
     model_config = ConfigDict(extra="allow", frozen=True)
 
     @classmethod
@@ -37,7 +45,7 @@ class Wire(BaseModel):
         try:
             return cls.model_validate_json(body)
         except ValidationError:
-            return cls._read_leniently(_loads(body))
+            return cls._read_leniently(loads(body))
 
     @classmethod
     def _read_leniently(cls, content: object) -> Self:
@@ -49,16 +57,22 @@ class Wire(BaseModel):
 
 
 class AvailableTime(Wire):
+    """Two times of the API, from and to."""
+
     begin_time: str
     end_time: str
 
 
 class AvailableDayTime(Wire):
+    """Two times of day as HHMMSS, from and to."""
+
     begin_day_time: str
     end_day_time: str
 
 
 class AvailablePeriods(Wire):
+    """When within its life an activity sends: days, times of day, or both (API §1.1)."""
+
     available_time: list[AvailableTime] | None = None
     available_day_time: list[AvailableDayTime] | None = None
 
@@ -80,6 +94,8 @@ class ActivityBaseInfo(Wire):
 
 
 class AwardItem(Wire):
+    """A coupon of the package, and the images that customers see."""
+
     stock_id: str
     original_image_url: str | None = None
     thumbnail_url: str | None = None
@@ -97,18 +113,24 @@ class FullSendRule(Wire):
 
 
 class AdvancedSetting(Wire):
+    """Whom an activity is for, and what they must buy (API §1.1)."""
+
     delivery_user_category: str | None = None
     merchant_member_appid: str | None = None
     goods_tags: list[str] | None = None
 
 
 class CreateRequest(Wire):
+    """The body that creates an activity (API §1.1)."""
+
     activity_base_info: ActivityBaseInfo
     award_send_rule: FullSendRule
     advanced_setting: AdvancedSetting | None = None
 
 
 class CreateResponse(Wire):
+    """Its answer: the activity's id, and when it was created."""
+
     activity_id: str
     create_time: str
 
@@ -137,11 +159,11 @@ class ActivityItem(Wire):
 
     @classmethod
     def _read_leniently(cls, content: object) -> Self:
-        """Where it has not the documented shape, it is an ``OddActivityItem``, of which no other class is read."""
+        """Without the documented shape it is an ``OddActivityItem``, of which no other class is read."""
         if not isinstance(content, Mapping):
-            raise ValueError("body: it is no object")  # noqa: TRY004 - a shape that is wrong, for the caller to tell
+            raise ValueError("body: it is not an object")  # noqa: TRY004 - a shape that is wrong, for the caller to tell
         sent = {str(name): value for name, value in content.items()}
-        activity_id = _identifier(sent.get("activity_id"))
+        activity_id = identifier(sent.get("activity_id"))
         if not activity_id:
             raise ValueError("activity_id: Field required")
         try:
@@ -155,7 +177,7 @@ class ActivityItem(Wire):
 
 
 class OddActivityItem(ActivityItem):
-    """An element that has not the documented shape: what tells which activity it is, and all of it in ``sent``.
+    """An element that does not have the documented shape: what tells which activity it is, and all of it in ``sent``.
 
     Texts that cannot be read are empty. Its terms cannot be known.
     """
@@ -163,6 +185,7 @@ class OddActivityItem(ActivityItem):
     sent: dict[str, object] = Field(default_factory=dict)
 
     def as_sent(self) -> dict[str, object]:
+        """The element as it came, with its nulls."""
         return self.sent
 
 
@@ -175,6 +198,8 @@ class Page(Wire):
 
 
 class ActivityPage(Page):
+    """A page of the account's activities."""
+
     data: list[ActivityItem] | None = None
 
     @classmethod
@@ -187,6 +212,8 @@ class ActivityPage(Page):
 
 
 class MerchantItem(Wire):
+    """A 发券商户号 of an activity."""
+
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     mchid: str
@@ -196,11 +223,15 @@ class MerchantItem(Wire):
 
 
 class MerchantPage(Page):
+    """A page of an activity's merchants."""
+
     activity_id: str | None = None
     data: list[MerchantItem] | None = None
 
 
 class GoodsItem(Wire):
+    """A product that an activity is limited to."""
+
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     goods_id: str
@@ -209,37 +240,51 @@ class GoodsItem(Wire):
 
 
 class GoodsPage(Page):
+    """A page of an activity's products."""
+
     activity_id: str | None = None
     data: list[GoodsItem] | None = None
 
 
 class TerminateResponse(Wire):
+    """The answer to a termination."""
+
     activity_id: str
     terminate_time: str
 
 
 class AddMerchantsRequest(Wire):
+    """The body that adds merchants, under a number that makes it repeatable."""
+
     merchant_id_list: list[str]
     add_request_no: str
 
 
 class InvalidMerchant(Wire):
+    """A merchant that was not added, and why, in WeChat Pay's words."""
+
     mchid: str
     invalid_reason: str | None = None
 
 
 class AddMerchantsResponse(Wire):
+    """Its answer. With HTTP 200 some merchants may have been rejected all the same (API §1.6)."""
+
     activity_id: str | None = None
     invalid_merchant_id_list: list[InvalidMerchant] | None = None
     add_time: str | None = None
 
 
 class DeleteMerchantsRequest(Wire):
+    """The body that deletes merchants, under a number that makes it repeatable."""
+
     merchant_id_list: list[str]
     delete_request_no: str
 
 
 class DeleteMerchantsResponse(Wire):
+    """Its answer."""
+
     activity_id: str | None = None
     delete_time: str | None = None
 
@@ -260,6 +305,8 @@ class Stock(Wire):
 
 
 class StockCreated(Wire):
+    """The answer to the creation of a 商家券 batch."""
+
     stock_id: str
     create_time: str | None = None
 
@@ -272,10 +319,14 @@ class ImageMeta(Wire):
 
 
 class ImageUploaded(Wire):
+    """The answer to an upload: where the image is now."""
+
     media_url: str
 
 
 class EncryptCertificate(Wire):
+    """A platform certificate, sealed under the APIv3 key (API §5.5)."""
+
     algorithm: str
     nonce: str
     associated_data: str
@@ -283,6 +334,8 @@ class EncryptCertificate(Wire):
 
 
 class PlatformCertificate(Wire):
+    """A sealed platform certificate, and what its envelope says about it."""
+
     serial_no: str
     effective_time: str
     expire_time: str
@@ -290,29 +343,17 @@ class PlatformCertificate(Wire):
 
 
 class Certificates(Wire):
+    """The answer of ``/v3/certificates``."""
+
     data: list[PlatformCertificate]
 
 
 class ErrorBody(Wire):
+    """The body of answers of HTTP status 400 and more (API §5.7)."""
+
     code: str
     message: str
     detail: object = None
-
-
-# What is read leniently.
-
-_DEEPEST: Final = 60
-"""What is nested deeper than this is left out: nothing that we know is."""
-_MOST_DIGITS: Final = 40
-"""Python refuses to read numbers of thousands of digits. Longer ones than this stay text: nothing that we know is."""
-
-
-def _loads(body: bytes) -> object:
-    """The JSON of ``body`` as far as it can be read: characters, numbers and depths that are none are replaced."""
-    try:
-        return _plain(json.loads(body.decode("utf-8", "replace"), parse_int=_whole), _DEEPEST)
-    except (ValueError, RecursionError) as error:
-        raise ValueError("body: it is no JSON that can be read") from error
 
 
 def _row(number: int, row: object) -> ActivityItem:
@@ -327,9 +368,9 @@ def _odd(activity_id: str, sent: dict[str, object]) -> OddActivityItem:
     number = base.get("out_request_no") if isinstance(base, Mapping) else None
     return OddActivityItem(
         activity_id=activity_id,
-        activity_status=_text(sent.get("activity_status")),
-        activity_type=_text(sent.get("activity_type")) or None,
-        activity_base_info=ActivityBaseInfo(out_request_no=_text(number)),
+        activity_status=text(sent.get("activity_status")),
+        activity_type=text(sent.get("activity_type")) or None,
+        activity_base_info=ActivityBaseInfo(out_request_no=text(number)),
         creator_merchant_id=sent.get("creator_merchant_id"),
         belong_merchant_id=sent.get("belong_merchant_id"),
         pause_time=sent.get("pause_time"),
@@ -337,34 +378,3 @@ def _odd(activity_id: str, sent: dict[str, object]) -> OddActivityItem:
         update_time=sent.get("update_time"),
         sent=sent,
     )
-
-
-def _identifier(value: object) -> str:
-    """Ids are texts (API §1.1); a whole number names the same activity."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _whole(digits: str) -> int | str:
-    return int(digits) if len(digits) <= _MOST_DIGITS else digits
-
-
-def _plain(value: object, depth: int) -> object:
-    """``value`` without what no text and no JSON can hold: halves of characters, infinite numbers, endless depths."""
-    match value:
-        case str():
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return (
-                {_plain(name, depth): _plain(each, depth - 1) for name, each in value.items()}
-                if depth
-                else None
-            )
-        case list():
-            return [_plain(each, depth - 1) for each in value] if depth else None
-    return value

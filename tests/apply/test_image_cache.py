@@ -22,7 +22,7 @@ from reconciler.commands.workspace import SANDBOX_FOLDER
 from reconciler.model.errors import UsageError
 from reconciler.model.operations import KnownImage
 from reconciler.model.report import Report
-from reconciler.sandbox.memory import Step
+from reconciler.sandbox.memory import Transaction
 from reconciler.sandbox.options import DEFAULTS
 from reconciler.sandbox.world import World
 from reconciler.wechatpay.keys import Credentials
@@ -327,7 +327,9 @@ def shows(project: Project, url: str) -> None:
     with closing(World.in_directory(project.root / SANDBOX_FOLDER, options=DEFAULTS, keys=keys())) as world:
         (activity,) = world.memory.activities.values()
         base = {**activity.item["activity_base_info"], "merchant_logo_url": url}
-        world.commit(Step(None, (replace(activity, item={**activity.item, "activity_base_info": base}),)))
+        world.commit(
+            Transaction(None, (replace(activity, item={**activity.item, "activity_base_info": base}),))
+        )
 
 
 EVIL = "https://wxpaylogo.qpic.cn/wxpaylogo/evil/0"

@@ -27,19 +27,18 @@ from tests.support.remote import Remote
 from tests.support.samples import NAMESPACE, NOW, mchids
 from tests.support.signed import keys
 
-ROUNDS = 50
 TOO_LONG_SECONDS = 60.0
 
 
-@pytest.mark.heavy
-def test_fifty_rounds_of_applies_together(place: JournalLocation) -> None:
+@pytest.mark.parametrize("rounds", [4, pytest.param(50, marks=pytest.mark.heavy)])
+def test_rounds_of_applies_together(place: JournalLocation, rounds: int) -> None:
     """Two at once, and every fourth time eight; every other time all want the same."""
     lots = random.Random(7)
     remote = Remote(reads=2)
     remote.seed([spec()])
 
     async def all_rounds(api: PayGiftApi) -> None:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             many = 8 if number % 4 == 3 else 2
             same = edit(lots, number)
             wanted = [same if number % 8 < 4 else edit(lots, number) for _ in range(many)]

@@ -149,7 +149,7 @@ def account() -> Iterator[Account]:
 
 async def upload(client: Client, number: int) -> float:
     await PayGiftApi(client).upload_image(image_upload(f"{number}.png", png(number + 1, 1)))
-    return client._wall_clock()
+    return client._exchanger._wall_clock()
 
 
 async def upload_all(client: Client, numbers: range) -> list[float]:

@@ -221,6 +221,7 @@ def test_the_browser_understands_every_line_of_the_style(plan: Browser) -> None:
     assert plan.execute_script(rules) == STYLE.count("{")
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 @pytest.mark.parametrize("name", ["plan", "report"])

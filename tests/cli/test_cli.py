@@ -28,6 +28,7 @@ from reconciler.commands.plan_files import save_plan
 from reconciler.commands.workspace import SANDBOX_FOLDER
 from reconciler.journal.location import SANDBOX_FILE
 from reconciler.plan import read_plan
+from tests.journal.test_history import BOB, held
 from tests.support.project import CLOCK, SPEC, Project
 from tests.support.signed import keys
 
@@ -91,7 +92,7 @@ def test_validate_names_every_mistake_with_its_place(project: Project) -> None:
         r"^activities/spring.yaml:2:\d+: activity_base_info.activity_name: .*12 characters", err, re.MULTILINE
     )
     assert re.search(r"^activities/spring.yaml:10:\d+: award_send_rule.send_content: ", err, re.MULTILINE)
-    assert err.endswith("2 problems in 1 file; nothing was read from or sent to WeChat Pay.\n")
+    assert err.endswith("2 mistakes in 1 file; nothing was read from or sent to WeChat Pay.\n")
 
 
 def test_validate_speaks_json(project: Project) -> None:
@@ -183,12 +184,23 @@ def test_apply_never_asks_without_a_terminal(project: Project) -> None:
     assert project.run("--sandbox", "plan", "--detailed-exitcode")[0] == 2
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(("answer", "pending"), [("no", 2), ("y", 2), ("yes", 0)])
 def test_apply_asks_on_a_terminal_and_takes_only_yes(project: Project, answer: str, pending: int) -> None:
     shown = on_a_terminal([*COMMAND, "-C", str(project.root), "--sandbox", "apply"], answer)
-    assert "Only 'yes' is taken for it" in shown
+    assert "Type yes to apply:" in shown
     assert ("Nothing was written." in shown) == bool(pending)
     assert project.run("--sandbox", "plan", "--detailed-exitcode")[0] == pending
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"), [("y", "Nothing was changed."), ("yes", "The lock was taken from bob")]
+)
+def test_unlock_asks_on_a_terminal_and_takes_only_yes(project: Project, answer: str, said: str) -> None:
+    with held(project, BOB):
+        shown = on_a_terminal([*COMMAND, "-C", str(project.root), "unlock", "--sandbox"], answer)
+    assert "Take the lock away? Type yes to take it:" in shown
+    assert said in shown
 
 
 def test_a_refused_plan_exits_5_and_names_the_waiver(project: Project) -> None:
@@ -354,7 +366,8 @@ def test_an_edited_spec_makes_the_plan_stale(project: Project) -> None:
 
 def test_an_expired_plan_is_stale(project: Project) -> None:
     file = reviewed(project)
-    project.run("sandbox", "clock", "2026-12-02T00:00:00+08:00")
+    moved = project.run("sandbox", "clock", "2026-12-02T00:00:00+08:00")
+    assert moved == (0, "2026-12-02 00:00:00 Beijing time\n", "")
     code, _, err = project.run("--sandbox", "apply", str(file), "--yes")
     assert code == 6
     assert "! it was valid until 2026-12-01 00:00:00 Beijing time" in err
@@ -602,15 +615,33 @@ def test_show_tells_all_about_one_activity(project: Project) -> None:
 
 
 def test_show_names_what_there_is_when_there_is_no_such_key(project: Project) -> None:
+    for number in range(20):
+        project.write(f"daily-{number}")
     code, _, err = project.run("--sandbox", "show", "sprung")
     assert code == 1
-    assert "one of: spring." in err
+    assert err.endswith("called 'sprung'. Did you mean spring? `paygift status` lists all keys.\n")
+    _, _, err = project.run("--sandbox", "show", "winter-tea")
+    assert err.endswith("called 'winter-tea'. Give an activity_id, or a key: `paygift status` lists all.\n")
+
+
+def test_what_apply_again_cannot_do_is_not_advised(project: Project) -> None:
+    """The number of a creation that failed is spent: only the plan says how to try again."""
+    project.run("sandbox", "fault", "add", "create_fails")
+    code, out, _ = project.run("--sandbox", "apply", "--yes")
+    assert code == 7
+    assert (
+        "Something is left. Run `paygift plan`: it shows what, and whether something must be corrected first."
+        in out
+    )
+    assert "set `generation: 2` to try again" in project.run("--sandbox", "plan")[1]
 
 
 # -- the sandbox -------------------------------------------------------------------------------------------------------
 
 
 def test_the_sandbox_logs_seeds_and_forgets(project: Project) -> None:
+    assert project.run("sandbox", "seed")[1] == "0 new coupon stocks.\n"
+    project.write("autumn", SPEC.replace("98065001", "98065002"))
     assert project.run("sandbox", "seed")[1] == "1 new coupon stock.\n"
     file = project.root / "stocks.json"
     file.write_text(json.dumps([{"stock_id": "7"}, {"stock_id": "8"}]))
@@ -876,7 +907,7 @@ def on_a_terminal(command: list[str], answer: str) -> str:
         if not piece:
             break
         shown += piece
-        if not answered and b"taken for it" in shown:
+        if not answered and b"Type yes to" in shown:
             os.write(leader, f"{answer}\n".encode())
             answered = True
     os.close(leader)

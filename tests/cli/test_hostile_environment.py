@@ -58,6 +58,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "github reviewed-digest": ("--commit", "c" * 40),
     "github reviewed-plan": ("--commit", "c" * 40, "--out", "reviewed.json", "--report", "report.html"),
     "sandbox clock": (),
+    "sandbox insert": ("no such file.json",),
     "sandbox log": (),
     "sandbox pause": ("20406354",),
     "sandbox resume": ("20406354",),
@@ -225,12 +226,13 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     "PAYGIFT_CONCURRENCY": Variable(("validate",), fine=("empty",)),
     "PAYGIFT_SANDBOX": Variable(("schema",), fine=EMPTY),
     "PAYGIFT_COLOR": Variable(("schema",), fine=EMPTY),
+    "PAYGIFT_NO_COLOR": Variable(("schema",), fine=EMPTY),
     "PAYGIFT_PLAN_AT": Variable(("plan",), fine=EMPTY),
     "PAYGIFT_APPLY_EXPECT": Variable(("apply",), fine=("empty",), arguments=("--yes",)),
     "PAYGIFT_APPLY_LOCK_TIMEOUT": Variable(("apply",), fine=("empty",)),
     "PAYGIFT_HISTORY_SINCE": Variable(("history",), fine=EMPTY),
-    "PAYGIFT_HISTORY_OUTCOMES": Variable(("history",), fine=EMPTY),
-    "PAYGIFT_SHOW_PLAN_FORM": Variable(("show-plan",), fine=("empty",), arguments=("kept.json",)),
+    "PAYGIFT_HISTORY_OUTCOME": Variable(("history",), fine=EMPTY),
+    "PAYGIFT_SHOW_PLAN_FORMAT": Variable(("show-plan",), fine=("empty",), arguments=("kept.json",)),
     "HTTPS_PROXY": Variable(_THROUGH, scheme="http", beside=_GITHUB_AWAY),
     "https_proxy": Variable(_THROUGH, scheme="http", beside=_GITHUB_AWAY),
     "ALL_PROXY": Variable(_THROUGH, scheme="http", beside=_GITHUB_AWAY),
@@ -269,6 +271,7 @@ def changes_for(name: str, value: str) -> dict[str, str]:
     return {**dict(VARIABLES[name].beside), name: value}
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("name", VARIABLES)
 def test_the_variable_that_breaks_a_command_is_named_and_not_quoted(
     name: str, matrix: Matrix, tmp_path: Path
@@ -298,10 +301,11 @@ INFORMING: Final = (
 _OPTIONS: Final = tuple(
     name
     for name in VARIABLES
-    if re.fullmatch(r"PAYGIFT_(RATE|CONC.*|SANDBOX|COLOR|PROJECT|(PLAN|APPLY|HISTORY|SHOW)_.*)", name)
+    if re.fullmatch(r"PAYGIFT_(RATE|CONC.*|SANDBOX|(NO_)?COLOR|PROJECT|(PLAN|APPLY|HISTORY|SHOW)_.*)", name)
 )
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("kind", WIDELY)
 def test_no_command_tells_anything_of_what_is_malformed(kind: str, matrix: Matrix, tmp_path: Path) -> None:
     schemes = {name: variable.scheme for name, variable in VARIABLES.items() if name not in _OPTIONS}
@@ -312,6 +316,7 @@ def test_no_command_tells_anything_of_what_is_malformed(kind: str, matrix: Matri
     assert_nothing_written(matrix)
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("kind", WIDELY)
 def test_a_journal_a_report_and_a_message_tell_nothing_of_it(
     kind: str, matrix: Matrix, tmp_path: Path, served: Sandbox

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.doctor.judge import judge_project_account
+from reconciler.doctor.machine import judge_project_account
 from reconciler.model.activity import NamedAccount, Source
 from reconciler.model.errors import ProjectError
 from reconciler.sandbox.server import Sandbox

@@ -35,6 +35,7 @@ def applied(project: Project) -> bool:
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("as_json", [False, True])
 @pytest.mark.parametrize("stdout", [">&-", ">/dev/full", "| true"])
 def test_an_apply_without_stdout_tells_on_stderr_and_has_its_exit_code(
@@ -47,6 +48,7 @@ def test_an_apply_without_stdout_tells_on_stderr_and_has_its_exit_code(
     assert applied(project)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full", "2>&1 >/dev/null | true"])
 def test_an_apply_without_stderr_tells_on_stdout(project: Project, stderr: str) -> None:
     found = paygift(project.root, *APPLY, redirect=stderr)
@@ -55,6 +57,7 @@ def test_an_apply_without_stderr_tells_on_stdout(project: Project, stderr: str) 
     assert applied(project)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("streams", [">&- 2>&-", ">/dev/full 2>&1", "2>&1 | true", "<&- >&- 2>&-"])
 def test_an_apply_that_nobody_hears_is_done_and_reported_all_the_same(project: Project, streams: str) -> None:
     report = project.root / "report.json"
@@ -80,6 +83,7 @@ def test_a_closed_stdin_is_no_terminal(project: Project) -> None:
     assert "Traceback" not in found.stderr
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("command", [("plan",), ("plan", "--json"), ("status",), ("history", "export")])
 def test_a_command_that_only_tells_fails_if_it_cannot(project: Project, command: tuple[str, ...]) -> None:
     assert project.run(*APPLY)[0] == 0
@@ -163,6 +167,7 @@ def test_a_path_that_cannot_be_written_stops_before_the_first_write(
     assert not applied(project)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("option", ["--report", "--rejected"])
 def test_a_read_only_folder_stops_before_the_first_write(project: Project, option: str) -> None:
     place = project.root / "read-only"
@@ -174,6 +179,7 @@ def test_a_read_only_folder_stops_before_the_first_write(project: Project, optio
     assert not applied(project)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("mode", [0o444, 0o000])
 def test_a_file_that_may_not_be_written_is_not_replaced(project: Project, mode: int) -> None:
     file = project.root / "report.md"
@@ -313,6 +319,7 @@ def _drain(master: int) -> None:
             pass
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     "command",
     [

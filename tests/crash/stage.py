@@ -26,7 +26,7 @@ from reconciler.journal.journal import Journal
 from reconciler.journal.location import JournalLocation, journal_location
 from reconciler.journal.reader import audit_lines
 from reconciler.sandbox.app import app
-from reconciler.sandbox.memory import Step
+from reconciler.sandbox.memory import Transaction
 from reconciler.sandbox.server import _listen, _Protocol, _url
 from reconciler.sandbox.world import World
 from tests.support.images import png
@@ -258,7 +258,7 @@ class Stage:
         shutil.copytree(self.folder / "before", self.root)
         write_project(self.root, self.after)
         world = self._world()
-        world.commit(Step(None, self.entities))
+        world.commit(Transaction(None, self.entities))
         self._begin(world)
 
     def _world(self) -> World:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -17,27 +18,35 @@ from tests.crash.stage import Setting, When
 from tests.support.postgres import fresh_database
 
 
-@pytest.mark.heavy
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(
+    ("scenario", "every"),
+    [
+        ("replace, create first", 12),
+        *(pytest.param(scenario, 1, marks=pytest.mark.heavy) for scenario in SCENARIOS),
+    ],
+)
 def test_after_a_kill_at_any_moment_one_more_apply_converges(
-    scenario: str, stage: Setting, record_property: Callable[[str, object], None]
+    scenario: str, every: int, stage: Setting, record_property: Callable[[str, object], None]
 ) -> None:
     play = stage(scenario)
     play.take()
     whole = play.apply()
     assert whole.codes == (0,), whole.output
     play.sound()
-    for moment in range(1, whole.moments + 1):
-        play.take()
-        assert play.apply(kill=moment).killed
-        play.converges()
     moments: list[When] = ["arrival", "answer"]
-    for number, _ in enumerate(whole.asked, start=1):
-        for when in moments:
-            play.take()
-            assert play.apply(strikes=[(number, when, signal.SIGKILL)]).killed
-            play.converges()
-    record_property("kills", whole.moments + 2 * len(whole.asked))
+    kills: list[dict[str, Any]] = [
+        *({"kill": moment} for moment in range(1, whole.moments + 1)),
+        *(
+            {"strikes": [(number, when, signal.SIGKILL)]}
+            for number, _ in enumerate(whole.asked, start=1)
+            for when in moments
+        ),
+    ]
+    for kill in kills[every - 1 :: every]:
+        play.take()
+        assert play.apply(**kill).killed, kill
+        play.converges()
+    record_property("kills", len(kills[every - 1 :: every]))
 
 
 @pytest.mark.heavy
@@ -58,7 +67,7 @@ def test_after_a_kill_a_journal_in_postgresql_is_as_good(
     record_property("kills", len(kills))
 
 
-@pytest.mark.parametrize("many", [2, 8])
+@pytest.mark.parametrize("many", [2, pytest.param(8, marks=pytest.mark.heavy)])
 @pytest.mark.parametrize("where", ["sqlite", "postgresql"])
 def test_processes_that_apply_at_once_do_it_once(
     stage: Setting, where: str, many: int, request: pytest.FixtureRequest

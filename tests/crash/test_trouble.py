@@ -41,6 +41,7 @@ def test_without_a_journal_live_truth_alone_converges(stage: Setting) -> None:
     play.converges()
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.5, 0.9, 0.99])
 def test_a_torn_journal_is_set_aside_and_said_so(stage: Setting, kept: float) -> None:
     play = stage(REPLACE)
@@ -63,6 +64,7 @@ def test_a_part_of_the_journal_may_be_lost(stage: Setting, lost: str) -> None:
     play.converges()
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("pages", range(5))
 def test_on_a_full_disk_nothing_is_sent_that_could_not_be_written_down(stage: Setting, pages: int) -> None:
     play = stage(REPLACE)

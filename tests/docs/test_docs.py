@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import pytest
 
 import reconciler
 from reconciler.model.policy import WAIVABLE
+from reconciler.plan import DriftCode
 from reconciler.render import messages as wording
+from reconciler.render import status
+from tests.support.tree import Command, commands, flags
 
 ROOT: Final = Path(__file__).parents[2]
-DOCUMENTS: Final = sorted({*ROOT.glob("README*.md"), ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")})
+DOCUMENTS: Final = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")})
 FINDINGS: Final = (ROOT / "docs/findings.md").read_text(encoding="utf-8")
 SECTIONS: Final = dict(re.findall(r"^### ([A-Z_]+)\n(.*?)(?=^##|\Z)", FINDINGS, re.MULTILINE | re.DOTALL))
 
@@ -107,3 +111,154 @@ def test_the_map_names_every_module() -> None:
 
 def test_the_map_fits_on_a_few_screens() -> None:
     assert len((ROOT / "docs/architecture.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+# -- what drift and status say -----------------------------------------------------------------------------------------
+
+DRIFT: Final = (ROOT / "docs/drift.md").read_text(encoding="utf-8")
+
+
+def test_every_code_of_drift_has_its_row() -> None:
+    assert sorted(re.findall(r"^\| `([A-Z_]+)` \|", DRIFT, re.MULTILINE)) == sorted(get_args(DriftCode))
+
+
+def test_every_word_of_status_is_explained() -> None:
+    section = DRIFT.partition("## The words of `status`\n")[2].partition("\n## ")[0]
+    explained = "".join(re.findall(r"^\| ([^|]+) \|", section, re.MULTILINE))
+    named = (value for name, value in vars(status).items() if name.isupper() and isinstance(value, str))
+    fixed = {
+        value for value in named if not re.fullmatch(r"[A-Z_]+", value)
+    }  # the rest are WeChat Pay's words
+    by_code = {words.partition("{")[0].rstrip() for words in status._WORDS.values() if words}
+    assert [
+        words for words in sorted(fixed | by_code) if words.replace("`", "") not in explained.replace("`", "")
+    ] == []
+
+
+# -- the command line --------------------------------------------------------------------------------------------------
+
+COMMANDS: Final = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+DESCRIBED: Final = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", COMMANDS, re.MULTILINE | re.DOTALL))
+ROOT_OPTIONS: Final = "Options before the command"
+USERS: Final = [path for path in DOCUMENTS if "decisions" not in path.parts and path.name != "CHANGELOG.md"]
+
+
+def rows(section: str) -> list[str]:
+    """The long flags of a table of options, one text for each row."""
+    table = re.findall(r"^\| (`-[^|]+) \|", section, re.MULTILINE)
+    return [" ".join(re.findall(r"--[a-z-]+", row)) for row in table]
+
+
+def expected_rows(command: Command) -> list[str]:
+    return [" ".join(flags(option)) for option in command.options]
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda each: " ".join(each.words) or "paygift")
+def test_every_option_of_the_command_line_is_described(command: Command) -> None:
+    if command.does_something:
+        name = " ".join(command.words)
+        assert f"`paygift {name}" in DESCRIBED[name].partition("|")[0]
+        assert sorted(rows(DESCRIBED[name])) == sorted(expected_rows(command))
+    elif not command.words:
+        assert rows(DESCRIBED[ROOT_OPTIONS]) == expected_rows(command)
+    else:
+        assert command.options == []
+
+
+def test_no_command_is_described_that_is_not_there() -> None:
+    known = {" ".join(command.words) for command in commands() if command.does_something}
+    assert set(DESCRIBED) - known == {ROOT_OPTIONS, "Options in the environment"}
+
+
+def test_the_variables_that_are_shown_are_those_of_the_options_beside_them() -> None:
+    pairs = re.findall(
+        r"^\| `paygift ([^`]+)` \| `(PAYGIFT_[A-Z_]+)=", DESCRIBED["Options in the environment"], re.MULTILINE
+    )
+    assert len(pairs) >= 5
+    for typed, variable in pairs:
+        command, flag = re.match(r"(.*?)--([a-z-]+)", typed).groups()  # type: ignore[union-attr]
+        words = [*command.split(), flag]
+        assert variable == "_".join(("paygift", *words)).upper().replace("-", "_")
+
+
+def typed_in(document: Path) -> list[str]:
+    """What people would type: lines and code that begin with ``paygift``, without comments."""
+    text = document.read_text(encoding="utf-8")
+    lines = re.findall(r"^ *(?:- run: |- )?(paygift [^#|>\n]*)", "".join(_FENCE.findall(text)), re.MULTILINE)
+    return [*lines, *re.findall(r"`(paygift [^`\n]+)`", _FENCE.sub("", text))]
+
+
+@pytest.mark.parametrize("document", USERS, ids=lambda path: path.name)
+def test_no_command_or_option_is_named_that_is_not_there(document: Path) -> None:
+    tree = {command.words: command for command in commands()}
+    for line in typed_in(document):
+        words = line.split()[1:]
+        path = tuple(word for word in words if re.fullmatch(r"[a-z][a-z-]*", word))
+        deepest = max((each for each in tree if path[: len(each)] == each), key=len)
+        options = [*tree[()].options, *tree[deepest].options]
+        known = {flag for option in options for flag in flags(option)} | {"--help", "--version"}
+        used = {
+            re.sub(r"[^a-z-].*", "", word.strip("[]")) for word in words if word.lstrip("[").startswith("--")
+        }
+        assert used <= known, line
+
+
+def test_commands_are_found_in_documents_at_all() -> None:
+    assert sum(len(typed_in(document)) for document in USERS) > 100
+
+
+# -- what the code cites -----------------------------------------------------------------------------------------------
+
+SOURCES: Final = [
+    path for folder in ("reconciler", "tests", "benchmarks") for path in ROOT.glob(f"{folder}/**/*.py")
+]
+
+
+def test_every_document_that_the_code_cites_is_there() -> None:
+    cited = {
+        (name, anchor)
+        for path in SOURCES
+        for name, anchor in re.findall(r"\b([\w/-]+\.md)#?([\w-]*)", path.read_text(encoding="utf-8"))
+        if name.startswith(("docs/", "concepts"))
+    }
+    assert {name for name, _ in cited} >= {"docs/sandbox.md", "concepts.md"}
+    for name, anchor in cited:
+        document = ROOT / "docs" / name.removeprefix("docs/")
+        assert document.is_file(), name
+        assert not anchor or anchor in anchors(document), f"{name}#{anchor}"
+
+
+# -- what can be pasted ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", ["activities/spring.yaml", "activities/east/spring.yaml"])
+def test_the_pattern_for_editors_finds_every_spec(spec: str) -> None:
+    """yaml-language-server knows `*` alone, as any characters: two slashes in a pattern are two in the path."""
+    text = (ROOT / "docs/specs.md").read_text(encoding="utf-8")
+    (settings,) = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    patterns = json.loads(settings)["yaml.schemas"]
+    found = [schema for schema, pattern in patterns.items() if re.search(pattern_of(pattern), spec)]
+    assert found == [".schema/spec.json"]
+
+
+def pattern_of(glob: str) -> str:
+    return re.escape(glob).replace(r"\*", ".*") + "$"
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+QUAINT: Final = re.compile(
+    r"\b(for ever|for good|mend(s|ed)?|cannot be meant|pictures?|newcomers?)\b|(?<!here )\b(is|are) no (?!longer)[a-z]"
+)
+PLAIN: Final = [
+    path
+    for path in USERS
+    if path.name not in ("wechatpay-api.md", "architecture.md", "sandbox.md", "style.md")
+]
+
+
+@pytest.mark.parametrize("document", PLAIN, ids=lambda path: path.name)
+def test_documents_are_in_plain_words(document: Path) -> None:
+    text = re.sub(r"\s+", " ", _CODE.sub("", prose(document)))
+    found = [text[max(0, match.start() - 40) : match.end() + 20] for match in QUAINT.finditer(text)]
+    assert found == []

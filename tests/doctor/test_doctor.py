@@ -31,22 +31,18 @@ from sqlalchemy import inspect, make_url, text
 from reconciler.cli import run
 from reconciler.commands.settings import remote_from
 from reconciler.doctor import CHECKS, examine, remote
-from reconciler.doctor.evidence import Knock, Proven, Signed
-from reconciler.doctor.judge import (
+from reconciler.doctor.account import (
     META_REFUSED,
-    judge_backup_host,
     judge_certificates,
-    judge_clock,
     judge_image_upload,
-    judge_key_file,
-    judge_main_host,
     judge_permission,
     judge_signed_call,
-    judge_skew,
-    judge_validity,
     judge_verification,
 )
+from reconciler.doctor.evidence import Knock, Proven, Signed
 from reconciler.doctor.local import read
+from reconciler.doctor.machine import judge_key_file, judge_validity
+from reconciler.doctor.network import judge_backup_host, judge_clock, judge_main_host, judge_skew
 from reconciler.journal.location import JournalLocation
 from reconciler.model.checkup import Check, CheckStatus, Checkup
 from reconciler.model.errors import ApiError, CredentialsError, TransportError, UnverifiedError
@@ -83,7 +79,7 @@ def right() -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def _keys_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checking a private key's primes takes longer than all the rest of a checkup."""
-    for module in ("doctor.local", "settings"):
+    for module in ("doctor.local", "commands.settings"):
         monkeypatch.setattr(f"reconciler.{module}.load_private_key", _load_private_key)
 
 
@@ -490,7 +486,7 @@ def test_a_shared_journal_can_be_used_before_it_is_begun_and_after(postgresql: s
     for _ in range(2):
         found = checkup({"PAYGIFT_JOURNAL_URL": url})
         assert unusual(found) == {"journal": "ok"}
-        assert line(found, "journal").startswith("PostgreSQL (local) lets us in")
+        assert line(found, "journal").startswith("PostgreSQL (local) can be used")
     with connected(url) as connection:
         assert inspect(connection).get_table_names() == [], "a doctor changes nothing"
     JournalLocation(Path(), url).open().close()
@@ -693,7 +689,7 @@ def test_what_wechat_pay_refuses_is_named_with_its_remedy(
         pytest.param(
             answering(wire.IMAGE_UPLOAD_PATH, 403, "REQUEST_BLOCKED", "未知图片类型"),
             {"image_upload": "warning"},
-            "this cannot be told now: HTTP 403 REQUEST_BLOCKED: 未知图片类型",
+            "this cannot be determined now: HTTP 403 REQUEST_BLOCKED: 未知图片类型",
             id="upload refused for another reason",
         ),
         pytest.param(
@@ -705,7 +701,7 @@ def test_what_wechat_pay_refuses_is_named_with_its_remedy(
         pytest.param(
             answering(wire.CERTIFICATES_PATH, 503, "SERVICE_UNAVAILABLE", signed=False),
             {"signed_call": "warning", "certificates": "warning", **skipped(*NETWORKED[2:])},
-            "this cannot be told now: HTTP 503",
+            "this cannot be determined now: HTTP 503",
             id="out of order",
         ),
         pytest.param(

@@ -146,6 +146,7 @@ def test_an_older_pipeline_may_go_on_while_the_project_is_the_same(team: Team) -
     assert applied(team, first)[0] == 0
 
 
+@pytest.mark.usefixtures("short_pauses_between_reads")
 def test_a_retry_goes_on_with_the_rest(team: Team) -> None:
     summer = ("summer", SPEC.replace("春日回馈", "夏日回馈"))
     pipeline = team.merge(SPRING, summer)

@@ -76,7 +76,7 @@ def come_to(kind: str, route: str, count: int) -> str:
     effects = len(remote.effects())
     remote.world.add_fault({"kind": kind, "route": route, "count": count})
     outcome = run(remote, wanted)
-    if KINDS[kind].stage is Stage.PROOF and route in ("list", "merchants") and count == FOR_EVER:
+    if KINDS[kind].stage is Stage.SIGNATURE and route in ("list", "merchants") and count == FOR_EVER:
         assert remote.effects()[effects:] == [], "an answer that proves nothing was used"
     remote.world.clear_faults()
     if kind == "create_fails":
@@ -103,7 +103,7 @@ def sound(remote: Remote, wanted: Sequence[DesiredActivity]) -> None:
     assert {key: lives.get(key) for key in running} == running
 
 
-@pytest.mark.heavy
+@pytest.mark.sampled(every=11)
 @pytest.mark.parametrize(("kind", "route"), CELLS)
 def test_a_fault_ends_as_the_table_says(kind: str, route: str) -> None:
     found = f"{come_to(kind, route, ONCE)} {come_to(kind, route, FOR_EVER)}"
@@ -129,7 +129,7 @@ NEEDS_SOMEBODY: Final = {
     "half_delete",
     "create_fails",
     "row_vanishes",
-    "unknown_serial",  # design §9: refreshed once, and then it is an error
+    "unknown_serial",  # docs/reliability.md#what-is-tried-again: refreshed once, and then it is an error
 }
 
 
@@ -145,19 +145,23 @@ ROUGH: Final = (
     "wrong_signature",
     "no_signature",
 )
-APPLIES, SEEDS = 250, 8
+SAMPLE, APPLIES, SEEDS = 30, 250, 8
 
 
-@pytest.mark.heavy
-@pytest.mark.parametrize("seed", range(SEEDS))
-def test_after_hundreds_of_applies_with_a_fifth_of_all_requests_failing_one_more_converges(seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "applies"),
+    [(SEEDS, SAMPLE), *(pytest.param(seed, APPLIES, marks=pytest.mark.heavy) for seed in range(SEEDS))],
+)
+def test_after_many_applies_with_a_fifth_of_all_requests_failing_one_more_converges(
+    seed: int, applies: int
+) -> None:
     """2,000 applies in all, each of another edit, with faults of ten kinds on every route."""
     lots = random.Random(seed)
     remote = Remote(reads=2, seed=seed)
     created(remote, spec(merchants=mchids(2)))
     edits = [
         spec(transaction_amount_minimum=1 + turn // 50, merchants=lots.sample(mchids(8), lots.randint(1, 6)))
-        for turn in range(APPLIES)
+        for turn in range(applies)
     ]
     for kind in ROUGH:
         remote.world.add_fault({"kind": kind, "count": 0, "probability": 0.02})
@@ -175,7 +179,7 @@ def test_after_hundreds_of_applies_with_a_fifth_of_all_requests_failing_one_more
     assert run(remote, edits[-1:]) == "✓"
     assert remote.plan(edits[-1:]).operations == ()
     sound(remote, edits[-1:])
-    assert converged > APPLIES // 2
+    assert converged > applies // 2
 
 
 def _table() -> dict[tuple[str, str], str]:

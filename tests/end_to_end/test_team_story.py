@@ -452,6 +452,7 @@ def test_a_line_of_the_description_by_a_writer_waives_too(refused: Story) -> Non
     assert "Waived by name" in comment(refused)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("text", "editor"),
     [

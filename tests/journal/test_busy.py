@@ -129,6 +129,7 @@ def file(memory_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(busy, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(busy, "STILL_BUSY_SECONDS", 0.1)
 
 
 def book(database: Database) -> Journal:
@@ -219,6 +220,7 @@ def test_the_command_unlocks_a_stopped_process(project: Project, monkeypatch: py
         assert locks_in(database, NAMESPACE) == []
 
 
+@pytest.mark.usefixtures("short_pauses_between_reads")
 def test_the_command_unlocks_who_was_stopped_in_the_sandbox(project: Project) -> None:
     with stopped(project.root / SANDBOX_FILE, "writing"):
         code, out, _ = project.run("unlock", "--sandbox", "--yes")

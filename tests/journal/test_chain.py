@@ -120,6 +120,39 @@ def test_a_line_that_was_altered_in_any_byte_shows(
     assert number + 1 in [each.line for each in verify(altered)]
 
 
+def unreadable(line: str) -> str:
+    return line[:-10]
+
+
+def other_account(line: str) -> str:
+    return line.replace("1900000001", "1900000002")
+
+
+def other_place(line: str) -> str:
+    return line.replace('"seq":', '"seq":1')
+
+
+def other_hash(line: str) -> str:
+    return line[:-10] + line[-10:].translate(str.maketrans("0123456789abcdef", "123456789abcdef0"))
+
+
+@pytest.mark.parametrize("alter", [*ALTERATIONS, unreadable, other_account, other_place, other_hash])
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_no_line_is_named_for_what_was_done_to_another(alter: Callable[[str], str], number: int) -> None:
+    altered = [alter(line) if at == number else line for at, line in enumerate(LINES)]
+    assert altered != LINES
+    mixed = [OTHERS[0], *altered, OTHERS[1]]
+    assert [each.line for each in verify(mixed)] == [number + 2]
+
+
+def test_an_altered_line_does_not_hide_that_another_is_gone() -> None:
+    six, _ = chain("1900000001", 6)
+    altered = [six[0], six[1], unreadable(six[3]), *six[4:]]
+    assert [each.line for each in verify(altered)] == [3, 4]
+    altered = [six[0], six[1], spaced(six[3]), *six[4:]]
+    assert [each.line for each in verify(altered)] == [3, 4]
+
+
 @given(st.data())
 def test_whatever_is_changed_shows(data: st.DataObject) -> None:
     text = "\n".join(LINES)
@@ -303,6 +336,7 @@ def _write_and_die(journal: Path) -> None:
     assert journal.with_name("journal.db-wal").stat().st_size
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("left", [closed, died, lives])
 @pytest.mark.parametrize(
     "command", [("history",), ("history", "--json"), ("history", "verify"), ("history", "export")]

@@ -46,6 +46,7 @@ def execute(project: Project, statement: str, *values: object) -> None:
         connection.execute(statement, values)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS.keys())
 def test_an_entry_that_is_none_is_named(project: Project, record: object) -> None:
     assert project.run("--sandbox", "apply", "--yes")[0] == 0
@@ -59,6 +60,7 @@ def test_an_entry_that_is_none_is_named(project: Project, record: object) -> Non
             assert "entry 2 of the journal cannot be read" in err
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("body", ["{}", "[]", "", "null", '{"merchant_id_list": 7}', "[" * 100_000])
 def test_a_request_that_does_not_say_what_it_asked_for_is_unknown(project: Project, body: str) -> None:
     assert project.run("--sandbox", "apply", "--yes")[0] == 0

@@ -155,6 +155,7 @@ def test_the_next_write_is_not_sent(place: JournalLocation, lose: Lose) -> None:
     assert [each["activity_status"] for each in losing.remote.world.activities()] == ["CREATE_ACT_STATUS"] * 2
 
 
+@pytest.mark.sampled(every=3)
 @losses
 @writes
 def test_a_write_that_was_not_taken_is_not_tried_again_by_the_client(
@@ -178,6 +179,7 @@ def test_a_write_that_was_not_taken_is_tried_again_under_the_lock(memory_path: P
     assert not report.complete
 
 
+@pytest.mark.sampled(every=3)
 @losses
 @writes
 def test_a_write_whose_answer_was_lost_is_not_sent_again(

@@ -46,6 +46,7 @@ def applied(project: Project) -> Project:
     return project
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("odd", ODD_VALUES)
 def test_every_command_bears_with_an_odd_row_that_is_not_ours(applied: Project, odd: dict[str, Any]) -> None:
     with applied.sandbox() as sandbox:
@@ -79,6 +80,7 @@ def ours(project: Project, odd: dict[str, Any]) -> None:
         sandbox.insert_activity({**item, **odd, "activity_base_info": base}, found["merchants"])
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize(
     "odd",
     [

@@ -199,7 +199,7 @@ def test_what_just_fits_is_not_cut() -> None:
 
 
 @given(HOSTILE)
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_no_text_of_others_becomes_more_than_text(text: str) -> None:
     assert not set(plain(text)) & set("*`<>[]#&~|\n\r")
     assert "://" not in plain(text)

@@ -1,4 +1,4 @@
-"""What belongs to whom: adoption, other namespaces, other specs, and what ``protect`` keeps (design §5)."""
+"""What belongs to whom: adoption, other namespaces, other specs, and what ``protect`` keeps (concepts.md#identity)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of design §7, line by line: what the spec says against what lives."""
+"""The table of concepts.md#plan, line by line: what the spec says against what lives."""
 
 from __future__ import annotations
 

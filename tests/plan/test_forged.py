@@ -308,6 +308,7 @@ def test_what_only_the_account_knows_is_found_out_by_apply(
     assert project.run("--sandbox", "status", "--all")[1].count("spring") == 1
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     ("edit", "named"),
     [

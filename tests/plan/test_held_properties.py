@@ -118,7 +118,7 @@ PROMISES = (
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @property_of(situations())
 def test_every_promise_about_what_is_held_is_kept(situation: Situation) -> None:
     for promise in PROMISES:
@@ -130,4 +130,4 @@ def test_every_promise_about_what_is_held_is_kept(situation: Situation) -> None:
 def test_each_promise_is_kept_in_many_situations(promise: Callable[[Situation], None]) -> None:
     """Longer, to look for what nobody has thought of: ``PAYGIFT_EXPLORE=3000``."""
     most = int(os.environ.get("PAYGIFT_EXPLORE") or 0)
-    settings(max_examples=max(most, 120), deadline=None)(property_of(situations())(promise))()
+    settings(max_examples=max(most, 120))(property_of(situations())(promise))()

@@ -109,6 +109,7 @@ def reverted(project: Project, head: str = "") -> None:
     project.write("spring", head + REVERTED)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     ("head", "line", "remedy", "then"),
     [

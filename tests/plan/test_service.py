@@ -1,4 +1,4 @@
-"""What customers lose counts, whatever the operation is called (design §7)."""
+"""What customers lose counts, whatever the operation is called (concepts.md#plan)."""
 
 from __future__ import annotations
 

@@ -182,14 +182,14 @@ ALLOWED = set(Page(plan_html(placed()) + report_html(everything_happened())).tag
 
 
 @given(HOSTILE)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_nothing_in_a_plan_becomes_more_than_text(text: str) -> None:
     rows = [TimelineRow(text, text, text, NOW, None, "live"), TimelineRow(text, "", text, None, NOW, "ended")]
     assert_harmless(plan_html(around(hostile_plan(text), rows), title=text))
 
 
 @given(HOSTILE)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_nothing_in_a_report_becomes_more_than_text(text: str) -> None:
     plan = hostile_plan(text)
     outcomes = tuple(

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from html import unescape
 from typing import Any
 
@@ -148,10 +149,14 @@ def test_a_namespace_that_breaks_out_of_the_marker_makes_none() -> None:
 # -- what fits ---------------------------------------------------------------------------------------------------------
 
 
+@cache
+def two_thousand() -> str:
+    return plan_markdown(large(2000))
+
+
 def test_two_thousand_operations_fit_with_every_termination_and_refusal() -> None:
-    plan = large(2000)
+    plan, text = large(2000), two_thousand()
     assert len(plan.operations) == 2000
-    text = plan_markdown(plan)
     assert len(text) <= MAX_CHARS
     assert set(endings(plan)) <= words(text)
     assert {finding.key for finding in plan.refusals} - {""} <= words(text)
@@ -159,7 +164,7 @@ def test_two_thousand_operations_fit_with_every_termination_and_refusal() -> Non
 
 
 def test_that_something_was_left_out_is_said_at_the_top() -> None:
-    head = plan_markdown(large(2000)).split("####")[0]
+    head = two_thousand().split("####")[0]
     assert "> **Shortened to fit into 65,536 characters.**" in head
     assert re.search(r"\d+ of 400 new activities", head)
     assert "Refusals and terminations are all here." in head
@@ -177,21 +182,19 @@ def test_details_of_creates_go_first_and_those_of_replacements_last() -> None:
     assert seen == ["+", "~", "-", "-/+"]
 
 
-@given(st.integers(MIN_CHARS, 30_000), st.sampled_from([5, 40, 200, 1000]))
-@settings(max_examples=40, deadline=None)
+@pytest.mark.parametrize("operations", [5, 40, 200, pytest.param(1000, marks=pytest.mark.heavy)])
+@given(limit=st.integers(MIN_CHARS, 30_000))
+@settings(max_examples=20)
 def test_it_never_grows_above_the_limit_nor_forgets_an_ending_silently(limit: int, operations: int) -> None:
-    plan = PLANS[operations]
+    plan = large(operations)
     text = plan_markdown(plan, max_chars=limit)
     assert len(text) <= limit
     forgotten = set(endings(plan)) - words(text) or {each.key for each in plan.refusals} - {""} - words(text)
     assert bool(forgotten) <= ("> **Not to be approved from here:" in text.split("####")[0])
 
 
-PLANS = {operations: large(operations) for operations in (5, 40, 200, 1000)}
-
-
 def test_a_plan_too_long_for_its_names_says_how_many_are_missing() -> None:
-    plan = PLANS[1000]
+    plan = large(1000)
     text = plan_markdown(plan, max_chars=MIN_CHARS)
     said = re.search(r"([\d,]+) names did not fit", text)
     named = re.findall(r"and ([\d,]+) more that are not named here", text)
@@ -200,9 +203,9 @@ def test_a_plan_too_long_for_its_names_says_how_many_are_missing() -> None:
 
 
 @given(st.integers(MIN_CHARS, 12_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_report_fits_too_and_names_what_is_left_to_do(limit: int) -> None:
-    plan = PLANS[200]
+    plan = large(200)
     statuses = (OutcomeStatus.DONE, OutcomeStatus.PARTIAL, OutcomeStatus.FAILED)
     outcomes = tuple(
         Outcome(step, statuses[index % 3], "20406354", "它说：不行", rejections=(Rejection("1", "不行"),) * 9)
@@ -360,7 +363,7 @@ def hostile_plan(text: str) -> Plan:
 
 
 @given(HOSTILE)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_in_a_plan_becomes_more_than_text(text: str) -> None:
     plan = hostile_plan(text)
     assert_harmless(plan_markdown(plan, title=text))
@@ -368,7 +371,7 @@ def test_nothing_in_a_plan_becomes_more_than_text(text: str) -> None:
 
 
 @given(HOSTILE)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_nothing_in_a_report_becomes_more_than_text(text: str) -> None:
     plan = hostile_plan(text)
     outcomes = tuple(

@@ -94,7 +94,7 @@ def test_it_always_fits_into_a_comment_and_names_every_refusal(lines: int) -> No
 
 
 @given(HOSTILE)
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=40)
 def test_nothing_in_it_becomes_more_than_text(text: str) -> None:
     stopped = AbortedApply(6, text, NOW, text, (text, text), text, text, text, hostile_plan(text))
     assert_harmless(stopped_markdown(replace(stopped, plan_digest="")))

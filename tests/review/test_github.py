@@ -1202,7 +1202,7 @@ def test_without_a_report_there_is_nothing_to_say(shell: Shell) -> None:
 def test_where_validate_said_nothing_there_is_nothing_to_annotate(shell: Shell) -> None:
     code, out, err = shell.run("annotate", "--problems", shell.write("problems.json", ""))
     assert (code, out) == (0, "")
-    assert "validate found no problem of a spec" in err
+    assert "validate found no mistake" in err
 
 
 @pytest.mark.parametrize(

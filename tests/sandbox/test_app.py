@@ -26,7 +26,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509 import load_pem_x509_certificate
 
 from reconciler.model.errors import SandboxError
-from reconciler.sandbox.app import LARGEST_BODY, OPERATIONS
+from reconciler.sandbox.api import LARGEST_BODY
+from reconciler.sandbox.app import OPERATIONS
 from reconciler.sandbox.control import Control, RunningSandbox, ask
 from reconciler.sandbox.keys import Keys
 from reconciler.sandbox.options import Options
@@ -124,6 +125,32 @@ def test_answers_to_verified_requests_are_signed_also_when_they_refuse(world: Wo
 
 def test_only_get_reads(world: World) -> None:
     assert send(world, request("HEAD", LIST)).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "message"),
+    [
+        ("DELETE", wire.ACTIVITIES_PATH, 405, "请求方法应为GET"),
+        ("GET", f"{wire.ACTIVITIES_PATH}/1/terminate", 405, "请求方法应为POST"),
+        ("GET", f"{wire.ACTIVITIES_PATH}/", 404, "请求的资源不存在"),
+        ("GET", f"{wire.ACTIVITIES_PATH}%0A?offset=0&limit=10", 404, "请求的资源不存在"),
+        ("GET", f"{wire.ACTIVITIES_PATH}/1/merchants%0A", 404, "请求的资源不存在"),
+        ("GET", f"{wire.ACTIVITIES_PATH}/1%0A", 404, "活动不存在"),
+        ("POST", f"{wire.STOCKS_PATH}/1%0A", 405, "请求方法应为GET"),
+        ("GET", f"{wire.ACTIVITIES_PATH}/a%2Fb", 404, "请求的资源不存在"),
+    ],
+)
+def test_what_is_not_served_is_refused_like_anything_else(
+    world: World, method: str, path: str, status: int, message: str
+) -> None:
+    """Signed, logged and with the headers of every answer; nothing of the router's own."""
+    response = send(world, request(method, path))
+    assert (response.status_code, response.json()["message"]) == (status, message)
+    assert proven(response)
+    assert [name.decode() for name, _ in response.headers.raw if not name.startswith(b"Wechatpay-")] == [
+        *("Date", "Content-Type", "Content-Language", "Content-Length", "Request-ID")
+    ]
+    assert [(line["target"], line["status"]) for line in world.log()] == [(path, status)]
 
 
 STRANGER = rsa.generate_private_key(65537, 2048)
@@ -687,7 +714,7 @@ def test_keys_are_made_once_and_read_back_with_private_files_private(tmp_path: P
 
 def test_keys_written_by_somebody_faster_stay(tmp_path: Path) -> None:
     keys().write(tmp_path / "keys")
-    Keys.made(mchid="1900000002").write(tmp_path / "keys")
+    Keys.generate(mchid="1900000002").write(tmp_path / "keys")
     assert Keys.read(tmp_path / "keys") == keys()
     assert [path.name for path in tmp_path.iterdir()] == ["keys"]
 

@@ -8,6 +8,7 @@ import contextlib
 import json
 import random
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -23,12 +24,11 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from reconciler.model.errors import SandboxError
 from reconciler.sandbox import faults
-from reconciler.sandbox.app import ConnectionDropped
+from reconciler.sandbox.api import UNKNOWN_SERIAL, ConnectionDropped
+from reconciler.sandbox.api_error import ApiErrorResponse
 from reconciler.sandbox.faults import KINDS, ROUTES, Fault, Stage, parse, strike
 from reconciler.sandbox.keys import Keys
 from reconciler.sandbox.options import Options
-from reconciler.sandbox.proof import UNKNOWN_SERIAL
-from reconciler.sandbox.refusal import Refusal
 from reconciler.sandbox.server import Sandbox
 from reconciler.sandbox.world import World
 from reconciler.wechatpay import signing, wire
@@ -166,7 +166,7 @@ def test_numbers_may_be_texts_as_a_command_line_gives_them() -> None:
         ({"kind": "latency", "seconds": "nan"}, "seconds must be"),
         ({"kind": "latency", "seconds": True}, "seconds must be"),
         ({"kind": "latency", "seconds": -1}, "seconds must be"),
-        ({"kind": "latency", "count": 1.5}, "count must be a whole number, 0 for ever, not 1.5"),
+        ({"kind": "latency", "count": 1.5}, "count must be a whole number, 0 for no limit, not 1.5"),
         ({"kind": "latency", "skip": []}, "skip must be"),
         ({"kind": "latency", "probability": 1.1}, "probability must be a number from 0 to 1"),
         ({"kind": "error_before", "status": 501}, "status must be one of 500, 502, 503, not 501"),
@@ -175,7 +175,7 @@ def test_numbers_may_be_texts_as_a_command_line_gives_them() -> None:
         ({"kind": "invalid_merchants", "reason": ""}, "reason must be a text"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_what_is_allowed(spec: dict[str, Any], message: str) -> None:
+def test_what_is_invalid_is_refused_with_what_is_allowed(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse(spec)
 
@@ -755,7 +755,7 @@ def test_faults_are_listed_with_what_they_did_and_cleared(world: World) -> None:
     assert world.add_fault({"kind": "latency"}) == 3
     world.reset()
     assert world.faults() == []
-    with pytest.raises(Refusal, match="there is no fault"):
+    with pytest.raises(ApiErrorResponse, match="there is no fault"):
         world.add_fault({"kind": "explode"})
 
 
@@ -842,3 +842,37 @@ def test_over_a_socket_the_rest_is_as_in_process(sandbox: Sandbox) -> None:
 
 def test_every_stage_has_a_fault() -> None:
     assert {kind.stage for kind in KINDS.values()} == set(Stage)
+
+
+# Those who do not wait
+
+
+def _late(sandbox: Sandbox, timeout: float) -> None:
+    with contextlib.suppress(httpx.TransportError), httpx.Client(timeout=timeout) as client:
+        client.send(request("GET", LIST, base_url=sandbox.base_url))
+
+
+def test_who_does_not_wait_for_a_late_answer_leaves_nothing_behind(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Sandbox(tmp_path, keys=keys()) as sandbox:
+        sandbox.add_fault({"kind": "latency", "seconds": 60})
+        _late(sandbox, 0.2)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 2  # it does not wait for who has left
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_sandbox_that_ends_leaves_nothing_behind_of_who_still_waits(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.sandbox.server._GRACE_SECONDS", 0.2)
+    with Sandbox(tmp_path, keys=keys()) as sandbox:
+        sandbox.add_fault({"kind": "latency", "seconds": 60})
+        waiting = threading.Thread(target=_late, args=(sandbox, 30.0))
+        waiting.start()
+        while not sandbox.log():
+            time.sleep(0.01)
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert capfd.readouterr() == ("", "")

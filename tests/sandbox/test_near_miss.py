@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -178,7 +179,7 @@ def test_another_hash_is_told() -> None:
         ),
         (lambda raw: base64.urlsafe_b64encode(raw).decode().rstrip("="), "written in Base64 for URLs"),
         (lambda raw: base64.b64encode(raw).decode().rstrip("="), "written in Base64 without its padding; "),
-        (lambda _: "no Base64 at all", "the signature is no Base64"),
+        (lambda _: "no Base64 at all", "the signature is not Base64"),
         (lambda _: "", "the signature is empty"),
         (lambda raw: base64.b64encode(raw[:-1]).decode(), "signed with a key that is not the merchant's"),
         (
@@ -192,14 +193,62 @@ def test_a_signature_that_is_written_wrongly_is_told(write: Callable[[bytes], st
     assert said in told_of(POST, write(signature))
 
 
+def plain(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def wrapped(raw: bytes, end: str) -> str:
+    text = plain(raw)
+    return end.join(text[at : at + 64] for at in range(0, len(text), 64))
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda raw: raw.hex(), "written in hexadecimal, not in Base64"),
+        (lambda raw: raw.hex().upper(), "written in hexadecimal, not in Base64"),
+        (lambda raw: raw.hex(":"), "written in hexadecimal, not in Base64"),
+        (
+            lambda raw: base64.urlsafe_b64encode(raw).decode(),
+            "written in Base64 for URLs, not in the plain one",
+        ),
+        (lambda raw: plain(raw).rstrip("="), "written in Base64 without its padding"),
+        (lambda raw: plain(raw) + "\n", "written with blanks or line ends in it"),
+        (lambda raw: plain(raw) + " ", "written with blanks or line ends in it"),
+        (lambda raw: plain(raw) + "\\n", "written with blanks or line ends in it"),
+        (lambda raw: wrapped(raw, "\n"), "written with blanks or line ends in it"),
+        (lambda raw: wrapped(raw, "\r\n "), "written with blanks or line ends in it"),
+        (lambda raw: wrapped(raw, "\\n"), "written with blanks or line ends in it"),
+        (lambda raw: quote(plain(raw) + "\n", safe=""), "written percent-encoded and with blanks"),
+        (lambda raw: quote(plain(raw), safe=""), "written percent-encoded"),
+        (lambda raw: plain(raw).replace("+", " "), "written with spaces for +"),
+        (lambda raw: plain(plain(raw).encode()), "written in Base64 twice"),
+        (lambda raw: plain(plain(raw).encode() + b"\n"), "written in Base64 twice"),
+        (lambda raw: plain(raw.hex().encode()), "written in Base64 of hexadecimal digits"),
+    ],
+)
+def test_the_right_signature_in_another_spelling_is_told_as_just_that(
+    write: Callable[[bytes], str], said: str
+) -> None:
+    signature = base64.b64decode(signing.sign(merchant_key(), message(POST)))
+    nonce = 0
+    while b"+" not in base64.b64encode(signature):  # not every signature has one
+        signature = base64.b64decode(signing.sign(merchant_key(), message(POST, nonce=str(nonce))))
+        nonce += 1
+    given = Authorization("1900000001", str(nonce - 1) if nonce else NONCE, write(signature), STAMP, "")
+    found = explain(POST, given, keys().merchant_public_key, {})
+    assert found.startswith(f"the right message, signed with the right key, but {said}")
+    assert "another message" not in found
+
+
 @pytest.mark.parametrize(
     ("timestamp", "said"),
     [
         ("1772337600123", "in milliseconds, and must be in seconds"),
         ("1772337200", "400 s behind: check the clock"),
         ("1772338000", "400 s ahead: check the clock"),
-        ("now", "no number of seconds"),
-        ("9" * 40, "no number of seconds"),
+        ("now", "not a number of seconds"),
+        ("9" * 40, "not a number of seconds"),
     ],
 )
 def test_a_refused_timestamp_is_explained(timestamp: str, said: str) -> None:

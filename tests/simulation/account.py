@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.sandbox import faults, reads
 from reconciler.sandbox.faults import Fault, Struck
-from reconciler.sandbox.memory import Activity, Step
+from reconciler.sandbox.memory import Activity, Transaction
 from reconciler.sandbox.options import Options
 from reconciler.sandbox.world import World
 from tests.support.signed import keys
@@ -59,7 +59,7 @@ class Account(World):
         self._requests += 1
         return f"SANDBOX-{self._requests:012}"
 
-    def commit(self, step: Step) -> Any:
+    def commit(self, step: Transaction) -> Any:
         before = dict(self.memory.activities)
         answer = super().commit(step)
         for entity in step.entities:
@@ -106,7 +106,7 @@ class Account(World):
         *kept, _ = activity.merchants
         if kept:
             merchants = {each: activity.merchants[each] for each in kept}
-            self.commit(Step(None, (replace(activity, merchants=merchants),)))
+            self.commit(Transaction(None, (replace(activity, merchants=merchants),)))
 
     def end(self, activity_id: str) -> None:
         """A person ends an activity."""
@@ -114,7 +114,7 @@ class Account(World):
         if self.status(activity, self.moment()) not in OVER:
             at = self.moment().timestamp()
             ended = replace(activity, status=reads.TERMINATED, terminate_time=at, update_time=at)
-            self.commit(Step(None, (ended,)))
+            self.commit(Transaction(None, (ended,)))
 
 
 def fault(what: str, value: int) -> Fault | None:

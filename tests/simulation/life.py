@@ -13,13 +13,14 @@ from typing import Final
 from unittest import mock
 
 import stamina
+from starlette.routing import Router
 
 from reconciler.commands.seed import stocks_for
 from reconciler.journal.lock import Lock
 from reconciler.model.activity import DesiredActivity
 from reconciler.model.policy import WAIVABLE
 from reconciler.sandbox import reads
-from reconciler.sandbox.app import Wire
+from reconciler.sandbox.api import routes
 from reconciler.sandbox.memory import Activity
 from tests.simulation.account import GOOD, Account
 from tests.simulation.judge import Judge, Violation
@@ -110,7 +111,7 @@ class Life:
         self.loop, self.script, self._kind = loop, script, kind
         self.root = Path("/nowhere")
         self.account = Account(self.now, oldest_first=script.oldest_first)
-        self.wire = Wire(self.account)
+        self.api = Router(routes(self.account))
         self.server = Server(postgresql=script.journal == "postgresql")
         self.judge = Judge(self)
         self.account.told = self.judge.happens

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 import httpx
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.datastructures import Headers
+from starlette.routing import Match, Route, Router
 
 from reconciler.commands.applying import Applying, WantedPlan
 from reconciler.commands.reporting import ApplyReporter
@@ -36,9 +37,8 @@ from reconciler.model.operations import KnownImage
 from reconciler.model.plan import Plan
 from reconciler.model.policy import WAIVABLE
 from reconciler.model.report import Report
-from reconciler.sandbox import endpoints
-from reconciler.sandbox.app import SLEEP, ConnectionDropped, Wire
-from reconciler.sandbox.call import Call
+from reconciler.sandbox.api import SLEEP, ConnectionDropped
+from reconciler.sandbox.authentication import ApiRequest
 from reconciler.spec.models import PolicySection
 from reconciler.spec.project import Project
 from reconciler.system.origin import Origin
@@ -223,7 +223,7 @@ class Process:
         if self.inert:
             raise httpx.ConnectError("this process is dead", request=request)
         call = _call(request)
-        asked = Request(self.life.now(), endpoints.route_of(call), call)
+        asked = Request(self.life.now(), _route_of(self.life.api, call), call)
         self.requests.append(asked)
         if call.method == "POST":
             self.life.judge.sends(self, asked)
@@ -266,14 +266,14 @@ class Process:
                 self.life.hands(strike.what.removeprefix("hands_"), strike.value)
 
     def _answered(
-        self, request: httpx.Request, call: Call, struck: Sequence[Strike]
+        self, request: httpx.Request, call: ApiRequest, struck: Sequence[Strike]
     ) -> httpx.Response | None:
         """What the account answers, or ``None`` where the connection is closed."""
         account = self.life.account
         account.author = self
         account.fault = next((found for each in struck if (found := fault(each.what, each.value))), None)
         try:
-            return _without_waiting(self.life.wire, request, call)
+            return _without_waiting(self.life.api, request, call)
         except ConnectionDropped:
             return None
         finally:
@@ -342,7 +342,7 @@ def _credentials() -> Credentials:
 class Request:
     """One request as it left the client."""
 
-    def __init__(self, at: datetime, route: str, call: Call) -> None:
+    def __init__(self, at: datetime, route: str, call: ApiRequest) -> None:
         self.at, self.route, self.path = at, route, call.path
         self.body: dict[str, Any] = json.loads(call.body) if call.body and route != "upload" else {}
 
@@ -385,11 +385,11 @@ class _Line(httpx.AsyncBaseTransport):
         return await self._process.exchange(request)
 
 
-def _call(request: httpx.Request) -> Call:
+def _call(request: httpx.Request) -> ApiRequest:
     """The request as the sandbox reads it; its stream is in memory."""
     path, _, query = request.url.raw_path.decode("ascii").partition("?")
     stream: Any = request.stream
-    return Call(
+    return ApiRequest(
         method=request.method,
         target=request.url.raw_path.decode("ascii"),
         path=path,
@@ -399,7 +399,33 @@ def _call(request: httpx.Request) -> Call:
     )
 
 
-def _without_waiting(wire: Wire, request: httpx.Request, call: Call) -> httpx.Response:
+def _scope(call: ApiRequest) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "method": call.method,
+        "path": call.path,
+        "raw_path": call.path.encode("ascii"),
+        "query_string": call.query.encode("ascii"),
+        "headers": call.headers.raw,
+        "extensions": {SLEEP: _no_sleep},
+    }
+
+
+def _route_of(api: Router, call: ApiRequest) -> str:
+    """The name of the endpoint that a request reaches, as strikes call it."""
+    scope = _scope(call)
+    return next(
+        route.name
+        for route in api.routes
+        if isinstance(route, Route) and route.matches(scope)[0] is Match.FULL
+    )
+
+
+async def _no_sleep(_seconds: float) -> None:
+    """What is late is late on the network."""
+
+
+def _without_waiting(api: Router, request: httpx.Request, call: ApiRequest) -> httpx.Response:
     """What the ASGI application answers. It never waits for anything, so it is driven to its end at once: an effect
     on the account and its answer are one moment."""
     started: dict[str, Any] = {}
@@ -414,19 +440,7 @@ def _without_waiting(wire: Wire, request: httpx.Request, call: Call) -> httpx.Re
         else:
             body.extend(message["body"])
 
-    async def no_sleep(_seconds: float) -> None:
-        """What is late is late on the network."""
-
-    scope = {
-        "type": "http",
-        "method": request.method,
-        "path": call.path,
-        "raw_path": call.path.encode("ascii"),
-        "query_string": call.query.encode("ascii"),
-        "headers": [(name.lower(), value) for name, value in request.headers.raw],
-        "extensions": {SLEEP: no_sleep},
-    }
-    coroutine = wire(scope, receive, send)
+    coroutine = api(_scope(call), receive, send)
     try:
         coroutine.send(None)
     except StopIteration:

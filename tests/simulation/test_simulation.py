@@ -85,6 +85,7 @@ def test_a_life_that_nothing_strikes_does_what_its_files_say() -> None:
     assert [line.split()[-2] for line in lived.history] == ["created", "created", "terminated"]
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("seed", [23, 48, 1098, 1266])
 def test_the_same_script_makes_the_same_life(seed: int) -> None:
     once, again = live(life(seed)), live(life(seed))

@@ -229,7 +229,9 @@ def test_odd_keys_are_escaped_in_paths() -> None:
 
 # --- properties ----------------------------------------------------------------------------------------------------
 
-FREELY = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+FREELY = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60
+)
 
 LETTERS = list("ab:-[]{}&*!|>'\"%@#,?~< \n\t0\\你\ud83d\U0001f381")
 yaml_like = st.text(st.sampled_from(LETTERS), max_size=60)

@@ -208,6 +208,7 @@ def test_zones_of_the_database_are_zones(name: str) -> None:
 # --- what means harm ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     "text",
     [

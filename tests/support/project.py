@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from reconciler.cli import run
+from reconciler.commands.seed import stocks_for
 from reconciler.commands.workspace import SANDBOX_FOLDER
+from reconciler.sandbox.options import DEFAULTS
 from reconciler.sandbox.server import Sandbox
+from reconciler.sandbox.world import World
+from reconciler.spec import load_project
+from reconciler.system.paygift_folder import make
 from tests.support.images import png
-from tests.support.signed import keys
+from tests.support.signed import MCHID, keys
 
 CLOCK = "2026-11-25T10:00:00+08:00"
 
@@ -65,9 +72,13 @@ def begun(root: Path, capfd: pytest.CaptureFixture[str]) -> Project:
     (root / "activities").mkdir()
     (root / "images").mkdir()
     (root / "images/logo.png").write_bytes(png())
-    (root / SANDBOX_FOLDER).mkdir(parents=True)
+    make(root / SANDBOX_FOLDER)
     keys().write(root / SANDBOX_FOLDER / "keys")
     made = Project(root, capfd)
     made.write("spring")
-    assert made.run("sandbox", "clock", CLOCK) == (0, "2026-11-25 10:00:00 Beijing time\n", "")
+    # What `paygift sandbox clock` and `seed` do, without a server: hundreds of tests begin like this.
+    with closing(World.in_directory(root / SANDBOX_FOLDER, options=DEFAULTS, keys=keys())) as world:
+        world.set_clock(CLOCK)
+        activities = load_project(root, now=datetime.fromisoformat(CLOCK)).activities
+        world.seed(stocks_for(activities, MCHID), only_missing=True)
     return made

@@ -21,7 +21,7 @@ from reconciler.model.policy import Policy
 from reconciler.model.report import Outcome, Report
 from reconciler.model.witness import NO_WITNESS, Witness
 from reconciler.plan import make_plan
-from reconciler.sandbox.memory import Step
+from reconciler.sandbox.memory import Transaction
 from reconciler.sandbox.options import DEFAULTS, Options
 from reconciler.sandbox.world import World
 from reconciler.wechatpay.api import PayGiftApi
@@ -86,7 +86,7 @@ class Remote:
     def copy(self) -> Remote:
         """An account that looks the same, with a history of its own. Made in a moment, as nothing is sent."""
         twin = Remote(options=self.world.options, reads=self._reads)
-        twin.world.commit(Step(None, tuple(self.world.store.entities())))
+        twin.world.commit(Transaction(None, tuple(self.world.store.entities())))
         return twin
 
     @property

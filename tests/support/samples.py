@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -93,6 +94,7 @@ def mchids(count: int, start: int = 1600000001) -> tuple[str, ...]:
     return tuple(str(start + index) for index in range(count))
 
 
+@cache
 def large(operations: int) -> Plan:
     """A plan of so many operations. A fifth each is creates, terminations and merchant changes, and two fifths
     replacements; half of the terminations is refused."""

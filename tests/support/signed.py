@@ -17,7 +17,8 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from reconciler.sandbox.app import SLEEP, ConnectionDropped, app
+from reconciler.sandbox.api import SLEEP, ConnectionDropped
+from reconciler.sandbox.app import app
 from reconciler.sandbox.keys import Keys
 from reconciler.sandbox.world import World
 from reconciler.wechatpay import signing, wire
@@ -39,7 +40,7 @@ def keys() -> Keys:
 
     Signing answers is the slowest after that, so the platform's keys are short. The merchant's is as long as real ones.
     """
-    return Keys.made(mchid=MCHID, platform_bits=1024)
+    return Keys.generate(mchid=MCHID, platform_bits=1024)
 
 
 @cache

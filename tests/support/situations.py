@@ -111,7 +111,7 @@ class Situation:
         return {spec.key: spec for spec in self.desired}
 
     def owner(self, live: LiveActivity) -> str:
-        """The key whose activity it is by the rules of ownership, empty if it is not ours (design §5)."""
+        """The key whose activity it is by the rules of ownership, empty if it is not ours (concepts.md#identity)."""
         number = parse_number(live.out_request_no)
         adopting = next((spec.key for spec in self.desired if spec.adopt == live.activity_id), "")
         if number is None:

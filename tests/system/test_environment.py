@@ -256,12 +256,12 @@ def test_what_a_database_says_of_a_failure_is_said_in_our_words(said: str, told:
         ("PAYGIFT_PLAN_OUT", ("plan",)),
         ("PAYGIFT_APPLY_REPORT", ("apply",)),
         ("PAYGIFT_SCHEMA_KIND", ("schema",)),
-        ("PAYGIFT_GITHUB_DRIFT_ISSUE_DRIFT_FILE", ("github", "drift-issue")),
+        ("PAYGIFT_GITHUB_DRIFT_ISSUE_DRIFT", ("github", "drift-issue")),
         ("PAYGIFT_GITHUB_REVIEWED_DIGEST_MCHID", ("github", "reviewed-digest")),
         ("PAYGIFT_HISTORY_KEY", ("history",)),
         ("PAYGIFT_SANDBOX_FAULT_ADD_ROUTE", ("sandbox", "fault", "add", "delay")),
         ("PAYGIFT_SANDBOX_SERVE_PORT", ("sandbox", "serve")),
-        ("PAYGIFT_SANDBOX_SERVE_OPTIONS", ("sandbox", "serve")),
+        ("PAYGIFT_SANDBOX_SERVE_OPTION", ("sandbox", "serve")),
     ],
 )
 @pytest.mark.parametrize("value", [f"/{LEFT}/{RIGHT}", f"{LEFT}/{RIGHT}\ud800", f"{LEFT}/{'x' * 5000}"])
@@ -290,6 +290,7 @@ def test_an_option_that_was_typed_is_shown(capfd: pytest.CaptureFixture[str]) ->
 # --- processes: bytes that are not UTF-8 come as halves of characters -------------------------------------------------
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     ("name", "command"),
     [

@@ -145,7 +145,7 @@ def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_plan_file_is_unexpected_wherever_it_was_changed(project: Project, data: st.DataObject) -> None:
     good = project.root / "good.json"
     if not good.exists():

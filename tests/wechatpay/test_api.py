@@ -150,7 +150,7 @@ async def test_stock_and_certificates_are_read() -> None:
 @pytest.mark.parametrize("activity_id", ["", ".", ".."])
 async def test_an_id_that_would_name_something_else_is_not_sent(activity_id: str) -> None:
     remote = Remote()
-    with pytest.raises(UsageError, match="is no activity_id"):
+    with pytest.raises(UsageError, match="is not a valid activity_id"):
         await call(remote, lambda api: api.terminate(activity_id))
     assert remote.asked == []
 

@@ -30,8 +30,7 @@ from reconciler.model.errors import (
     UnverifiedError,
     UsageError,
 )
-from reconciler.wechatpay import client as client_module
-from reconciler.wechatpay import signing, wire
+from reconciler.wechatpay import exchange, signing, wire
 from reconciler.wechatpay.client import Answer, Client
 from tests.wechatpay.test_keys import (
     APIV3_KEY,
@@ -447,7 +446,7 @@ async def test_the_wrong_apiv3_key_is_named_before_anything_else_is_sent() -> No
             CredentialsError,
             "无可用的平台证书",
         ),
-        (changed(b"<html>", status=404), UnverifiedError, "hardly WeChat Pay"),
+        (changed(b"<html>", status=404), UnverifiedError, "probably not WeChat Pay"),
         (changed(error_body("SYSTEM_ERROR", "系统异常"), status=500), ApiError, "系统异常"),
     ],
 )
@@ -546,6 +545,25 @@ async def test_errors_carry_their_facts_and_a_remedy(status: int, code: str, rem
     assert (error.method, error.path, error.request_id, error.verified) == ("GET", "/v3/x", "08F78B", True)
     assert remedy in error.remedy
     assert bool(remedy) == bool(error.remedy)
+
+
+@pytest.mark.parametrize("code", ["NO_AUTH", "NOAUTH"])
+async def test_a_create_without_permission_may_be_one_that_is_closed(code: str) -> None:
+    """Likelier than a permission that somebody forgot, since December 2025 (API §0.3)."""
+    path = wire.CREATE_PATH
+    remote = Remote(
+        answers={
+            f"POST {path}": (403, error_body(code, "无权限")),
+            f"GET {path}": (403, error_body(code, "x")),
+        }
+    )
+    closed = "New activities may be closed to this merchant"
+    for method, expected in (("POST", True), ("GET", False)):
+        async with remote.client() as client:
+            with pytest.raises(ApiError) as caught:
+                await client.request(method, path)
+        assert (closed in caught.value.remedy) is expected
+        assert "has 支付有礼" in caught.value.remedy
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -821,7 +839,7 @@ async def over_socket(expected: type[E], base_url: str, **options: Any) -> E:
     ("answer", "told"),
     [
         (b"", "broken off before any answer came"),
-        (b"HTTP/1.1 200 OK\r\nContent-Le", "answered, but not in valid HTTP/1.1: it ended within the head"),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", "broken off before any answer came"),
         (b"SSH-2.0-OpenSSH\r\n\r\n", "not in valid HTTP/1.1: it does not begin with a status line"),
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{1234567",
@@ -880,7 +898,7 @@ async def test_an_answer_that_drips_times_out_too() -> None:
 async def test_an_answer_without_end_is_not_read_to_its_end(
     length: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "LONGEST_ANSWER", 10_000)
+    monkeypatch.setattr(exchange, "LONGEST_ANSWER", 10_000)
     answer = f"HTTP/1.1 200 OK\r\nRequest-ID: 08F\r\n{length}".encode() + b"x" * 0x5000
     async with serve(raw(answer, stall=True)) as base_url:
         error = await over_socket(TransportError, base_url)
@@ -901,7 +919,7 @@ async def test_a_gzipped_answer_is_verified_over_what_it_holds() -> None:
 
 
 async def test_a_little_that_unpacks_to_a_lot_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "LONGEST_ANSWER", 10_000)
+    monkeypatch.setattr(exchange, "LONGEST_ANSWER", 10_000)
     packed = gzip.compress(bytes(50_000_000))
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
     async with serve(raw(head + packed)) as base_url:

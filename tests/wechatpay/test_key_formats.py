@@ -408,7 +408,7 @@ def test_the_only_certificate_that_is_no_authoritys_is_meant(tmp_path: Path) -> 
     other = certificate_pem(rsa_key("public"), 7, BEGAN)
     for given in ways(CERTIFICATE, other + material()[CERTIFICATE], tmp_path):
         (refusal,) = refusals(CERTIFICATE, given)
-        assert "holds 2 different certificates, and only one can be meant" in refusal.message
+        assert "holds 2 different certificates, and it is unclear which one to use" in refusal.message
 
 
 def _authority() -> bytes:

@@ -19,13 +19,8 @@ from cryptography.x509.oid import NameOID
 
 from reconciler.model.errors import CredentialsError, UnverifiedError
 from reconciler.wechatpay import wire
-from reconciler.wechatpay.keys import (
-    Credentials,
-    Keyring,
-    load_private_key,
-    load_public_key,
-    open_certificates,
-)
+from reconciler.wechatpay.keyring import Keyring, open_certificates
+from reconciler.wechatpay.keys import Credentials, load_private_key, load_public_key
 
 NOW = 1_800_000_000
 TODAY = datetime.fromtimestamp(NOW, UTC)

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.errors import ApiError, IncompleteReadError
@@ -255,13 +255,11 @@ SERVERS = st.builds(
 )
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(SERVERS, LIMITS)
 def test_an_honest_server_of_any_habit_is_read_completely(server: Server, limit: int) -> None:
     assert read(server, limit) == server.rows
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(SIZES, LIMITS, st.sampled_from(Offset))
 def test_a_habit_costs_at_most_one_request_more(count: int, limit: int, meaning: Offset) -> None:
     server = Server(rows(count), meaning)
@@ -270,7 +268,6 @@ def test_a_habit_costs_at_most_one_request_more(count: int, limit: int, meaning:
     assert len(server.asked) - fewest in ({0} if meaning is Offset.PAGES_FROM_0 else {0, 1})
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(SERVERS, LIMITS, st.sampled_from([-1, 1]))
 def test_a_server_that_lies_by_one_is_found_out(server: Server, limit: int, lie: int) -> None:
     server.tells_total, server.lie = True, lie
@@ -318,7 +315,6 @@ ADDITIONS = st.integers(0, 10**6).map(
 MOMENTS = st.integers(0, 12)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(
     SERVERS,
     LIMITS,
@@ -371,6 +367,7 @@ async def merchant_ids(api: PayGiftApi) -> list[str]:
     return list(await api.merchant_ids("0"))
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("paging", ["pages_from_0", "pages_from_1", "rows"])
 @pytest.mark.parametrize("count", [1, 50, 100, 101])
 def test_the_sandbox_is_read_whole_or_not_at_all(paging: str, count: int) -> None:
@@ -435,6 +432,7 @@ def asked(remote: Remote) -> list[str]:
     ]
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("paging", ["pages_from_0", "pages_from_1", "rows"])
 @pytest.mark.parametrize("most", [0, 50, 49, 20, 19, 1])
 @pytest.mark.parametrize("count", [1, 20, 45, 120])

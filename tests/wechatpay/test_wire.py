@@ -172,7 +172,7 @@ def test_an_element_that_names_no_activity_makes_its_page_unusable(activity_id: 
 
 @pytest.mark.parametrize("row", [None, "x", 5, []])
 def test_a_row_that_is_no_object_makes_its_page_unusable(row: Any) -> None:
-    with pytest.raises(ValueError, match=r"data\.0\.body: it is no object"):
+    with pytest.raises(ValueError, match=r"data\.0\.body: it is not an object"):
         wire.ActivityPage.read(json.dumps({"data": [row]}).encode())
 
 

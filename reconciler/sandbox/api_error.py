@@ -9,12 +9,11 @@ COUPON_UNFIT = "商家券信息不满足活动规则，请核实券有效期或c
 PACKAGE_MIXED = "传入的多张商户券的信息不一致"
 NUMBER_REUSED = "创建请求重入但与上次请求信息不一致"
 MANUAL_MERCHANTS_ONLY = "商家券不支持自动获取发券商户号"
-BAD_PARAMETER = "请求参数错误"
 NO_RELATION = "商户与活动创建方不具备父子关系"
 SIGNATURE_WRONG = "错误的签名,验签失败"
 
 
-class Refusal(Exception):  # noqa: N818 (an answer of the service, no error of the sandbox)
+class ApiErrorResponse(Exception):  # noqa: N818 (an answer of the service, not an error of the sandbox)
     """An answer other than 2xx: HTTP ``status``, ``code``, ``message`` and the optional, irregular ``detail``."""
 
     def __init__(self, status: int, code: str, message: str, detail: Any = None) -> None:
@@ -30,29 +29,30 @@ class Refusal(Exception):  # noqa: N818 (an answer of the service, no error of t
         return body if self.detail is None else {**body, "detail": self.detail}
 
 
-def param_error(message: str, pointer: str = "", value: Any = None) -> Refusal:
+def param_error(message: str, pointer: str = "", value: Any = None) -> ApiErrorResponse:
     """400 PARAM_ERROR about one field. ``detail`` has the observed shape (API §5.7); long values are left out."""
     location = pointer.split("/")[1] if pointer else "body"
     detail: dict[str, Any] = {"field": pointer, "location": location}
     if isinstance(value, str | int | float) and len(str(value)) <= 200:
         detail["value"] = value
-    return Refusal(400, "PARAM_ERROR", message, detail if pointer else None)
+    return ApiErrorResponse(400, "PARAM_ERROR", message, detail if pointer else None)
 
 
-def invalid_request(message: str) -> Refusal:
+def invalid_request(message: str) -> ApiErrorResponse:
     """400 INVALID_REQUEST: well formed, but against a business rule."""
-    return Refusal(400, "INVALID_REQUEST", message)
+    return ApiErrorResponse(400, "INVALID_REQUEST", message)
 
 
-def not_found(message: str) -> Refusal:
-    return Refusal(404, "RESOURCE_NOT_EXISTS", message)
+def not_found(message: str) -> ApiErrorResponse:
+    """404 RESOURCE_NOT_EXISTS: there is nothing at that path, or with that id."""
+    return ApiErrorResponse(404, "RESOURCE_NOT_EXISTS", message)
 
 
-def blocked(message: str) -> Refusal:
+def blocked(message: str) -> ApiErrorResponse:
     """403 REQUEST_BLOCKED, as image upload answers (API §4)."""
-    return Refusal(403, "REQUEST_BLOCKED", message)
+    return ApiErrorResponse(403, "REQUEST_BLOCKED", message)
 
 
-def too_frequent() -> Refusal:
+def too_frequent() -> ApiErrorResponse:
     """429 FREQUENCY_LIMITED: the request was not processed (API §5.7)."""
-    return Refusal(429, "FREQUENCY_LIMITED", "频率超限")
+    return ApiErrorResponse(429, "FREQUENCY_LIMITED", "频率超限")

@@ -1,4 +1,4 @@
-"""What faults do to what a request sees and to what comes of it. Pure: memories and steps in, memories and steps out.
+"""What faults do to what a request sees and to what comes of it. Pure: memories and transactions in and out.
 
 ``faults`` decides whether they strike. Activities which ``late_activity`` left unseen are kept from reads here, too.
 """
@@ -11,30 +11,41 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from reconciler.sandbox import clock, reads, state
+from reconciler.sandbox import clock, reads, writes
 from reconciler.sandbox.faults import READS, Fault
-from reconciler.sandbox.memory import Activity, Entity, Json, Memory, Step, Unseen, Used, Verdict
+from reconciler.sandbox.memory import (
+    Activity,
+    Entity,
+    HiddenActivity,
+    InvalidMerchant,
+    Json,
+    Memory,
+    Transaction,
+    UsedNumber,
+)
 
 _STRANGER: Final = "1999999999"
 """The merchant whom ``row_appears`` adds."""
 _STAY: Final = timedelta(days=30)
 
 
-def intruded(memory: Memory, fault: Fault | None, mchid: str, activity_id: str, now: datetime) -> Step:
+def insert_row_before_read(
+    memory: Memory, fault: Fault | None, mchid: str, activity_id: str, now: datetime
+) -> Transaction:
     """What somebody else does right before a read: a new activity, or one more merchant on an activity, each of
     which the read will list first."""
     if fault is None or fault.kind != "row_appears":
-        return Step(None)
+        return Transaction(None)
     if not activity_id:
-        return state.insert(memory, mchid, _stranger(now), [mchid], now)
+        return writes.insert(memory, mchid, _stranger(now), [mchid], now)
     activity = memory.activities.get(activity_id)
     if activity is None:
-        return Step(None)
+        return Transaction(None)
     merchants = {_free(activity): now.timestamp(), **activity.merchants}
-    return Step(None, (replace(activity, merchants=merchants),))
+    return Transaction(None, (replace(activity, merchants=merchants),))
 
 
-def seen(
+def change_view(
     memory: Memory, fault: Fault | None, route: str, activity_id: str, body: bytes, now: datetime
 ) -> Memory:
     """``memory`` as this request sees it."""
@@ -45,14 +56,14 @@ def seen(
         case Fault(kind="row_hidden"):
             return memory.without_activities(fault["ids"] or memory.activities)
         case Fault(kind="status_lag"):
-            return _with_old_statuses(memory, seen_at(fault, now).timestamp())
+            return _with_old_statuses(memory, status_time(fault, now).timestamp())
         case Fault(kind="invalid_merchants"):
             named = fault["merchants"] or _named(body)[-1:]
-            return memory.with_entities(*(Verdict(each, fault["reason"]) for each in named))
+            return memory.with_entities(*(InvalidMerchant(each, fault["reason"]) for each in named))
     return memory
 
 
-def seen_at(fault: Fault | None, now: datetime) -> datetime:
+def status_time(fault: Fault | None, now: datetime) -> datetime:
     """The moment as of which this request sees statuses."""
     match fault:
         case Fault(kind="status_lag"):
@@ -60,7 +71,7 @@ def seen_at(fault: Fault | None, now: datetime) -> datetime:
     return now
 
 
-def looked(memory: Memory, route: str, activity_id: str) -> Step:
+def count_read(memory: Memory, route: str, activity_id: str) -> Transaction:
     """Count a read: each brings unseen activities nearer to being seen."""
     place = _place(route)
     entities = [
@@ -68,20 +79,22 @@ def looked(memory: Memory, route: str, activity_id: str) -> Step:
         for each in memory.unseen.values()
         if each.reads.get(place, 0) > 0 and (place == "list" or each.activity_id == activity_id)
     ]
-    return Step(None, tuple(entities))
+    return Transaction(None, tuple(entities))
 
 
-def bent(memory: Memory, step: Step, fault: Fault | None, now: datetime) -> Step:
-    """``step`` as it really happens. ``memory`` is as it was before."""
+def change_transaction(
+    memory: Memory, transaction: Transaction, fault: Fault | None, now: datetime
+) -> Transaction:
+    """``transaction`` as it really happens. ``memory`` is as it was before."""
     match fault:
         case Fault(kind="create_fails"):
-            return _changed(step, status=reads.FAILED)
+            return _changed(transaction, status=reads.FAILED)
         case Fault(kind="half_add" | "half_delete"):
-            return _halved(memory, step, spent=fault["number"] == "spent")
+            return _halved(memory, transaction, spent=fault["number"] == "spent")
         case Fault(kind="late_activity"):
-            late = [_unseen(each, fault, now) for each in _activities(step)]
-            return replace(step, entities=(*step.entities, *late))
-    return step
+            late = [_unseen(each, fault, now) for each in _activities(transaction)]
+            return replace(transaction, entities=(*transaction.entities, *late))
+    return transaction
 
 
 def _place(route: str) -> str:
@@ -134,21 +147,23 @@ def _named(body: bytes) -> list[str]:
         return []
 
 
-def _halved(memory: Memory, step: Step, *, spent: bool) -> Step:
+def _halved(memory: Memory, transaction: Transaction, *, spent: bool) -> Transaction:
     """Only the first half of the merchants, rounded down, gets added or deleted; the answer does not tell. Whether
     the request's number counts as used all the same is ``spent``."""
-    entities: list[Entity] = [each for each in step.entities if spent or not isinstance(each, Used)]
+    entities: list[Entity] = [
+        each for each in transaction.entities if spent or not isinstance(each, UsedNumber)
+    ]
     effects = []
-    for activity in _activities(step):
+    for activity in _activities(transaction):
         before = memory.activities[activity.activity_id].merchants
-        touched = step.effects[0].merchants
+        touched = transaction.effects[0].merchants
         kept = touched[: len(touched) // 2]
         entities.remove(activity)
         if kept:
             merchants = _half(before, activity.merchants, kept)
             entities.append(replace(activity, merchants=merchants))
-            effects.append(replace(step.effects[0], merchants=kept))
-    return replace(step, entities=tuple(entities), effects=tuple(effects))
+            effects.append(replace(transaction.effects[0], merchants=kept))
+    return replace(transaction, entities=tuple(entities), effects=tuple(effects))
 
 
 def _half(
@@ -159,22 +174,24 @@ def _half(
     return {each: added for each, added in before.items() if each not in touched}
 
 
-def _activities(step: Step) -> list[Activity]:
-    return [each for each in step.entities if isinstance(each, Activity)]
+def _activities(transaction: Transaction) -> list[Activity]:
+    return [each for each in transaction.entities if isinstance(each, Activity)]
 
 
-def _changed(step: Step, **changes: Any) -> Step:
-    entities = [replace(each, **changes) if isinstance(each, Activity) else each for each in step.entities]
-    return replace(step, entities=tuple(entities))
+def _changed(transaction: Transaction, **changes: Any) -> Transaction:
+    entities = [
+        replace(each, **changes) if isinstance(each, Activity) else each for each in transaction.entities
+    ]
+    return replace(transaction, entities=tuple(entities))
 
 
-def _unseen(activity: Activity, fault: Fault, now: datetime) -> Unseen:
+def _unseen(activity: Activity, fault: Fault, now: datetime) -> HiddenActivity:
     """Neither seconds nor reads: the first read of each place misses it."""
     seconds, count = fault["seconds"], fault["reads"]
     if seconds is None and count is None:
         count = 1
     places = ("list", "detail") if fault["where"] == "both" else (fault["where"],)
-    return Unseen(
+    return HiddenActivity(
         activity.activity_id,
         until=dict.fromkeys(places, now.timestamp() + (seconds or 0.0)),
         reads=dict.fromkeys(places, count or 0),

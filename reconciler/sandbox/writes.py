@@ -1,7 +1,7 @@
 """The rules: what each write does to the memory, and what it answers (API §1.1, §1.5, §1.6, §1.10, §2, §3.2, §4).
 
 Pure: a function takes the memory, the caller's mchid, the request and the business clock's ``now``, and returns a
-``Step``, or raises a ``Refusal``. Nothing is changed here; ``world`` commits the step.
+``Transaction``, or raises a ``ApiErrorResponse``. Nothing is changed here; ``world`` commits the transaction.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from reconciler.sandbox import clock, limits, reads, stocks
+from reconciler.sandbox.api_error import (
+    NUMBER_REUSED,
+    ApiErrorResponse,
+    invalid_request,
+    not_found,
+    param_error,
+)
 from reconciler.sandbox.images import check_images
 from reconciler.sandbox.memory import (
     Activity,
     Brand,
     Effect,
     Entity,
+    GlobalState,
+    InvalidMerchant,
     Json,
-    Ledger,
     Memory,
-    Step,
-    Used,
-    Verdict,
+    Transaction,
+    UsedNumber,
 )
 from reconciler.sandbox.options import Options
-from reconciler.sandbox.refusal import (
-    NUMBER_REUSED,
-    Refusal,
-    invalid_request,
-    not_found,
-    param_error,
-)
 
 _INSERTED_TEXTS: Final = ("activity_id", "activity_status", "creator_merchant_id", "belong_merchant_id")
 _INSERTED_TIMES: Final = ("create_time", "update_time", "pause_time", "recovery_time")
@@ -45,7 +45,7 @@ FIRST_ACTIVITY_ID: Final = 20406354
 """Where activity ids start: all known ones have eight digits (API §1.1)."""
 
 
-def create(memory: Memory, mchid: str, body: Json, now: datetime, options: Options) -> Step:
+def create(memory: Memory, mchid: str, body: Json, now: datetime, options: Options) -> Transaction:
     """Create a full-send activity (API §1.1).
 
     The number is looked at before any rule that depends on time or on the memory, so that repeating a request
@@ -73,18 +73,18 @@ def create(memory: Memory, mchid: str, body: Json, now: datetime, options: Optio
         update_time=at,
     )
     answer = {"activity_id": activity.activity_id, "create_time": clock.beijing(at)}
-    remembered = Used("create", mchid, number, _digest(body), answer)
+    remembered = UsedNumber("create", mchid, number, _digest(body), answer)
     effect = _effect("created", activity, number, activity.merchants, now)
-    return Step(answer, (activity, remembered, stocks.with_made(memory)), (effect,))
+    return Transaction(answer, (activity, remembered, memory.state_after_ids()), (effect,))
 
 
-def terminate(memory: Memory, mchid: str, activity_id: str, now: datetime, options: Options) -> Step:
-    """End an activity for ever (API §1.5). What happens to one that has ended is a guess."""
-    activity = reads.owned(memory, mchid, activity_id)
+def terminate(memory: Memory, mchid: str, activity_id: str, now: datetime, options: Options) -> Transaction:
+    """End an activity permanently (API §1.5). What happens to one that has ended is a guess."""
+    activity = reads.find_owned(memory, mchid, activity_id)
     status = reads.status_of(activity, now, options)
     if status == reads.TERMINATED and options.repeated_terminate == "accept":
         again = replace(activity, terminations=activity.terminations + 1)
-        return Step(_terminate_answer(again), (again,))
+        return Transaction(_terminate_answer(again), (again,))
     _check_not_ended(status)
     at = now.timestamp()
     ended = replace(
@@ -94,15 +94,15 @@ def terminate(memory: Memory, mchid: str, activity_id: str, now: datetime, optio
         update_time=at,
         terminations=activity.terminations + 1,
     )
-    return Step(_terminate_answer(ended), (ended,), (_effect("terminated", ended, "", (), now),))
+    return Transaction(_terminate_answer(ended), (ended,), (_effect("terminated", ended, "", (), now),))
 
 
 def add_merchants(
     memory: Memory, mchid: str, activity_id: str, body: Json, now: datetime, options: Options
-) -> Step:
+) -> Transaction:
     """Add merchants (API §1.6): those that pass are added, the others are listed, and both with 200."""
     limits.check_merchant_change("add", body, options)
-    activity = reads.owned(memory, mchid, activity_id)
+    activity = reads.find_owned(memory, mchid, activity_id)
     if (used := memory.used("add", mchid, body["add_request_no"])) is not None:
         return _repeated(used, [activity_id, body])
     _check_not_ended(reads.status_of(activity, now, options))
@@ -125,10 +125,10 @@ def add_merchants(
 
 def delete_merchants(
     memory: Memory, mchid: str, activity_id: str, body: Json, now: datetime, options: Options
-) -> Step:
+) -> Transaction:
     """Delete merchants (API §1.6). No answer tells which of them were there."""
     limits.check_merchant_change("delete", body, options)
-    activity = reads.owned(memory, mchid, activity_id)
+    activity = reads.find_owned(memory, mchid, activity_id)
     if (used := memory.used("delete", mchid, body["delete_request_no"])) is not None:
         return _repeated(used, [activity_id, body])
     _check_not_ended(reads.status_of(activity, now, options))
@@ -143,15 +143,15 @@ def delete_merchants(
     return _changed("delete", activity, left, deleted, body, answer, now)
 
 
-def create_stock(memory: Memory, mchid: str, body: Json, now: datetime) -> Step:
+def create_stock(memory: Memory, mchid: str, body: Json, now: datetime) -> Transaction:
     """Create a 商家券 batch (API §3.2). Unlike an activity's, its number cannot be used again at all."""
     limits.check_stock(body)
     if memory.used("stock", mchid, body["out_request_no"]) is not None:
-        raise Refusal(400, "RESOURCE_ALREADY_EXISTS", "商户请求单号已存在")
+        raise ApiErrorResponse(400, "RESOURCE_ALREADY_EXISTS", "商户请求单号已存在")
     stock = stocks.created(memory, body)
     answer = {"stock_id": stock.stock_id, "create_time": clock.beijing(now.timestamp())}
-    remembered = Used("stock", mchid, body["out_request_no"], _digest(body), answer)
-    return Step(answer, (stock, remembered, stocks.with_made(memory)))
+    remembered = UsedNumber("stock", mchid, body["out_request_no"], _digest(body), answer)
+    return Transaction(answer, (stock, remembered, memory.state_after_ids()))
 
 
 def stock(memory: Memory, stock_id: str) -> Json:
@@ -164,10 +164,12 @@ def stock(memory: Memory, stock_id: str) -> Json:
 
 # What people and tests do to the service from behind: none of it is in the API.
 
-Hook = Literal["pause", "resume", "fail_creation"]
+PlatformAction = Literal["pause", "resume", "fail_creation"]
 
 
-def hook(memory: Memory, action: Hook, activity_id: str, now: datetime, options: Options) -> Step:
+def platform_action(
+    memory: Memory, action: PlatformAction, activity_id: str, now: datetime, options: Options
+) -> Transaction:
     """Pause or resume an activity, as the web page can, or let its creation fail after the fact (API §1.7)."""
     activity = memory.activities.get(activity_id)
     if activity is None:
@@ -175,7 +177,7 @@ def hook(memory: Memory, action: Hook, activity_id: str, now: datetime, options:
     status = reads.status_of(activity, now, options)
     at = now.timestamp()
     running = (reads.CREATED, reads.ONGOING)
-    rules: dict[Hook, tuple[tuple[str, ...], Json]] = {
+    rules: dict[PlatformAction, tuple[tuple[str, ...], Json]] = {
         "pause": (running, {"status": reads.PAUSED, "pause_time": at}),
         "resume": ((reads.PAUSED,), {"status": "", "recovery_time": at}),
         "fail_creation": ((*running, reads.PAUSED), {"status": reads.FAILED}),
@@ -183,10 +185,10 @@ def hook(memory: Memory, action: Hook, activity_id: str, now: datetime, options:
     fits, changes = rules[action]
     if status not in fits:
         raise invalid_request(f"{action} does not fit an activity in {status}")
-    return Step(None, (replace(activity, update_time=at, **changes),))
+    return Transaction(None, (replace(activity, update_time=at, **changes),))
 
 
-def insert(memory: Memory, mchid: str, item: Any, merchants: Sequence[str], now: datetime) -> Step:
+def insert(memory: Memory, mchid: str, item: Any, merchants: Sequence[str], now: datetime) -> Transaction:
     """Put in an activity that was made elsewhere, shaped like an element of the list (API §1.7).
 
     ``activity_id``, times and creator are filled in where they are missing, and any other field is kept as it is, odd
@@ -196,58 +198,60 @@ def insert(memory: Memory, mchid: str, item: Any, merchants: Sequence[str], now:
     if not isinstance(item, dict):
         raise param_error("活动应为对象", "/body/item")
     activity = _inserted(memory, mchid, item, merchants, now)
-    entities: list[Entity] = [activity, stocks.with_made(memory)]
+    entities: list[Entity] = [activity, memory.state_after_ids()]
     if activity.out_request_no:
         answer = {"activity_id": activity.activity_id, "create_time": clock.beijing(activity.create_time)}
-        entities.append(Used("create", activity.mchid, activity.out_request_no, "inserted", answer))
-    return Step(activity.activity_id, tuple(entities))
+        entities.append(UsedNumber("create", activity.mchid, activity.out_request_no, "inserted", answer))
+    return Transaction(activity.activity_id, tuple(entities))
 
 
-def seed(memory: Memory, asked: list[Json], mchid: str, now: datetime, *, only_missing: bool = False) -> Step:
-    """Put in 商家券 batches; one with a known stock_id replaces it, or gives way to it. Answers how many were new."""
+def seed(
+    memory: Memory, asked: list[Json], mchid: str, now: datetime, *, only_missing: bool = False
+) -> Transaction:
+    """Put in 商家券 batches; one with a known stock_id replaces it, or gives way to it. Answers the ids of the new."""
     if only_missing:
         asked = [stock for stock in asked if stock.get("stock_id") not in memory.stocks]
     made = stocks.seeded(memory, asked, mchid=mchid, now=now)
-    new = {each.stock_id for each in made} - memory.stocks.keys()
-    return Step(len(new), (*made, stocks.with_made(memory, len(made))))
+    new = [each.stock_id for each in made if each.stock_id not in memory.stocks]
+    return Transaction(new, (*made, memory.state_after_ids(len(made))))
 
 
-def declare(mchid: str, reason: str) -> Step:
+def declare(mchid: str, reason: str) -> Transaction:
     """Let ``mchid`` fail rule validation with ``reason`` from now on; an empty reason lets it pass again."""
-    return Step(None, (Verdict(mchid, reason),))
+    return Transaction(None, (InvalidMerchant(mchid, reason),))
 
 
-def add_brand(memory: Memory, merchants: Sequence[str]) -> Step:
+def add_brand(memory: Memory, merchants: Sequence[str]) -> Transaction:
     """Register merchants as one brand (API §2 F11)."""
-    brand = Brand(f"brand-{memory.ledger.made + 1}", sorted(set(merchants)))
-    return Step(None, (brand, stocks.with_made(memory)))
+    brand = Brand(f"brand-{memory.global_state.made + 1}", sorted(set(merchants)))
+    return Transaction(None, (brand, memory.state_after_ids()))
 
 
-def set_clock(memory: Memory, text: str, real: datetime) -> Step:
+def set_clock(memory: Memory, text: str, real: datetime) -> Transaction:
     """Set the business clock; see ``clock.moved`` for what ``text`` may be."""
     try:
-        offset = clock.moved(text, real=real, offset=memory.ledger.offset)
+        offset = clock.moved(text, real=real, offset=memory.global_state.offset)
     except ValueError as error:
         raise param_error(str(error)) from None
-    return Step(None, (replace(memory.ledger, offset=offset),))
+    return Transaction(None, (replace(memory.global_state, offset=offset),))
 
 
-def emptied(memory: Memory) -> Ledger:
+def emptied(memory: Memory) -> GlobalState:
     """What outlives a reset: how many ids were given out, so that no id or image URL ever comes twice."""
-    return Ledger(made=memory.ledger.made)
+    return GlobalState(made=memory.global_state.made)
 
 
-def _repeated(used: Used, request: Any) -> Step:
+def _repeated(used: UsedNumber, request: Any) -> Transaction:
     """The answer to a number's second use (API §1.10)."""
     if used.digest != _digest(request):
         raise invalid_request(NUMBER_REUSED)
-    return Step(used.answer)
+    return Transaction(used.answer)
 
 
 def _check_open(info: Json, now: datetime, options: Options) -> None:
     """What of create depends on the moment: API §0.3, and the time rules of §1.1."""
     if options.create_closed:
-        raise Refusal(403, "NO_AUTH", "商户未被授权")
+        raise ApiErrorResponse(403, "NO_AUTH", "商户未被授权")
     end = clock.parse(info["end_time"])
     pointer = "/body/activity_base_info/end_time"
     if end - now >= limits.FARTHEST_END:
@@ -273,9 +277,9 @@ def _terminate_answer(activity: Activity) -> Json:
 
 def _reasons(memory: Memory, activity: Activity, asked: Sequence[str], options: Options) -> dict[str, str]:
     """For each mchid, why it cannot be added to ``activity``, or empty."""
-    judge = stocks.judge(memory, _owners(memory, activity), options)
+    reason = stocks.merchant_rule(memory, _owners(memory, activity), options)
     present = "商户号已在活动中" if options.present_merchant_add == "reject" else ""
-    return {each: present if each in activity.merchants else judge(each) for each in asked}
+    return {each: present if each in activity.merchants else reason(each) for each in asked}
 
 
 def _owners(memory: Memory, activity: Activity) -> list[str]:
@@ -298,17 +302,17 @@ def _changed(
     body: Json,
     answer: Json,
     now: datetime,
-) -> Step:
-    """The step of a merchant change: without effect if it touched nobody."""
+) -> Transaction:
+    """The transaction of a merchant change: without effect if it touched nobody."""
     number = body[f"{action}_request_no"]
-    used = Used(action, activity.mchid, number, _digest([activity.activity_id, body]), answer)
+    used = UsedNumber(action, activity.mchid, number, _digest([activity.activity_id, body]), answer)
     if not touched:
-        return Step(answer, (used,))
+        return Transaction(answer, (used,))
     changed = replace(activity, merchants=merchants, update_time=now.timestamp())
     effect = _effect(
         "merchants added" if action == "add" else "merchants deleted", activity, number, touched, now
     )
-    return Step(answer, (changed, used), (effect,))
+    return Transaction(answer, (changed, used), (effect,))
 
 
 def _inserted(memory: Memory, mchid: str, item: Json, merchants: Sequence[str], now: datetime) -> Activity:
@@ -338,7 +342,7 @@ def _inserted(memory: Memory, mchid: str, item: Json, merchants: Sequence[str], 
 
 
 def _free_id(memory: Memory) -> str:
-    return stocks.free_id(FIRST_ACTIVITY_ID + memory.ledger.made + 1, memory.activities)
+    return stocks.free_id(FIRST_ACTIVITY_ID + memory.global_state.made + 1, memory.activities)
 
 
 def _effect(effect: str, activity: Activity, number: str, merchants: Any, now: datetime) -> Effect:
