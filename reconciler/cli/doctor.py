@@ -7,8 +7,9 @@ import click
 from reconciler import commands
 from reconciler.cli import EXIT_CREDENTIALS, EXIT_ERROR
 from reconciler.cli.context import Context, json_option, pass_context, sandbox_option
-from reconciler.render.checkup import checkup_json, checkup_text
-from reconciler.render.json_ import dumps
+from reconciler.render.json_ import checkup_json, dumps
+from reconciler.render.text import checkup_text
+from reconciler.render.views.checkup import checkup_view
 
 
 @click.command()
@@ -26,7 +27,7 @@ def doctor(context: Context, as_json: bool) -> int:
         click.echo(dumps(checkup_json(checkup)), nl=False)
     else:
         colour = context.colours()
-        click.echo(checkup_text(checkup, colour=colour), nl=False, color=colour)
+        click.echo(checkup_text(checkup_view(checkup), colour=colour), nl=False, color=colour)
     if checkup.passed:
         return 0
     return EXIT_CREDENTIALS if checkup.credentials_failed else EXIT_ERROR

@@ -15,8 +15,9 @@ from reconciler.cli.context import Context, output_path, pass_context, remark, s
 from reconciler.cli.options import HASH, KEY, NUMBER, TIME, option, wanted
 from reconciler.cli.streams import is_terminal
 from reconciler.model.characters import safe, safe_json
-from reconciler.render.history import history_json, history_text
-from reconciler.render.json_ import dumps
+from reconciler.render.json_ import dumps, history_json
+from reconciler.render.text import listing_text
+from reconciler.render.views.history import history_view
 
 if TYPE_CHECKING:
     from reconciler.commands.journals import Held
@@ -64,7 +65,8 @@ def history(
     found = commands.history(
         context.workspace(), key=key, activity_id=activity_id, outcomes=outcomes, since=since, until=until
     )
-    text = dumps(history_json(found.rows)) if as_json else history_text(found.rows, found.wanted)
+    view = history_view(found.rows, found.wanted)
+    text = dumps(history_json(found.rows)) if as_json else listing_text(view)
     click.echo(text, nl=False)
 
 

@@ -14,7 +14,7 @@ from reconciler.render.html import plan_html
 from reconciler.render.json_ import dumps, plan_json
 from reconciler.render.markdown import plan_markdown
 from reconciler.render.text import plan_text
-from reconciler.render.view import plan_view
+from reconciler.render.views.plan import plan_view
 
 FORMATS = ("text", "json", "markdown", "html")
 

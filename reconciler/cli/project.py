@@ -26,12 +26,13 @@ from reconciler.cli.unexpected import terminable
 from reconciler.model.errors import UsageError
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
-from reconciler.render.drift import drift_json, drift_text
-from reconciler.render.json_ import dumps, plan_json, report_json, status_json
-from reconciler.render.show import show_json, show_text
-from reconciler.render.status import status_rows, status_text
-from reconciler.render.text import plan_text, report_text
-from reconciler.render.view import plan_view, question, report_view
+from reconciler.render.json_ import drift_json, dumps, plan_json, report_json, show_json, status_json
+from reconciler.render.text import listing_text, plan_text, report_text
+from reconciler.render.views.drift import drift_view
+from reconciler.render.views.plan import plan_view, question
+from reconciler.render.views.report import report_view
+from reconciler.render.views.show import show_view
+from reconciler.render.views.status import status_rows, status_view
 
 allow_option = option(
     "--allow",
@@ -190,7 +191,7 @@ def status(context: Context, as_json: bool, everything: bool) -> int:
     """List live activities and how they stand to the specs."""
     found = commands.status(context.workspace())
     rows = status_rows(found.live, found.desired, found.plan, everything=everything, witness=found.witness)
-    text = dumps(status_json(rows, found.plan)) if as_json else status_text(rows, found.plan)
+    text = dumps(status_json(rows, found.plan)) if as_json else listing_text(status_view(rows, found.plan))
     click.echo(text, nl=False)
     return 0
 
@@ -208,7 +209,9 @@ def drift(context: Context, as_json: bool) -> int:
     """
     found = commands.status(context.workspace())
     drifted = found.drifts
-    click.echo(dumps(drift_json(drifted, found.plan)) if as_json else drift_text(drifted), nl=False)
+    click.echo(
+        dumps(drift_json(drifted, found.plan)) if as_json else listing_text(drift_view(drifted)), nl=False
+    )
     return EXIT_PENDING if drifted else 0
 
 
@@ -226,7 +229,7 @@ def show(context: Context, name: str, as_json: bool) -> int:
     if as_json:
         text = dumps(show_json(found.desired, found.live, found.goods, found.done))
     else:
-        text = show_text(found.desired, found.live, found.goods, found.done, now=found.now)
+        text = listing_text(show_view(found.desired, found.live, found.goods, found.done, now=found.now))
     click.echo(text, nl=False)
     return 0
 

@@ -37,7 +37,7 @@ from reconciler.plan import (
     with_findings,
     with_known_images,
 )
-from reconciler.render.stale import stale_lines
+from reconciler.render.views.stale import stale_lines
 from reconciler.spec import Project, generation_line
 from reconciler.spec.context import instant_of
 from reconciler.system.input_files import read_input

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from reconciler.model.errors import JournalError
+from reconciler.model.errors import JournalError, first_mistake
 from reconciler.model.identity import canonical_json, instant
 from reconciler.model.report import OutcomeStatus, Rejection
 
@@ -254,6 +254,5 @@ def _adapter() -> TypeAdapter[Any]:
 
 def _brief(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        return first_mistake(error)
     return f"{type(error).__name__}: {error}"

@@ -30,9 +30,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from reconciler.model.diagnostics import Diagnostic, condensed
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 SIGN_ERROR: Final = "SIGN_ERROR"
 NO_PERMISSION: Final = frozenset({"NO_AUTH", "NOAUTH"})
@@ -297,8 +300,14 @@ class ApiError(RemoteError):
         return self.rejects_signature or (self.verified and self.code in NO_PERMISSION)
 
 
+def first_mistake(error: ValidationError, whole: str = "") -> str:
+    """The first thing that pydantic found wrong: the field, or ``whole``, and why; never what stands there."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
+
+
 def exit_code(error: PaygiftError) -> int:
-    """The exit code that tells a script what kind of trouble it was (design §11)."""
+    """The exit code that tells a script what kind of trouble it was (README, "Commands")."""
     if isinstance(error, ProjectError):
         return 3
     if isinstance(error, CredentialsError):

@@ -14,8 +14,9 @@ from reconciler.model.operations import AddMerchants, CreateActivity, DeleteMerc
 from reconciler.model.plan import ChangeKind
 from reconciler.model.report import AbortedApply, OutcomeStatus, Report
 from reconciler.plan import FORMAT_VERSION, plan_data, plan_digest
-from reconciler.render.stopped import stopped_view
-from reconciler.render.view import FindingView, OutcomeView, report_view
+from reconciler.render.views.finding import FindingView
+from reconciler.render.views.report import OutcomeView, report_view
+from reconciler.render.views.stopped import stopped_view
 
 WECOM_BYTES: Final = 4096
 """What WeCom takes as the content of a message, in UTF-8."""

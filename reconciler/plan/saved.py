@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from reconciler.model.errors import StaleError
+from reconciler.model.errors import StaleError, first_mistake
 from reconciler.model.identity import canonical_json
 from reconciler.model.plan import Plan
 from reconciler.plan.digest import plan_digest
@@ -87,7 +87,4 @@ def _plan_fields(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _first_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-    return repr(error)
+    return first_mistake(error) if isinstance(error, ValidationError) else repr(error)

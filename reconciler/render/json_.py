@@ -1,20 +1,24 @@
-"""Plans and reports as JSON for programs. ``format_version`` changes its first number when a reader must change."""
+"""What is shown, as JSON for programs. ``format_version`` changes its first number when a reader must change."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from reconciler.model.characters import safe_json
+from reconciler.journal.history import Row
+from reconciler.model.activity import DesiredActivity, LiveActivity
+from reconciler.model.characters import safe, safe_json
+from reconciler.model.checkup import Checkup
 from reconciler.model.diagnostics import Diagnostic
 from reconciler.model.findings import Finding
 from reconciler.model.operations import Operation
 from reconciler.model.plan import Plan
-from reconciler.model.report import Outcome, Report
+from reconciler.model.report import AbortedApply, Outcome, Report
 from reconciler.plan import (
     FORMAT_VERSION,
     PLAN_FORMAT_VERSION,
+    Drift,
     Undo,
     checksum,
     held_in,
@@ -25,8 +29,10 @@ from reconciler.plan import (
     undo_of,
 )
 from reconciler.render.messages import UNDO
-from reconciler.render.status import StatusRow
-from reconciler.render.view import finding_text
+from reconciler.render.views.drift import sentence
+from reconciler.render.views.finding import finding_text
+from reconciler.render.views.status import StatusRow
+from reconciler.render.views.stopped import stopped_view
 
 
 def plan_json(plan: Plan) -> dict[str, object]:
@@ -162,6 +168,111 @@ def status_json(rows: Sequence[StatusRow], plan: Plan) -> dict[str, object]:
         "kind": "status",
         "activities": plan_data(tuple(rows)),
         "counts": _counts(plan),
+    }
+
+
+def show_json(
+    desired: DesiredActivity | None,
+    live: Sequence[LiveActivity],
+    goods: Mapping[str, Sequence[str]],
+    done: Sequence[Row] = (),
+) -> dict[str, object]:
+    """``wire`` is each activity as WeChat Pay sends it, fields that we do not know included. ``history`` is as in
+    `history --json`.
+    """
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "activity",
+        "desired": plan_data(desired),
+        "live": [
+            {
+                "activity_id": each.activity_id,
+                "merchants": plan_data(each.merchants),
+                "goods": list(goods.get(each.activity_id, ())),
+                "wire": each.wire,
+            }
+            for each in live
+        ],
+        "history": plan_data(tuple(done)),
+    }
+
+
+def history_json(rows: Sequence[Row]) -> dict[str, object]:
+    """``bodies`` are the requests that were sent, to the byte; ``plan_digest`` is that of the run's plan."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "history",
+        "operations": plan_data(tuple(rows)),
+    }
+
+
+def drift_json(found: Sequence[Drift], plan: Plan) -> dict[str, object]:
+    """``clean`` means that nothing was changed outside and nothing is pending. ``text`` is safe to show."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "drift",
+        "namespace": plan.namespace,
+        "mchid": plan.mchid,
+        "made_at": plan_data(plan.made_at),
+        "clean": not found,
+        "items": [
+            {
+                "code": each.code,
+                "key": each.key,
+                "activity_id": each.activity_id,
+                "pending": each.pending,
+                "witnessed": each.witnessed,
+                "since": plan_data(each.since),
+                "merchants_added": list(each.added),
+                "merchants_missing": list(each.missing),
+                "fields": plan_data(each.fields),
+                "refusals": [finding.code for finding in each.refusals],
+                "text": safe(sentence(each)),
+            }
+            for each in found
+        ],
+    }
+
+
+def checkup_json(checkup: Checkup) -> dict[str, object]:
+    """Every check in its order; ``not_checked`` are the codes of what is essential and stayed open."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "checkup",
+        "passed": checkup.passed,
+        "not_checked": list(checkup.not_checked),
+        "checks": [
+            {
+                "code": check.code,
+                "status": check.status.value,
+                "text": check.text,
+                "remedy": check.remedy,
+            }
+            for check in checkup.checks
+        ],
+        "counts": {status.value: count for status, count in checkup.counts.items()},
+    }
+
+
+def stopped_json(stopped: AbortedApply) -> dict[str, object]:
+    """``written`` is false, or null where nobody knows; ``text`` says so in words."""
+    view = stopped_view(stopped)
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "stopped",
+        "namespace": stopped.namespace,
+        "mchid": stopped.mchid,
+        "plan_digest": stopped.plan_digest,
+        "at": plan_data(stopped.at),
+        "exit_code": stopped.exit_code,
+        "error": {"kind": view.kind, "message": stopped.message, "remedy": stopped.remedy},
+        "refusals": [
+            {"code": each.code, "key": each.key, "text": each.text, "source": each.source}
+            for each in view.refusals
+        ],
+        "details": list(view.details),
+        "written": None if stopped.writing else False,
+        "text": view.written,
     }
 
 

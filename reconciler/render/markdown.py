@@ -23,17 +23,10 @@ from reconciler.render.escape import code, code_block, prose, prose_in_tags
 from reconciler.render.fit import Document, Item, Names, Section
 from reconciler.render.marker import Marker
 from reconciler.render.values import counted
-from reconciler.render.view import (
-    COUNTED,
-    Block,
-    Ending,
-    FindingView,
-    Line,
-    OutcomeView,
-    PlanView,
-    plan_view,
-    report_view,
-)
+from reconciler.render.views.finding import FindingView
+from reconciler.render.views.parts import Line
+from reconciler.render.views.plan import COUNTED, Block, Ending, PlanView, plan_view
+from reconciler.render.views.report import OutcomeView, report_view
 
 MAX_CHARS: Final = 65_536
 """What a comment may hold. The summary of a check run holds one less."""

@@ -31,7 +31,7 @@ FINDINGS: Final[dict[str, str]] = {
         "both give for a moment."
     ),
     "LOOKS_REPLACED": (
-        "this spec has most of the merchants of {former}, whose spec is gone; {activity_ids} {fate}. If the file "
+        "this spec has most of the merchants of {former}, whose file was deleted; {activity_ids} {fate}. If the file "
         "was renamed and edited, write `renamed_from: [{former}]` in it, so that its history stays together."
     ),
     "PROTECTION_REMOVED": (
@@ -139,7 +139,7 @@ FINDINGS: Final[dict[str, str]] = {
         "Look for specs that were deleted by mistake. If it is meant, waive it."
     ),
     "LOOKS_RENAMED": (
-        "this spec has the terms of {former}, whose spec is gone; {activity_ids} {fate}. "
+        "this spec has the terms of {former}, whose file was deleted; {activity_ids} {fate}. "
         "If the file was only renamed, write `renamed_from: [{former}]` in it and nothing ends; if not, waive it."
     ),
     "NO_SPECS": (
@@ -159,11 +159,11 @@ FINDINGS: Final[dict[str, str]] = {
         "If the activity shall really end, write `protect: false` and `state: terminated` in it; or waive it."
     ),
     "REMOVED_SPEC": (
-        "the spec is gone and `on_removed: refuse` is set: {activity_ids} would be terminated. "
+        "the file was deleted and `on_removed: refuse` is set: {activity_ids} would be terminated. "
         "Restore the spec, set `state: terminated` in it, or waive it."
     ),
     "REMOVED_SPEC_IGNORED": (
-        "the spec is gone and `on_removed: ignore` is set: {activity_ids} keeps running."
+        "the file was deleted and `on_removed: ignore` is set: {activity_ids} keeps running."
     ),
     "REPLACES_RUNNING": (
         "activity {activity_ids} is running and will be terminated permanently: its terms cannot be edited, only "
@@ -225,7 +225,7 @@ REMEDIES: Final[dict[str, str]] = {
 """What to write in a spec, by how it stands to the line that is named."""
 
 TERMINATE_REASONS: Final[dict[str, str]] = {
-    "removed": "its spec is gone",
+    "removed": "its file was deleted",
     "state": "its spec says state: terminated",
     "ended": "its spec's end_time has passed",
     "replaced": "its terms have changed",

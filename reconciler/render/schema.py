@@ -150,10 +150,12 @@ _PICTURE: Final[Schema] = {
 
 
 def plan_schema() -> Schema:
+    """What ``plan_json`` writes."""
     return {"title": "paygift: a plan", **_derived(PlanFile)}
 
 
 def report_schema() -> Schema:
+    """What ``report_json`` writes, and ``stopped_json`` of an apply that came to nothing."""
     either = Annotated[ReportFile | StoppedFile, Field(discriminator="kind")]
     return {"title": "paygift: a report", **_derived(either)}
 

@@ -14,9 +14,14 @@ from rich.color import ColorSystem
 from rich.style import Style
 
 from reconciler.model.characters import safe
+from reconciler.model.checkup import Check, CheckStatus
 from reconciler.model.findings import Severity
 from reconciler.model.report import OutcomeStatus
-from reconciler.render.view import Block, FindingView, Line, OutcomeView, PlanView, ReportView
+from reconciler.render.views.checkup import CheckupView, check_name
+from reconciler.render.views.finding import FindingView
+from reconciler.render.views.parts import Fact, Group, Line, Listing, Table
+from reconciler.render.views.plan import Block, PlanView
+from reconciler.render.views.report import OutcomeView, ReportView
 
 _SYMBOL_COLOURS: Final[dict[str, str]] = {
     "+": "green",
@@ -40,6 +45,13 @@ _OUTCOME_SYMBOLS: Final[dict[OutcomeStatus, tuple[str, str]]] = {
     OutcomeStatus.UNKNOWN: ("?", "red"),
     OutcomeStatus.NOT_STARTED: ("·", "dim"),
 }
+_CHECK_SYMBOLS: Final[dict[CheckStatus, tuple[str, str]]] = {
+    CheckStatus.OK: ("✓", "green"),
+    CheckStatus.WARNING: ("!", "yellow"),
+    CheckStatus.FAILED: ("✗", "red"),
+    CheckStatus.SKIPPED: ("·", "dim"),
+}
+_IDS_PER_LINE: Final = 6
 
 
 class Pen:
@@ -140,9 +152,55 @@ def _outcome_lines(outcome: OutcomeView, pen: Pen) -> Iterator[str]:
         yield f"    {safe(mchid)}: {safe(reason)}"
 
 
+def checkup_text(view: CheckupView, *, colour: bool = False) -> str:
+    """``✗ clock  failed: what was found. What to do.`` for each check, then what they come to."""
+    pen = Pen(colour=colour)
+    width = max(len(check_name(each.code)) for each in view.checks)
+    lines = [_check(each, pen, width) for each in view.checks]
+    missing = [view.not_checked] if view.not_checked else []
+    return "\n".join((*lines, *missing, pen(view.summary, "bold"))) + "\n"
+
+
+def _check(check: Check, pen: Pen, width: int) -> str:
+    symbol, style = _CHECK_SYMBOLS[check.status]
+    status = "" if check.status is CheckStatus.OK else f"{check.status}: "
+    remedy = f" {safe(check.remedy)}" if check.remedy else ""
+    return f"{pen(symbol, style)} {check_name(check.code):<{width}}  {pen(status, style)}{safe(check.text)}{remedy}"
+
+
+def listing_text(listing: Listing) -> str:
+    """What a command shows that only reads: its parts, a blank line between them."""
+    return "\n\n".join(map(_part, listing.parts)) + "\n"
+
+
+def _part(part: Table | Group | str) -> str:
+    match part:
+        case Table():
+            return "\n".join(_table_lines(part))
+        case Group():
+            return "\n".join((safe(part.title), *map(_fact, part.facts)))
+    return safe(part)
+
+
+def _table_lines(part: Table) -> Iterator[str]:
+    if part.title:
+        yield safe(part.title)
+    head, *rows = table(part.head, part.rows).split("\n")
+    yield head
+    for row, remarks in zip(rows, part.remarks or ((),) * len(rows), strict=True):
+        yield from (row, *(f"    {safe(each)}" for each in remarks))
+
+
+def _fact(fact: Fact) -> str:
+    code, label = (f"{fact.code}  " if fact.code else "", f"{safe(fact.label)}: " if fact.label else "")
+    ids = [safe(each) for each in fact.items]
+    rows = (ids[start : start + _IDS_PER_LINE] for start in range(0, len(ids), _IDS_PER_LINE))
+    return "\n    ".join((f"  {code}{label}{safe(fact.text)}", *map(" ".join, rows)))
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns under their heads, two spaces apart, escaped, aligned by display width."""
-    cells = [list(head), *([safe(cell) for cell in row] for row in rows)]
+    cells = [[safe(cell) for cell in row] for row in (head, *rows)]
     widths = [max(cell_len(row[column]) for row in cells) for column in range(len(head))]
     return "\n".join(
         "  ".join(

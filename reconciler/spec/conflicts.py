@@ -23,20 +23,12 @@ def conflicts(headers: Sequence[Header]) -> Iterator[tuple[int, FieldDiagnostic]
     keys: dict[str, int] = {}
     adopted: dict[str, int] = {}
     for index, header in enumerate(headers):
-        first = keys.setdefault(header.key, index)
-        if header.key and first != index:
+        if header.key and (first := keys.setdefault(header.key, index)) != index:
             message = f"the key {shown(header.key)} is also the key of another spec"
-            yield (
-                index,
-                FieldDiagnostic(("key",), "duplicate_key", message, also=(OtherSpec(first, ("key",)),)),
-            )
-        first = adopted.setdefault(header.adopt, index)
-        if header.adopt and first != index:
+            yield index, _conflict(("key",), "duplicate_key", message, first, ("key",))
+        if header.adopt and (first := adopted.setdefault(header.adopt, index)) != index:
             message = f"another spec adopts {header.adopt} too"
-            yield (
-                index,
-                FieldDiagnostic(("adopt",), "duplicate_adopt", message, also=(OtherSpec(first, ("adopt",)),)),
-            )
+            yield index, _conflict(("adopt",), "duplicate_adopt", message, first, ("adopt",))
     yield from _rename_conflicts(headers, keys)
 
 
@@ -46,28 +38,25 @@ def _rename_conflicts(
     claims: dict[str, tuple[int, Path]] = {}
     for index, header in enumerate(headers):
         for position, former in enumerate(header.renamed_from):
-            path = ("renamed_from", position)
+            path, name = ("renamed_from", position), shown(former or "")
             if not former:
                 continue
             if former == header.key:
                 yield (
                     index,
-                    FieldDiagnostic(
-                        path, "renamed_from_itself", f"{shown(former)} is the key this spec has now"
-                    ),
+                    FieldDiagnostic(path, "renamed_from_itself", f"{name} is the key this spec has now"),
                 )
             elif former in keys:
-                message = f"{shown(former)} is still the key of another spec"
-                yield (
-                    index,
-                    FieldDiagnostic(
-                        path, "renamed_from_living", message, also=(OtherSpec(keys[former], ("key",)),)
-                    ),
-                )
+                message = f"{name} is still the key of another spec"
+                yield index, _conflict(path, "renamed_from_living", message, keys[former], ("key",))
             elif former in claims:
-                message = f"{shown(former)} is claimed twice"
                 yield (
                     index,
-                    FieldDiagnostic(path, "renamed_from_twice", message, also=(OtherSpec(*claims[former]),)),
+                    _conflict(path, "renamed_from_twice", f"{name} is claimed twice", *claims[former]),
                 )
             claims.setdefault(former, (index, path))
+
+
+def _conflict(path: Path, code: str, message: str, index: int, there: Path) -> FieldDiagnostic:
+    """With the place ``there`` in the spec that was loaded as number ``index``."""
+    return FieldDiagnostic(path, code, message, also=(OtherSpec(index, there),))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, tzinfo
 
 @dataclass(frozen=True, slots=True)
 class LocalImage:
-    """A local picture that was found whole: the hash of its bytes, and what they are (JPG, PNG, BMP).
+    """A local image that was found whole: the hash of its bytes, and what they are (JPG, PNG, BMP).
 
     ``cmyk`` tells of a JPG in the colours of a printer.
     """
@@ -21,7 +21,7 @@ class LocalImage:
 
 @dataclass(frozen=True, slots=True)
 class MissingImage:
-    """Why a local picture cannot be used."""
+    """Why a local image cannot be used."""
 
     code: str
     message: str
@@ -32,14 +32,14 @@ class SpecContext:
     """All that a spec means something by.
 
     ``groups`` holds each merchant group sorted, or ``None`` for one that could not be read. ``brand_of`` maps mchids
-    to brands and is empty where no brands are written down. ``pictures`` is asked for local paths only.
+    to brands and is empty where no brands are written down. ``images`` is asked for local paths only.
     """
 
     timezone: tzinfo
     now: datetime
     groups: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     brand_of: Mapping[str, str] = field(default_factory=dict)
-    pictures: Mapping[str, LocalImage | MissingImage] = field(default_factory=dict)
+    images: Mapping[str, LocalImage | MissingImage] = field(default_factory=dict)
     brands_of_group: dict[str, frozenset[str]] = field(default_factory=dict)
     """Filled as groups are asked about: thousands of specs name the same few."""
     groups_known: bool = True
@@ -50,6 +50,7 @@ class SpecContext:
         return frozenset(self.brand_of.get(mchid, "") for mchid in mchids if mchid is not None)
 
     def brands_in_group(self, name: str) -> frozenset[str]:
+        """The brands of a merchant group; none where it could not be read."""
         if name not in self.brands_of_group:
             self.brands_of_group[name] = self.brands_in(self.groups.get(name) or ())
         return self.brands_of_group[name]

@@ -20,11 +20,11 @@ PROJECT_FILE: Final = "paygift.yaml"
 SPEC_ENDINGS: Final = (".yaml", ".yml")
 
 _ALMOST_A_SPEC: Final = re.compile(r"(.+?)\.ya?ml", re.IGNORECASE)
-_PICTURE_ENDINGS: Final = tuple(f".{kind.lower()}" for kind in {*LOGO_KINDS, *AWARD_KINDS})
+_IMAGE_ENDINGS: Final = tuple(f".{kind.lower()}" for kind in {*LOGO_KINDS, *AWARD_KINDS})
 
 
 @dataclass(frozen=True, slots=True)
-class FolderEntries:
+class FolderEntry:
     """An entry, by its name relative to the root; without ``unusable`` it is a spec.
 
     ``unusable`` tells why it, or a folder, is not read. That is excused where the project itself names the file at
@@ -36,12 +36,12 @@ class FolderEntries:
     path: str = ""
 
     @property
-    def is_picture(self) -> bool:
-        """Whether it is called like a picture."""
-        return self.name.lower().endswith(_PICTURE_ENDINGS)
+    def is_image(self) -> bool:
+        """Whether it is called like an image."""
+        return self.name.lower().endswith(_IMAGE_ENDINGS)
 
 
-def entries_in(root: Path, folder: Path) -> list[FolderEntries]:
+def entries_in(root: Path, folder: Path) -> list[FolderEntry]:
     """Everything under ``folder`` that is not hidden, sorted by name. Both paths are resolved already."""
     start = folder.relative_to(root).as_posix()
     return sorted(_walk(root, folder, "" if start == "." else f"{start}/"), key=lambda found: found.name)
@@ -56,7 +56,7 @@ def misnamed_project_files(folder: Path) -> list[str]:
     return sorted(name for name in names if name != PROJECT_FILE and _is_project_file(name))
 
 
-def _walk(root: Path, folder: Path, prefix: str) -> Iterator[FolderEntries]:
+def _walk(root: Path, folder: Path, prefix: str) -> Iterator[FolderEntry]:
     top = str(folder)
     todo: list[tuple[str, str, frozenset[Path]]] = [(top, prefix, frozenset({folder}))]
     while todo:
@@ -65,25 +65,25 @@ def _walk(root: Path, folder: Path, prefix: str) -> Iterator[FolderEntries]:
             with os.scandir(path) as entries:
                 visible = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
-            yield FolderEntries(
+            yield FolderEntry(
                 prefix.rstrip("/"), UnusableError("unreadable", f"cannot be read: {reason_of(error)}")
             )
             continue
         if not visible and path != top:
-            yield FolderEntries(prefix.rstrip("/"), _empty_folder())
+            yield FolderEntry(prefix.rstrip("/"), _empty_folder())
         yield from _same_names(sorted(entry.name for entry in visible), prefix)
         for entry in visible:
             name = prefix + entry.name
             if _is_folder(entry):
-                problem, chain = _enter(root, entry, above)
-                if problem is None:
+                unusable, chain = _enter(root, entry, above)
+                if unusable is None:
                     todo.append((entry.path, f"{name}/", chain))
                 else:
-                    yield FolderEntries(name, problem)
+                    yield FolderEntry(name, unusable)
             elif entry.name.endswith(SPEC_ENDINGS) and not _is_project_file(entry.name):
-                yield FolderEntries(name, _link_problem(root, entry))
+                yield FolderEntry(name, _link_error(root, entry))
             else:
-                yield FolderEntries(name, _no_spec(entry.name), entry.path)
+                yield FolderEntry(name, _not_a_spec(entry.name), entry.path)
 
 
 def _is_project_file(name: str) -> bool:
@@ -102,20 +102,20 @@ def _enter(
 ) -> tuple[UnusableError | None, frozenset[Path]]:
     if not entry.is_symlink():
         return None, above | {Path(entry.path)}
-    problem = _link_problem(root, entry)
+    error = _link_error(root, entry)
     real = Path(entry.path).resolve()
-    if problem is None and real in above:
-        problem = UnusableError("link_cycle", "is a link to a folder that it is in")
-    return problem, above | {real}
+    if error is None and real in above:
+        error = UnusableError("link_cycle", "is a link to a folder that it is in")
+    return error, above | {real}
 
 
-def _link_problem(root: Path, entry: os.DirEntry[str]) -> UnusableError | None:
+def _link_error(root: Path, entry: os.DirEntry[str]) -> UnusableError | None:
     if not entry.is_symlink():
         return None
     try:
         inside(root, entry.path)
-    except UnusableError as problem:
-        return problem
+    except UnusableError as error:
+        return error
     return None
 
 
@@ -136,7 +136,7 @@ def _empty_folder() -> UnusableError:
     return UnusableError("empty_folder", message)
 
 
-def _same_names(names: Sequence[str], prefix: str) -> Iterator[FolderEntries]:
+def _same_names(names: Sequence[str], prefix: str) -> Iterator[FolderEntry]:
     """Names of one folder that are one and the same file on a Mac or on Windows, where a checkout loses the other."""
     seen: dict[str, str] = {}
     for name in names:
@@ -146,10 +146,10 @@ def _same_names(names: Sequence[str], prefix: str) -> Iterator[FolderEntries]:
                 f"its name differs from {shown(first)} only in case or in how letters are composed, and on a Mac or on "
                 "Windows only one of both files exists: rename it"
             )
-            yield FolderEntries(prefix + name, UnusableError("same_name", message))
+            yield FolderEntry(prefix + name, UnusableError("same_name", message))
 
 
-def _no_spec(name: str) -> UnusableError:
+def _not_a_spec(name: str) -> UnusableError:
     if name != PROJECT_FILE and _is_project_file(name):
         return misnamed()
     if name == PROJECT_FILE:
@@ -165,8 +165,8 @@ def _no_spec(name: str) -> UnusableError:
             "is not read, since its name does not end in .yaml or .yml in lower case: if it is a spec, rename it to "
             f"{meant}; if not, remove it"
         )
-    elif name.lower().endswith(_PICTURE_ENDINGS):
-        message = "is a picture that no spec names: remove it, or move it out of the activities folder"
+    elif name.lower().endswith(_IMAGE_ENDINGS):
+        message = "is an image that no spec names: remove it, or move it out of the activities folder"
     else:
         message = (
             "is neither a spec (*.yaml, *.yml) nor named by paygift.yaml or a spec: move it out of the activities "

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 from unicodedata import is_normalized, normalize
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from reconciler.model.activity import KEY_PATTERN
 from reconciler.model.characters import BLANKS, FORBIDDEN, character_class, shown
+from reconciler.spec import published
+from reconciler.spec.published import Checked, any_case, text_like, whole
 
-# Limits that a schema states but that are checked in `desired`, so that one entry too many hides no other mistake.
+# Limits that a schema states but that are checked in `rules`, so that one entry too many hides no other mistake.
 MAX_WINDOWS: Final = 6
 MAX_GOODS_TAGS: Final = 500
 MAX_AWARDS: Final = 5
@@ -64,7 +66,7 @@ def _bad_character(value: str, index: int) -> PydanticCustomError:
     return invalid("invisible", template, **facts)
 
 
-Text = AfterValidator(check_text)
+Text = Checked(check_text, pattern=published.line)
 
 
 def read_composed(value: object) -> object:
@@ -103,16 +105,21 @@ def read_color(value: object) -> object:
     return value.capitalize() if isinstance(value, str) else value
 
 
-Color = Annotated[
-    Literal[
-        "Color010", "Color020", "Color030", "Color040", "Color050",
-        "Color060", "Color070", "Color080", "Color090", "Color100",
-    ],
-    BeforeValidator(read_color),
+ColorName = Literal[
+    "Color010", "Color020", "Color030", "Color040", "Color050",
+    "Color060", "Color070", "Color080", "Color090", "Color100",
 ]  # fmt: skip
+_ANY_CASE: Final = any_case("Color") + f"(?:{'|'.join(name[-3:] for name in get_args(ColorName))})"
+
+Color = Annotated[
+    ColorName,
+    BeforeValidator(read_color),
+    WithJsonSchema({"anyOf": [{"type": "string", "enum": [*get_args(ColorName)]}, text_like(_ANY_CASE)]}),
+]
+"""The published schema offers the documented spelling, and takes any case."""
 
 
-# --- paths and pictures --------------------------------------------------------------------------------------------
+# --- paths and images ----------------------------------------------------------------------------------------------
 
 
 def check_path(value: str) -> str:
@@ -130,7 +137,7 @@ def check_path(value: str) -> str:
     return value
 
 
-RelativePath = Annotated[str, Field(min_length=1), Text, AfterValidator(check_path)]
+RelativePath = Annotated[str, Field(min_length=1), Text, Checked(check_path, pattern=published.path)]
 
 MAX_URL: Final = 128
 _ASCII: Final = re.compile(OPAQUE_PATTERN)
@@ -145,10 +152,12 @@ def is_url(image: str) -> bool:
 
 
 def check_logo(value: str) -> str:
+    """An https:// URL of at most 128 characters, or a path of a JPG, PNG or BMP (API §1.1, §4)."""
     return _image(value, LOGO_KINDS)
 
 
-def check_picture(value: str) -> str:
+def check_award_image(value: str) -> str:
+    """As ``check_logo``, but for BMP, which the images of awards may not be (API §1.1)."""
     return _image(value, AWARD_KINDS)
 
 
@@ -159,7 +168,7 @@ def _image(value: str, kinds: tuple[str, ...]) -> str:
     if "://" in value:
         template = "{text} is not an https:// URL; a file is named by its path in the project"
         raise invalid("not_https", template, text=shown(value))
-    return _picture_path(value, kinds)
+    return _image_path(value, kinds)
 
 
 def _url(value: str) -> str:
@@ -172,7 +181,7 @@ def _url(value: str) -> str:
     return value
 
 
-def _picture_path(value: str, kinds: tuple[str, ...]) -> str:
+def _image_path(value: str, kinds: tuple[str, ...]) -> str:
     check_path(value)
     name = value.rpartition("/")[2]
     if len(name) > MAX_FILE_NAME:
@@ -180,13 +189,15 @@ def _picture_path(value: str, kinds: tuple[str, ...]) -> str:
         raise invalid("file_name_length", template, length=len(name), limit=MAX_FILE_NAME, text=shown(name))
     if not name.upper().endswith(tuple(f".{kind}" for kind in kinds)):
         endings = ", ".join(f".{kind.lower()}" for kind in kinds)
-        template = "{text}: the name of a picture must end in one of {endings}"
+        template = "{text}: the name of an image must end in one of {endings}"
         raise invalid("file_ending", template, text=shown(name), endings=endings)
     return value
 
 
-Logo = Annotated[str, Field(min_length=1), AfterValidator(check_logo)]
-Picture = Annotated[str, Field(min_length=1), AfterValidator(check_picture)]
+Logo = Annotated[str, Field(min_length=1), Checked(check_logo, pattern=published.image(LOGO_KINDS, MAX_URL))]
+AwardImage = Annotated[
+    str, Field(min_length=1), Checked(check_award_image, pattern=published.image(AWARD_KINDS, MAX_URL))
+]
 
 
 # --- times ---------------------------------------------------------------------------------------------------------
@@ -229,18 +240,22 @@ def _date_only(value: str, day: re.Match[str], *, is_end: bool) -> PydanticCusto
         datetime.fromisoformat(meant)
     except ValueError:
         return invalid("no_such_time", "{text} does not exist in the calendar", text=shown(value))
-    template = "{text} has no time of day: write for example {meant}T00:00:00"
+    template = "{text} has no time of day: for the beginning of the day write {meant}T00:00:00"
     if is_end:
         template = "{text} has no time of day: for the whole day write {meant}T23:59:59"
     return invalid("date_only", template, text=shown(value), meant=meant)
 
 
-Moment = Annotated[datetime, BeforeValidator(read_moment)]
+_MOMENT_ALIKE: Final = MOMENT.pattern.replace(r"(?P<fraction>\d+)", rf"\d{{1,{MAX_FRACTION}}}")
+"""Without the group that only Python names."""
+
+Moment = Annotated[datetime, BeforeValidator(read_moment), WithJsonSchema(text_like(_MOMENT_ALIKE))]
 
 TIME_OF_DAY: Final = re.compile(r"([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]")
 
 
 def check_time_of_day(value: str) -> str:
+    """Six digits HHMMSS, Beijing time (API §1.1); of anything else that looks like a time, what was meant."""
     if TIME_OF_DAY.fullmatch(value):
         return value
     digits = value.replace(":", "")
@@ -250,12 +265,22 @@ def check_time_of_day(value: str) -> str:
     raise invalid("time_of_day", template, text=shown(value), hint=hint)
 
 
-TimeOfDay = Annotated[str, AfterValidator(check_time_of_day)]
+_DIGITS: Final = {"type": "integer", "minimum": 0, "maximum": 235959}
+"""What YAML makes of a time of day without quotes."""
+
+TimeOfDay = Annotated[
+    str,
+    AfterValidator(check_time_of_day),
+    WithJsonSchema({"anyOf": [text_like(TIME_OF_DAY.pattern), _DIGITS]}),
+]
 
 
 # --- numbers and switches ------------------------------------------------------------------------------------------
 
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
+_YUAN: Final = re.compile(
+    r"(?P<sign>[¥￥]?) ?(?P<yuan>[0-9]{1,8}|[0-9]{1,3}(?:,[0-9]{3}){1,2})(?:\.(?P<cents>[0-9]{1,2}))? ?(?P<unit>元?)"
+)
 
 
 def read_fen(value: object) -> object:
@@ -263,8 +288,10 @@ def read_fen(value: object) -> object:
     if not isinstance(value, str):
         return value
     if not _WHOLE.fullmatch(value):
-        template = "{text} is not a whole number of fen: ¥1.00 is written 100, without point, sign or unit"
-        raise invalid("not_fen", template, text=shown(value))
+        meant = _yuan_in_fen(value) or "¥1.00 is written 100, without point, sign or unit"
+        raise invalid(
+            "not_fen", "{text} is not a whole number of fen: {meant}", text=shown(value), meant=meant
+        )
     if value == "0":
         raise invalid(
             "zero", "0 fen: it is not known whether WeChat Pay accepts 0, so the least is 1 fen (¥0.01)"
@@ -276,10 +303,20 @@ def read_fen(value: object) -> object:
     return amount
 
 
-Fen = Annotated[int, Field(ge=1, le=MAX_FEN), BeforeValidator(read_fen)]
+def _yuan_in_fen(value: str) -> str:
+    """How an amount that is plainly in yuan, with a point or a sign, is written in fen; empty for any other text."""
+    found = _YUAN.fullmatch(value)
+    if found is None or not (found["sign"] or found["cents"] or found["unit"]):
+        return ""
+    fen = int(found["yuan"].replace(",", "")) * 100 + int((found["cents"] or "").ljust(2, "0"))
+    return f"¥{fen // 100:,}.{fen % 100:02} is written {fen}" if 1 <= fen <= MAX_FEN else ""
+
+
+Fen = Annotated[int, Field(ge=1, le=MAX_FEN), BeforeValidator(read_fen), WithJsonSchema(whole(1, MAX_FEN))]
 
 
 def read_generation(value: object) -> object:
+    """A whole number from 1: it is counted up to run the same terms again."""
     if not isinstance(value, str):
         return value
     if _WHOLE.fullmatch(value) and 1 <= int(value) <= MAX_GENERATION:
@@ -316,18 +353,36 @@ def read_switch(value: object) -> object:
     raise invalid("not_bool", "{text} is neither true nor false", text=shown(value))
 
 
+Generation = Annotated[
+    int,
+    Field(ge=1, le=MAX_GENERATION),
+    BeforeValidator(read_generation),
+    WithJsonSchema(whole(1, MAX_GENERATION)),
+]
+Count = Annotated[int, BeforeValidator(read_count), WithJsonSchema(whole(0, MAX_GENERATION))]
+CountOrNone = Annotated[int | None, BeforeValidator(read_count), WithJsonSchema(whole(0, MAX_GENERATION))]
+Percent = Annotated[
+    int, BeforeValidator(read_percent), WithJsonSchema(whole(0, 100, "(?:100|[1-9]?[0-9]) *%?"))
+]
+Switch = Annotated[
+    bool,
+    BeforeValidator(read_switch),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, text_like(f"{any_case('true')}|{any_case('false')}")]}),
+]
+
+
 # --- specs ---------------------------------------------------------------------------------------------------------
 
 
 def at_most(count: int, least: int = 0) -> Any:
-    """A limit for the published schema; ``desired`` checks it, after every entry has been looked at."""
+    """A limit for the published schema; ``rules`` checks it, after every entry has been looked at."""
     extra: dict[str, Any] = {"maxItems": count, "uniqueItems": True}
     if least:
         extra["minItems"] = least
     return Field(json_schema_extra=extra)
 
 
-_DISTINCT: Final = Field(json_schema_extra={"uniqueItems": True})
+DISTINCT: Final = Field(json_schema_extra={"uniqueItems": True})
 
 
 NOT_APPLICABLE: Final = {

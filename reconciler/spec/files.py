@@ -112,8 +112,8 @@ _NO_TEXTS: Final = {
     b"\xd0\xcf\x11\xe0": "an old Excel or Word file (.xls, .doc)",
     b"%PDF-": "a PDF",
     b"\x1f\x8b": "a compressed file",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
+    b"\x89PNG": "an image",
+    b"\xff\xd8\xff": "an image",
 }
 
 

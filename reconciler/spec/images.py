@@ -1,4 +1,4 @@
-"""Local pictures: whether they are whole, and what kind they are. Nothing is decoded.
+"""Local images: whether they are whole, and what kind they are. Nothing is decoded.
 
 What an upload accepts and a phone then cannot show would be found by customers, so the structure is walked from the
 first byte to the end that the format itself marks. Bytes after that end are nobody's concern.
@@ -16,8 +16,8 @@ from typing import Final
 from reconciler.spec.context import LocalImage, MissingImage
 from reconciler.spec.files import FileNames, UnusableError, inside, read_bytes, sha256_of
 
-MAX_PICTURE: Final = 2 * 1024 * 1024
-"""Bytes of a picture (API §4)."""
+MAX_IMAGE: Final = 2 * 1024 * 1024
+"""Bytes of an image (API §4)."""
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _OTHER_KINDS: Final = (
@@ -29,22 +29,22 @@ _OTHER_KINDS: Final = (
 )
 
 
-def read_picture(root: Path, relative: str) -> bytes:
-    """The bytes of a local picture. Raises UnusableError."""
-    return read_bytes(inside(root, relative), MAX_PICTURE)
+def image_bytes(root: Path, relative: str) -> bytes:
+    """The bytes of a local image. Raises UnusableError."""
+    return read_bytes(inside(root, relative), MAX_IMAGE)
 
 
-def picture_at(names: FileNames, relative: str) -> LocalImage | MissingImage:
-    """What is found where a spec names a local picture."""
+def image_at(names: FileNames, relative: str) -> LocalImage | MissingImage:
+    """What is found where a spec names a local image."""
     try:
-        content = read_bytes(names.find(relative), MAX_PICTURE)
+        content = read_bytes(names.find(relative), MAX_IMAGE)
         return examined(content)
-    except UnusableError as problem:
-        return MissingImage(problem.code, problem.message)
+    except UnusableError as error:
+        return MissingImage(error.code, error.message)
 
 
 def examined(content: bytes) -> LocalImage:
-    """The picture that ``content`` is. Raises UnusableError if it is another kind of file, cut off or damaged."""
+    """The image that ``content`` is. Raises UnusableError if it is another kind of file, cut off or damaged."""
     for signature, look in _LOOKS:
         if content.startswith(signature):
             try:
@@ -53,7 +53,7 @@ def examined(content: bytes) -> LocalImage:
                 raise _cut_off() from None
             return LocalImage(sha256_of(content), kind, is_cmyk)
     other = next((f"{kind} and " for pattern, kind in _OTHER_KINDS if pattern.match(content)), "")
-    raise UnusableError("not_a_picture", f"is {other}not a JPG, PNG or BMP picture")
+    raise UnusableError("not_a_picture", f"is {other}not a JPG, PNG or BMP image")
 
 
 def _cut_off() -> UnusableError:

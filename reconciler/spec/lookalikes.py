@@ -1,4 +1,4 @@
-"""What makes a text no YAML although it looks like some: left-overs of a merge, full-width punctuation, other blanks.
+"""Why a text is not YAML although it looks like some: left-overs of a merge, full-width punctuation, other blanks.
 
 A parser tells the line after, or none at all, so these are looked for where something is wrong with a file already.
 """
@@ -38,7 +38,7 @@ _LIKELY: Final = (
     re.compile(r"^\s*(?P<sign>[－—–])\s*\S"),
     re.compile(r"(?:^|\s)(?P<sign>＃)"),
 )
-"""What may be meant in a text, and is told only where a file is no YAML."""
+"""What may be meant in a text, and is told only where a file is not YAML."""
 
 _QUOTED: Final = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|(?:^|\s)#.*""")
 _WRITTEN: Final = {
@@ -76,10 +76,10 @@ def lookalikes(text: str, *, is_yaml: bool) -> list[TextDiagnostic]:
     """Each such thing of ``text``, at its own line. ``is_yaml`` tells that it can be parsed all the same."""
     patterns = _CERTAIN if is_yaml else (*_CERTAIN, *_LIKELY)
     return [
-        issue
+        each
         for number, line in enumerate(text.split("\n"), 1)
         if not line.isascii() or line.startswith(("<", "|", "=", ">"))
-        for issue in _in_line(number, line[:_LONGEST].rstrip("\r"), patterns)
+        for each in _in_line(number, line[:_LONGEST].rstrip("\r"), patterns)
     ]
 
 

@@ -17,7 +17,7 @@ _MCHID: Final = re.compile(MCHID_PATTERN)
 def parse_group(file: str, text: str) -> tuple[tuple[str, ...], list[Diagnostic]]:
     """The merchants of a group, sorted, and every bad line of its file."""
     lines: dict[str, int] = {}
-    problems = []
+    diagnostics = []
     for number, line in enumerate(text.split("\n"), 1):
         entry = line.partition("#")[0].strip()
         if not entry:
@@ -25,16 +25,16 @@ def parse_group(file: str, text: str) -> tuple[tuple[str, ...], list[Diagnostic]
         column = line.index(entry) + 1
         if CONFLICT.match(line.rstrip("\r")):
             message = f"{entry[:7]}: {CONFLICT_MESSAGE}"
-            problems.append(Diagnostic(file, number, column, message=message, code="merge_conflict"))
+            diagnostics.append(Diagnostic(file, number, column, message=message, code="merge_conflict"))
         elif not _MCHID.fullmatch(entry):
             several = ", one in each line" if re.search(r"[\s,;，；、]", entry) else ""
             message = (
                 f"{shown(entry)} is not a merchant number: 8 to 15 digits{several}{full_width_hint(entry)}"
             )
-            problems.append(Diagnostic(file, number, column, message=message, code="mchid"))
+            diagnostics.append(Diagnostic(file, number, column, message=message, code="mchid"))
         elif entry in lines:
             message = f"the merchant {shown(entry)} is written twice (see {file}:{lines[entry]})"
-            problems.append(Diagnostic(file, number, column, message=message, code="duplicate_merchant"))
+            diagnostics.append(Diagnostic(file, number, column, message=message, code="duplicate_merchant"))
         else:
             lines[intern(entry)] = number
-    return tuple(sorted(lines)), problems
+    return tuple(sorted(lines)), diagnostics

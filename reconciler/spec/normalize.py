@@ -1,4 +1,4 @@
-"""A spec without faults → the activity that it asks for, in canonical form. Pure."""
+"""A spec without mistakes → the activity that it asks for, in canonical form. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reconciler.spec.models import ActivityBaseInfoSpec, ActivitySpec
 
 
 def normalize(spec: ActivitySpec, key: str, source: Source, context: SpecContext) -> DesiredActivity:
-    """The activity that ``spec``, which has no faults, asks for; in canonical form.
+    """The activity that ``spec``, which has none, asks for; in canonical form.
 
     ``key`` is the one that counts: where the spec has none, the file's name decides.
     """
@@ -93,7 +93,7 @@ def _available_day_time(base: ActivityBaseInfoSpec) -> tuple[DayWindow, ...]:
 def _image(image: str, context: SpecContext) -> Image:
     if is_url(image):
         return Image(url=image)
-    found = context.pictures[image]
+    found = context.images[image]
     return Image(sha256=found.sha256 if isinstance(found, LocalImage) else "", path=image)
 
 

@@ -10,13 +10,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import cached_property
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from reconciler.model.activity import BEIJING, KEY_PATTERN, DesiredActivity, Image, NamedAccount, Source
 from reconciler.model.characters import escaped, shown
@@ -25,20 +24,17 @@ from reconciler.model.errors import ProjectError, UsageError
 from reconciler.spec.conflicts import Header, conflicts
 from reconciler.spec.context import LocalImage, MissingImage, SpecContext
 from reconciler.spec.defaults import merged
-from reconciler.spec.diagnostics import FieldDiagnostic, OtherSpec
-from reconciler.spec.diagnostics import Path as FieldPath
-from reconciler.spec.entries import PROJECT_FILE, FolderEntries, entries_in, misnamed, misnamed_project_files
-from reconciler.spec.files import FileNames, UnusableError, inside, read_text, reason_of, sha256_of
-from reconciler.spec.images import picture_at, read_picture
+from reconciler.spec.diagnostics import FieldDiagnostic
+from reconciler.spec.entries import PROJECT_FILE, FolderEntry, entries_in, misnamed, misnamed_project_files
+from reconciler.spec.files import UnusableError, reason_of, sha256_of
+from reconciler.spec.images import image_at, image_bytes
 from reconciler.spec.lookalikes import lookalikes
-from reconciler.spec.merchants import parse_group
-from reconciler.spec.models import NO_DEFAULTS, ActivitySpec, NotifySection, PolicySection, ProjectFile
+from reconciler.spec.models import ActivitySpec, NotifySection, PolicySection
 from reconciler.spec.normalize import normalize
-from reconciler.spec.positions import Positions, dotted, in_defaults, reach
-from reconciler.spec.rules import diagnostics_in, local_images, notes_in, span_diagnostics, unknown_group
-from reconciler.spec.validation_errors import diagnostics_of, salvage
-from reconciler.spec.yaml_ import TextDiagnostic, YamlDocument, parse
-from reconciler.spec.zones import UnknownZoneError, zone_named
+from reconciler.spec.project_file import ProjectSettings, project_sheet
+from reconciler.spec.rules import diagnostics_in, local_images, notes_in
+from reconciler.spec.sheets import Reading, Sheet, unusable
+from reconciler.spec.validation_errors import diagnostics_of, kind_of, salvage
 
 _NO_YAML: Final = frozenset({"yaml_syntax", "merge_conflict", "full_width"})
 """Codes of a text that could not be parsed, or of why."""
@@ -53,7 +49,7 @@ class Project:
 
     ``activities`` are sorted by key, ``brands`` holds the sorted mchids of every brand. ``timezone`` is the one for
     times written without an offset. ``account`` is whose credentials may act for it, ``None`` where it names none.
-    ``notes`` are no mistakes, but should be known before customers see it. ``reads`` are the files and folders that it
+    ``notes`` are not mistakes, but should be known before customers see it. ``reads`` are the files and folders that it
     is made of, as paths from ``root``; the empty path, everything, where links lead to others.
     """
 
@@ -80,7 +76,7 @@ def find_root(start: Path) -> Path:
         if os.path.lexists(folder / PROJECT_FILE):
             return folder
         if names := misnamed_project_files(folder):
-            raise ProjectError([_problem(str(folder / name), misnamed()) for name in names])
+            raise ProjectError([unusable(str(folder / name), misnamed()) for name in names])
     raise UsageError(
         f"There is no {PROJECT_FILE} in {start}, nor in any folder above it.",
         remedy=f"Go to the folder of your campaigns, or make one: a {PROJECT_FILE} needs the line `namespace: NAME`.",
@@ -88,9 +84,9 @@ def find_root(start: Path) -> Path:
 
 
 def load_project(root: Path, *, now: datetime) -> Project:
-    """Everything under ``root``; ``now`` is aware. Raises ProjectError with all problems of all files, sorted."""
+    """Everything under ``root``; ``now`` is aware. Raises ProjectError with every mistake of every file, sorted."""
     with _no_garbage_collection():
-        return _Loading(root.resolve(), now).run()
+        return _Loading(Reading(root.resolve()), now).run()
 
 
 def read_namespace(root: Path) -> str:
@@ -98,8 +94,7 @@ def read_namespace(root: Path) -> str:
 
     Raises ProjectError if paygift.yaml does not say it.
     """
-    sheet = _Loading(root.resolve(), datetime.now(UTC))._read_sheet()
-    namespace = sheet.data.get("namespace")
+    namespace = project_sheet(Reading(root.resolve())).data.get("namespace")
     if not isinstance(namespace, str):
         raise ProjectError([Diagnostic(PROJECT_FILE, 1, 1, "namespace", "is missing", "missing")])
     return namespace
@@ -110,11 +105,10 @@ def read_timezone(root: Path) -> ZoneInfo:
 
     Raises ProjectError if paygift.yaml names one that is unknown, or cannot be read.
     """
-    loading = _Loading(root.resolve(), datetime.now(UTC))
-    sheet = loading._read_sheet()
-    zone = loading._zone(loading._validate(ProjectFile, sheet), sheet)
+    settings = ProjectSettings.read(Reading(root.resolve()))
+    zone = settings.zone()
     if zone is None:
-        raise ProjectError(loading.problems)
+        raise ProjectError(settings.reading.diagnostics)
     return zone
 
 
@@ -123,22 +117,18 @@ def read_account(root: Path) -> NamedAccount | None:
 
     Raises ProjectError if ``account`` cannot be read.
     """
-    loading = _Loading(root.resolve(), datetime.now(UTC))
-    sheet = loading._read_sheet()
-    project = loading._validate(ProjectFile, sheet)
-    if getattr(project, "account", None) is None:
-        raise ProjectError(loading.problems)
-    return loading._account(project, sheet)
+    settings = ProjectSettings.read(Reading(root.resolve()))
+    if getattr(settings.written, "account", None) is None:
+        raise ProjectError(settings.reading.diagnostics)
+    return settings.account()
 
 
 def read_image(project_root: Path, image: Image) -> bytes:
     """The bytes of a local image, for the upload. Raises ProjectError if they are not what was planned."""
     try:
-        content = read_picture(project_root.resolve(), image.path)
-    except UnusableError as problem:
-        raise ProjectError(
-            [Diagnostic(image.path, 0, 0, message=problem.message, code=problem.code)]
-        ) from problem
+        content = image_bytes(project_root.resolve(), image.path)
+    except UnusableError as error:
+        raise ProjectError([Diagnostic(image.path, 0, 0, message=error.message, code=error.code)]) from error
     if sha256_of(content) != image.sha256:
         message = "has changed since the specs were loaded: plan again"
         raise ProjectError([Diagnostic(image.path, 0, 0, message=message, code="image_changed")])
@@ -158,78 +148,51 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 @dataclass
-class _Sheet:
-    """One document, with what it takes to say where something stands in it."""
-
-    file: str
-    text: str
-    index: int = 0
-    data: Any = None
-    project: _Sheet | None = None
-    """The project file, for a spec whose defaults come from there."""
-
-    @cached_property
-    def positions(self) -> Positions:
-        return Positions(self.text, self.index)
-
-    def place(self, path: FieldPath, partners: Iterable[FieldPath] = ()) -> tuple[str, int, int, FieldPath]:
-        """File, line, column and path of what is written at ``path``: perhaps in the project's defaults.
-
-        A rule of several fields is told at the first of them that the spec itself writes.
-        """
-        written = next((each for each in (path, *partners) if reach(self.data, each) == len(each)), None)
-        defaults = self.project.data.get("defaults") if self.project else None
-        if written is None and self.project and in_defaults(self.data, defaults, path):
-            return self.project.place(("defaults", *path))
-        return (self.file, *self.positions.find(path if written is None else written), path)
-
-
-@dataclass
 class _Loading:
     """One run of load_project: what it has found so far."""
 
-    root: Path
+    reading: Reading
     now: datetime
-    problems: list[Diagnostic] = field(default_factory=list)
     notes: list[Diagnostic] = field(default_factory=list)
     activities: list[DesiredActivity] = field(default_factory=list)
     headers: list[Header] = field(default_factory=list)
-    sources: list[tuple[str, int]] = field(default_factory=list)
-    """File and number of the document of every header."""
-    pictures: dict[str, LocalImage | MissingImage] = field(default_factory=dict)
+    images: dict[str, LocalImage | MissingImage] = field(default_factory=dict)
     defaults_known: bool = True
     """False where the project's ``defaults`` cannot be read, so that nothing can be called missing."""
 
-    @cached_property
-    def names(self) -> FileNames:
-        return FileNames(self.root)
+    @property
+    def root(self) -> Path:
+        return self.reading.root
 
     def run(self) -> Project:
+        reading = self.reading
         for name in misnamed_project_files(self.root):
-            self._unusable(name, misnamed())
-        sheet = self._read_sheet()
-        project = self._validate(ProjectFile, sheet)
-        zone = self._zone(project, sheet)
+            reading.add_unusable(name, misnamed())
+        settings = ProjectSettings.read(reading)
+        project, sheet = settings.written, settings.sheet
+        zone = settings.zone()
         if zone is not None:
-            self._check_freezes(project, zone, sheet)
-        groups = self._groups(project, sheet)
-        brands = self._brands(project, sheet, groups)
-        defaults = self._defaults(project, sheet)
+            settings.check_freezes(zone)
+        groups = settings.groups()
+        brands = settings.brands(groups)
+        defaults = settings.defaults()
+        self.defaults_known = hasattr(project, "defaults")
         brand_of = {mchid: brand for brand, mchids in brands.items() for mchid in mchids}
         groups_known = hasattr(project, "merchant_groups")
         context = SpecContext(
-            zone or BEIJING, self.now, groups, brand_of, self.pictures, groups_known=groups_known
+            zone or BEIJING, self.now, groups, brand_of, self.images, groups_known=groups_known
         )
-        if self.problems:
-            self._add_issues(PROJECT_FILE, lookalikes(sheet.text, is_yaml=True))
+        if reading.diagnostics:
+            reading.add_of_text(PROJECT_FILE, lookalikes(sheet.text, is_yaml=True))
         entries = self._entries(project, sheet)
         for found in entries:
             if found.unusable is None:
                 self._load_file(found.name, sheet, defaults, context)
-        self._check_together()
+        for index, conflict in conflicts(self.headers):
+            reading.add(conflict, reading.sheet_of(index))
         self._check_entries([found for found in entries if found.unusable], project, defaults)
-        if self.problems or zone is None:
-            raise ProjectError(sorted(set(self.problems)))
+        if reading.diagnostics or zone is None:
+            raise ProjectError(sorted(set(reading.diagnostics)))
         activities = tuple(sorted(self.activities, key=lambda activity: activity.key))
         return Project(
             self.root,
@@ -239,209 +202,109 @@ class _Loading:
             project.policy,
             brands,
             project.notify,
-            self._account(project, sheet),
+            settings.account(),
             tuple(sorted(set(self.notes))),
             self._reads(project, entries),
         )
 
-    def _reads(self, project: Any, entries: Iterable[FolderEntries]) -> tuple[str, ...]:
-        names = {PROJECT_FILE, project.activities, *project.merchant_groups.values(), *self.pictures}
+    def _reads(self, project: Any, entries: Iterable[FolderEntry]) -> tuple[str, ...]:
+        names = {PROJECT_FILE, project.activities, *project.merchant_groups.values(), *self.images}
         places = [self.root / name for name in (*names, *(found.name for found in entries))]
         if any(os.path.realpath(place) != os.path.normpath(place) for place in places):
             return ("",)
         return tuple(sorted(os.path.normpath(name) for name in names))
 
-    # --- the project file ---
-
-    def _read_sheet(self) -> _Sheet:
-        text = self._read(PROJECT_FILE) or ""
-        documents, issues = self._parse(PROJECT_FILE, text)
-        document = documents[0] if documents else YamlDocument(0, {})
-        if len(documents) > 1:
-            message = "the project file is one document: remove the `---` above this line"
-            self.problems.append(
-                Diagnostic(PROJECT_FILE, documents[1].line, 1, "", message, "several_documents")
-            )
-        if not document.sound or (issues and not documents):
-            raise ProjectError(self.problems)  # nothing is known that specs could be held against
-        data = {} if document.data is None else document.data
-        if self.problems and not text:
-            raise ProjectError(self.problems)
-        if not isinstance(data, dict):
-            message = "expected a mapping (namespace: NAME), found something else"
-            self._add_issues(PROJECT_FILE, lookalikes(text, is_yaml=False))
-            raise ProjectError(
-                [*self.problems, Diagnostic(PROJECT_FILE, document.line, 1, "", message, "wrong_type")]
-            )
-        return _Sheet(PROJECT_FILE, text, 0, data)
-
-    def _zone(self, project: Any, sheet: _Sheet) -> ZoneInfo | None:
-        name = getattr(project, "timezone", None)
-        if name is None:
-            return None
-        try:
-            return zone_named(name)
-        except UnknownZoneError as error:
-            self._add(FieldDiagnostic(("timezone",), "unknown_timezone", f"{shown(name)} {error}"), sheet)
-            return None
-
-    def _account(self, project: Any, sheet: _Sheet) -> NamedAccount | None:
-        if not project.account:
-            return None
-        file, line, _, _ = sheet.place(("account",))
-        return NamedAccount(project.account, Source(escaped(file), line))
-
-    def _check_freezes(self, project: Any, zone: ZoneInfo, sheet: _Sheet) -> None:
-        for index, freeze in enumerate(getattr(getattr(project, "policy", None), "freeze", ())):
-            for fault in span_diagnostics(freeze, ("policy", "freeze", index), zone):
-                self._add(fault, sheet)
-
-    def _defaults(self, project: Any, sheet: _Sheet) -> dict[str, Any]:
-        defaults = dict(getattr(project, "defaults", None) or {})
-        self.defaults_known = hasattr(project, "defaults")
-        for name in NO_DEFAULTS:
-            if defaults.pop(name, None) is not None:
-                message = "belongs to one activity: it cannot be a default"
-                self._add(FieldDiagnostic(("defaults", name), "not_a_default", message), sheet)
-        return defaults
-
-    def _groups(self, project: Any, sheet: _Sheet) -> dict[str, tuple[str, ...] | None]:
-        groups: dict[str, tuple[str, ...] | None] = {}
-        for name, file in (getattr(project, "merchant_groups", None) or {}).items():
-            groups[name] = None
-            if file is None:
-                continue
-            try:
-                text = read_text(self.names.find(file))
-            except UnusableError as problem:
-                if problem.line:
-                    self._unusable(file, problem)
-                else:
-                    message = f"{shown(file)} {problem.message}"
-                    self._add(FieldDiagnostic(("merchant_groups", name), problem.code, message), sheet)
-                continue
-            mchids, problems = parse_group(file, text)
-            self.problems += problems
-            # Where a line is no merchant, nobody knows who belongs to the group, and what would follow is not told.
-            if all(problem.code == "duplicate_merchant" for problem in problems):
-                groups[name] = mchids
-        return groups
-
-    def _brands(
-        self, project: Any, sheet: _Sheet, groups: Mapping[str, tuple[str, ...] | None]
-    ) -> dict[str, tuple[str, ...]]:
-        brands: dict[str, tuple[str, ...]] = {}
-        brand_of: dict[str, str] = {}
-        known = True
-        for name, brand in (getattr(project, "brands", None) or {}).items():
-            path = ("brands", name)
-            merchants = {mchid for mchid in getattr(brand, "merchants", ()) if mchid is not None}
-            for index, group in enumerate(getattr(brand, "merchant_groups", ())):
-                merchants.update(groups.get(group) or ())
-                if group is not None and group not in groups and hasattr(project, "merchant_groups"):
-                    self._add(unknown_group(group, groups, (*path, "merchant_groups", index)), sheet)
-            known &= self._is_known(brand, groups)
-            brands[name] = tuple(sorted(merchants))
-            shared = [mchid for mchid in brands[name] if mchid in brand_of]
-            if shared:
-                more = f" and {len(shared) - 1:,} more" if len(shared) > 1 else ""
-                message = (
-                    f"the merchant {shown(shared[0])}{more} is in the brand {shown(brand_of[shared[0]])} too"
-                )
-                also = (("brands", brand_of[shared[0]]),)
-                self._add(FieldDiagnostic(path, "two_brands", message, also=also), sheet)
-            for mchid in brands[name]:
-                brand_of.setdefault(mchid, name)
-        return brands if known else {}
-
-    def _is_known(self, brand: Any, groups: Mapping[Any, tuple[str, ...] | None]) -> bool:
-        """Whether all merchants of a brand could be read. Otherwise no merchant can be called a stranger."""
-        merchants, names = getattr(brand, "merchants", (None,)), getattr(brand, "merchant_groups", (None,))
-        return None not in merchants and all(groups.get(name) is not None for name in names)
-
     # --- specs ---
 
-    def _entries(self, project: Any, sheet: _Sheet) -> list[FolderEntries]:
+    def _entries(self, project: Any, sheet: Sheet) -> list[FolderEntry]:
         folder = getattr(project, "activities", None)
         if folder is None:
             return []
         try:
-            real = _folder_at(self.names.find(folder))
-        except UnusableError as problem:
-            self._add(
-                FieldDiagnostic(("activities",), problem.code, f"{shown(folder)} {problem.message}"), sheet
+            real = _folder_at(self.reading.names.find(folder))
+        except UnusableError as error:
+            self.reading.add(
+                FieldDiagnostic(("activities",), error.code, f"{shown(folder)} {error.message}"), sheet
             )
             return []
         return entries_in(self.root, real)
 
-    def _check_entries(self, unread: Iterable[FolderEntries], project: Any, defaults: dict[str, Any]) -> None:
+    def _check_entries(self, unread: Iterable[FolderEntry], project: Any, defaults: dict[str, Any]) -> None:
         """Tell of every entry that was not read, unless it is a file that the project itself names.
 
-        Pictures are told once nothing else is wrong: what names them may be what could not be read.
+        Images are told once nothing else is wrong: what names them may be what could not be read.
         """
         named = self._named_files(project, defaults)
-        sound = not self.problems
+        sound = not self.reading.diagnostics
         for found in unread:
-            if found.path and (os.path.realpath(found.path) in named or (found.is_picture and not sound)):
+            if found.path and (os.path.realpath(found.path) in named or (found.is_image and not sound)):
                 continue
             if found.unusable is not None:
-                self._unusable(found.name, found.unusable)
+                self.reading.add_unusable(found.name, found.unusable)
 
     def _named_files(self, project: Any, defaults: dict[str, Any]) -> set[str]:
         """The real paths of the files that make up the project beside its specs."""
         groups = (getattr(project, "merchant_groups", None) or {}).values()
-        pictures = {*self.pictures, *local_images(salvage(ActivitySpec, defaults))}
-        names = [PROJECT_FILE, STOCKS_FILE, *(group for group in groups if group is not None), *pictures]
+        images = {*self.images, *local_images(salvage(ActivitySpec, defaults))}
+        names = [PROJECT_FILE, STOCKS_FILE, *(group for group in groups if group is not None), *images]
         return {os.path.realpath(self.root / name) for name in names}
 
-    def _load_file(self, name: str, project: _Sheet, defaults: dict[str, Any], context: SpecContext) -> None:
-        text = self._read(name)
+    def _load_file(self, name: str, project: Sheet, defaults: dict[str, Any], context: SpecContext) -> None:
+        text = self.reading.text(name)
         if text is None:
             return
-        before = len(self.problems)
-        documents, issues = self._parse(name, text)
-        if not documents and not issues:
+        before = len(self.reading.diagnostics)
+        documents, found = self.reading.parsed(name, text)
+        if not documents and not found:
             message = "the file is empty: write an activity, or remove the file"
-            self.problems.append(Diagnostic(escaped(name), 0, 0, message=message, code="empty_file"))
+            self.reading.diagnostics.append(
+                Diagnostic(escaped(name), 0, 0, message=message, code="empty_file")
+            )
         for index, document in enumerate(documents):
             if document.sound:
-                sheet = _Sheet(name, text, index, document.data, project)
-                self._load_spec(sheet, document.line, defaults, context, sound=not issues)
-        if len(self.problems) > before and not any(issue.code in _NO_YAML for issue in issues):
-            self._add_issues(
-                name, lookalikes(text, is_yaml=all(isinstance(each.data, dict) for each in documents))
-            )
+                sheet = Sheet(name, text, index, document.data, project)
+                self._load_spec(sheet, document.line, defaults, context, sound=not found)
+        told = self.reading.diagnostics[before:]
+        if told and not any(each.code in _NO_YAML for each in found):
+            causes = lookalikes(text, is_yaml=all(isinstance(each.data, dict) for each in documents))
+            written = all(each.data is not None for each in documents)
+            if causes and written:  # the causes say why what is written is not an activity
+                self.reading.diagnostics[before:] = [each for each in told if each.code != "no_activity"]
+            self.reading.add_of_text(name, causes)
 
     def _load_spec(
-        self, sheet: _Sheet, line: int, defaults: dict[str, Any], context: SpecContext, *, sound: bool
+        self, sheet: Sheet, line: int, defaults: dict[str, Any], context: SpecContext, *, sound: bool
     ) -> None:
         if not isinstance(sheet.data, dict):
-            found = "nothing" if sheet.data is None else "something else"
-            message = f"expected an activity (activity_base_info, award_send_rule, …), found {found}"
-            self.problems.append(Diagnostic(escaped(sheet.file), line, 1, "", message, "no_activity"))
+            message = (
+                f"expected an activity (activity_base_info, award_send_rule, …), found {kind_of(sheet.data)}"
+            )
+            self.reading.diagnostics.append(
+                Diagnostic(escaped(sheet.file), line, 1, "", message, "no_activity")
+            )
             return
         data = merged(defaults, sheet.data)
-        faults: list[FieldDiagnostic] = []
+        mistakes: list[FieldDiagnostic] = []
         try:
             spec: Any = ActivitySpec.model_validate(data)
         except ValidationError as error:
-            faults = diagnostics_of(ActivitySpec, error)
+            mistakes = diagnostics_of(ActivitySpec, error)
             spec = salvage(ActivitySpec, data)
         for path in local_images(spec):
-            if path not in self.pictures:
-                self.pictures[path] = picture_at(self.names, path)
-        faults += diagnostics_in(spec, context)
-        key = self._key(spec, sheet, faults)
+            if path not in self.images:
+                self.images[path] = image_at(self.reading.names, path)
+        mistakes += diagnostics_in(spec, context)
+        key = self._key(spec, sheet, mistakes)
         self.headers.append(Header(key, getattr(spec, "renamed_from", ()), getattr(spec, "adopt", "")))
-        self.sources.append((sheet.file, sheet.index))
-        for fault in faults:
-            if self.defaults_known or fault.code != "missing":
-                self._add(fault, sheet)
-        self.notes += (self._problem(note, sheet) for note in notes_in(spec, context))
-        if sound and not faults and context.groups_known:
+        self.reading.sources.append((sheet.file, sheet.index))
+        for each in mistakes:
+            if self.defaults_known or each.code != "missing":
+                self.reading.add(each, sheet)
+        self.notes += (self.reading.located(note, sheet) for note in notes_in(spec, context))
+        if sound and not mistakes and context.groups_known:
             self.activities.append(normalize(spec, key, Source(sheet.file, line), context))
 
-    def _key(self, spec: Any, sheet: _Sheet, faults: list[FieldDiagnostic]) -> str:
+    def _key(self, spec: Any, sheet: Sheet, mistakes: list[FieldDiagnostic]) -> str:
         """The key that counts: the one that is written, or else the stem of the file's name."""
         written = getattr(spec, "key", None)
         if written is None:
@@ -452,73 +315,8 @@ class _Loading:
         if KEY_PATTERN.fullmatch(stem):
             return stem
         message = f"the file's name {shown(stem)} cannot be the key: write `key:`, 1 to 40 of a-z, 0-9 and -"
-        faults.append(FieldDiagnostic(("key",), "key_needed", message))
+        mistakes.append(FieldDiagnostic(("key",), "key_needed", message))
         return ""
-
-    def _check_together(self) -> None:
-        for index, fault in conflicts(self.headers):
-            self._add(fault, self._sheet_of(index))
-
-    def _sheet_of(self, index: int) -> _Sheet:
-        file, document = self.sources[index]
-        return _Sheet(file, self._read(file) or "", document)
-
-    # --- telling ---
-
-    def _validate(self, model: type[BaseModel], sheet: _Sheet) -> Any:
-        try:
-            return model.model_validate(sheet.data)
-        except ValidationError as error:
-            for fault in diagnostics_of(model, error):
-                self._add(fault, sheet)
-            return salvage(model, sheet.data)
-
-    def _read(self, file: str) -> str | None:
-        try:  # what was found in the activities folder has been looked at already
-            return read_text(inside(self.root, file) if file == PROJECT_FILE else self.root / file)
-        except UnusableError as problem:
-            self._unusable(file, problem)
-            return None
-
-    def _add(self, fault: FieldDiagnostic, sheet: _Sheet) -> None:
-        self.problems.append(self._problem(fault, sheet))
-
-    def _problem(self, fault: FieldDiagnostic, sheet: _Sheet) -> Diagnostic:
-        file, line, column, path = sheet.place(fault.path, fault.partners)
-        places = [self._named(place, sheet) for place in fault.also]
-        see = f" (see {', '.join(places)})" if places else ""
-        message = f"{fault.message}{see}"
-        return Diagnostic(escaped(file), line, column, dotted(path), message, fault.code, fault.facts)
-
-    def _named(self, place: FieldPath | OtherSpec, sheet: _Sheet) -> str:
-        if isinstance(place, OtherSpec):
-            sheet, place = self._sheet_of(place.index), place.path
-        file, line, _, _ = sheet.place(place)
-        return str(Source(escaped(file), line))
-
-    def _parse(self, file: str, text: str) -> tuple[list[YamlDocument], list[TextDiagnostic]]:
-        """What ``parse`` finds. Where it is no YAML and something in it explains why, that is told instead."""
-        documents, issues = parse(text)
-        if any(issue.code == "yaml_syntax" for issue in issues) and (
-            causes := lookalikes(text, is_yaml=False)
-        ):
-            issues = [*(issue for issue in issues if issue.code != "yaml_syntax"), *causes]
-        self._add_issues(file, issues)
-        return documents, issues
-
-    def _add_issues(self, file: str, issues: Iterable[TextDiagnostic]) -> None:
-        for issue in issues:
-            problem = Diagnostic(
-                escaped(file), issue.line, issue.column, dotted(issue.path), issue.message, issue.code
-            )
-            self.problems.append(problem)
-
-    def _unusable(self, file: str, problem: UnusableError) -> None:
-        self.problems.append(_problem(file, problem))
-
-
-def _problem(file: str, found: UnusableError) -> Diagnostic:
-    return Diagnostic(escaped(file), found.line, found.column, "", found.message, found.code)
 
 
 def _folder_at(real: Path) -> Path:

@@ -252,7 +252,7 @@ def _local_images(spec: Any) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
 
 def _image_faults(spec: Any, context: SpecContext) -> Iterator[FieldDiagnostic]:
     for path, image, kinds in _local_images(spec):
-        match found := context.pictures[image]:
+        match found := context.images[image]:
             case MissingImage():
                 yield FieldDiagnostic(path, found.code, f"{shown(image)} {found.message}")
             case LocalImage() if found.kind not in kinds:
@@ -266,7 +266,7 @@ def _image_faults(spec: Any, context: SpecContext) -> Iterator[FieldDiagnostic]:
 def notes_in(spec: Any, context: SpecContext) -> Iterator[FieldDiagnostic]:
     """What is no mistake but should be known before customers see it."""
     for path, image, _ in _local_images(spec):
-        found = context.pictures[image]
+        found = context.images[image]
         if isinstance(found, LocalImage) and found.cmyk:
             message = (
                 f"{shown(image)} is a CMYK JPG, whose colours phones may show wrongly: better save it as RGB"

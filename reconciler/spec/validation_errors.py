@@ -1,4 +1,4 @@
-"""pydantic's errors → faults in our words; and what is still good of a document that has some.
+"""pydantic's errors → diagnostics in our words; and what is still good of a document that has some.
 
 No sentence of pydantic's reaches an author: every error type that our models can raise is translated here, and the
 types of our own come with a message already.
@@ -30,7 +30,7 @@ ADDRESS_WRITTEN: Final = (
     "variable, in CI from a secret, write `url_from: THE_VARIABLE`, and have this address changed"
 )
 _MAX_SUGGESTIONS: Final = 50
-"""Looking for similar names is slow, and a file with more unknown keys than this is no spec."""
+"""Looking for similar names is slow, and a file with more unknown keys than this is not a spec."""
 
 _PATTERNS: Final = {
     MCHID_PATTERN: ("mchid", "{text} is not a merchant number: 8 to 15 digits"),
@@ -100,10 +100,10 @@ def diagnostics_of(model: type[BaseModel], error: ValidationError) -> list[Field
     """Every mistake that ``error`` holds, in our words."""
     details = error.errors(include_url=False)
     suggestions = iter(range(_MAX_SUGGESTIONS))
-    return [_fault(model, detail, suggestions) for detail in details]
+    return [_diagnostic(model, detail, suggestions) for detail in details]
 
 
-def _fault(model: type[BaseModel], detail: ErrorDetails, suggestions: Iterator[int]) -> FieldDiagnostic:
+def _diagnostic(model: type[BaseModel], detail: ErrorDetails, suggestions: Iterator[int]) -> FieldDiagnostic:
     path: Path = tuple(detail["loc"])
     if path[-1:] == ("[key]",):  # what pydantic adds where it is a mapping's key that it refuses
         path = path[:-1]
@@ -112,10 +112,10 @@ def _fault(model: type[BaseModel], detail: ErrorDetails, suggestions: Iterator[i
         return FieldDiagnostic(
             path, "address_written", ADDRESS_WRITTEN
         )  # before any sentence that would quote it
-    fault = _judged(model, detail, path, suggestions)
-    if isinstance(value, str) and fault.code not in _ABOUT_TEXT:
-        fault = replace(fault, message=fault.message + full_width_hint(value))
-    return fault
+    diagnostic = _judged(model, detail, path, suggestions)
+    if isinstance(value, str) and diagnostic.code not in _ABOUT_TEXT:
+        diagnostic = replace(diagnostic, message=diagnostic.message + full_width_hint(value))
+    return diagnostic
 
 
 def _judged(
@@ -133,10 +133,10 @@ def _judged(
         return FieldDiagnostic(path, kind, detail["msg"], context)
     if kind == "literal_error":
         return _not_a_choice(model, path, value)
-    return _foreign_fault(path, kind, value, context)
+    return _translated(path, kind, value, context)
 
 
-def _foreign_fault(path: Path, kind: str, value: object, context: dict[str, Any]) -> FieldDiagnostic:
+def _translated(path: Path, kind: str, value: object, context: dict[str, Any]) -> FieldDiagnostic:
     if kind == "string_too_short":
         return FieldDiagnostic(path, "empty", EMPTY)
     if kind == "string_too_long":
@@ -147,10 +147,13 @@ def _foreign_fault(path: Path, kind: str, value: object, context: dict[str, Any]
         code, message = _PATTERNS.get(context["pattern"], _PATTERNS[""])
         return FieldDiagnostic(path, code, message.format(text=shown(str(value))), {"text": value})
     expected = _EXPECTED.get(kind, "another kind of value")
-    return FieldDiagnostic(path, "wrong_type", f"expected {expected}, found {_kind(value)}")
+    return FieldDiagnostic(path, "wrong_type", f"expected {expected}, found {kind_of(value)}")
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """What stands there, for a message: ``nothing``, ``a list``, ``the text "spring"``."""
+    if value is None:
+        return "nothing"
     if isinstance(value, dict):
         return "a mapping"
     return "a list" if isinstance(value, list) else f"the text {shown(str(value))}"
@@ -161,7 +164,7 @@ def _not_a_choice(model: type[BaseModel], path: Path, value: object) -> FieldDia
     choices = [str(choice) for choice in _choices(field.annotation)] if field else []
     if not isinstance(value, str):
         return FieldDiagnostic(
-            path, "wrong_type", f"expected one of {', '.join(choices)}, found {_kind(value)}"
+            path, "wrong_type", f"expected one of {', '.join(choices)}, found {kind_of(value)}"
         )
     reason = _WHY_ONLY.get(str(path[-1]))
     if reason:
@@ -170,7 +173,7 @@ def _not_a_choice(model: type[BaseModel], path: Path, value: object) -> FieldDia
         alike = difflib.get_close_matches(value.casefold(), [choice.casefold() for choice in choices], 1)
         meant = [choice for choice in choices if choice.casefold() in alike]
         hint = f"; did you mean {meant[0]}?" if meant else ""
-        message = f"{shown(value)} is none of {', '.join(choices)}{hint}"
+        message = f"{shown(value)} is not one of {', '.join(choices)}{hint}"
     return FieldDiagnostic(path, "unknown_value", message, {"value": value, "choices": choices})
 
 
@@ -243,7 +246,7 @@ def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
 
 
 def _field_at(model: type[BaseModel], path: Path) -> FieldInfo | None:
-    """The last field that ``path`` passes; indices and the keys of mappings are no fields."""
+    """The last field that ``path`` passes; indices and the keys of mappings are not fields."""
     field = None
     for part in path:
         found = model.model_fields.get(str(part))

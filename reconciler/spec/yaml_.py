@@ -20,6 +20,12 @@ from yaml.composer import Composer
 from yaml.parser import Parser
 from yaml.reader import Reader
 from yaml.scanner import Scanner
+from yaml.tokens import (
+    FlowMappingEndToken,
+    FlowMappingStartToken,
+    FlowSequenceEndToken,
+    FlowSequenceStartToken,
+)
 
 from reconciler.model.characters import shown
 from reconciler.spec.diagnostics import Path
@@ -133,9 +139,9 @@ def parse(text: str) -> tuple[list[YamlDocument], list[TextDiagnostic]]:
                 )
             documents.append(YamlDocument(node.start_mark.line + 1, walker.root(node), walker.sound))
     except _StopError as stop:
-        walker.issues.append(stop.issue)
+        walker.diagnostics.append(stop.diagnostic)
     except _TooDeepError as error:
-        walker.issues.append(
+        walker.diagnostics.append(
             _located(error.mark, (), "too_deep", f"nested more than {MAX_DEPTH} levels deep")
         )
     except (
@@ -143,8 +149,8 @@ def parse(text: str) -> tuple[list[YamlDocument], list[TextDiagnostic]]:
         ValueError,
         OverflowError,
     ) as error:  # yaml's own parser lets chr() fail on "\UFFFFFFFF"
-        walker.issues.append(_syntax_issue(error, text))
-    return documents, walker.issues
+        walker.diagnostics.append(_syntax_diagnostic(error, text))
+    return documents, walker.diagnostics
 
 
 class _StopError(Exception):
@@ -152,14 +158,14 @@ class _StopError(Exception):
 
     def __init__(self, node: Node, path: Path, code: str, message: str) -> None:
         super().__init__(message)
-        self.issue = _located(node.start_mark, path, code, message)
+        self.diagnostic = _located(node.start_mark, path, code, message)
 
 
 class _Walker:
     """Builds plain data out of nodes, and collects what it does not like."""
 
     def __init__(self) -> None:
-        self.issues: list[TextDiagnostic] = []
+        self.diagnostics: list[TextDiagnostic] = []
         self.sound = True
         self._left = MAX_NODES
         self._open: set[int] = set()
@@ -170,7 +176,7 @@ class _Walker:
         try:
             return self._scalar(node, ()) if node.__class__ is _SCALAR else self._container(node, ())
         except _StopError as stop:
-            self.issues.append(stop.issue)
+            self.diagnostics.append(stop.diagnostic)
             self.sound = False
             return None
 
@@ -244,7 +250,7 @@ class _Walker:
         return False
 
     def _first_keys(self, mapping: Any) -> dict[str, Any]:
-        """Once for each mapping that repeats itself: a file of nothing but repetitions must not take for ever."""
+        """Once for each mapping that repeats itself: a file of nothing but repetitions must not take forever."""
         if id(mapping) not in self._firsts:
             scalars = [key for key, _ in mapping.value if key.__class__ is _SCALAR]
             self._firsts[id(mapping)] = {key.value: key for key in reversed(scalars)}
@@ -256,7 +262,7 @@ class _Walker:
         self._report(node, path, "tag", message)
 
     def _report(self, node: Node, path: Path, code: str, message: str) -> None:
-        self.issues.append(_located(node.start_mark, path, code, message))
+        self.diagnostics.append(_located(node.start_mark, path, code, message))
 
 
 def _located(mark: yaml.Mark | None, path: Path, code: str, message: str) -> TextDiagnostic:
@@ -273,8 +279,6 @@ _ADVICE: Final = (
     ("undefined alias", "an alias (*name) of which no anchor (&name) was seen before; quote a text that begins with *"),
     ("duplicate anchor", "an anchor (&name) that was defined before"),
     ("unknown escape character", "an unknown escape: in double quotes, write \\\\ for a backslash"),
-    ("unexpected end of stream", "a quoted text that is never closed"),
-    ("document indicator", "a quoted text that is never closed"),
     ("found unexpected ':'", "an unexpected `:`: quote the text"),
     ("block sequence entries are not allowed", "an unexpected `-`: a list begins on its own line"),
     ("did not find expected key", "expected `key: value`: this line is indented differently, or a quote is open"),
@@ -287,15 +291,50 @@ _ADVICE: Final = (
     ("while parsing a flow", "expected a value, `,` or the closing bracket"),
 )  # fmt: skip
 
+_IN_BRACKETS: Final = (
+    "did not find expected ',' or",
+    "did not find expected node content",
+    "while parsing a flow",
+)
 
-def _syntax_issue(error: Exception, text: str) -> TextDiagnostic:
+
+def _syntax_diagnostic(error: Exception, text: str) -> TextDiagnostic:
     if found := _UNPRINTABLE.search(text):
         line, column = line_and_column(text, found.start())
         message = f"the character U+{ord(found[0]):04X} is not allowed in YAML: remove it"
         return TextDiagnostic(line, column, (), "yaml_character", message)
     mark = getattr(error, "problem_mark", None)
     said = f"{getattr(error, 'problem', None) or error} {getattr(error, 'context', None) or ''}".strip()
-    return _located(mark, (), "yaml_syntax", f"not valid YAML: {_advice(said, _character_at(mark, text))}")
+    advice = _not_closed(error, said, text) or _advice(said, _character_at(mark, text))
+    return _located(mark, (), "yaml_syntax", f"not valid YAML: {advice}")
+
+
+def _not_closed(error: Exception, said: str, text: str) -> str:
+    """Which quote or bracket is open where the text ends; empty if there is none, or something else is wrong."""
+    begin = getattr(error, "context_mark", None)
+    if begin is not None and any(
+        words in said for words in ("unexpected end of stream", "document indicator")
+    ):
+        return f"the quote of {begin.line + 1}:{begin.column + 1} is not closed"
+    opened = _innermost_open(text) if any(words in said for words in _IN_BRACKETS) else None
+    if opened is None:
+        return ""
+    return f'"{_character_at(opened, text)}" of {opened.line + 1}:{opened.column + 1} is not closed'
+
+
+def _innermost_open(text: str) -> yaml.Mark | None:
+    """Where the innermost bracket begins that is still open at the end, or where the text can be read no further."""
+    scanner, opened = _quick(text), []
+    try:
+        while scanner.check_token():
+            token = scanner.get_token()
+            if isinstance(token, FlowSequenceStartToken | FlowMappingStartToken):
+                opened.append(token.start_mark)
+            elif isinstance(token, FlowSequenceEndToken | FlowMappingEndToken) and opened:
+                opened.pop()
+    except (yaml.YAMLError, ValueError, OverflowError):
+        pass  # what follows an open bracket is often not YAML inside of brackets
+    return opened[-1] if opened else None
 
 
 def _advice(said: str, character: str) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from reconciler.model.errors import ProtocolError, UsageError
+from reconciler.model.errors import ProtocolError, UsageError, first_mistake
 from reconciler.wechatpay import pager, wire
 from reconciler.wechatpay.call import Permit
 from reconciler.wechatpay.client import Answer, Client
@@ -265,10 +265,7 @@ def _decode(shape: type[Shape], answer: Answer, method: str, path: str, **asked:
 
 def _flaw(error: ValueError) -> str:
     """The field, and what is wrong with it; never what stands there."""
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {first['msg']}"
+    return first_mistake(error, "body") if isinstance(error, ValidationError) else str(error)
 
 
 def _unexpected(what: str, answer: Answer, method: str, path: str) -> ProtocolError:

@@ -17,7 +17,7 @@ from reconciler.live.translate import create_request
 from reconciler.model.activity import Award
 from reconciler.model.report import OutcomeStatus, Report
 from reconciler.render.text import report_text
-from reconciler.render.view import report_view
+from reconciler.render.views.report import report_view
 from tests.apply.test_apply import ADD, CREATE, DELETE, TERMINATE, UPLOAD, created, spec
 from tests.apply.test_recording import JournaledRemote
 from tests.support.images import local_image

@@ -357,7 +357,7 @@ def test_an_edited_spec_makes_the_plan_stale(project: Project) -> None:
     code, out, err = project.run("--sandbox", "apply", str(file), "--yes")
     assert (code, out) == (6, "")
     assert "! summer: create liangpin_summer_g1_" in err
-    assert "! summer: add 1 merchant (1900000001): appeared" in err
+    assert "! summer: add 1 merchant (1900000001): new, nobody has reviewed it" in err
     assert err.splitlines()[-1].startswith(
         "Error: The plan is no longer what was reviewed. Nothing was written."
     )

@@ -142,7 +142,7 @@ def test_a_refused_plan_that_cannot_be_shown_is_reported_without_it(
 ) -> None:
     project.run("--sandbox", "apply", "--yes")
     (project.root / "activities/spring.yaml").unlink()
-    monkeypatch.setattr("reconciler.render.stopped.plan_view", breaking(ValueError(SECRET)))
+    monkeypatch.setattr("reconciler.render.views.stopped.plan_view", breaking(ValueError(SECRET)))
     code, _, text = left_by(project)
     assert code == 5
     assert json.loads(text)["exit_code"] == 5

@@ -13,7 +13,7 @@ import reconciler
 from reconciler.model.policy import WAIVABLE
 from reconciler.plan import DriftCode
 from reconciler.render import messages as wording
-from reconciler.render import status
+from reconciler.render.views import status
 from tests.support.tree import Command, commands, flags
 
 ROOT: Final = Path(__file__).parents[2]
@@ -129,7 +129,7 @@ def test_every_word_of_status_is_explained() -> None:
     fixed = {
         value for value in named if not re.fullmatch(r"[A-Z_]+", value)
     }  # the rest are WeChat Pay's words
-    by_code = {words.partition("{")[0].rstrip() for words in status._WORDS.values() if words}
+    by_code = {words.partition("{")[0].rstrip() for words in status.WORDS.values() if words}
     assert [
         words for words in sorted(fixed | by_code) if words.replace("`", "") not in explained.replace("`", "")
     ] == []

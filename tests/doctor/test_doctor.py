@@ -46,7 +46,9 @@ from reconciler.doctor.network import judge_backup_host, judge_clock, judge_main
 from reconciler.journal.location import JournalLocation
 from reconciler.model.checkup import Check, CheckStatus, Checkup
 from reconciler.model.errors import ApiError, CredentialsError, TransportError, UnverifiedError
-from reconciler.render.checkup import checkup_json, checkup_text
+from reconciler.render.json_ import checkup_json
+from reconciler.render.text import checkup_text
+from reconciler.render.views.checkup import checkup_view
 from reconciler.sandbox.server import Sandbox
 from reconciler.sandbox.world import World
 from reconciler.wechatpay import signing, wire
@@ -99,7 +101,7 @@ def checkup(
     environ = {**right(), **(changes or {})}
     found = asyncio.run(examine(environ, transport=network, wall_clock=lambda: time.time() + ahead_seconds))
     assert tuple(check.code for check in found.checks) == CHECKS
-    assert_no_secret(checkup_text(found) + json.dumps(checkup_json(found)), environ)
+    assert_no_secret(checkup_text(checkup_view(found)) + json.dumps(checkup_json(found)), environ)
     return found
 
 
@@ -512,7 +514,7 @@ def test_a_shared_journal_that_cannot_be_used_is_named_with_its_remedy(postgresq
         found = checkup({"PAYGIFT_JOURNAL_URL": url})
         assert unusual(found) == {"journal": "failed"}
         assert words in line(found, "journal")
-        assert "hunter" not in checkup_text(found)
+        assert "hunter" not in checkup_text(checkup_view(found))
         assert not found.passed
 
 
@@ -823,8 +825,8 @@ def test_what_is_ticked_says_no_more_than_was_seen() -> None:
     found = checkup()
     assert line(found, "permission").endswith("Whether it may still create new ones was not asked.")
     assert "nothing was uploaded" in line(found, "image_upload")
-    assert "open to" not in checkup_text(found)
-    assert "can be used" not in checkup_text(found)
+    assert "open to" not in checkup_text(checkup_view(found))
+    assert "can be used" not in checkup_text(checkup_view(found))
 
 
 @pytest.mark.parametrize(
@@ -885,7 +887,9 @@ def test_where_nothing_is_proven_nothing_is_fine(answers: str, with_public_key: 
     failed = [code for code, status in by_code.items() if status is CheckStatus.FAILED]
     assert failed in ([], ["verification"])
     if not failed:
-        assert "Essential, but not checked: signed call, verification, permission." in checkup_text(found)
+        assert "Essential, but not checked: signed call, verification, permission." in checkup_text(
+            checkup_view(found)
+        )
 
 
 @pytest.mark.parametrize("path", [wire.CERTIFICATES_PATH, wire.ACTIVITIES_PATH])
@@ -1057,7 +1061,9 @@ def test_a_service_that_is_out_of_order_exits_1(folder: Path, monkeypatch: pytes
 
 def test_words_of_the_server_cannot_touch_the_terminal() -> None:
     found = Checkup((Check("permission", CheckStatus.FAILED, "HTTP 403: \x1b[2J", "Do \x07 this."),))
-    assert checkup_text(found) == ("✗ permission  failed: HTTP 403: \\x1b[2J Do \\x07 this.\n1 failed.\n")
+    assert checkup_text(checkup_view(found)) == (
+        "✗ permission  failed: HTTP 403: \\x1b[2J Do \\x07 this.\n1 failed.\n"
+    )
 
 
 def test_the_document_explains_every_check_in_order() -> None:

@@ -369,7 +369,7 @@ def test_another_merge_that_was_not_applied_is_not_applied_along_with_ours(story
     applied = story.apply()
     assert (applied.code, applied.out) == (6, "")
     assert "! summer: create liangpin_summer_g1_" in applied.err
-    assert "appeared" in applied.err
+    assert "nobody has reviewed it" in applied.err
     assert "Nothing was written." in applied.err
     assert story.effects() == []
     assert story.report().code == 0
@@ -385,7 +385,7 @@ def test_another_merge_that_changes_our_spec_makes_our_plan_stale(story: Story) 
     assert story.reviewed().code == 0
     applied = story.apply()
     assert applied.code == 6
-    assert "! spring: add 1 merchant (1900000002): appeared" in applied.err
+    assert "! spring: add 1 merchant (1900000002): new, nobody has reviewed it" in applied.err
     assert story.effects() == []
 
 
@@ -430,7 +430,7 @@ def test_a_merchant_that_was_added_by_hand_makes_the_plan_stale(running: Story) 
     before = running.effects()
     applied = running.apply()
     assert applied.code == 6
-    assert "! spring: delete 1 merchant (1900000003): appeared" in applied.err
+    assert "! spring: delete 1 merchant (1900000003): new, nobody has reviewed it" in applied.err
     assert running.effects() == before
 
 

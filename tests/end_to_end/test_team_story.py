@@ -339,7 +339,7 @@ def test_a_merge_queue_of_two_is_planned_again_and_approved_before_it_is_applied
     assert story.reviewed(OTHER_MERGE).code == 0
     stale = story.apply()
     assert stale.code == 6
-    assert "appeared" in stale.err
+    assert "nobody has reviewed it" in stale.err
     assert story.effects() == []
 
     story.event = "workflow_dispatch"

@@ -143,7 +143,9 @@ def test_a_robot_is_told_why_nothing_was_written(stopped: AbortedApply, kind: st
     content = content_of(stopped)
     assert "Nothing was written." in content.splitlines()[0]
     assert ("> NUMBER_USED tea" in content) == (kind == "refused")
-    assert ("> ! summer: create liangpin_summer_g1_0: appeared" in content) == (kind == "stale")
+    assert ("> ! summer: create liangpin_summer_g1_0: new, nobody has reviewed it" in content) == (
+        kind == "stale"
+    )
     assert events(stopped) == {kind}
 
 
@@ -364,11 +366,11 @@ def write(project: Project, *targets: str) -> None:
         ("{kind: wecom}", "paygift.yaml:3:5: notify[0].url_from: required, and missing"),
         (
             "{kind: wecon, url_from: X}",
-            'notify[0].kind: "wecon" is none of wecom, webhook; did you mean wecom?',
+            'notify[0].kind: "wecon" is not one of wecom, webhook; did you mean wecom?',
         ),
         ("{kind: wecom, url_form: X}", "notify[0].url_form: unknown key; did you mean `url_from`?"),
         ("{kind: wecom, url_from: x-y}", "notify[0].url_from: not the name of an environment variable"),
-        ("{kind: wecom, url_from: X, on: [faild]}", '"faild" is none of done, partial, failed,'),
+        ("{kind: wecom, url_from: X, on: [faild]}", '"faild" is not one of done, partial, failed,'),
         ("{kind: wecom, url_from: X, on: [faild]}", "did you mean failed?"),
         ("{kind: wecom, url_from: X, on: failed}", "notify[0].on: expected a list"),
     ],

@@ -22,9 +22,10 @@ from reconciler.model.report import Outcome, OutcomeStatus, Rejection, Report
 from reconciler.model.witness import NO_WITNESS, Witness
 from reconciler.plan import Drift, DriftCode, Undo, drifts, make_plan, undo_of, undos_of, ways_back
 from reconciler.plan.drift import ENDS
-from reconciler.render.drift import SENTENCES, UNWITNESSED, drift_json, drift_text, sentence
-from reconciler.render.json_ import report_json
+from reconciler.render.json_ import drift_json, report_json
 from reconciler.render.messages import UNDO
+from reconciler.render.text import listing_text
+from reconciler.render.views.drift import SENTENCES, UNWITNESSED, drift_view, sentence
 from tests.render.test_text import everything, everything_happened
 from tests.support.samples import (
     FAILED,
@@ -200,7 +201,7 @@ def test_without_a_record_nobody_knows_who_changed_the_merchants() -> None:
     (found,) = told([desired(merchants=mchids(2))], [live(SPEC, "1")])
     assert (found.pending, found.witnessed) == (False, False)
     assert "it is not known who changed them" in sentence(found)
-    assert drift_text([found]).startswith(
+    assert listing_text(drift_view([found])).startswith(
         "Changed outside, or not known by whom:\n  MERCHANTS_DIFFER  spring: "
     )
     (found,) = told([desired(merchants=mchids(2))], [live(SPEC, "1")], Witness(merchants={"2": frozenset()}))
@@ -353,7 +354,7 @@ def test_an_edit_names_the_fields_too() -> None:
 def test_it_says_since_when_if_the_remote_does() -> None:
     paused = replace(live(SPEC, "1", status=PAUSED), pause_time=YESTERDAY)
     since = "(since 2026-11-24 10:00:00, says WeChat Pay)"
-    assert drift_text(told([SPEC], [paused])).splitlines() == [
+    assert listing_text(drift_view(told([SPEC], [paused]))).splitlines() == [
         "Changed outside:",
         f"  PAUSED  spring: activity 1 was paused on the merchant platform {since}",
         "",
@@ -362,7 +363,8 @@ def test_it_says_since_when_if_the_remote_does() -> None:
 
 
 def test_the_text_has_two_parts() -> None:
-    text = drift_text(told([SPEC, desired("summer", activity_name="夏")], [live(SPEC, "1", status=PAUSED)]))
+    found = told([SPEC, desired("summer", activity_name="夏")], [live(SPEC, "1", status=PAUSED)])
+    text = listing_text(drift_view(found))
     heads = [line for line in text.splitlines() if line and not line.startswith("  ")]
     assert heads == [
         "Changed outside:",
@@ -373,7 +375,7 @@ def test_the_text_has_two_parts() -> None:
 
 def test_no_drift_is_one_line_and_clean_data() -> None:
     plan = make_plan([SPEC], [live(SPEC, status=ONGOING)], namespace=NAMESPACE, now=NOW, mchid="1900000001")
-    assert drift_text([]) == "No drift: live is as specified.\n"
+    assert listing_text(drift_view([])) == "No drift: live is as specified.\n"
     data = drift_json([], plan)
     assert (data["kind"], data["clean"], data["items"], data["mchid"]) == ("drift", True, [], "1900000001")
 
@@ -406,15 +408,18 @@ def test_every_code_has_a_sentence(code: DriftCode, pending: bool, witnessed: bo
         return
     refusal = Finding("NO_SPECS", Severity.REFUSAL, "spring", {"managed": 2})
     evil = Drift(code, "spring", "1\x1b[2J", None, pending, witnessed, added=("\u202e",), refusals=(refusal,))
-    said = sentence(evil)
-    assert "{" not in said
-    assert said.isprintable()
+    assert "{" not in sentence(evil)
+    assert listing_text(drift_view([evil])).replace("\n", "").isprintable()
+    (item,) = json.loads(json.dumps(drift_json([evil], make_plan([], [], namespace=NAMESPACE, now=NOW))))[
+        "items"
+    ]
+    assert item["text"].isprintable()
 
 
 @pytest.mark.parametrize("moment", [datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)])
 def test_a_time_at_the_end_of_all_calendars_is_told(moment: datetime) -> None:
     (found,) = told([SPEC], [live(SPEC, "1", status=PAUSED, pause_time=moment)])
-    assert f"{moment.year:04}" in drift_text([found])
+    assert f"{moment.year:04}" in listing_text(drift_view([found]))
 
 
 # -- what would take it back -------------------------------------------------------------------------------------------

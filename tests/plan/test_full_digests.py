@@ -157,4 +157,4 @@ def test_a_reviewed_file_of_one_is_not_applied_to_the_other(project: Project) ->
     assert "liangpin_spring_g1_8f0a088f854b" in project.run("--sandbox", "plan")[1]
     code, _, err = project.run("--sandbox", "apply", str(file), "--yes")
     assert code == 6
-    assert "create liangpin_spring_g1_8f0a088f854b: appeared" in err
+    assert "create liangpin_spring_g1_8f0a088f854b: new, nobody has reviewed it" in err

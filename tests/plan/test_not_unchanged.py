@@ -17,7 +17,7 @@ from reconciler.render.html import plan_html
 from reconciler.render.json_ import plan_json
 from reconciler.render.markdown import plan_markdown
 from reconciler.render.text import plan_text
-from reconciler.render.view import plan_view
+from reconciler.render.views.plan import plan_view
 from reconciler.spec import generation_line
 from tests.support.project import SPEC, Project
 from tests.support.samples import FAILED, NAMESPACE, NOW, ONGOING, PAUSED, TERMINATED, desired, live, mchids

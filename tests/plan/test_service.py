@@ -17,7 +17,7 @@ from reconciler.model.policy import Policy
 from reconciler.model.witness import NO_WITNESS, Witness
 from reconciler.plan import make_plan, spans
 from reconciler.render.text import plan_text
-from reconciler.render.view import plan_view
+from reconciler.render.views.plan import plan_view
 from tests.support.samples import NAMESPACE, NOW, ONGOING, PAUSED, any_terms, desired, live, mchids, terms
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

@@ -25,7 +25,7 @@ from reconciler.plan.saved import read_plan
 from reconciler.plan.stale import staleness
 from reconciler.render.json_ import dumps, plan_json
 from reconciler.render.text import plan_text
-from reconciler.render.view import plan_view
+from reconciler.render.views.plan import plan_view
 from reconciler.system.origin import Origin
 from tests.support.samples import NAMESPACE
 from tests.support.situations import Giving, Situation, after, applied, before, ended_by, given, situations

@@ -15,7 +15,7 @@ from reconciler.model.policy import Policy
 from reconciler.plan import make_plan
 from reconciler.plan.stale import staleness
 from reconciler.render.text import plan_text
-from reconciler.render.view import plan_view
+from reconciler.render.views.plan import plan_view
 from tests.support.samples import LOCAL, NAMESPACE, NOW, ONGOING, PICTURE, desired, live, mchids, terms
 
 DAY = timedelta(days=1)

@@ -16,7 +16,7 @@ from reconciler.plan import make_plan, plan_digest, read_plan
 from reconciler.plan.timeline import LATELY, MOST_ROWS
 from reconciler.render.html import plan_html
 from reconciler.render.json_ import dumps, plan_json
-from reconciler.render.timeline import timeline_rows
+from reconciler.render.views.timeline import timeline_rows
 from tests.support.project import Project
 from tests.support.samples import (
     CREATED,

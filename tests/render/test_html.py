@@ -24,7 +24,7 @@ from reconciler.render import messages as wording
 from reconciler.render.html import plan_html, report_html
 from reconciler.render.html.page import POLICY, SCRIPT, STYLE
 from reconciler.render.html.tags import Html, tag
-from reconciler.render.timeline import (
+from reconciler.render.views.timeline import (
     Scale,
     Span,
     gaps_of,

@@ -18,9 +18,10 @@ from reconciler.model.plan import Plan
 from reconciler.model.policy import Policy
 from reconciler.model.witness import NO_WITNESS, Witness
 from reconciler.plan import DriftCode, drifts, make_plan
-from reconciler.render.json_ import dumps, status_json
-from reconciler.render.show import show_json, show_text
-from reconciler.render.status import _WORDS, StatusRow, status_rows, status_text
+from reconciler.render.json_ import dumps, show_json, status_json
+from reconciler.render.text import listing_text
+from reconciler.render.views.show import show_view
+from reconciler.render.views.status import WORDS, StatusRow, status_rows, status_view
 from tests.support.samples import (
     CREATED,
     FAILED,
@@ -204,7 +205,7 @@ def rows(
             [desired("a")],
             [live(desired("a"), "2"), live(SPEC, "1")],
             NO_WITNESS,
-            ["in sync", "to be terminated: its spec is gone"],
+            ["in sync", "to be terminated: its file was deleted"],
         ),
         ([SPEC], [live(SPEC), live(activity_id="8")], NO_WITNESS, ["in sync", "unmanaged"]),
         ([SPEC], [live(SPEC), live(activity_id="8", create_time=NOW)], NO_WITNESS, ["in sync", "unmanaged"]),
@@ -234,11 +235,11 @@ def test_a_removed_spec_says_what_becomes_of_its_activity() -> None:
     lives = [live(SPEC, "1"), live(SPEC, "2", status=PAUSED)]
     kept, _ = rows([], lives, on_removed="ignore")
     assert [row.stands for row in kept] == [
-        "its spec is gone; kept by `on_removed: ignore`",
-        "paused; its spec is gone; kept by `on_removed: ignore`",
+        "its file was deleted; kept by `on_removed: ignore`",
+        "paused; its file was deleted; kept by `on_removed: ignore`",
     ]
     refused, _ = rows([], lives[:1], on_removed="refuse")
-    assert refused[0].stands == "to be terminated: its spec is gone; refused: REMOVED_SPEC"
+    assert refused[0].stands == "to be terminated: its file was deleted; refused: REMOVED_SPEC"
 
 
 def test_a_program_gets_codes_and_whether_it_is_pending_only() -> None:
@@ -248,11 +249,11 @@ def test_a_program_gets_codes_and_whether_it_is_pending_only() -> None:
         ("gone", ["NOT_CREATED"], True),
         ("spring", ["PAUSED", "TERMS_DIFFER"], False),
     ]
-    assert "2 not as specified." in status_text(found, plan)
+    assert "2 not as specified." in listing_text(status_view(found, plan))
 
 
 def test_every_code_has_words() -> None:
-    assert set(_WORDS) == set(get_args(DriftCode))
+    assert set(WORDS) == set(get_args(DriftCode))
 
 
 STATUSES: Final = (CREATED, ONGOING, PAUSED, TERMINATED, OVER_TIME, FAILED, "BRAND_NEW_ACT_STATUS")
@@ -302,12 +303,12 @@ def test_status_and_drift_agree_and_survive_whatever_the_remote_says(
         assert row.stands
         assert not row.stands.startswith("in sync") or not row.differs
         assert ("ended" in row.stands or "failed" in row.stands) or row.activity_id not in ended
-    assert status_text(found, plan)
+    assert listing_text(status_view(found, plan))
     assert dumps(status_json(found, plan))
-    assert show_text(None, lives, {}, now=NOW)
+    assert listing_text(show_view(None, lives, {}, now=NOW))
     assert dumps(show_json(None, lives, {}))
 
 
 def test_show_tells_merchants_that_were_not_read_from_none() -> None:
-    assert "merchants: not read" in show_text(None, [live(activity_id="8")], {}, now=NOW)
-    assert "merchants: 0" in show_text(None, [live(activity_id="8", merchants=())], {}, now=NOW)
+    assert "merchants: not read" in listing_text(show_view(None, [live(activity_id="8")], {}, now=NOW))
+    assert "merchants: 0" in listing_text(show_view(None, [live(activity_id="8", merchants=())], {}, now=NOW))

@@ -21,8 +21,8 @@ from reconciler.model.errors import ApiError, PaygiftError, RefusedError, StaleE
 from reconciler.model.findings import Finding, Severity
 from reconciler.model.plan import Plan
 from reconciler.model.report import AbortedApply
-from reconciler.render.json_ import dumps
-from reconciler.render.stopped import COMMENT_CHARS, stopped_html, stopped_json, stopped_markdown
+from reconciler.render.json_ import dumps, stopped_json
+from reconciler.render.stopped import COMMENT_CHARS, stopped_html, stopped_markdown
 from reconciler.review.github.marker import read_marker
 from tests.cli.test_cli import reviewed
 from tests.render.test_html import body
@@ -55,7 +55,10 @@ STALE = replace(
     exit_code=6,
     message="The plan is no longer what was reviewed. Nothing was written.",
     remedy="Plan again, and have the new plan reviewed.",
-    details=("! summer: create liangpin_summer_g1_0: appeared", "! spring: add 1 merchant (19): appeared"),
+    details=(
+        "! summer: create liangpin_summer_g1_0: new, nobody has reviewed it",
+        "! spring: add 1 merchant (19): new, nobody has reviewed it",
+    ),
     plan=None,
 )
 
@@ -84,7 +87,7 @@ def test_it_always_fits_into_a_comment_and_names_every_refusal(lines: int) -> No
     stopped = replace(
         STALE,
         message="x" * 70_000,
-        details=("! a: appeared",) * lines,
+        details=("! a: new, nobody has reviewed it",) * lines,
         plan=Plan(NAMESPACE, NOW, findings=many),
     )
     text = stopped_markdown(stopped)
@@ -130,10 +133,13 @@ def test_a_stale_plan_is_reported_with_the_difference(project: Project) -> None:
     said = stopped_apply(project, 6, "--sandbox", str(file))
     assert said["error"]["kind"] == "stale"
     assert said["error"]["remedy"] == "Plan again, and have the new plan reviewed."
-    assert said["details"][0] == "! summer: add 1 merchant (1900000001): appeared"
+    assert said["details"][0] == "! summer: add 1 merchant (1900000001): new, nobody has reviewed it"
     assert said["plan_digest"] == json.loads(file.read_text(encoding="utf-8"))["digest"]
     assert said["namespace"] == "liangpin"
-    assert "`! summer: add 1 merchant (1900000001): appeared`" in (project.root / "report.md").read_text()
+    assert (
+        "`! summer: add 1 merchant (1900000001): new, nobody has reviewed it`"
+        in (project.root / "report.md").read_text()
+    )
 
 
 def test_another_digest_than_was_expected_is_reported(project: Project) -> None:

@@ -27,12 +27,14 @@ from reconciler.model.policy import Policy
 from reconciler.model.report import Outcome, OutcomeStatus, Rejection, Report
 from reconciler.plan import make_plan, plan_digest, undos_of, ways_back
 from reconciler.render import messages as wording
-from reconciler.render.json_ import plan_json, report_json
-from reconciler.render.show import show_json, show_text
-from reconciler.render.status import status_rows, status_text
-from reconciler.render.text import plan_text, report_text, table
+from reconciler.render.json_ import plan_json, report_json, show_json
+from reconciler.render.text import listing_text, plan_text, report_text, table
 from reconciler.render.values import sample, span, value, yuan
-from reconciler.render.view import finding_text, plan_view, report_view
+from reconciler.render.views.finding import finding_text
+from reconciler.render.views.plan import plan_view
+from reconciler.render.views.report import report_view
+from reconciler.render.views.show import show_view
+from reconciler.render.views.status import status_rows, status_view
 from tests.support.samples import (
     LOCAL,
     NAMESPACE,
@@ -276,8 +278,8 @@ def test_no_name_from_the_remote_reaches_a_terminal_unescaped() -> None:
     shown = [
         plan_text(plan_view(plan), digest="d", notes=True),
         report_text(report_view(report)),
-        status_text(rows, plan),
-        show_text(adopting, [evil], {EVIL: [EVIL]}, now=NOW),
+        listing_text(status_view(rows, plan)),
+        listing_text(show_view(adopting, [evil], {EVIL: [EVIL]}, now=NOW)),
     ]
     for text in shown:
         assert not set(EVIL) & set(text) - set("[2J")
@@ -344,6 +346,6 @@ def test_columns_stand_in_line_under_chinese_names() -> None:
 
 
 def test_show_says_when_terms_cannot_be_read() -> None:
-    text = show_text(None, [live(activity_id="8", terms=None)], {}, now=NOW)
+    text = listing_text(show_view(None, [live(activity_id="8", terms=None)], {}, now=NOW))
     assert "its terms cannot be read; see --json" in text
     assert show_json(None, [], {})["desired"] is None

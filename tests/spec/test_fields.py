@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from reconciler.model.characters import shown
 from reconciler.spec import models as models_module
-from reconciler.spec.fields import Color, Fen, Logo, Moment, Picture, TimeOfDay
+from reconciler.spec.fields import AwardImage, Color, Fen, Logo, Moment, TimeOfDay
 from reconciler.spec.models import (
     ActivityBaseInfoSpec,
     ActivitySpec,
@@ -136,6 +136,24 @@ def test_other_times_of_day_are_refused_with_what_was_probably_meant(text: str, 
         read(TimeOfDay, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("10.00", "¥10.00 is written 1000"),
+        ("100.0", "¥100.00 is written 10000"),
+        ("¥10", "¥10.00 is written 1000"),
+        ("￥1,000.5", "¥1,000.50 is written 100050"),
+        ("88元", "¥88.00 is written 8800"),
+        *((text, "¥1.00 is written 100, without") for text in ("1_000", "0100", "-1", "0.00", "99999999.99")),
+        *((text, "¥1.00 is written 100, without") for text in ("1.005", "九元", "1e3", "¥")),
+    ],
+)
+def test_an_amount_in_yuan_is_told_in_fen(text: str, meant: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        read(Fen, text)
+    assert f"is not a whole number of fen: {meant}" in str(caught.value)
+
+
 @pytest.mark.parametrize(("text", "fen"), [("1", 1), ("100", 100), ("1000000000", 1_000_000_000)])
 def test_amounts_are_whole_fen(text: str, fen: int) -> None:
     assert read(Fen, text) == fen
@@ -189,7 +207,7 @@ def test_other_images_are_refused(text: str) -> None:
 def test_bmp_is_for_logos_only() -> None:
     assert read(Logo, "a.bmp") == "a.bmp"
     with pytest.raises(ValidationError, match=r"must end in one of \.jpg, \.png"):
-        read(Picture, "a.bmp")
+        read(AwardImage, "a.bmp")
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("True", True), ("FALSE", False)])
@@ -339,7 +357,8 @@ def test_the_schema_states_the_limits() -> None:
     schema = ActivitySpec.model_json_schema()["$defs"]
     assert schema["ActivityBaseInfoSpec"]["properties"]["activity_name"]["maxLength"] == 10
     assert schema["AwardSendRuleSpec"]["properties"]["award_list"]["maxItems"] == 5
-    assert schema["AwardSendRuleSpec"]["properties"]["transaction_amount_minimum"]["maximum"] == 1_000_000_000
+    (number, _) = schema["AwardSendRuleSpec"]["properties"]["transaction_amount_minimum"]["anyOf"]
+    assert number["maximum"] == 1_000_000_000
     assert schema["AdvancedSettingSpec"]["properties"]["goods_tags"]["maxItems"] == 500
     assert all(definition["additionalProperties"] is False for definition in schema.values())
     assert ProjectFile.model_json_schema()["required"] == ["namespace"]

@@ -198,6 +198,47 @@ def test_without_a_project_file_there_is_a_remedy(tmp_path: Path) -> None:
     assert "namespace:" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: [1, 2\nb: 3\n", '"[" of 1:4 is not closed'),
+        ("a: [1, [2], 3\nb: [4]\n", '"[" of 1:4 is not closed'),
+        ("a: [1, [2, 3]\n", '"[" of 1:4 is not closed'),
+        ("a: [\n", '"[" of 1:4 is not closed'),
+        ("a: {b: [\n", '"[" of 1:8 is not closed'),
+        ("x: [1]\na: {b: 1\nc: 2\n", '"{" of 2:4 is not closed'),
+        ('a: "x\nb: 3\n', "the quote of 1:4 is not closed"),
+        ("a: [1, 'x\nb: 3]\n", "the quote of 1:8 is not closed"),
+        ('a: [b, "c" d]\n', "expected `,` or the closing bracket"),
+        ("a: [1}\n", "expected `,` or the closing bracket"),
+    ],
+)
+def test_what_is_not_closed_is_told_by_its_beginning(tmp_path: Path, text: str, told: str) -> None:
+    write(tmp_path, paygift_yaml=PROJECT)
+    put(tmp_path, "activities/a.yaml", text)
+    (line,) = problems(tmp_path)
+    assert line.endswith(f": not valid YAML: {told}")
+
+
+NO_ACTIVITY = "activities/a.yaml:1:1: expected an activity (activity_base_info, award_send_rule, …), found"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("key：spring\n", ['activities/a.yaml:1:4: a full-width sign "：" (U+FF1A): write :']),
+        ("spring\n", [f'{NO_ACTIVITY} the text "spring"']),
+        ("- a\n- b\n", [f"{NO_ACTIVITY} a list"]),
+    ],
+)
+def test_what_stands_where_an_activity_should_be_is_told_or_why_it_is_none(
+    tmp_path: Path, text: str, told: list[str]
+) -> None:
+    write(tmp_path, paygift_yaml=PROJECT)
+    put(tmp_path, "activities/a.yaml", text)
+    assert problems(tmp_path) == told
+
+
 # --- the project file ----------------------------------------------------------------------------------------------
 
 
@@ -206,8 +247,9 @@ def test_without_a_project_file_there_is_a_remedy(tmp_path: Path) -> None:
     [
         ("", ["paygift.yaml: namespace: required, and missing"]),
         ("# nothing\n", ["paygift.yaml: namespace: required, and missing"]),
-        ("liangpin\n", ["paygift.yaml:1:1: expected a mapping (namespace: NAME), found something else"]),
-        ("namespace: [\n", ["paygift.yaml:2:1: not valid YAML: expected a value"]),
+        ("liangpin\n", ['paygift.yaml:1:1: expected a mapping (namespace: NAME), found the text "liangpin"']),
+        ("namespace：a\n", ['paygift.yaml:1:10: a full-width sign "：" (U+FF1A): write :']),
+        ("namespace: [\n", ['paygift.yaml:2:1: not valid YAML: "[" of 1:12 is not closed']),
         (
             f"{PROJECT}---\na: b\n",
             ["paygift.yaml:3:1: the project file is one document: remove the `---` above"],

@@ -17,7 +17,7 @@ POINTER = (
     "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22e\nsize 1234\n"
 )
 LFS = "is a Git LFS pointer and not the file itself: fetch it (git lfs pull; in CI, check out with LFS)"
-UNNAMED = "is a picture that no spec names"
+UNNAMED = "is an image that no spec names"
 
 
 def codes(root: Path) -> dict[str, str]:

@@ -79,7 +79,7 @@ TEXTS = "1900000001\n1900000002\n"
         (b"PK\x03\x04\x14\x00\x06\x00", "east.txt\" is an Excel workbook (.xlsx) or another archive and not a text"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an old Excel or Word file"),
         (b"%PDF-1.7\n", "is a PDF"),
-        (png(), "is a picture"),
+        (png(), "is an image"),
         (TEXTS.encode("utf-16"), "east.txt:1:1: is UTF-16: save the file as UTF-8"),
         (TEXTS.encode("utf-16-le"), "east.txt:1:1: is UTF-16: save the file as UTF-8"),
         (TEXTS.encode("utf-16-be"), "east.txt:1:1: is UTF-16: save the file as UTF-8"),

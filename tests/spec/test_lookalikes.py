@@ -145,7 +145,8 @@ def test_lines_of_signs_in_comments_are_fine(tmp_path: Path) -> None:
 def test_a_day_begins_at_its_beginning_and_ends_at_its_end(tmp_path: Path, written: str, day: str) -> None:
     begin = told(tmp_path, spoilt("2026-12-01T00:00:00", written))
     assert any(
-        f'begin_time: "{written}" has no time of day: write for example {day}T00:00:00' in one
+        f'begin_time: "{written}" has no time of day: for the beginning of the day write {day}T00:00:00'
+        in one
         for one in begin
     )
     end = told(tmp_path, spoilt("2026-12-31T23:59:59", written))

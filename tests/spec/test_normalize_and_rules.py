@@ -162,7 +162,7 @@ def test_a_local_picture_is_its_hash_and_a_url_is_itself() -> None:
     wanted = spec({"merchant_logo_url": "logo.png"}, package(3, thumbnail_url="small.jpg"))
     assert list(local_images(wanted)) == ["logo.png", *["small.jpg"] * 3]
     context = replace(
-        SHANGHAI, pictures={"logo.png": LocalImage("aa", "PNG"), "small.jpg": LocalImage("bb", "JPG")}
+        SHANGHAI, images={"logo.png": LocalImage("aa", "PNG"), "small.jpg": LocalImage("bb", "JPG")}
     )
     terms = desired(wanted, context).terms
     assert terms.merchant_logo_url == Image(sha256="aa")
@@ -350,7 +350,7 @@ def test_awards_are_as_many_as_the_content_takes(rule: dict[str, Any], told: lis
 )
 def test_a_picture_is_what_its_name_says(found: LocalImage | MissingImage, told: list[str]) -> None:
     wanted = spec(rule={"award_list": [{"stock_id": "1", "original_image_url": "a.png"}]})
-    assert codes(wanted, replace(SHANGHAI, pictures={"a.png": found})) == told
+    assert codes(wanted, replace(SHANGHAI, images={"a.png": found})) == told
 
 
 # --- merchants -----------------------------------------------------------------------------------------------------

@@ -23,8 +23,7 @@ from reconciler.commands.schemas import SCHEMAS
 from reconciler.commands.schemas import schema as schema_of
 from reconciler.model.report import AbortedApply
 from reconciler.plan import read_plan
-from reconciler.render.json_ import plan_json, report_json
-from reconciler.render.stopped import stopped_json
+from reconciler.render.json_ import plan_json, report_json, stopped_json
 from reconciler.spec import models
 from tests.render.test_stopped import REFUSED, STALE
 from tests.render.test_text import GOLDEN, everything, everything_happened

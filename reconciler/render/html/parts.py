@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable
 
 from reconciler.render.escape import CODE
 from reconciler.render.html.tags import Html, tag, together
-from reconciler.render.view import FindingView
+from reconciler.render.views.finding import FindingView
 
 
 def facts(*named: tuple[str, str]) -> Html:

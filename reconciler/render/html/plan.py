@@ -24,7 +24,10 @@ from reconciler.render.html.timeline import (
     row_svg,
     times,
 )
-from reconciler.render.timeline import (
+from reconciler.render.values import SAMPLE, counted
+from reconciler.render.views.parts import Line
+from reconciler.render.views.plan import COUNTED, Block, Ending, PlanView, plan_view
+from reconciler.render.views.timeline import (
     STATES,
     Span,
     gaps_of,
@@ -33,8 +36,6 @@ from reconciler.render.timeline import (
     spans,
     timeline_rows,
 )
-from reconciler.render.values import SAMPLE, counted
-from reconciler.render.view import COUNTED, Block, Ending, Line, PlanView, plan_view
 
 _ORDER: Final = (ChangeKind.TERMINATE, ChangeKind.REPLACE, ChangeKind.CREATE, ChangeKind.UPDATE)
 _STOPPING: Final = (Severity.REFUSAL, Severity.ERROR)

@@ -10,7 +10,8 @@ from reconciler.render.html.page import page
 from reconciler.render.html.parts import badge, facts, finding_card, prose, section
 from reconciler.render.html.tags import Html, tag
 from reconciler.render.values import beijing
-from reconciler.render.view import Line, OutcomeView, ReportView, report_view
+from reconciler.render.views.parts import Line
+from reconciler.render.views.report import OutcomeView, ReportView, report_view
 
 
 def report_html(report: Report, *, title: str = "") -> str:

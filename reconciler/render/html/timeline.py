@@ -10,8 +10,8 @@ from typing import Final
 
 from reconciler.model.plan import TimelineRow
 from reconciler.render.html.tags import Html, tag
-from reconciler.render.timeline import STATES, Scale, Span, Step
 from reconciler.render.values import beijing
+from reconciler.render.views.timeline import STATES, Scale, Span, Step
 
 PATTERNS: Final = tag(
     "svg",

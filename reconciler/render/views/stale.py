@@ -9,8 +9,8 @@ from reconciler.plan import Stale
 from reconciler.render.values import beijing, merchants, sample
 
 _HOW = {
-    "appeared": "appeared",
-    "vanished": "vanished, and is not done on the account",
+    "appeared": "new, nobody has reviewed it",
+    "vanished": "reviewed, and no longer needed by the files",
     "changed": "its activity has changed since the review",
 }
 

@@ -1,16 +1,16 @@
-"""What is not as specified, as text and as data: what was changed outside first, then what is not applied yet."""
+"""What is not as specified: what was changed outside first, then what is not applied yet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from reconciler.model.characters import safe
-from reconciler.model.plan import Difference, Plan
-from reconciler.plan import FORMAT_VERSION, Drift, DriftCode, plan_data
+from reconciler.model.plan import Difference
+from reconciler.plan import Drift, DriftCode
 from reconciler.render.messages import TERMINATE_REASONS
 from reconciler.render.values import beijing, sample, value
-from reconciler.render.view import finding_text
+from reconciler.render.views.finding import finding_text
+from reconciler.render.views.parts import Fact, Group, Listing
 
 OUTSIDE: Final = "Changed outside:"
 OUTSIDE_OR_UNKNOWN: Final = "Changed outside, or not known by whom:"
@@ -24,7 +24,7 @@ SENTENCES: Final[dict[DriftCode, str]] = {
         "see `paygift plan`"
     ),
     "MERCHANTS_DIFFER": "the merchants of activity {activity_id} were changed: {merchants}",
-    "NEWCOMER": "activity {activity_id} was made lately, and no spec manages it",
+    "NEWCOMER": "activity {activity_id} was created recently, and no spec manages it",
     "NOT_CREATED": "its spec has no live activity; `apply` would create it",
     "PAUSED": "activity {activity_id} was paused on the merchant platform",
     "REFUSED": "`apply` does nothing for it",
@@ -53,64 +53,33 @@ UNWITNESSED: Final[dict[DriftCode, str]] = {
 """The same where no journal tells who did it."""
 
 
-def drift_text(found: Sequence[Drift]) -> str:
-    """What was changed outside, what is pending, a line for each thing, and a summary line. Times are Beijing time."""
+def drift_view(found: Sequence[Drift]) -> Listing:
+    """What was changed outside, what is pending, and a summary line. Times are Beijing time."""
     if not found:
-        return "No drift: live is as specified.\n"
+        return Listing(("No drift: live is as specified.",))
     outside = [each for each in found if not each.pending]
     pending = [each for each in found if each.pending]
     head = OUTSIDE if all(each.witnessed for each in outside) else OUTSIDE_OR_UNKNOWN
+    groups = (_group(title, part) for title, part in ((head, outside), (PENDING, pending)) if part)
     summary = f"{len(outside):,} changed outside, {len(pending):,} pending. Times are Beijing time."
-    return "\n".join((*_part(head, outside), *_part(PENDING, pending), summary)) + "\n"
+    return Listing((*groups, summary))
 
 
-def _part(head: str, found: Sequence[Drift]) -> Iterator[str]:
-    if found:
-        yield head
-        yield from (
-            f"  {each.code}  {safe(each.key or '-')}: {sentence(each)}{_since(each)}" for each in found
-        )
-        yield ""
-
-
-def drift_json(found: Sequence[Drift], plan: Plan) -> dict[str, object]:
-    """``clean`` means that nothing was changed outside and nothing is pending."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "kind": "drift",
-        "namespace": plan.namespace,
-        "mchid": plan.mchid,
-        "made_at": plan_data(plan.made_at),
-        "clean": not found,
-        "items": [
-            {
-                "code": each.code,
-                "key": each.key,
-                "activity_id": each.activity_id,
-                "pending": each.pending,
-                "witnessed": each.witnessed,
-                "since": plan_data(each.since),
-                "merchants_added": list(each.added),
-                "merchants_missing": list(each.missing),
-                "fields": plan_data(each.fields),
-                "refusals": [finding.code for finding in each.refusals],
-                "text": sentence(each),
-            }
-            for each in found
-        ],
-    }
+def _group(title: str, found: Iterable[Drift]) -> Group:
+    facts = (Fact(each.key or "-", f"{sentence(each)}{_since(each)}", each.code) for each in found)
+    return Group(title, tuple(facts))
 
 
 def sentence(drift: Drift) -> str:
-    """One line for people, safe to show; long lists are cut short, and whole in JSON."""
+    """What is so, for people; long lists are cut short, and whole in JSON."""
     says = "uploaded was" if drift.code == "IMAGES_DIFFER" else "the spec says"
     said = _template(drift).format(
-        activity_id=safe(drift.activity_id),
+        activity_id=drift.activity_id,
         merchants=merchants_text(drift),
         reason=TERMINATE_REASONS[drift.reason] if drift.reason else "",
-        fields=f": {safe(_fields(drift.fields, says))}" if drift.fields else "",
+        fields=f": {_fields(drift.fields, says)}" if drift.fields else "",
     )
-    refused = "; ".join(f"{each.code}: {safe(finding_text(each))}" for each in drift.refusals)
+    refused = "; ".join(f"{each.code}: {finding_text(each)}" for each in drift.refusals)
     return f"{said}. Refused: {refused}" if refused else said
 
 
@@ -131,11 +100,7 @@ def merchants_text(drift: Drift) -> str:
         if drift.pending
         else ((drift.added, "added"), (drift.missing, "missing"))
     )
-    return ", ".join(f"{len(ids):,} {word} ({_ids(ids)})" for ids, word in sides if ids)
-
-
-def _ids(ids: Iterable[str]) -> str:
-    return sample(tuple(safe(each) for each in ids))
+    return ", ".join(f"{len(ids):,} {word} ({sample(ids)})" for ids, word in sides if ids)
 
 
 def _fields(found: Sequence[Difference], says: str) -> str:

@@ -12,22 +12,22 @@ from reconciler.model.activity import CREATE_FAILED, TERMINATED, DesiredActivity
 from reconciler.model.plan import Plan
 from reconciler.model.witness import NO_WITNESS, Witness
 from reconciler.plan import Drift, DriftCode, drifts
-from reconciler.render.drift import merchants_text
 from reconciler.render.messages import TERMINATE_REASONS
-from reconciler.render.text import table
 from reconciler.render.values import beijing
+from reconciler.render.views.drift import merchants_text
+from reconciler.render.views.parts import Listing, Table
 
 IN_SYNC: Final = "in sync"
 ADOPTED: Final = "in sync, adopted"
 UNMANAGED: Final = "unmanaged"
-KEPT: Final = "its spec is gone; kept by `on_removed: ignore`"
+KEPT: Final = "its file was deleted; kept by `on_removed: ignore`"
 NO_SPEC: Final = "no spec"
 ENDED: Final = "ended"
 TERMINATED_SPEC: Final = "terminated"
 NOT_LIVE: Final = "not live"
 CREATION_FAILED: Final = "creation failed"
 
-_WORDS: Final[Mapping[DriftCode, str]] = {
+WORDS: Final[Mapping[DriftCode, str]] = {
     "ENDED_BY_HAND": "terminated outside",
     "IMAGES_DIFFER": "shows other images",
     "LIVE_TERMS_DIFFER": "live terms differ",
@@ -42,6 +42,9 @@ _WORDS: Final[Mapping[DriftCode, str]] = {
     "VANISHED": "vanished from the account",
 }
 """How a row stands, by what `drift` says of it. What is refused says so itself."""
+
+
+_HEAD: Final = ("KEY", "ACTIVITY_ID", "NAME", "STATUS", "BEGINS", "ENDS", "MERCHANTS", "STANDS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +209,7 @@ def _words(found: Iterable[Drift], ended: datetime | None) -> str:
 def _parts(drift: Drift, ended: datetime | None) -> Iterator[str]:
     if drift.code in ("ENDED_BY_HAND", "REFUSED") and ended is not None:
         yield _ended(ended)
-    words = _WORDS[drift.code] if drift.witnessed or drift.code != "ENDED_BY_HAND" else ""
+    words = WORDS[drift.code] if drift.witnessed or drift.code != "ENDED_BY_HAND" else ""
     reason = TERMINATE_REASONS[drift.reason] if drift.reason else ""
     if words:
         yield words.format(merchants=merchants_text(drift), reason=reason)
@@ -219,10 +222,9 @@ def _differs(found: Sequence[Drift]) -> tuple[tuple[DriftCode, ...], bool]:
     return codes, bool(found) and all(each.pending for each in found)
 
 
-def status_text(rows: Sequence[StatusRow], plan: Plan) -> str:
-    """A table and one summary line. Times are Beijing time."""
-    head = ("KEY", "ACTIVITY_ID", "NAME", "STATUS", "BEGINS", "ENDS", "MERCHANTS", "STANDS")
-    cells = [
+def status_view(rows: Sequence[StatusRow], plan: Plan) -> Listing:
+    """A table, if there is anything, and one summary line. Times are Beijing time."""
+    cells = tuple(
         (
             row.key or "-",
             row.activity_id or "-",
@@ -234,10 +236,10 @@ def status_text(rows: Sequence[StatusRow], plan: Plan) -> str:
             row.stands,
         )
         for row in rows
-    ]
+    )
     drifted = sum(bool(row.differs) for row in rows)
     summary = (
         f"{plan.managed:,} managed and live, {plan.unmanaged:,} unmanaged, {drifted:,} not as specified."
         " Times are Beijing time."
     )
-    return (table(head, cells) + "\n\n" if cells else "") + summary + "\n"
+    return Listing((*((Table(_HEAD, cells),) if cells else ()), summary))
