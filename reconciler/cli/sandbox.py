@@ -161,11 +161,9 @@ def insert(context: Context, file: Path) -> None:
     prints. An activity_id that the sandbox knows takes that activity's place; without one it gets a new one. Nothing in
     it is checked, so that it can be what nobody expects.
     """
-    with _local(context) as local:
-        for activity_id in commands.insert_from_file(
-            local, Path("/dev/stdin") if file == Path("-") else file
-        ):
-            click.echo(f"{safe(activity_id)} is put in.")
+    folder = context.workspace().sandbox_folder()
+    for activity_id in commands.insert_from_file(folder, Path("/dev/stdin") if file == Path("-") else file):
+        click.echo(f"{safe(activity_id)} is put in.")
 
 
 @sandbox.command()

@@ -131,9 +131,10 @@ def seed_from_file(local: LocalRemote, file: Path) -> int:
     return len(local.control.seed(_stocks_in(read_json(file), file)))
 
 
-def insert_from_file(local: LocalRemote, file: Path) -> list[str]:
-    """Put in the activities of a JSON file, or change those that have the same activity_id; returns their ids.
+def insert_from_file(folder: Path, file: Path) -> list[str]:
+    """Put the activities of a JSON file into the sandbox of ``folder``, or change those with the same activity_id.
 
+    Returns their ids.
     It is one activity in the shape of the list's elements, or what ``paygift show --json`` prints of live ones, with
     their merchants. Nothing in it is checked. Raises UsageError for another file.
     """
@@ -144,7 +145,9 @@ def insert_from_file(local: LocalRemote, file: Path) -> list[str]:
         raise UsageError(
             f"{file} must be an activity in JSON, or what `paygift show KEY --json` prints of a live one."
         )
-    return [local.control.insert_activity(row["wire"], row.get("merchants") or []) for row in rows]
+    # Only now: what is piped into ``file`` may come from a command that uses the sandbox itself.
+    with local_sandbox(folder) as local:
+        return [local.control.insert_activity(row["wire"], row.get("merchants") or []) for row in rows]
 
 
 def _is_shown(row: Any) -> bool:
