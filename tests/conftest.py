@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from hypothesis import HealthCheck, settings
 
 from reconciler.apply.lookups import PollPolicy
-from reconciler.journal.place import Place
+from reconciler.journal.location import JournalLocation
 from reconciler.wechatpay import keys as wechatpay_keys
 from tests.support import postgres
 from tests.support.project import Project, begun
@@ -97,12 +97,12 @@ def postgresql() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, memory_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, memory_path: Path) -> JournalLocation:
     """Where a journal may be, none there yet."""
     file = memory_path / ".paygift/journal.db"
     if request.param == "sqlite":
-        return Place(file)
-    return Place(file, postgres.fresh_database(request.getfixturevalue("postgresql")))
+        return JournalLocation(file)
+    return JournalLocation(file, postgres.fresh_database(request.getfixturevalue("postgresql")))
 
 
 @pytest.fixture

@@ -29,8 +29,9 @@ from reconciler.journal.entry import (
     RunEnded,
     RunStarted,
 )
-from reconciler.journal.journal import Journal, all_entries, audit_lines
-from reconciler.journal.place import Place as JournalPlace
+from reconciler.journal.journal import Journal
+from reconciler.journal.location import JournalLocation
+from reconciler.journal.reader import all_entries, audit_lines
 from reconciler.model.activity import (
     Award,
     DayWindow,
@@ -349,7 +350,7 @@ def moments() -> Iterator[datetime]:
         yield NOW + number * timedelta(milliseconds=250)
 
 
-def write_journals(place: JournalPlace) -> None:
+def write_journals(place: JournalLocation) -> None:
     """The journals of two accounts in one database."""
     clock = moments()
     with closing(place.open()) as database:
@@ -374,13 +375,13 @@ def rows(file: Path) -> str:
 
 
 def test_a_journal_is_written_as_it_always_was(tmp_path: Path) -> None:
-    place = JournalPlace(tmp_path / "journal.db")
+    place = JournalLocation(tmp_path / "journal.db")
     write_journals(place)
     assert rows(place.file) == (VECTORS / "journal.sql").read_text(encoding="utf-8")
 
 
 def test_a_journal_of_before_is_read_verified_and_gone_on_with(tmp_path: Path) -> None:
-    place = JournalPlace(tmp_path / "journal.db")
+    place = JournalLocation(tmp_path / "journal.db")
     with closing(sqlite3.connect(place.file)) as database:
         database.executescript((VECTORS / "journal.sql").read_text(encoding="utf-8"))
     with closing(place.open()) as opened:
@@ -397,7 +398,7 @@ def test_a_journal_of_before_is_read_verified_and_gone_on_with(tmp_path: Path) -
 
 
 def test_an_audit_file_is_written_as_it_always_was(tmp_path: Path) -> None:
-    place = JournalPlace(tmp_path / "journal.db")
+    place = JournalLocation(tmp_path / "journal.db")
     write_journals(place)
     with closing(place.open()) as opened:
         text = "".join(f"{line}\n" for line in audit_lines(opened, NAMESPACE))

@@ -81,10 +81,9 @@ async def apply_plan(
     is in flight is finished, and nothing more is started.
 
     Failures of the remote end up in the report: one key's failure does not stop the others, and the rest of its own
-    operations are not started. What refusals hold is not started either (``plan.held``). Raises RefusedError, before
-    anything is written, if that is all there is.
+    operations are not started. What refusals hold is not started either (``plan.held``): whoever asks a person before
+    calls ``refuse``.
     """
-    refuse(plan)
     started, doing = clock(), rest(plan)
     record, stop = record or Unrecorded(), stop or asyncio.Event()
     writer = Writer(api, clock=clock, poll=poll or PollPolicy(), record=record, stopping=stop.is_set)

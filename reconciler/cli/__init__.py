@@ -14,21 +14,16 @@ from typing import Any, Final, NoReturn
 import click
 
 from reconciler import __version__
+from reconciler.cli.context import Context
 from reconciler.cli.options import FilePath, option, told
 from reconciler.cli.streams import StdoutError, guarded_streams, occupy_closed_descriptors
 from reconciler.cli.unexpected import hush, is_debugging, leave, show_traceback, translated
 from reconciler.model.characters import safe
 from reconciler.model.diagnostics import condensed
-from reconciler.model.errors import (
-    EXIT_ERROR,
-    EXIT_INTERRUPTED,
-    PaygiftError,
-    ProjectError,
-    UnexpectedError,
-)
+from reconciler.model.errors import EXIT_ERROR, EXIT_INTERRUPTED, PaygiftError, ProjectError, UnexpectedError
 
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "validate": ("reconciler.cli.project", "Check paygift.yaml and all specs; needs no credentials."),
+    "validate": ("reconciler.cli.validate", "Check paygift.yaml and all specs; needs no credentials."),
     "plan": ("reconciler.cli.project", "Show what apply would do."),
     "apply": ("reconciler.cli.project", "Make the live account match the specs."),
     "drift": (
@@ -64,9 +59,11 @@ class Commands(click.Group):
     """Commands that are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which --help shows them."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; ``None`` if there is none of this name."""
         if cmd_name not in _COMMANDS:
             return None
         command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
@@ -74,6 +71,7 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises nothing but what ``_EXPECTED`` names."""
         try:
             return super().invoke(ctx)
         except _EXPECTED:
@@ -82,6 +80,7 @@ class Commands(click.Group):
             raise translated(error, command=f"paygift {ctx.invoked_subcommand or ''}".rstrip()) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table above, so that none of them is imported."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
@@ -135,8 +134,6 @@ def paygift(
     A variable named PAYGIFT_COMMAND_OPTION sets an option: PAYGIFT_PLAN_JSON=1 is `plan --json`,
     PAYGIFT_RATE=5 is `--rate 5`.
     """
-    from reconciler.cli.context import Context
-
     ctx.obj = Context(
         project=project,
         sandbox=sandbox,

@@ -5,26 +5,26 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 
+from reconciler import commands
 from reconciler.cli.options import FilePath, option
 from reconciler.cli.streams import StdoutError, is_terminal, stdout_gone
 from reconciler.model.characters import safe
 
 if TYPE_CHECKING:
+    import asyncio
+
     from rich.progress import Progress as RichProgress
 
-    from reconciler.commands.reporting import ApplyReporter
-    from reconciler.commands.session import AccountRef, Session
-    from reconciler.journal.place import Place
-    from reconciler.model.errors import PaygiftError
+    from reconciler.commands.workspace import Result, Workspace
 
 PATIENCE_SECONDS: Final = 1.0
 """A bar appears only for what takes longer."""
@@ -41,47 +41,19 @@ class Context:
     concurrency: int | None = None
     journal_url: str = field(default="", repr=False)
 
-    def root(self) -> Path:
-        """The folder of paygift.yaml. Raises UsageError if there is none."""
-        from reconciler.spec import find_root
-
-        return find_root(self.project or Path.cwd())
-
-    @contextmanager
-    def session(self, *, at: str | None = None) -> Iterator[Session]:
-        """The project and its account, real or sandbox; ``at`` stops the clock at a time, as a person types it."""
-        from reconciler.commands.session import open_session
-
-        with open_session(
-            self.root(), os.environ, use_sandbox=self.sandbox, at=at, journal_url=self.journal_url
-        ) as session:
-            for remark in session.remarks:
-                click.echo(f"Warning: {safe(remark)}", err=True)
-            yield replace(session, remote=session.remote.paced(rate=self.rate, concurrency=self.concurrency))
-
-    @contextmanager
-    def attempt(
-        self, report: Path | None, *, rejected: Path | None = None, plan_file: Path | None = None
-    ) -> Iterator[ApplyReporter]:
-        """An apply that leaves its files and tells whom `notify` names, however it ends."""
-        from reconciler.cli.unexpected import terminable, translated
-
-        def explained(error: BaseException, writing: bool) -> PaygiftError:
-            return translated(error, command="paygift apply", writing=writing)
-
-        with terminable():
-            from reconciler.commands.reporting import attempted
-
-            with attempted(
-                report,
-                explained,
-                environ=os.environ,
-                warn=lambda text: click.echo(safe(text), err=True),
-                rejected=rejected,
-                plan_file=plan_file,
-                sandbox=self.sandbox,
-            ) as attempt:
-                yield attempt
+    def workspace(self) -> Workspace:
+        """The project and what it is used with, for the functions of ``commands``."""
+        return commands.Workspace(
+            self.project,
+            os.environ,
+            sandbox=self.sandbox,
+            journal_url=self.journal_url,
+            rate=self.rate,
+            concurrency=self.concurrency,
+            callbacks=commands.Callbacks(
+                remark=remark, progress=Bar, run=run_interruptibly, stoppable=_stoppable
+            ),
+        )
 
     def say(self, text: str) -> None:
         """``text`` on stdout, or on stderr if that is closed, full, or read by nobody: for what must be told."""
@@ -93,31 +65,6 @@ class Context:
                 click.echo(f"Warning: {error} What should have been printed there follows.", err=True)
         click.echo(text, nl=False, err=True, color=False)
 
-    def journal(self) -> Place:
-        """Where the journal of this project is. Raises UsageError without a project."""
-        from reconciler.journal.place import journal_place
-
-        return journal_place(self.root(), self.journal_url, use_sandbox=self.sandbox)
-
-    def account_ref(self) -> AccountRef:
-        """The account that the command is for, without asking it anything."""
-        from reconciler.commands.session import account_ref
-
-        return account_ref(os.environ, sandbox_folder=self.sandbox_folder() if self.sandbox else None)
-
-    def sandbox_folder(self) -> Path:
-        """Where the sandbox of this project lives; without a project, in the folder we are in."""
-        from reconciler.commands.session import SANDBOX_FOLDER
-        from reconciler.model.errors import UsageError
-
-        try:
-            root = self.root()
-        except UsageError:
-            if self.project:
-                raise
-            root = Path.cwd()
-        return root / SANDBOX_FOLDER
-
     def colours(self) -> bool:
         """Flag, then NO_COLOR, then FORCE_COLOR, then whether stdout is a terminal (docs/commands.md)."""
         if self.colour is not None:
@@ -125,6 +72,24 @@ class Context:
         if os.environ.get("NO_COLOR"):
             return False
         return bool(os.environ.get("FORCE_COLOR")) or is_terminal(sys.stdout)
+
+
+def remark(sentence: str) -> None:
+    """A sentence for people, on stderr."""
+    click.echo(safe(sentence), err=True)
+
+
+def run_interruptibly(work: Coroutine[Any, Any, Result]) -> Result:
+    """What ``work`` comes to. A first signal cancels it, a second one stops at once."""
+    from reconciler.cli.interrupts import run  # noqa: PLC0415 - asyncio, for which `validate` has no use
+
+    return run(work)
+
+
+def _stoppable() -> AbstractContextManager[asyncio.Event]:
+    from reconciler.cli.interrupts import interruptible  # noqa: PLC0415 - the same
+
+    return interruptible()
 
 
 pass_context = click.make_pass_decorator(Context)
@@ -148,6 +113,8 @@ def sandbox_option(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Use WeChat Pay on this machine instead of the real one.",
     )(command)
 
+
+json_option = option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
 
 undo_option = option(
     "--undo", is_flag=True, help="Show in text how each change can be undone; Markdown and HTML always do."
@@ -184,8 +151,14 @@ class Bar:
         self._shown.update(self._shown.task_ids[0], completed=done, total=total)
 
     def _show(self) -> RichProgress:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.console import Console  # noqa: PLC0415 - for what takes long, on a terminal
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         progress = Progress(*columns, console=Console(stderr=True), transient=True)

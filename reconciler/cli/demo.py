@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from reconciler import commands
 from reconciler.cli import run
 from reconciler.cli.context import Context, output_path, pass_context
 from reconciler.cli.options import option
@@ -135,7 +136,5 @@ def _edit(file: Path, old: str, new: str) -> None:
 
 
 def _reject(root: Path, mchid: str) -> None:
-    from reconciler.commands.session import SANDBOX_FOLDER, sandbox
-
-    with sandbox(root / SANDBOX_FOLDER) as local:
+    with commands.local_sandbox(commands.Workspace(root).sandbox_folder()) as local:
         local.control.declare_invalid(mchid)

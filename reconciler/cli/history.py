@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.context import Context, output_path, pass_context, sandbox_option
+from reconciler import commands
+from reconciler.cli.context import Context, output_path, pass_context, remark, sandbox_option
 from reconciler.cli.options import HASH, KEY, NUMBER, TIME, option, wanted
 from reconciler.cli.streams import is_terminal
 from reconciler.model.characters import safe, safe_json
 from reconciler.model.errors import EXIT_ERROR
+from reconciler.render.json_ import dumps, history_json
+from reconciler.render.text import listing_text
+from reconciler.render.views.history import history_view
+
+if TYPE_CHECKING:
+    from reconciler.commands.journals import Held
 
 OUTCOMES = ("done", "already done", "partial", "failed", "unknown", "not started", "open")
 
@@ -53,24 +60,14 @@ def history(
     """
     if click_context.invoked_subcommand is not None:
         return
-    from reconciler.commands.journal import history_of
-    from reconciler.commands.session import instant_from
-    from reconciler.journal.history import HistoryFilter
-    from reconciler.render.json_ import dumps, history_json
-    from reconciler.render.text import listing_text
-    from reconciler.render.views.history import history_view
-
     context = click_context.find_object(Context)
     assert context is not None  # noqa: S101 - made by the command above this one
-    wanted = HistoryFilter(
-        key,
-        activity_id,
-        frozenset(outcomes),
-        instant_from(since) if since else None,
-        instant_from(until) if until else None,
+    found = commands.history(
+        context.workspace(), key=key, activity_id=activity_id, outcomes=outcomes, since=since, until=until
     )
-    rows = history_of(context.root(), context.journal(), wanted)
-    click.echo(dumps(history_json(rows)) if as_json else listing_text(history_view(rows, wanted)), nl=False)
+    view = history_view(found.rows, found.wanted)
+    text = dumps(history_json(found.rows)) if as_json else listing_text(view)
+    click.echo(text, nl=False)
 
 
 @history.command()
@@ -78,16 +75,12 @@ def history(
 @pass_context
 def export(context: Context, file: Path | None) -> None:
     """Write the journal as an audit file: JSON lines that chain by hash. On stdout without FILE."""
-    from reconciler.commands.journal import audit_lines
-    from reconciler.system.output_files import write
-
-    lines = audit_lines(context.root(), context.journal())
-    text = "".join(f"{line}\n" for line in lines)
+    lines = commands.export_journal(context.workspace(), file)
     if file is None:
+        text = "".join(f"{line}\n" for line in lines)
         click.echo(safe_json(text), nl=False)  # each hash is of what a line means, not of how it is written
     else:
-        write(text, file)
-        click.echo(f"{len(lines)} entries in {file}.", err=True)
+        remark(f"{len(lines)} entries in {file}.")
 
 
 @history.command(short_help="Check that no entry was removed or altered.")
@@ -107,20 +100,16 @@ def verify(context: Context, file: Path | None, heads: tuple[str, ...]) -> int:
     Exits 1 and names each line that was altered, or before which entries are missing. Entries cut off at the end of an
     account's journal, or all of it, are noticed only if --head says how it ended.
     """
-    from reconciler.commands.journal import audit_lines, lines_of
-    from reconciler.journal.chain import verify as breaks_in
-
     for head in heads:  # an empty one, from a step of CI that failed, must not pass for none
         if not re.fullmatch(r"[0-9a-f]{64}", head):
             raise click.UsageError(f"--head takes a hash of 64 hex digits, not {head!r}.")
-    lines = lines_of(file) if file is not None else audit_lines(context.root(), context.journal())
-    breaks = list(breaks_in(lines, heads=heads))
-    for each in breaks:
+    found = commands.verify_journal(context.workspace(), file, heads=heads)
+    for each in found.breaks:
         click.echo(safe(f"line {each.line}: {each.problem}" if each.line else each.problem))
-    if breaks:
-        click.echo(f"Not as it was written: {len(breaks)} of {len(lines)} entries do not fit.", err=True)
+    if found.breaks:
+        remark(f"Not as it was written: {len(found.breaks)} of {found.entries} entries do not fit.")
         return EXIT_ERROR
-    click.echo(f"{len(lines)} entries, each as it was written.")
+    click.echo(f"{found.entries} entries, each as it was written.")
     return 0
 
 
@@ -133,27 +122,26 @@ def unlock(context: Context, yes: bool) -> int:
 
     If it lives after all, it can send nothing more: it notices before its next request.
     """
-    from reconciler.commands.journal import break_lock, locks_of
-    from reconciler.commands.session import system_clock
 
-    root, place = context.root(), context.journal()
-    held = locks_of(root, place)
-    if not held:
-        click.echo("Nobody holds the lock.")
-        return 0
-    for mchid, holder in held:
-        click.echo(safe(f"Account {mchid}: {holder}."))
-    if not yes:
+    def agreed(held: Held) -> bool:
+        for mchid, holder in held:
+            click.echo(safe(f"Account {mchid}: {holder}."))
+        if yes:
+            return True
         if not is_terminal(sys.stdin):
             raise click.UsageError("There is no terminal to ask on. Give --yes to unlock without asking.")
         answer: str = click.prompt(
             "Take the lock away? Type yes to take it", default="no", show_default=False, err=True
         )
-        if answer.strip() != "yes":
-            click.echo("Nothing was changed.", err=True)
-            return 0
-    for mchid, _ in held:
-        displaced = break_lock(root, place, os.environ, mchid=mchid, clock=system_clock)
-        taken = f"The lock was taken from {displaced}." if displaced else "The lock has been given back."
-        click.echo(safe(taken))
+        return answer.strip() == "yes"
+
+    taken = commands.unlock(context.workspace(), confirm=agreed)
+    if taken is None:
+        remark("Nothing was changed.")
+    elif not taken:
+        click.echo("Nobody holds the lock.")
+    for displaced in taken or ():
+        click.echo(
+            safe(f"The lock was taken from {displaced}." if displaced else "The lock has been given back.")
+        )
     return 0

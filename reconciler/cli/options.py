@@ -69,7 +69,7 @@ def _held(variable: str) -> str:
     value = os.environ.get(variable, "")
     if not value:
         return ""
-    from reconciler.system.environment import stripped
+    from reconciler.system.environment import stripped  # noqa: PLC0415 - only where a variable is set
 
     return stripped(value)
 
@@ -96,6 +96,7 @@ class FilePath(click.Path):
         self._output = output
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path. One from a variable must be there, and is not quoted."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if ctx is not None and param is not None and variable_of(ctx, param) and not self._is_there(path):
             where = "in a folder that is there" if self._output else "that is there"

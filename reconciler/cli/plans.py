@@ -6,9 +6,15 @@ from pathlib import Path
 
 import click
 
+from reconciler import commands
 from reconciler.cli.context import Context, fail_option, pass_context, undo_option
 from reconciler.cli.options import option
 from reconciler.model.errors import EXIT_REFUSED
+from reconciler.render.html import plan_html
+from reconciler.render.json_ import dumps, plan_json
+from reconciler.render.markdown import plan_markdown
+from reconciler.render.text import plan_text
+from reconciler.render.views.plan import plan_view
 
 FORMATS = ("text", "json", "markdown", "html")
 
@@ -40,27 +46,16 @@ def show_plan(
 
     A file that was changed after it was made is refused.
     """
-    from reconciler.commands.reconcile import saved_plan
-    from reconciler.plan import plan_digest
-
-    plan = saved_plan(file)
+    plan = commands.show_plan(file)
     if form == "json":
-        from reconciler.render.json_ import dumps, plan_json
-
         click.echo(dumps(plan_json(plan)), nl=False)
     elif form == "markdown":
-        from reconciler.render.markdown import plan_markdown
-
         click.echo(plan_markdown(plan, max_chars=max_chars), nl=False)
     elif form == "html":
-        from reconciler.render.html import plan_html
-
         click.echo(plan_html(plan), nl=False)
     else:
-        from reconciler.render.text import plan_text
-        from reconciler.render.views.plan import plan_view
-
         colour = context.colours()
-        text = plan_text(plan_view(plan), digest=plan_digest(plan), colour=colour, notes=True, undo=undo)
+        digest = commands.plan_digest(plan)
+        text = plan_text(plan_view(plan), digest=digest, colour=colour, notes=True, undo=undo)
         click.echo(text, nl=False, color=colour)
     return EXIT_REFUSED if fail_on_refusals and plan.refusals else 0

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.context import Context, pass_context
+from reconciler import commands
+from reconciler.cli.context import Context, json_option, pass_context
 from reconciler.cli.options import FRACTION, NUMBER, SETTING, WORD, option, wanted
+from reconciler.model.characters import safe
+from reconciler.model.errors import UsageError
+from reconciler.render.json_ import dumps
+from reconciler.render.text import table
+from reconciler.render.values import beijing
+from reconciler.sandbox.faults import KINDS, parse
+from reconciler.sandbox.options import Options
 
 if TYPE_CHECKING:
-    from reconciler.commands.session import LocalRemote
+    from reconciler.commands import LocalRemote
+    from reconciler.sandbox.server import RunningSandbox
 
 
 Rows = Sequence[tuple[str, str]]
@@ -45,14 +55,10 @@ class _TakesOffsets(click.Command):
 
 
 def _options() -> Rows:
-    from reconciler.sandbox.options import Options
-
     return [(f"{name}={default}", allowed) for name, allowed, default in Options.describe()]
 
 
 def _kinds() -> Rows:
-    from reconciler.sandbox.faults import KINDS
-
     rows = []
     for name, kind in KINDS.items():
         parameters = "".join(
@@ -96,15 +102,6 @@ def sandbox() -> None:
 @pass_context
 def serve(context: Context, port: int, options: tuple[str, ...]) -> None:
     """Serve it until Ctrl-C, for other clients and other terminals."""
-    from reconciler.model.errors import UsageError
-    from reconciler.sandbox.options import Options
-    from reconciler.sandbox.server import RunningSandbox
-    from reconciler.sandbox.server import serve as run
-
-    try:
-        chosen = Options.parse(options)
-    except ValueError as error:
-        raise UsageError(f"--option: {error}.") from error
 
     def announce(running: RunningSandbox) -> None:
         click.echo(
@@ -120,8 +117,7 @@ def serve(context: Context, port: int, options: tuple[str, ...]) -> None:
             f"  export PAYGIFT_PUBLIC_KEY_FILE={running.public_key_file}\n"
         )
 
-    folder = context.sandbox_folder()
-    run(folder, port=port, options=chosen, ready=announce)
+    commands.serve_sandbox(context.workspace().sandbox_folder(), port=port, options=options, ready=announce)
 
 
 @sandbox.command(short_help="Show its clock, or set it.", cls=_TakesOffsets)
@@ -132,8 +128,6 @@ def clock(context: Context, to: str | None) -> None:
 
     An offset is a whole number of s, m, h, d or w. A time without an offset from UTC is Beijing's.
     """
-    from reconciler.render.values import beijing
-
     with _local(context) as local:
         if to is not None:
             local.control.set_clock(to)
@@ -149,13 +143,11 @@ def seed(context: Context, file: Path | None) -> None:
     FILE is a JSON list of create-stock bodies, each with its stock_id. Without it, the project's sandbox-stocks.json is
     read, and what the specs name beyond it is made up.
     """
-    from reconciler.commands import session
-
     with _local(context) as local:
         if file is not None:
-            new = len(local.control.seed(session.read_stocks(file)))
+            new = commands.seed_from_file(local, file)
         else:
-            new = len(session.seed(local, session.load(context.root(), now=local.clock())).new)
+            new = commands.seed_from_project(local, context.workspace().root())
         click.echo(f"{new} new coupon stock{'' if new == 1 else 's'}.")
 
 
@@ -169,13 +161,9 @@ def insert(context: Context, file: Path) -> None:
     prints. An activity_id that the sandbox knows takes that activity's place; without one it gets a new one. Nothing in
     it is checked, so that it can be what nobody expects.
     """
-    from reconciler.commands import session
-    from reconciler.model.characters import safe
-
-    items = session.read_activities(Path("/dev/stdin") if file == Path("-") else file)
-    with _local(context) as local:
-        for item, merchants in items:
-            click.echo(f"{safe(local.control.insert_activity(item, merchants))} is put in.")
+    folder = context.workspace().sandbox_folder()
+    for activity_id in commands.insert_from_file(folder, Path("/dev/stdin") if file == Path("-") else file):
+        click.echo(f"{safe(activity_id)} is put in.")
 
 
 @sandbox.command()
@@ -187,10 +175,8 @@ def reset(context: Context, yes: bool) -> None:
         if not sys.stdin.isatty():
             raise click.UsageError("There is no terminal to ask on. Give --yes to reset without asking.")
         click.confirm("Forget everything that this sandbox remembers?", abort=True, err=True)
-    from reconciler.commands import session
-
     with _local(context) as local:
-        session.reset(local, context.sandbox_folder())
+        commands.reset_sandbox(local)
     click.echo("The sandbox is empty.")
 
 
@@ -237,7 +223,7 @@ def reject(context: Context, mchid: str, again: bool) -> None:
     show_default=True,
     help="How many of the newest requests.",
 )
-@option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
+@json_option
 @pass_context
 def log(context: Context, limit: int, as_json: bool) -> None:
     """Show the requests that it was sent, oldest first.
@@ -245,12 +231,6 @@ def log(context: Context, limit: int, as_json: bool) -> None:
     SIGNATURE is ok, or what is wrong with it. What may have gone wrong, and what should have been signed, stands below
     the table.
     """
-    import json
-
-    from reconciler.model.characters import safe
-    from reconciler.render.json_ import dumps
-    from reconciler.render.text import table
-
     with _local(context) as local:
         lines = local.control.log(limit)
     if as_json:
@@ -303,9 +283,6 @@ def fault() -> None:
 @pass_context
 def add_fault(context: Context, /, kind: str, parameters: tuple[str, ...], **common: str) -> None:
     """Add a fault, such as `error_after --count 2 status=503`."""
-    from reconciler.model.errors import UsageError
-    from reconciler.sandbox.faults import parse
-
     spec: dict[str, str] = {"kind": kind, **common}
     for text in parameters:
         name, equals, value = text.partition("=")
@@ -324,13 +301,10 @@ def add_fault(context: Context, /, kind: str, parameters: tuple[str, ...], **com
 
 
 @fault.command("list")
-@option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
+@json_option
 @pass_context
 def list_faults(context: Context, as_json: bool) -> None:
     """Show all faults, and how often each has struck."""
-    from reconciler.render.json_ import dumps
-    from reconciler.render.text import table
-
     with _local(context) as local:
         faults = local.control.faults()
     if as_json:
@@ -362,9 +336,5 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@contextmanager
-def _local(context: Context) -> Iterator[LocalRemote]:
-    from reconciler.commands.session import sandbox as run
-
-    with run(context.sandbox_folder()) as local:
-        yield local
+def _local(context: Context) -> AbstractContextManager[LocalRemote]:
+    return commands.local_sandbox(context.workspace().sandbox_folder())

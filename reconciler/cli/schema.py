@@ -7,8 +7,11 @@ from typing import Final
 
 import click
 
+from reconciler import commands
 from reconciler.cli.context import output_path
 from reconciler.cli.options import option
+from reconciler.render.json_ import dumps
+from reconciler.system.output_files import write
 
 KINDS: Final = ("spec", "project", "plan", "report")
 
@@ -27,13 +30,8 @@ def schema(kind: str, out: Path | None) -> None:
 
     A spec that begins with `# yaml-language-server: $schema=FILE` is completed and checked while it is written.
     """
-    from reconciler.commands.schema import schema_of
-    from reconciler.render.json_ import dumps
-
-    text = dumps(schema_of(kind))
+    text = dumps(commands.schema(kind))
     if out is None:
         click.echo(text, nl=False)
     else:
-        from reconciler.system.output_files import write
-
         write(text, out)

@@ -14,7 +14,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final
 
-from reconciler.commands.session import Session, system_clock
+from reconciler.commands.clock import system_clock
+from reconciler.commands.session import Session
+from reconciler.commands.unexpected import translated
 from reconciler.model.clock import Clock
 from reconciler.model.errors import PaygiftError, UsageError
 from reconciler.model.plan import Plan
@@ -36,8 +38,7 @@ REPORT_KINDS: Final = (".md", ".html", ".json")
 _BYTE_ORDER_MARK: Final = "\ufeff"
 """Without one, spreadsheets take Chinese for something else."""
 Warn = Callable[[str], None]
-Translate = Callable[[BaseException, bool], PaygiftError]
-"""What can be said of any exception, given whether something may have been written by then."""
+COMMAND: Final = "paygift apply"
 
 
 @dataclass(slots=True)
@@ -46,9 +47,9 @@ class ApplyReporter:
     ``reviewed_at`` when that was made, if it is known.
 
     ``writing`` is set before the first write: from then on nobody may say that nothing was written. ``happened`` is set
-    as soon as it is known what the writes came to, ``left`` once that is in the files: from then on nothing else may be
-    said of this apply. ``warn`` is given a line for each file that could not be written, and for each who could not be
-    told.
+    as soon as it is known what the writes came to, ``published`` once that is in the files: from then on nothing else
+    may be said of this apply. ``warn`` is given a line for each file that could not be written, and for each who could
+    not be told.
     """
 
     report: Output | None
@@ -65,15 +66,16 @@ class ApplyReporter:
     plan: Plan | None = None
     writing: bool = False
     happened: Report | None = None
-    left: bool = False
+    published: bool = False
 
-    def knows(self, session: Session) -> None:
+    def bind(self, session: Session) -> None:
+        """From now on it speaks of this project and account."""
         self.clock = session.clock
         self.namespace = session.project.namespace
-        self.mchid = session.remote.credentials.mchid
+        self.mchid = session.mchid
         self.notify = session.project.notify
 
-    def leave(self, happened: Report | AbortedApply) -> None:
+    def publish(self, happened: Report | AbortedApply) -> None:
         """Write the files that are wanted, and tell whom `notify` names: each of them, whatever becomes of the others.
 
         What cannot be written is a warning: it changes nothing of what ``happened``.
@@ -82,23 +84,23 @@ class ApplyReporter:
             if not (isinstance(happened, AbortedApply) and self.happened is not None):  # that was told before
                 last.callback(self._tell, happened)
             if self.rejected is not None and isinstance(happened, Report):
-                last.callback(self._leave_rejected, self.rejected, happened)
+                last.callback(self._write_rejected, self.rejected, happened)
             if self.report is not None:
                 self._write(_as(self.report.file.suffix, happened), self.report, "The report")
-            self.left = True
+            self.published = True
 
-    def leave_stopped(self, error: PaygiftError) -> None:
+    def publish_aborted(self, error: PaygiftError) -> None:
         """The same for what ended it. Where the plan is what cannot be shown, it is left out."""
-        stopped = self.stopped(error)
-        for each in (stopped, replace(stopped, plan=None)):
+        aborted = self.aborted(error)
+        for each in (aborted, replace(aborted, plan=None)):
             try:
-                self.leave(each)
+                self.publish(each)
                 return
             except Exception:  # noqa: BLE001, S112 - the error that is reported matters more than this one
                 continue
         self.warn("Warning: The report is missing: it could not be made. This is a defect of paygift.")
 
-    def _leave_rejected(self, file: Output, happened: Report) -> None:
+    def _write_rejected(self, file: Output, happened: Report) -> None:
         text = _BYTE_ORDER_MARK + rejected_csv(happened)
         self._write(text, file, "The list of rejected merchants")
 
@@ -116,7 +118,8 @@ class ApplyReporter:
             for failure in tell(self.notify, happened, self.environ, sandbox=self.sandbox):
                 self.warn(f"Warning: nobody was told by {failure}")
 
-    def stopped(self, error: PaygiftError) -> AbortedApply:
+    def aborted(self, error: PaygiftError) -> AbortedApply:
+        """What ended it, as far as it had come."""
         message, remedy = error.parts
         return AbortedApply(
             error.exit_code,
@@ -133,9 +136,8 @@ class ApplyReporter:
 
 
 @contextmanager
-def attempted(
+def reported(
     report: Path | None,
-    translated: Translate,
     *,
     environ: Mapping[str, str],
     warn: Warn,
@@ -143,22 +145,21 @@ def attempted(
     plan_file: Path | None = None,
     sandbox: bool = False,
 ) -> Iterator[ApplyReporter]:
-    """An attempt that leaves its ``report`` and the ``rejected`` merchants (CSV).
+    """An apply that leaves its ``report`` and the ``rejected`` merchants (CSV), however it ends.
 
-    Whatever ends it on the way is ``translated``, given whether anything may have been written, is reported there, and
-    goes on as that.
+    Whatever ends it on the way is reported there, and raised as a PaygiftError.
 
     ``plan_file`` is what it reads. Raises UsageError, before anything is done, for a file that cannot be written; what
     an earlier run has left there is removed, since it must not pass for this one's.
     """
     _check_names(report, rejected, plan_file)
-    attempt = ApplyReporter(_cleared(report), environ, warn, _cleared(rejected), sandbox)
+    reporter = ApplyReporter(_cleared(report), environ, warn, _cleared(rejected), sandbox)
     try:
-        yield attempt
+        yield reporter
     except BaseException as raised:
-        error = translated(raised, attempt.writing)
-        if attempt.happened is None or not attempt.left:
-            attempt.leave_stopped(error)
+        error = translated(raised, command=COMMAND, writing=reporter.writing)
+        if reporter.happened is None or not reporter.published:
+            reporter.publish_aborted(error)
         if error is raised:
             raise
         raise error from raised

@@ -1,11 +1,10 @@
 """The journal of an apply, wired to its account and project: the lock, what died before, what happened.
 
-Imported by the commands that keep a journal only, since it imports SQLAlchemy; ``audit`` is for those that read one.
+Imported by the commands that keep a journal only, since it imports SQLAlchemy.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +19,7 @@ from reconciler.apply import resume as ask
 from reconciler.journal.entry import OperationFinished, RunEnded, RunStarted
 from reconciler.journal.holder import Holder
 from reconciler.journal.journal import Journal, Run, locked
-from reconciler.journal.place import Place
+from reconciler.journal.location import JournalLocation
 from reconciler.journal.process import Process
 from reconciler.journal.witness import remembered
 from reconciler.journal.worker import Worker
@@ -31,7 +30,7 @@ from reconciler.model.operations import TerminateActivity
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.plan import plan_digest, rest
-from reconciler.system.origin import Origin, age_remark, who_runs
+from reconciler.system.origin import Origin, age_remark
 from reconciler.wechatpay.api import PayGiftApi
 
 OPENING_SECONDS: Final = 60.0
@@ -39,12 +38,12 @@ OPENING_SECONDS: Final = 60.0
 CLOSING_SECONDS: Final = 1.0
 
 
-def begun(root: Path, made: Plan, reviewed: str = "") -> RunStarted:
-    """What the journal says of a run that is about to apply what is not held of ``made``, for the project in ``root``.
+def run_started(here: Origin, made: Plan, reviewed: str = "") -> RunStarted:
+    """What the journal says of a run that is about to apply what is not held of ``made``.
 
     ``reviewed`` is the digest of the plan that alone may be applied, if only one may.
     """
-    here, doing = Origin.of(os.environ, root), rest(made)
+    doing = rest(made)
     return RunStarted(
         plan_digest(made),
         len(doing.operations),
@@ -59,13 +58,12 @@ def begun(root: Path, made: Plan, reviewed: str = "") -> RunStarted:
     )
 
 
-async def not_spent(run: Run, root: Path, digest: str, made_at: datetime | None) -> None:
+async def not_spent(run: Run, commit: str, digest: str, made_at: datetime | None) -> None:
     """Raise StaleError if the reviewed plan with ``digest`` was applied completely: it is applied once.
 
     ``made_at`` is when that plan was made, if that is known: one that was made after an application is another one,
-    which was reviewed anew. Else another commit tells that. Raises JournalError.
+    which was reviewed anew. Else another ``commit`` tells that. Raises JournalError.
     """
-    commit = Origin.of(os.environ, root).commit
     for each in await run.applications(digest):
         anew = each.commit != commit if made_at is None else made_at >= each.at
         if not anew:
@@ -100,22 +98,22 @@ def _switches(made: Plan) -> dict[str, str]:
     }
 
 
-async def up_to_date(run: Run, root: Path) -> None:
-    """Write down that nothing had to be done for the commit of the project in ``root``. Raises JournalError."""
-    commit = Origin.of(os.environ, root).commit
+async def up_to_date(run: Run, commit: str) -> None:
+    """Write down that nothing had to be done for the files of ``commit``, if it is known. Raises JournalError."""
     if commit and commit != await run.applied():
         await run.up_to_date(commit)
 
 
-async def not_older(run: Run, root: Path) -> str:
+async def not_older(run: Run, root: Path, commit: str) -> str:
     """A sentence for people about what cannot be known of the order of commits, or nothing.
 
-    Raises StaleError if the files of the project in ``root`` are older than those that were applied last, JournalError.
+    Raises StaleError if the files of the project in ``root``, of ``commit``, are older than those that were applied
+    last, JournalError.
     """
-    return age_remark(root, Origin.of(os.environ, root).commit, await run.applied())
+    return age_remark(root, commit, await run.applied())
 
 
-async def ended(run: Run, happened: Report) -> Report:
+async def run_ended(run: Run, happened: Report) -> Report:
     """The report with its place in the journal. That the last line could not be written changes nothing else of it."""
     counts = Counter(outcome.status.value for outcome in happened.outcomes)
     try:
@@ -129,39 +127,41 @@ async def ended(run: Run, happened: Report) -> Report:
 
 @asynccontextmanager
 async def open_run(
-    place: Place,
+    location: JournalLocation,
     *,
     mchid: str,
     namespace: str,
     clock: Clock,
     lock_timeout: float,
-    tell: Callable[[str], None],
-    commit: str = "",
+    remark: Callable[[str], None],
+    origin: Origin,
 ) -> AsyncIterator[Run]:
-    """The lock of the account ``mchid`` and ``namespace``, with the journal in ``place`` that is written under it.
+    """The lock of the account ``mchid`` and ``namespace``, with the journal in ``location`` that is written under it.
 
-    Waits up to ``lock_timeout`` seconds for other applies, in the order in which they came. ``tell`` is given sentences
-    for people: for whom it waits, that a damaged journal was set aside. ``commit`` tells others which files this is
-    about. Raises LockedError, JournalError.
+    Waits up to ``lock_timeout`` seconds for other applies, in the order in which they came. ``remark`` is given
+    sentences for people: for whom it waits, that a damaged journal was set aside. ``origin`` tells others who holds
+    it, and which files this is about. Raises LockedError, JournalError.
     """
 
     def tell_damage(moved_to: Path) -> None:
-        tell(
+        remark(
             f"The journal was damaged. It was moved to {moved_to}, and a new one begun. What was done can no longer be "
             "looked up there, and what only it knew is forgotten: the `protect` and `adopt` of deleted specs, and "
             "which activities the list ought to show."
         )
 
     since = f"{datetime.now(UTC).astimezone(BEIJING):%Y-%m-%d %H:%M:%S} Beijing time"
-    me = Holder(who_runs(os.environ), Process.this(), since, commit=commit)
-    worker = Worker(place.name)
+    me = Holder(origin.who, Process.this(), since, commit=origin.commit)
+    worker = Worker(location.name)
     try:
-        database = await worker.do(lambda: place.open_to_write(tell_damage), deadline_seconds=OPENING_SECONDS)
+        database = await worker.do(
+            lambda: location.open_to_write(tell_damage), deadline_seconds=OPENING_SECONDS
+        )
         if database.remark:
-            tell(database.remark)
-        book = Journal(database, mchid=mchid, namespace=namespace, clock=clock)
+            remark(database.remark)
+        journal = Journal(database, mchid=mchid, namespace=namespace, clock=clock)
         try:
-            async with locked(book, me, timeout_seconds=lock_timeout, worker=worker, tell=tell) as run:
+            async with locked(journal, me, timeout_seconds=lock_timeout, worker=worker, tell=remark) as run:
                 yield run
         finally:
             try:

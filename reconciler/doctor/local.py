@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from reconciler.doctor.evidence import Hosts, Journal, Material
-from reconciler.journal.place import look_at
+from reconciler.journal.location import look_at
 from reconciler.model.errors import CredentialsError, JournalError, PaygiftError, UsageError
 from reconciler.system.environment import stripped, text
 from reconciler.system.named_file import mode

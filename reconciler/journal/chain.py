@@ -127,9 +127,9 @@ def _link(line: str) -> _Link:
     try:
         account, namespace, seq, previous = (data[name] for name in ("mchid", "namespace", "seq", "previous"))
     except KeyError as error:
-        raise JournalError(f"this is no entry of a journal: it has no {error}") from error
+        raise JournalError(f"this is not an entry of a journal: it has no {error}") from error
     if type(seq) is not int or not all(isinstance(each, str) for each in (account, namespace, previous)):
-        raise JournalError("this is no entry of a journal: its place in the chain is not readable")
+        raise JournalError("this is not an entry of a journal: its place in the chain is not readable")
     content, hash_ = _content(line, data)
     return _Link(account, namespace, seq, previous, hash_, hash_of(content) == hash_)
 

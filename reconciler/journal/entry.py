@@ -48,7 +48,7 @@ class RunStarted:
 @dataclass(frozen=True, slots=True)
 class Intent:
     """One write request that is about to leave. ``body`` is what is sent, to the byte; for an upload it is the meta
-    JSON, which names the picture's hash. ``request_no`` is empty where the API takes none.
+    JSON, which names the image's hash. ``request_no`` is empty where the API takes none.
     """
 
     operation: str
@@ -64,7 +64,7 @@ class OperationFinished:
     """What one operation came to. ``intents`` are the entries of the requests that it sent, none if it sent nothing.
 
     ``resumed`` tells that a later run found this out by reading. ``seconds`` is how long the operation took, and
-    ``path`` the picture of an upload.
+    ``path`` the image of an upload.
     """
 
     operation: str
@@ -185,13 +185,13 @@ def read_entry(line: str) -> Entry:
             hash=str(data.get("hash", "")),
         )
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise JournalError(f"this is no entry of a journal: {_brief(error)}") from error
+        raise JournalError(f"this is not an entry of a journal: {_brief(error)}") from error
 
 
 def _instant(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None or not 1 < moment.year < 9999:
-        raise ValueError("its time is no instant that has a date in every time zone")
+        raise ValueError("its time is not an instant that has a date in every time zone")
     return moment
 
 
@@ -200,9 +200,9 @@ def parsed(line: str) -> dict[str, Any]:
     try:
         data = json.loads(line, object_pairs_hook=_once_each)
     except (ValueError, TypeError, RecursionError) as error:  # TypeError for a row that holds no text
-        raise JournalError(f"this is no entry of a journal: {_brief(error)}") from error
+        raise JournalError(f"this is not an entry of a journal: {_brief(error)}") from error
     if not isinstance(data, dict):
-        raise JournalError("this is no entry of a journal: it is no JSON object")
+        raise JournalError("this is not an entry of a journal: it is not a JSON object")
     return data
 
 

@@ -61,6 +61,7 @@ class HistoryFilter:
     until: datetime | None = None
 
     def takes(self, row: Row) -> bool:
+        """Whether a row is among those that are wanted."""
         return (
             self.key in ("", row.key)
             and self.activity_id in ("", row.activity_id)
@@ -82,7 +83,7 @@ def history(entries: Iterable[Entry], wanted: HistoryFilter = EVERYTHING) -> lis
 def _rows(entries: Iterable[Entry]) -> Iterator[Row]:
     runs: dict[str, RunStarted] = {}
     open_: dict[tuple[str, str, int], tuple[Entry, Intent]] = {}
-    told: set[tuple[str, str, int]] = set()
+    concluded: set[tuple[str, str, int]] = set()
     for entry in entries:
         match entry.what:
             case RunStarted():
@@ -92,12 +93,12 @@ def _rows(entries: Iterable[Entry]) -> Iterator[Row]:
             case OperationFinished():
                 asked = [(entry.mchid, entry.namespace, number) for number in entry.what.intents]
                 bodies = tuple(open_[each][1].body for each in asked if each in open_)
-                told.update(asked)
+                concluded.update(asked)
                 if entry.what.answers:
                     for each in asked:
                         open_.pop(each, None)
                 yield _concluded(entry, entry.what, bodies, runs.get(entry.run, _UNKNOWN_RUN))
-    for entry, intent in (open_[each] for each in open_ if each not in told):
+    for entry, intent in (open_[each] for each in open_ if each not in concluded):
         yield _open(entry, intent, runs.get(entry.run, _UNKNOWN_RUN))
 
 

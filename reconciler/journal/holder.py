@@ -29,6 +29,7 @@ class Holder:
         )
 
     def to_json(self) -> str:
+        """What ``from_row`` reads, without the token."""
         about = {"who": self.who, "since": self.since, "process": asdict(self.process), "commit": self.commit}
         return json.dumps(about)
 

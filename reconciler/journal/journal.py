@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,8 +16,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, select, update
 
-from reconciler.journal.chain import audit_line
-from reconciler.journal.database import Database, applied, entries, open_intents
+from reconciler.journal.database import Database
 from reconciler.journal.entry import (
     NO_HASH,
     Applied,
@@ -29,12 +28,12 @@ from reconciler.journal.entry import (
     Remembered,
     RunEnded,
     RunStarted,
-    read_entry,
     sealed,
 )
 from reconciler.journal.holder import Holder
 from reconciler.journal.lock import ENDED, SESSION_ENDED, SILENCE_SECONDS, SILENT, Beat, Lock, Seen, Taken
-from reconciler.journal.witness import witness_of
+from reconciler.journal.reader import stored_entry, witness_in
+from reconciler.journal.tables import applied, entries, open_intents
 from reconciler.journal.worker import READING_SECONDS, Worker
 from reconciler.model.clock import Clock
 from reconciler.model.errors import BusyError, InterruptedRunError, JournalError, LockedError
@@ -107,7 +106,7 @@ class Journal:
         )
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(entries.c.seq)).all()
-        return [replace(_stored(row.record, row.seq), hash=row.hash) for row in rows]
+        return [replace(stored_entry(row.record, row.seq), hash=row.hash) for row in rows]
 
     def witness(self) -> Witness:
         """What the whole journal knows of the account. Raises JournalError."""
@@ -133,7 +132,7 @@ class Journal:
         query = select(entries.c.record, entries.c.seq).where(self._ours(entries), found)
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(entries.c.seq)).all()
-        return [_stored(row.record, row.seq) for row in rows]
+        return [stored_entry(row.record, row.seq) for row in rows]
 
     def memory(self) -> Remembered:
         """What was written down last of what must outlast the files. Raises JournalError."""
@@ -141,7 +140,7 @@ class Journal:
         query = select(entries.c.record, entries.c.seq).where(self._ours(entries), kind)
         with self._database.reading() as connection:
             row = connection.execute(query.order_by(entries.c.seq.desc()).limit(1)).first()
-        what = _stored(row.record, row.seq).what if row is not None else None
+        what = stored_entry(row.record, row.seq).what if row is not None else None
         return what if isinstance(what, Remembered) else Remembered()
 
     def _applies(self, connection: Connection, commit: str) -> None:
@@ -175,13 +174,14 @@ class Run:
     JournalError where nothing could be written or nothing answered in time, a lock that was taken away included.
     """
 
-    book: Journal
+    journal: Journal
     holder: Holder
     run: str
     displaced: Holder | None = None
     worker: Worker = field(default_factory=Worker, repr=False, compare=False)
 
     async def begin(self, what: RunStarted) -> None:
+        """Write down that the run begins."""
         await self._append(what)
 
     async def intend(self, what: Intent) -> int:
@@ -189,13 +189,15 @@ class Run:
         return (await self._append(what)).seq
 
     async def conclude(self, what: OperationFinished) -> None:
+        """Write down what one operation came to."""
         await self._append(what)
 
     async def require(self) -> None:
         """Raise JournalError unless the lock is still ours: asked before every try of a write."""
-        await self.worker.do(partial(self.book.require, self.holder.token))
+        await self.worker.do(partial(self.journal.require, self.holder.token))
 
     async def remember(self, what: Remembered) -> None:
+        """Write down what of the specs must outlast their files."""
         await self._append(what)
 
     async def end(self, what: RunEnded) -> str:
@@ -204,36 +206,36 @@ class Run:
 
     async def up_to_date(self, commit: str) -> None:
         """Write down that nothing had to be done for the files of ``commit``."""
-        await self.worker.do(partial(self.book.up_to_date, commit, token=self.holder.token))
+        await self.worker.do(partial(self.journal.up_to_date, commit, token=self.holder.token))
 
     async def applied(self) -> str:
         """The commit whose files were applied last, or begun to be; empty if none is known."""
-        return await self.worker.do(self.book.applied)
+        return await self.worker.do(self.journal.applied)
 
     async def open_intents(self) -> list[Entry]:
         """The intents without an outcome, oldest first."""
-        return await self.worker.do(self.book.open_intents, deadline_seconds=READING_SECONDS)
+        return await self.worker.do(self.journal.open_intents, deadline_seconds=READING_SECONDS)
 
     async def witness(self) -> Witness:
         """What the whole journal knows of the account."""
-        return await self.worker.do(self.book.witness, deadline_seconds=READING_SECONDS)
+        return await self.worker.do(self.journal.witness, deadline_seconds=READING_SECONDS)
 
     async def applications(self, digest: str) -> list[Applied]:
         """The runs that left nothing to do of the reviewed plan with ``digest``, oldest first."""
-        look = partial(self.book.applications, digest)
+        look = partial(self.journal.applications, digest)
         return await self.worker.do(look, deadline_seconds=READING_SECONDS)
 
     async def memory(self) -> Remembered:
         """What was written down last of what must outlast the files."""
-        return await self.worker.do(self.book.memory, deadline_seconds=READING_SECONDS)
+        return await self.worker.do(self.journal.memory, deadline_seconds=READING_SECONDS)
 
     async def _append(self, what: Content) -> Entry:
-        return await self.worker.do(partial(self.book.append, what, run=self.run, token=self.holder.token))
+        return await self.worker.do(partial(self.journal.append, what, run=self.run, token=self.holder.token))
 
 
 @asynccontextmanager
 async def locked(
-    book: Journal,
+    journal: Journal,
     me: Holder,
     *,
     timeout_seconds: float,
@@ -242,7 +244,7 @@ async def locked(
     monotonic: Callable[[], float] = lambda: asyncio.get_running_loop().time(),
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Run]:
-    """A run under the lock of ``book``; waits for it up to ``timeout_seconds``, behind those who came before.
+    """A run under the lock of ``journal``; waits for it up to ``timeout_seconds``, behind those who came before.
 
     A holder that is dead is displaced: at once where its process or session is known to have ended, else after its
     heartbeat stood still for ``SILENCE_SECONDS``. ``worker`` is where the journal was opened, if it is to stay there.
@@ -253,11 +255,11 @@ async def locked(
     deadline: float | None = None
     try:
         try:
-            taken = await _wait(book.lock, me, own, timeout_seconds, tell, monotonic, sleep)
+            taken = await _wait(journal.lock, me, own, timeout_seconds, tell, monotonic, sleep)
         except BaseException:
-            await _leave(partial(book.lock.give_up, me), own)
+            await _leave(partial(journal.lock.give_up, me), own)
             raise
-        run = Run(book, me, secrets.token_hex(4), taken.displaced, own)
+        run = Run(journal, me, secrets.token_hex(4), taken.displaced, own)
         try:
             if taken.displaced is not None:
                 await run._append(LockTakenOver(str(taken.displaced), taken.reason))
@@ -267,7 +269,7 @@ async def locked(
             deadline = _LEAVING_SECONDS
             raise
         finally:
-            await _give_back(partial(book.lock.release, me), own, tell, deadline)
+            await _give_back(partial(journal.lock.release, me), own, tell, deadline)
     finally:
         if worker is None:
             own.stop()
@@ -342,44 +344,3 @@ def _locked(found: Seen) -> LockedError:
         f"another apply {does} the lock of this account and namespace: {found.holder}.",
         remedy=found.holder.condition or remedy,
     )
-
-
-def all_entries(database: Database, namespace: str) -> Iterator[Entry]:
-    """Every entry of the accounts of ``namespace``, in the order of accounts and then of writing."""
-    for seq, record, hash_ in _records(database, namespace):
-        yield replace(_stored(record, seq), hash=hash_)
-
-
-def witness_in(database: Database, *, mchid: str, namespace: str) -> Witness:
-    """What the journal in ``database`` knows of one account and namespace. Raises JournalError."""
-    ours = (entries.c.mchid == mchid) & (entries.c.namespace == namespace)
-    with database.reading() as connection:
-        rows = connection.execute(
-            select(entries.c.record, entries.c.seq).where(ours).order_by(entries.c.seq)
-        ).all()
-    return witness_of(_stored(row.record, row.seq) for row in rows)
-
-
-def audit_lines(database: Database, namespace: str) -> Iterator[str]:
-    """The same as the lines of an audit file; damaged ones too, since it is for ``verify`` to tell."""
-    for _, record, hash_ in _records(database, namespace):
-        yield audit_line(record, hash_)
-
-
-def _stored(record: str, seq: int) -> Entry:
-    """The entry of a row. Raises JournalError that names it."""
-    try:
-        return read_entry(record)
-    except JournalError as error:
-        raise JournalError(
-            f"entry {seq} of the journal cannot be read: {error.message}.",
-            remedy="`paygift history verify` tells which entries are not as they were written. Keep the journal, and "
-            "move it away to go on without it.",
-        ) from error
-
-
-def _records(database: Database, namespace: str) -> list[tuple[int, str, str]]:
-    query = select(entries.c.seq, entries.c.record, entries.c.hash).where(entries.c.namespace == namespace)
-    with database.reading() as connection:
-        rows = connection.execute(query.order_by(entries.c.mchid, entries.c.seq)).all()
-    return [(row.seq, str(row.record), str(row.hash)) for row in rows]  # SQLite keeps any type in any column

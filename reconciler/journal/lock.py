@@ -20,9 +20,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, insert, select, text, update
 from sqlalchemy import exc as sa
 
-from reconciler.journal.database import Database, locks, number_for, queue
+from reconciler.journal.database import Database
 from reconciler.journal.holder import Holder as Holder  # noqa: PLC0414 - whoever imports the lock wants it
+from reconciler.journal.postgresql import number_for
 from reconciler.journal.process import Process
+from reconciler.journal.tables import locks, queue
 from reconciler.model.errors import BusyError, JournalError, LockLostError
 
 BEAT_SECONDS: Final = 5.0

@@ -24,6 +24,7 @@ class Process:
 
     @classmethod
     def this(cls) -> Process:
+        """The one that we are in."""
         return cls(socket.gethostname(), os.getpid(), _birth(os.getpid()))
 
     @property

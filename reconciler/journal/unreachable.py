@@ -20,13 +20,14 @@ _CAUSES: Final = (
     (r"timeout|timed out", "it did not answer in time"),
     (r"No such file or directory", "no server listens at that socket"),
     (r"Permission denied", "its socket may not be used by this user"),
-    (r"unreachable|No route to host", "no way leads there through the network"),
-    (r"closed the connection unexpectedly|Connection reset", "it broke the connection off"),
+    (r"unreachable|No route to host", "it cannot be reached through the network"),
+    (r"closed the connection unexpectedly|Connection reset", "it closed the connection"),
 )  # fmt: skip
 """By what libpq and psycopg say, in the order in which they are looked for."""
 
 
 def not_connected(error: BaseException | None) -> str:
+    """Why no connection was made, from what PostgreSQL's library raised; never its words."""
     said = str(error)
     found = (words for pattern, words in _CAUSES if re.search(pattern, said, re.IGNORECASE))
     return next(found, "no connection could be made")

@@ -1,6 +1,6 @@
 """Entries of a journal → what is known of the account beside what it shows (docs/decisions/witness.md). Pure.
 
-Only what was verified counts. Where an outcome is missing or doubtful, the activity is left out of what is told of its
+Only what was verified counts. Where an outcome is missing or doubtful, the activity is left out of what is known of its
 merchants, and stays among those that may live: asking for one too many costs a request, and one too few a campaign.
 """
 
@@ -22,18 +22,18 @@ _CHANGES: Final = ("create", "add_merchants", "delete_merchants")
 
 def witness_of(entries: Iterable[Entry]) -> Witness:
     """What ``entries``, all those of one account and namespace in the order of writing, come to."""
-    told = _Told()
+    known = _Known()
     for entry in entries:
         match entry.what:
             case Intent() as intent:
-                told.intents[entry.seq] = (intent, entry.at)
+                known.intents[entry.seq] = (intent, entry.at)
             case OperationFinished() as outcome:
-                told.conclude(outcome)
+                known.conclude(outcome)
             case Remembered() as memory:
-                told.memory = memory
+                known.memory = memory
             case RunStarted() as run:
-                told.switches.update(run.switches)
-    return told.witness()
+                known.switches.update(run.switches)
+    return known.witness()
 
 
 def remembered(memory: Remembered, desired: Sequence[DesiredActivity]) -> Remembered:
@@ -59,8 +59,8 @@ def _keys(spec: DesiredActivity) -> Iterator[str]:
 
 
 @dataclass(slots=True)
-class _Told:
-    """What was told so far. ``intents`` are the entries of those without an outcome yet, by number."""
+class _Known:
+    """What the entries so far have told. ``intents`` are the entries of those without an outcome yet, by number."""
 
     intents: dict[int, tuple[Intent, datetime]] = field(default_factory=dict)
     created: dict[str, str] = field(default_factory=dict)

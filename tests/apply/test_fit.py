@@ -311,10 +311,10 @@ def test_a_proven_write_that_cannot_be_read_back_is_done_and_asked_about_later(
     assert doubted.request_id.startswith("SANDBOX-")
     assert "proves that it was done" in doubted.reason
     assert not report.complete
-    assert len(journal.run.book.open_intents()) == 1
+    assert len(journal.run.journal.open_intents()) == 1
     (asked,) = journal.resume()
     assert asked.status is OutcomeStatus.DONE
-    assert journal.run.book.open_intents() == []
+    assert journal.run.journal.open_intents() == []
     assert remote.plan([wanted, *others]).empty
     journal.close()
 
@@ -372,7 +372,7 @@ class Losing:
     async def require(self) -> None:
         self._left -= 1
         if self._left < 0:
-            self._run.book.lock.break_()
+            self._run.journal.lock.break_()
         await self._run.require()
 
     async def intend(self, what: Any) -> int:

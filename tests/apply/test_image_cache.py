@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 
 from reconciler.apply import PollPolicy, apply_plan
 from reconciler.apply.image_cache import ImageCache
-from reconciler.commands.session import SANDBOX_FOLDER
+from reconciler.commands.workspace import SANDBOX_FOLDER
 from reconciler.model.errors import UsageError
 from reconciler.model.operations import KnownImage
 from reconciler.model.report import Report

@@ -14,9 +14,10 @@ from reconciler.apply import Recorder
 from reconciler.commands.runs import resume
 from reconciler.journal.database import Database, open_sqlite
 from reconciler.journal.entry import Intent, OperationFinished
-from reconciler.journal.journal import Journal, Run, all_entries
+from reconciler.journal.journal import Journal, Run
 from reconciler.journal.lock import Holder
 from reconciler.journal.process import Process
+from reconciler.journal.reader import all_entries
 from reconciler.model.activity import DesiredActivity
 from reconciler.model.errors import JournalError
 from reconciler.model.report import OutcomeStatus, Report
@@ -41,7 +42,7 @@ class JournaledRemote:
         self.run = Run(book, me, "r1")
 
     def close(self) -> None:
-        self.run.book.lock.release(self.run.holder)
+        self.run.journal.lock.release(self.run.holder)
         self.database.close()
 
     def apply(
@@ -99,7 +100,9 @@ def test_every_write_is_written_down_to_the_byte_before_it_leaves(journal: Journ
         if request.method == "POST":
             sent.append((request.url.path, await request.aread()))
             open_bodies = [
-                entry.what.body for entry in journal.run.book.open_intents() if isinstance(entry.what, Intent)
+                entry.what.body
+                for entry in journal.run.journal.open_intents()
+                if isinstance(entry.what, Intent)
             ]
             body = sent[-1][1]
             if request.url.path.endswith(UPLOAD):
@@ -115,7 +118,7 @@ def test_every_write_is_written_down_to_the_byte_before_it_leaves(journal: Journ
     routes = [path.rpartition("/")[2] for path, _ in sent]
     assert sorted({*routes}) == ["add", "delete", "image-upload", "terminate", "unique-threshold-activity"]
     assert len(journal.intents()) == len(sent)
-    assert journal.run.book.open_intents() == []
+    assert journal.run.journal.open_intents() == []
 
 
 def test_an_outcome_tells_how_it_went(journal: JournaledRemote) -> None:
@@ -238,7 +241,7 @@ def test_what_died_is_asked_of_the_remote_and_written_down(
     answers = journal.resume()
     assert found in [(each.operation, each.status.value) for each in answers]
     assert all(each.resumed for each in answers)
-    assert journal.run.book.open_intents() == []
+    assert journal.run.journal.open_intents() == []
     assert journal.apply(*after).complete
     assert journal.remote.plan(after).empty
 
@@ -254,7 +257,7 @@ def test_all_open_creates_are_looked_for_in_the_same_passes(journal: JournaledRe
         remote.world.insert_activity({**first["item"], "activity_base_info": base}, [])
     new = [spec(f"new-{number}", transaction_amount_minimum=10 + number) for number in range(8)]
     journal.apply(*others, *new, record=Forgetful(journal.run))
-    assert len(journal.run.book.open_intents()) >= 8
+    assert len(journal.run.journal.open_intents()) >= 8
     remote.network.sent.clear()
     answers = journal.resume()
     assert {each.status for each in answers if each.operation == "create"} == {OutcomeStatus.DONE}

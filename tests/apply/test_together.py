@@ -13,10 +13,11 @@ from reconciler.commands.runs import resume
 from reconciler.journal.chain import verify
 from reconciler.journal.database import Database
 from reconciler.journal.entry import RunStarted
-from reconciler.journal.journal import Journal, audit_lines, locked
+from reconciler.journal.journal import Journal, locked
+from reconciler.journal.location import JournalLocation
 from reconciler.journal.lock import Holder
-from reconciler.journal.place import Place
 from reconciler.journal.process import Process
+from reconciler.journal.reader import audit_lines
 from reconciler.model.activity import DesiredActivity
 from reconciler.plan import plan_digest
 from reconciler.wechatpay.api import PayGiftApi
@@ -30,7 +31,7 @@ TOO_LONG_SECONDS = 60.0
 
 
 @pytest.mark.parametrize("rounds", [4, pytest.param(50, marks=pytest.mark.heavy)])
-def test_rounds_of_applies_together(place: Place, rounds: int) -> None:
+def test_rounds_of_applies_together(place: JournalLocation, rounds: int) -> None:
     """Two at once, and every fourth time eight; every other time all want the same."""
     lots = random.Random(7)
     remote = Remote(reads=2)

@@ -24,9 +24,9 @@ import pytest
 
 from reconciler.cli import run
 from reconciler.cli.context import Bar
-from reconciler.commands.reconcile import save_plan
-from reconciler.commands.session import SANDBOX_FOLDER
-from reconciler.journal.place import SANDBOX_FILE
+from reconciler.commands.plan_files import save_plan
+from reconciler.commands.workspace import SANDBOX_FOLDER
+from reconciler.journal.location import SANDBOX_FILE
 from reconciler.plan import read_plan
 from tests.journal.test_history import BOB, held
 from tests.support.project import CLOCK, SPEC, Project

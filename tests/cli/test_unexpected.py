@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.commands import reconcile
-from reconciler.render import text as text_rendering
+from reconciler.commands import applying
+from reconciler.commands.planning import Planning
 from tests.support.project import Project
 
 SECRET = "s3cret-marker"
@@ -36,7 +36,7 @@ def breaking(error: BaseException) -> Any:
 def test_an_unexpected_exception_is_one_sentence(
     project: Project, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    monkeypatch.setattr(reconcile, "plan", breaking(error))
+    monkeypatch.setattr(Planning, "plan", breaking(error))
     code, out, err = project.run("--sandbox", "plan")
     assert (code, out) == (1, "")
     assert err.startswith(f"Error: `paygift plan` failed unexpectedly: {type(error).__name__}")
@@ -46,10 +46,10 @@ def test_an_unexpected_exception_is_one_sentence(
 
 
 def test_no_memory_is_told_as_that(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "plan", breaking(MemoryError()))
+    monkeypatch.setattr(Planning, "plan", breaking(MemoryError()))
     code, _, err = project.run("--sandbox", "plan")
     assert code == 1
-    assert err.startswith("Error: `paygift plan` ran out of memory at reconciler.cli.project:")
+    assert err.startswith("Error: `paygift plan` ran out of memory at reconciler.commands.planning:")
     assert "defect" not in err
 
 
@@ -60,7 +60,7 @@ def test_the_traceback_is_for_who_asks_for_it_and_holds_no_values(
     project: Project, monkeypatch: pytest.MonkeyPatch, debug: str, traceback: bool
 ) -> None:
     monkeypatch.setenv("PAYGIFT_DEBUG", debug)
-    monkeypatch.setattr(reconcile, "plan", breaking(ExceptionGroup(SECRET, [ValueError(SECRET)])))
+    monkeypatch.setattr(Planning, "plan", breaking(ExceptionGroup(SECRET, [ValueError(SECRET)])))
     code, _, err = project.run("--sandbox", "plan")
     assert code == 1
     assert ("Traceback (most recent call last):" in err) == traceback
@@ -82,7 +82,7 @@ def left_by(project: Project, name: str = "report.json") -> tuple[int, str, str]
 def test_whatever_ends_an_apply_before_its_first_write_is_reported(
     project: Project, monkeypatch: pytest.MonkeyPatch, error: BaseException, name: str
 ) -> None:
-    monkeypatch.setattr(reconcile, "plan", breaking(error))
+    monkeypatch.setattr(Planning, "plan", breaking(error))
     code, err, report = left_by(project, name)
     assert code == 1
     assert "Nothing was written" in report
@@ -99,7 +99,7 @@ def test_whatever_ends_an_apply_before_its_first_write_is_reported(
 def test_whatever_ends_an_apply_while_it_writes_leaves_the_question_open(
     project: Project, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
-    monkeypatch.setattr(reconcile, "apply", breaking(error))
+    monkeypatch.setattr(applying, "write", breaking(error))
     found, err, text = left_by(project)
     report = json.loads(text)
     assert (found, report["exit_code"], report["written"]) == (code, code, None)
@@ -109,7 +109,7 @@ def test_whatever_ends_an_apply_while_it_writes_leaves_the_question_open(
 
 
 def test_an_interrupt_while_planning_is_reported(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "plan", breaking(KeyboardInterrupt()))
+    monkeypatch.setattr(Planning, "plan", breaking(KeyboardInterrupt()))
     code, err, text = left_by(project)
     assert code == 130
     assert "Interrupted. Nothing was written." in err
@@ -119,7 +119,7 @@ def test_an_interrupt_while_planning_is_reported(project: Project, monkeypatch: 
 def test_an_outcome_that_cannot_be_shown_is_in_the_report_all_the_same(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text_rendering, "report_text", breaking(ValueError(SECRET)))
+    monkeypatch.setattr("reconciler.cli.project.report_text", breaking(ValueError(SECRET)))
     code, err, text = left_by(project)
     assert code == 1
     assert json.loads(text)["kind"] == "report"

@@ -18,14 +18,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from reconciler.journal import database as db
-from reconciler.journal.database import MIGRATIONS, Database
+from reconciler.journal import busy, tables
+from reconciler.journal.database import Database
 from reconciler.journal.entry import RunStarted
 from reconciler.journal.holder import Holder
 from reconciler.journal.journal import Journal, locked
+from reconciler.journal.location import SANDBOX_FILE, JournalLocation
 from reconciler.journal.lock import SILENCE_SECONDS, Seen, Taken
-from reconciler.journal.place import SANDBOX_FILE, Place
 from reconciler.journal.process import Process
+from reconciler.journal.tables import MIGRATIONS
 from reconciler.model.errors import StaleError
 from reconciler.system.origin import Origin, age_remark
 from tests.journal.test_journal import MCHID
@@ -38,7 +39,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def opened(place: Place, many: int) -> Iterator[list[Database]]:
+def opened(place: JournalLocation, many: int) -> Iterator[list[Database]]:
     databases = [place.open() for _ in range(many)]
     try:
         yield databases
@@ -58,7 +59,7 @@ def holder(who: str, process: Process | None = None) -> Holder:
 # -- the queue ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_lock_goes_to_who_came_first_however_often_others_ask(place: Place) -> None:
+def test_the_lock_goes_to_who_came_first_however_often_others_ask(place: JournalLocation) -> None:
     with opened(place, 4) as databases:
         who = [holder(name) for name in ("alice", "bob", "carol", "dave")]
         locks = [book(database).lock for database in databases]
@@ -75,7 +76,7 @@ def test_the_lock_goes_to_who_came_first_however_often_others_ask(place: Place) 
         locks[3].release(who[3])
 
 
-def test_a_newcomer_does_not_overtake_who_waits(place: Place) -> None:
+def test_a_newcomer_does_not_overtake_who_waits(place: JournalLocation) -> None:
     with opened(place, 3) as (first, second, third):
         alice, bob, carol = holder("alice"), holder("bob"), holder("carol")
         held = book(first).lock
@@ -89,7 +90,9 @@ def test_a_newcomer_does_not_overtake_who_waits(place: Place) -> None:
 
 
 @pytest.mark.parametrize("many", [6])
-def test_applies_that_wait_are_served_in_the_order_in_which_they_came(place: Place, many: int) -> None:
+def test_applies_that_wait_are_served_in_the_order_in_which_they_came(
+    place: JournalLocation, many: int
+) -> None:
     with opened(place, many + 1) as (first, *others):
         alice, held, served = holder("alice"), book(first).lock, list[int]()
         held.try_take(alice)
@@ -117,10 +120,10 @@ async def briefly(_seconds: float) -> None:
 
 def waiting_in(database: Database) -> int:
     with database.reading() as connection:
-        return len(connection.execute(select(db.queue.c.token)).all())
+        return len(connection.execute(select(tables.queue.c.token)).all())
 
 
-def test_who_gives_up_leaves_the_queue(place: Place) -> None:
+def test_who_gives_up_leaves_the_queue(place: JournalLocation) -> None:
     with opened(place, 3) as (first, second, third):
         alice, held = holder("alice"), book(first).lock
         held.try_take(alice)
@@ -139,7 +142,7 @@ def test_who_gives_up_leaves_the_queue(place: Place) -> None:
         assert book(third).lock.try_take(holder("carol")) == Taken()
 
 
-def test_a_lock_that_comes_too_late_for_who_has_given_up_is_given_back(place: Place) -> None:
+def test_a_lock_that_comes_too_late_for_who_has_given_up_is_given_back(place: JournalLocation) -> None:
     """Whoever is cancelled does not hear that the call which was under way has taken the lock."""
     with opened(place, 2) as (first, second):
         waiting, bob = book(first).lock, holder("bob")
@@ -149,7 +152,7 @@ def test_a_lock_that_comes_too_late_for_who_has_given_up_is_given_back(place: Pl
 
 
 def test_who_died_while_waiting_keeps_nobody(memory_path: Path) -> None:
-    with opened(Place(memory_path / "journal.db"), 3) as (first, second, third):
+    with opened(JournalLocation(memory_path / "journal.db"), 3) as (first, second, third):
         alice, held = holder("alice"), book(first).lock
         held.try_take(alice)
         book(second).lock.try_take(holder("dead", DEAD))
@@ -160,7 +163,11 @@ def test_who_died_while_waiting_keeps_nobody(memory_path: Path) -> None:
 def test_who_waited_in_a_session_that_ended_keeps_nobody(memory_path: Path, postgresql: str) -> None:
     from tests.support.postgres import fresh_database  # noqa: PLC0415 - for the servers that it starts
 
-    with opened(Place(memory_path / "none", fresh_database(postgresql)), 3) as (first, second, third):
+    with opened(JournalLocation(memory_path / "none", fresh_database(postgresql)), 3) as (
+        first,
+        second,
+        third,
+    ):
         alice, held = holder("alice"), book(first).lock
         held.try_take(alice)
         book(second).lock.try_take(holder("bob", ELSEWHERE))
@@ -179,7 +186,7 @@ def took_soon(database: Database, me: Holder) -> bool:
     return False
 
 
-def test_who_waits_elsewhere_and_shows_no_sign_of_life_loses_the_place(place: Place) -> None:
+def test_who_waits_elsewhere_and_shows_no_sign_of_life_loses_the_place(place: JournalLocation) -> None:
     with opened(place, 3) as (first, second, third):
         alice, held, clock = holder("alice"), book(first).lock, Time()
         held.try_take(alice)
@@ -196,7 +203,7 @@ def test_who_waits_elsewhere_and_shows_no_sign_of_life_loses_the_place(place: Pl
         asyncio.run(work())
 
 
-def test_who_waits_elsewhere_and_looks_again_keeps_the_place(place: Place) -> None:
+def test_who_waits_elsewhere_and_looks_again_keeps_the_place(place: JournalLocation) -> None:
     with opened(place, 3) as (first, second, third):
         alice, bob, carol, held = holder("alice"), holder("bob", ELSEWHERE), holder("carol"), book(first).lock
         held.try_take(alice)
@@ -210,7 +217,7 @@ def test_who_waits_elsewhere_and_looks_again_keeps_the_place(place: Place) -> No
         assert found.holder == bob
 
 
-def test_accounts_have_queues_of_their_own(place: Place) -> None:
+def test_accounts_have_queues_of_their_own(place: JournalLocation) -> None:
     with opened(place, 3) as (first, second, third):
         book(first).lock.try_take(holder("alice"))
         book(second).lock.try_take(holder("bob"))
@@ -221,10 +228,10 @@ def test_accounts_have_queues_of_their_own(place: Place) -> None:
 
 
 def test_a_journal_of_before_knows_what_was_applied_last(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: JournalLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as older:
-        older.setattr(db, "MIGRATIONS", MIGRATIONS[:2])
+        older.setattr(tables, "MIGRATIONS", MIGRATIONS[:2])
         older.setattr(Journal, "_applies", lambda *_: None)
         with opened(place, 1) as (database,):
             for commit in ("c1", "c2"):
@@ -234,7 +241,7 @@ def test_a_journal_of_before_knows_what_was_applied_last(
         assert book(database, mchid="1900000002").applied() == ""
 
 
-def test_the_last_commit_is_that_of_the_run_that_began_last(place: Place) -> None:
+def test_the_last_commit_is_that_of_the_run_that_began_last(place: JournalLocation) -> None:
     with opened(place, 1) as (database,):
         written = book(database)
         assert written.applied() == ""
@@ -429,7 +436,7 @@ class Waiting:
 @pytest.fixture
 def let_go(project: Project) -> Iterator[Callable[[], None]]:
     """The lock of the project's sandbox is held until this is called."""
-    with opened(Place(project.root / SANDBOX_FILE), 1) as (database,):
+    with opened(JournalLocation(project.root / SANDBOX_FILE), 1) as (database,):
         me = holder("somebody else")
         lock = Journal(database, mchid=keys().mchid, namespace="liangpin", clock=lambda: NOW).lock
         assert lock.try_take(me) == Taken()
@@ -478,7 +485,7 @@ def test_who_waits_answers_a_signal_at_once_though_others_write_to_the_journal(
         waiting.interrupt()
         code, _, err = waiting.ended()
         assert code == 130, err
-        assert time.monotonic() - started < db.BUSY_SECONDS / 2
+        assert time.monotonic() - started < busy.BUSY_SECONDS / 2
         other.execute("ROLLBACK")
     let_go()
 
@@ -499,7 +506,7 @@ def test_an_older_commit_that_waited_does_not_end_what_a_newer_one_created(
     newer = repo.commit()
     let_go()
     assert project.run("apply", "--sandbox", "--yes")[0] == 0
-    with opened(Place(project.root / SANDBOX_FILE), 1) as (database,):
+    with opened(JournalLocation(project.root / SANDBOX_FILE), 1) as (database,):
         me = holder("the newer one")
         lock = Journal(database, mchid=keys().mchid, namespace="liangpin", clock=lambda: NOW).lock
         lock.try_take(me)

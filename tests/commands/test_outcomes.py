@@ -16,7 +16,7 @@ import pytest
 
 from reconciler.cli import context as cli_context
 from reconciler.cli import streams
-from reconciler.commands import reconcile
+from reconciler.commands import applying
 from reconciler.journal import journal as book
 from reconciler.model.errors import JournalError
 from reconciler.system import output_files as output
@@ -225,14 +225,14 @@ def test_a_file_that_cannot_be_written_any_more_is_a_warning(
 ) -> None:
     file = project.root / "place/file.md"
     file.parent.mkdir()
-    really = reconcile.apply
+    really = applying.write
 
-    async def apply(*arguments: object, **more: object) -> object:
+    async def write(*arguments: object, **more: object) -> object:
         happened = await really(*arguments, **more)  # type: ignore[arg-type]
         spoil(file)
         return happened
 
-    monkeypatch.setattr(reconcile, "apply", apply)
+    monkeypatch.setattr(applying, "write", write)
     code, out, err = project.run(*APPLY, option, str(file))
     assert (code, DONE in out) == (0, True)
     assert "Warning: The " in err

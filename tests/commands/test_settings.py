@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 import pytest
 
 from reconciler.cli import run
-from reconciler.commands import reconcile
+from reconciler.commands.session import Session, open_session
 from reconciler.commands.settings import RATE, Remote, remote_from
+from reconciler.commands.workspace import Workspace
 from reconciler.model.errors import CredentialsError, UsageError
 from reconciler.wechatpay.client import Client
 from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
@@ -124,11 +125,11 @@ def connected(
     """The rate and concurrency of each remote that a command connects to; the command then fails."""
     seen: list[tuple[float | None, int]] = []
 
-    def connect(remote: Remote, *_: Any, **__: Any) -> NoReturn:
-        seen.append((remote.rate, remote.concurrency))
+    def connect(session: Session) -> NoReturn:
+        seen.append((session.remote.rate, session.remote.concurrency))
         raise UsageError("that is far enough")
 
-    monkeypatch.setattr(reconcile, "connect", connect)
+    monkeypatch.setattr(Session, "connect", connect)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "paygift.yaml").write_text("namespace: liangpin\n")
@@ -175,8 +176,10 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_done(
 
 
 def test_what_a_remote_says_is_what_the_client_does(
-    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    (tmp_path / "paygift.yaml").write_text("namespace: liangpin\n")
+    (tmp_path / "activities").mkdir()
     given: dict[str, Any] = {}
     real = Client.__init__
 
@@ -186,9 +189,10 @@ def test_what_a_remote_says_is_what_the_client_does(
 
     monkeypatch.setattr(Client, "__init__", note)
 
-    async def main() -> None:
-        async with reconcile.connect(remote_from(environ).paced(rate=3, concurrency=4)):
+    async def main(session: Session) -> None:
+        async with session.connect():
             pass
 
-    asyncio.run(main())
+    with open_session(Workspace(tmp_path, environ, rate=3, concurrency=4)) as session:
+        asyncio.run(main(session))
     assert given == {"base_url": BASE_URL, "backup_url": BACKUP_URL, "rate": 3, "concurrency": 4}

@@ -19,7 +19,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -47,7 +46,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa:
 from sqlalchemy import Connection, Engine, event  # noqa: E402
 
 from reconciler.cli import run  # noqa: E402
-from reconciler.commands import session, settings  # noqa: E402
+from reconciler.commands import settings  # noqa: E402
 from reconciler.journal.database import Database  # noqa: E402
 from reconciler.wechatpay import signing  # noqa: E402
 from reconciler.wechatpay.keys import load_private_key  # noqa: E402
@@ -118,18 +117,12 @@ def _private_key(text: str | bytes, *, where: str) -> RSAPrivateKey:
     return key
 
 
-def _set_clock(seconds: float) -> None:
-    _OFF[0] = seconds
-    now = session.system_clock
-    session.system_clock = lambda: now() + timedelta(seconds=seconds)
-
-
 def _child(job: dict[str, Any]) -> None:
     output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.environ.update(job["environ"])
-    _set_clock(job.get("clock_is_off", 0.0))
+    _OFF[0] = job.get("clock_is_off", 0.0)
     Path(job["pid"]).write_text(str(os.getpid()))
     moments = Moments(job.get("kill"), Path(job["moments"]))
     _watch(moments)

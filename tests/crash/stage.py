@@ -22,8 +22,9 @@ import uvicorn
 from reconciler.commands.seed import stocks_for
 from reconciler.journal.chain import verify
 from reconciler.journal.database import Database
-from reconciler.journal.journal import Journal, audit_lines
-from reconciler.journal.place import Place, journal_place
+from reconciler.journal.journal import Journal
+from reconciler.journal.location import JournalLocation, journal_location
+from reconciler.journal.reader import audit_lines
 from reconciler.sandbox.app import app
 from reconciler.sandbox.memory import Transaction
 from reconciler.sandbox.server import _listen, _Protocol, _url
@@ -283,8 +284,8 @@ class Stage:
         return self.run(["apply", "--yes", *options], **job)
 
     @property
-    def place(self) -> Place:
-        return journal_place(self.root, self.journal_url)
+    def place(self) -> JournalLocation:
+        return journal_location(self.root, self.journal_url)
 
     def converges(self) -> None:
         """One more apply, and live equals the files, nothing has happened twice, and no question is left open."""

@@ -17,7 +17,7 @@ import yaml
 
 from reconciler.cli import _COMMANDS as COMMANDS
 from reconciler.cli import paygift
-from reconciler.cli.unexpected import DEBUG
+from reconciler.commands.unexpected import DEBUG
 from reconciler.model.errors import ProjectError
 from reconciler.spec import load_project
 

@@ -43,7 +43,7 @@ from reconciler.doctor.evidence import Knock, Proven, Signed
 from reconciler.doctor.local import read
 from reconciler.doctor.machine import judge_key_file, judge_validity
 from reconciler.doctor.network import judge_backup_host, judge_clock, judge_main_host, judge_skew
-from reconciler.journal.place import Place
+from reconciler.journal.location import JournalLocation
 from reconciler.model.checkup import Check, CheckStatus, Checkup
 from reconciler.model.errors import ApiError, CredentialsError, TransportError, UnverifiedError
 from reconciler.render.json_ import checkup_json
@@ -491,13 +491,13 @@ def test_a_shared_journal_can_be_used_before_it_is_begun_and_after(postgresql: s
         assert line(found, "journal").startswith("PostgreSQL (local) can be used")
     with connected(url) as connection:
         assert inspect(connection).get_table_names() == [], "a doctor changes nothing"
-    Place(Path(), url).open().close()
+    JournalLocation(Path(), url).open().close()
     assert unusual(checkup({"PAYGIFT_JOURNAL_URL": url})) == {"journal": "ok"}
 
 
 def test_a_shared_journal_that_cannot_be_used_is_named_with_its_remedy(postgresql: str) -> None:
     newer, closed = fresh_database(postgresql), fresh_database(postgresql)
-    Place(Path(), newer).open().close()
+    JournalLocation(Path(), newer).open().close()
     with connected(newer) as connection:
         connection.execute(text("UPDATE paygift_schema SET version = 99"))
     with connected(closed) as connection:

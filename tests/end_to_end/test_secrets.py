@@ -18,8 +18,8 @@ import pytest
 import stamina
 
 from reconciler.cli import run
-from reconciler.commands.session import SANDBOX_FOLDER
 from reconciler.commands.settings import remote_from
+from reconciler.commands.workspace import SANDBOX_FOLDER
 from reconciler.model.errors import CredentialsError, PaygiftError, RemoteError
 from reconciler.wechatpay import signing, wire
 from reconciler.wechatpay.api import PayGiftApi, image_upload

@@ -16,9 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from reconciler.commands.runs import remember, resume
 from reconciler.journal.chain import verify
 from reconciler.journal.database import open_sqlite
-from reconciler.journal.journal import Journal, Run, audit_lines
+from reconciler.journal.journal import Journal, Run
 from reconciler.journal.lock import Holder
 from reconciler.journal.process import Process
+from reconciler.journal.reader import audit_lines
 from reconciler.model.activity import DesiredActivity
 from reconciler.model.errors import PaygiftError
 from tests.apply.test_convergence import (
@@ -64,7 +65,7 @@ class Life(RuleBasedStateMachine):
         self.run = Run(book, me, "r1")
 
     def _close_journal(self) -> None:
-        self.run.book.lock.release(self.run.holder)
+        self.run.journal.lock.release(self.run.holder)
         self.database.close()
 
     @rule(wanted=specs())
@@ -126,7 +127,7 @@ class Life(RuleBasedStateMachine):
         self.remote.network.fault = None
         try:
             self._resume()
-            witness = self.run.book.witness()
+            witness = self.run.journal.witness()
             plan = self.remote.plan(self.wanted, allow=ALLOWED, witness=witness)
             asyncio.run(remember(self.run, self.wanted))
             self.remote.apply(plan, fault=fault, record=self.run)
@@ -168,7 +169,7 @@ class Life(RuleBasedStateMachine):
         assert again.operations == ()
         live_equals_the_files(self.remote, self.wanted, stuck(again))
         nothing_happened_twice(self.remote)
-        assert self.run.book.open_intents() == []
+        assert self.run.journal.open_intents() == []
         assert list(verify(audit_lines(self.database, NAMESPACE))) == []
         self._close_journal()
         self.folder.cleanup()

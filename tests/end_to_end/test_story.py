@@ -22,7 +22,7 @@ import pytest
 
 from reconciler.apply import PollPolicy
 from reconciler.cli import run
-from reconciler.commands.session import SANDBOX_FOLDER
+from reconciler.commands.workspace import SANDBOX_FOLDER
 from reconciler.review.github.marker import read_marker
 from reconciler.sandbox.server import Sandbox
 from tests.support.fake_github import BOT, MOST_CHARACTERS, REPOSITORY, TOKEN, FakeGitHub, served

@@ -6,11 +6,14 @@ Each story is told with the steps of the workflows, as in test_story, and ends a
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from reconciler.commands import reviews
 from reconciler.review.github.marker import second_line
+from reconciler.spec import Project, load_project
 from tests.end_to_end.test_story import (
     BEGUN,
     HEAD,
@@ -392,13 +395,23 @@ def test_a_fork_that_changes_campaigns_is_not_applied(story: Story) -> None:
     assert applied(story, MERGE).code == 0
 
 
-def test_a_merge_by_dependabot_that_changes_nothing_of_the_project_is_green(story: Story) -> None:
+def test_a_merge_by_dependabot_that_changes_nothing_of_the_project_is_green(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[Path] = []
+
+    def counted(root: Path, *, now: datetime) -> Project:
+        loads.append(root)
+        return load_project(root, now=now)
+
+    monkeypatch.setattr(reviews, "load_project", counted)
     story.github.tip = "5" * 40
     story.github.trees["5" * 40] = story.files()
     story.push(author="dependabot[bot]")
     story.merge()
     calm = story.reviewed()
     assert (calm.code, calm.out) == (0, "found=false\n")
+    assert len(loads) == 1, "ten thousand specs take a while"
     assert "It changed nothing of this project." in calm.err
     assert not Path(story.file("plan.json")).exists()
     assert story.report().code == 0

@@ -16,19 +16,21 @@ import pytest
 from sqlalchemy import URL
 
 from reconciler.commands.runs import open_run
-from reconciler.journal import database as db
+from reconciler.journal import busy, sqlite
 from reconciler.journal import lock as locks
 from reconciler.journal.chain import verify
 from reconciler.journal.database import Database, open_sqlite
 from reconciler.journal.entry import LockTakenOver
 from reconciler.journal.holder import Holder
-from reconciler.journal.journal import Journal, Run, all_entries, audit_lines, locked
+from reconciler.journal.journal import Journal, Run, locked
+from reconciler.journal.location import FILE, SANDBOX_FILE, JournalLocation
 from reconciler.journal.lock import Taken, locks_in
-from reconciler.journal.place import FILE, SANDBOX_FILE, Place
 from reconciler.journal.process import Process
-from reconciler.journal.reader import read_sqlite
+from reconciler.journal.read_only_file import read_sqlite
+from reconciler.journal.reader import all_entries, audit_lines
 from reconciler.model.errors import BusyError, JournalError, LockLostError
 from reconciler.model.witness import Witness
+from reconciler.system.origin import Origin
 from tests.journal.test_journal import INTENT, MCHID
 from tests.journal.test_lock import Time
 from tests.support.project import Project
@@ -126,8 +128,8 @@ def file(memory_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(db, "BUSY_SECONDS", 0.1)
-    monkeypatch.setattr(db, "STILL_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(busy, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(busy, "STILL_BUSY_SECONDS", 0.1)
 
 
 def book(database: Database) -> Journal:
@@ -332,7 +334,7 @@ def _no_wal(monkeypatch: pytest.MonkeyPatch) -> None:
     def url(file: Path) -> URL:
         return URL.create("sqlite", database=f"file:{file}", query={"vfs": "unix-dotfile", "uri": "true"})
 
-    monkeypatch.setattr(db, "_sqlite_url", url)
+    monkeypatch.setattr(sqlite, "_sqlite_url", url)
 
 
 @pytest.mark.usefixtures("_no_wal")
@@ -341,7 +343,13 @@ def test_a_file_system_without_wal_is_told_and_as_durable(file: Path) -> None:
 
     async def work() -> None:
         run_of = open_run(
-            Place(file), mchid=MCHID, namespace=NAMESPACE, clock=lambda: NOW, lock_timeout=0, tell=told.append
+            JournalLocation(file),
+            mchid=MCHID,
+            namespace=NAMESPACE,
+            clock=lambda: NOW,
+            lock_timeout=0,
+            remark=told.append,
+            origin=Origin("ann", "here", 1),
         )
         async with run_of as run:
             await run.intend(INTENT)

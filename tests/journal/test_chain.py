@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.commands.journal import lines_of
 from reconciler.journal.chain import Break, audit_line, verify
 from reconciler.journal.entry import NO_HASH, Entry, Intent, OperationFinished, RunEnded, read_entry, sealed
+from reconciler.journal.reader import lines_of
 from reconciler.model.errors import JournalError, UsageError
 from reconciler.model.report import OutcomeStatus, Rejection
 from tests.support.processes import paygift, without_rights_over_files
@@ -164,13 +164,13 @@ def test_whatever_is_changed_shows(data: st.DataObject) -> None:
 @pytest.mark.parametrize("line", ["[" * 100_000, '{"a":' * 100_000, "9" * 5_000, '"\\ud800"', '{"seq":true}'])
 def test_a_hostile_line_is_no_entry(line: str) -> None:
     (found,) = verify([line])
-    assert "no entry of a journal" in found.problem
+    assert "not an entry of a journal" in found.problem
 
 
 @pytest.mark.parametrize("seq", ["true", '"1"', "1.0", "null"])
 def test_a_number_that_is_none_is_no_number(seq: str) -> None:
     (found, *_) = verify([LINES[0].replace('"seq":1', f'"seq":{seq}')])
-    assert "no entry of a journal" in found.problem
+    assert "not an entry of a journal" in found.problem
 
 
 def test_a_key_that_is_written_twice_is_read_by_nobody() -> None:

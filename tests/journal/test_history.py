@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import pytest
 
 from reconciler.journal.journal import Journal
+from reconciler.journal.location import journal_location
 from reconciler.journal.lock import Holder
-from reconciler.journal.place import journal_place
 from reconciler.journal.process import Process
 from tests.support.postgres import fresh_database
 from tests.support.project import SPEC, Project
@@ -36,7 +36,7 @@ def applied(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 @contextmanager
 def held(project: Project, holder: Holder) -> Iterator[None]:
     """Somebody else holds the lock meanwhile."""
-    database = journal_place(project.root, use_sandbox=True).open()
+    database = journal_location(project.root, use_sandbox=True).open()
     book = Journal(database, mchid=keys().mchid, namespace="liangpin", clock=lambda: NOW)
     book.lock.try_take(holder)
     try:
@@ -112,7 +112,7 @@ def test_a_history_that_a_filter_emptied_says_by_what(
 
 def test_history_of_nothing_makes_no_file(project: Project) -> None:
     assert project.run("history") == (0, "Nothing in the journal.\n", "")
-    assert not journal_place(project.root).file.exists()
+    assert not journal_location(project.root).file.exists()
 
 
 def test_history_needs_no_specs_that_are_right(applied: Project) -> None:
@@ -269,7 +269,7 @@ def test_a_team_shares_a_journal(
     code, out, _ = project.run("history")
     assert code == 0
     assert "spring" in out
-    assert not journal_place(project.root).file.exists()
+    assert not journal_location(project.root).file.exists()
     monkeypatch.delenv("PAYGIFT_JOURNAL_URL")
     assert project.run("history")[1] == "Nothing in the journal.\n"
     assert "spring" in project.run("--journal-url", url, "history")[1]

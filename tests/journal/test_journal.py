@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert, make_url, text, update
 
-from reconciler.journal import database as db
+from reconciler.journal import tables
 from reconciler.journal.chain import audit_line, verify
-from reconciler.journal.database import MIGRATIONS, Database, open_postgresql, open_sqlite
+from reconciler.journal.database import Database, open_postgresql, open_sqlite
 from reconciler.journal.entry import (
     NO_HASH,
     Entry,
@@ -30,8 +30,10 @@ from reconciler.journal.entry import (
     sealed,
 )
 from reconciler.journal.history import HistoryFilter, history
-from reconciler.journal.journal import Journal, all_entries, audit_lines
-from reconciler.journal.place import Place, journal_place
+from reconciler.journal.journal import Journal
+from reconciler.journal.location import JournalLocation, journal_location
+from reconciler.journal.reader import all_entries, audit_lines
+from reconciler.journal.tables import MIGRATIONS
 from reconciler.model.errors import JournalError, UsageError
 from reconciler.model.report import OutcomeStatus, Rejection
 from tests.support.samples import NAMESPACE, NOW
@@ -42,7 +44,7 @@ DONE = OperationFinished("create", "spring", OutcomeStatus.DONE, "20406354", INT
 
 
 @pytest.fixture
-def database(place: Place) -> Iterator[Database]:
+def database(place: JournalLocation) -> Iterator[Database]:
     opened = place.open()
     yield opened
     opened.close()
@@ -162,7 +164,7 @@ def test_lines_cut_off_at_the_end_show_by_the_head(database: Database) -> None:
 def test_a_line_that_is_no_entry_is_found(line: str) -> None:
     (found,) = verify([line])
     assert found.line == 1
-    assert "no entry of a journal" in found.problem
+    assert "not an entry of a journal" in found.problem
 
 
 # -- intents -----------------------------------------------------------------------------------------------------------
@@ -181,7 +183,7 @@ def test_an_intent_is_open_until_an_outcome_names_it(database: Database) -> None
 def test_what_could_not_be_written_whole_is_not_there(database: Database) -> None:
     written = book(database)
     with database.transaction() as connection:
-        connection.execute(insert(db.open_intents).values(mchid=MCHID, namespace=NAMESPACE, seq=1))
+        connection.execute(insert(tables.open_intents).values(mchid=MCHID, namespace=NAMESPACE, seq=1))
     with pytest.raises(JournalError, match="cannot be used"):
         append(written, INTENT)
     assert written.head() == (0, NO_HASH)
@@ -240,9 +242,11 @@ def test_history_shows_what_is_wanted(wanted: HistoryFilter, keys: list[str]) ->
 # -- the database ------------------------------------------------------------------------------------------------------
 
 
-def test_an_older_journal_is_brought_up_to_date(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_journal_is_brought_up_to_date(
+    place: JournalLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as older:
-        older.setattr(db, "MIGRATIONS", MIGRATIONS[:1])
+        older.setattr(tables, "MIGRATIONS", MIGRATIONS[:1])
         first = place.open()
         append(book(first), INTENT)
         first.close()
@@ -252,10 +256,10 @@ def test_an_older_journal_is_brought_up_to_date(place: Place, monkeypatch: pytes
     newer.close()
 
 
-def test_a_newer_journal_is_refused(place: Place) -> None:
+def test_a_newer_journal_is_refused(place: JournalLocation) -> None:
     first = place.open()
     with first.transaction() as connection:
-        connection.execute(update(db.schema).values(version=len(MIGRATIONS) + 1))
+        connection.execute(update(tables.schema).values(version=len(MIGRATIONS) + 1))
     first.close()
     with pytest.raises(JournalError, match=r"version 4, and this paygift knows 3\. Use the newer paygift"):
         place.open()
@@ -274,10 +278,10 @@ def test_a_file_that_is_no_database_is_set_aside(memory_path: Path, content: byt
     file = memory_path / "journal.db"
     file.write_bytes(content)
     with pytest.raises(JournalError, match="Move it away, or let the next apply do so") as caught:
-        Place(file).open()
+        JournalLocation(file).open()
     assert caught.value.damaged
     moved: list[Path] = []
-    opened = Place(file).open_to_write(moved.append)
+    opened = JournalLocation(file).open_to_write(moved.append)
     assert list(all_entries(opened, NAMESPACE)) == []
     opened.close()
     (aside,) = moved
@@ -293,7 +297,7 @@ def test_a_journal_that_lost_its_end_is_set_aside(memory_path: Path) -> None:
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2 + 100])
     moved: list[Path] = []
-    Place(file).open_to_write(moved.append).close()
+    JournalLocation(file).open_to_write(moved.append).close()
     assert len(moved) == 1
 
 
@@ -301,14 +305,14 @@ def test_trouble_that_is_no_damage_sets_nothing_aside(memory_path: Path) -> None
     file = memory_path / "journal.db"
     file.mkdir()
     with pytest.raises(JournalError, match="is a folder, and not a file") as caught:
-        Place(file).open_to_write(lambda _: pytest.fail("it was set aside"))
+        JournalLocation(file).open_to_write(lambda _: pytest.fail("it was set aside"))
     assert not caught.value.damaged
 
 
 def test_a_folder_that_cannot_be_made_says_so(memory_path: Path) -> None:
     (memory_path / "file").write_text("")
     with pytest.raises(JournalError, match="cannot be made"):
-        Place(memory_path / "file/journal.db").open()
+        JournalLocation(memory_path / "file/journal.db").open()
 
 
 @pytest.mark.parametrize(
@@ -334,7 +338,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     with pytest.raises(JournalError, match=r"PostgreSQL \(127\.0\.0\.1\) cannot be reached") as caught:
         open_postgresql("postgresql://u:secret@127.0.0.1:1/d")
     assert "secret" not in str(caught.value)
-    assert "secret" not in repr(Place(Path("x"), "postgresql://u:secret@h/d"))
+    assert "secret" not in repr(JournalLocation(Path("x"), "postgresql://u:secret@h/d"))
 
 
 @pytest.mark.parametrize(
@@ -360,10 +364,12 @@ def test_why_a_server_lets_nobody_in_is_said_without_a_word_of_the_url(
 
 def test_the_sandbox_has_a_journal_of_its_own(tmp_path: Path) -> None:
     url = "postgresql://h/d"
-    assert journal_place(tmp_path, url) == Place(tmp_path / ".paygift/journal.db", url)
-    assert journal_place(tmp_path, url, use_sandbox=True) == Place(tmp_path / ".paygift/sandbox/journal.db")
+    assert journal_location(tmp_path, url) == JournalLocation(tmp_path / ".paygift/journal.db", url)
+    assert journal_location(tmp_path, url, use_sandbox=True) == JournalLocation(
+        tmp_path / ".paygift/sandbox/journal.db"
+    )
 
 
 def test_looking_does_not_make_a_journal(tmp_path: Path) -> None:
-    assert not Place(tmp_path / "journal.db").exists
-    assert Place(tmp_path / "journal.db", "postgresql://h/d").exists
+    assert not JournalLocation(tmp_path / "journal.db").exists
+    assert JournalLocation(tmp_path / "journal.db", "postgresql://h/d").exists

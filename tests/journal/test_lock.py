@@ -19,10 +19,11 @@ from sqlalchemy import Connection, text
 from reconciler.journal import lock as locks
 from reconciler.journal.database import Database
 from reconciler.journal.entry import LockTakenOver
-from reconciler.journal.journal import Journal, Run, all_entries, locked
+from reconciler.journal.journal import Journal, Run, locked
+from reconciler.journal.location import JournalLocation
 from reconciler.journal.lock import SILENCE_SECONDS, Holder, Lock, Seen, Taken, locks_in
-from reconciler.journal.place import Place
 from reconciler.journal.process import Process
+from reconciler.journal.reader import all_entries
 from reconciler.model.errors import JournalError, LockedError, LockLostError
 from tests.journal.test_journal import INTENT, MCHID
 from tests.support.postgres import fresh_database
@@ -40,7 +41,7 @@ def holder(who: str = "alice", process: Process | None = None) -> Holder:
 
 
 @contextmanager
-def opened(place: Place) -> Iterator[Database]:
+def opened(place: JournalLocation) -> Iterator[Database]:
     database = place.open()
     try:
         yield database
@@ -77,14 +78,14 @@ def enter(waiting: Journal, me: Holder, *, timeout: float = 0.0, time: Time | No
     return asyncio.run(work())
 
 
-def test_the_lock_is_given_back(place: Place) -> None:
+def test_the_lock_is_given_back(place: JournalLocation) -> None:
     with opened(place) as database:
         for who in ("alice", "bob"):
             assert enter(book(database), holder(who)).displaced is None
         assert locks_in(database, NAMESPACE) == []
 
 
-def test_a_second_apply_is_told_who_holds_the_lock(place: Place) -> None:
+def test_a_second_apply_is_told_who_holds_the_lock(place: JournalLocation) -> None:
     with opened(place) as first, opened(place) as second:
         assert book(first).lock.try_take(holder("alice")) == Taken()
         with pytest.raises(LockedError, match=rf"alice on .*, process {os.getpid()}, since .*paygift unlock"):
@@ -92,7 +93,7 @@ def test_a_second_apply_is_told_who_holds_the_lock(place: Place) -> None:
         book(first).lock.release(holder("alice"))
 
 
-def test_another_namespace_is_not_kept_waiting(place: Place) -> None:
+def test_another_namespace_is_not_kept_waiting(place: JournalLocation) -> None:
     with opened(place) as first, opened(place) as second:
         alice = holder("alice")
         held = book(first).lock
@@ -101,7 +102,7 @@ def test_another_namespace_is_not_kept_waiting(place: Place) -> None:
         held.release(alice)
 
 
-def test_who_waits_gets_the_lock_once_it_is_free(place: Place) -> None:
+def test_who_waits_gets_the_lock_once_it_is_free(place: JournalLocation) -> None:
     with opened(place) as first, opened(place) as second:
         alice, held, time, told = holder("alice"), book(first).lock, Time(), list[str]()
         held.try_take(alice)
@@ -130,7 +131,7 @@ def test_who_waits_gets_the_lock_once_it_is_free(place: Place) -> None:
 
 
 def test_a_process_that_has_ended_is_displaced_at_once(memory_path: Path) -> None:
-    with opened(Place(memory_path / "journal.db")) as database:
+    with opened(JournalLocation(memory_path / "journal.db")) as database:
         dead = holder("alice", DEAD)
         book(database).lock.try_take(dead)
         run = enter(book(database), holder("bob"))
@@ -144,7 +145,7 @@ def entries(database: Database) -> list[object]:
 
 
 def test_a_holder_on_another_host_is_displaced_once_its_heart_stands_still(memory_path: Path) -> None:
-    with opened(Place(memory_path / "journal.db")) as database:
+    with opened(JournalLocation(memory_path / "journal.db")) as database:
         far = holder("alice", ELSEWHERE)
         book(database).lock.try_take(far)
         time = Time()
@@ -157,8 +158,8 @@ def test_a_holder_on_another_host_whose_heart_beats_is_waited_for(
 ) -> None:
     monkeypatch.setattr(locks, "BEAT_SECONDS", 0.01)
     with (
-        opened(Place(memory_path / "journal.db")) as first,
-        opened(Place(memory_path / "journal.db")) as second,
+        opened(JournalLocation(memory_path / "journal.db")) as first,
+        opened(JournalLocation(memory_path / "journal.db")) as second,
     ):
         far = holder("alice", ELSEWHERE)
         held = book(first).lock
@@ -182,7 +183,7 @@ def wait_for_beat(database: Database, me: Holder, of: Holder, after: int) -> int
     raise AssertionError("no heartbeat")
 
 
-def test_who_was_put_out_can_write_nothing_down_any_more(place: Place) -> None:
+def test_who_was_put_out_can_write_nothing_down_any_more(place: JournalLocation) -> None:
     with opened(place) as first, opened(place) as second:
         alice = holder("alice")
         book(first).lock.try_take(alice)
@@ -204,7 +205,7 @@ def test_who_was_put_out_can_write_nothing_down_any_more(place: Place) -> None:
 
 
 def test_breaking_a_lock_ends_the_session_that_holds_it(memory_path: Path, postgresql: str) -> None:
-    where = Place(memory_path / "unused", fresh_database(postgresql))
+    where = JournalLocation(memory_path / "unused", fresh_database(postgresql))
     with opened(where) as first, opened(where) as second:
         book(first).lock.try_take(holder("alice"))
         bob = holder("bob")
@@ -230,7 +231,7 @@ def stopped_session(first: Database) -> Iterator[int]:
 def test_breaking_a_lock_waits_until_the_session_that_holds_it_has_ended(
     memory_path: Path, postgresql: str
 ) -> None:
-    where = Place(memory_path / "unused", fresh_database(postgresql))
+    where = JournalLocation(memory_path / "unused", fresh_database(postgresql))
     with opened(where) as first, opened(where) as second:
         alice, bob = holder("alice"), holder("bob")
         book(first).lock.try_take(alice)
@@ -247,7 +248,7 @@ def test_a_lock_whose_session_does_not_end_is_not_said_to_be_free(
     memory_path: Path, postgresql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "ENDING_SECONDS", 0.1)
-    where = Place(memory_path / "unused", fresh_database(postgresql))
+    where = JournalLocation(memory_path / "unused", fresh_database(postgresql))
     with opened(where) as first, opened(where) as second:
         alice = holder("alice")
         book(first).lock.try_take(alice)
@@ -264,7 +265,7 @@ def test_breaking_a_lock_leaves_alone_who_took_it_meanwhile(
     memory_path: Path, postgresql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody waits, and is served as soon as the session of the dead one has ended."""
-    where = Place(memory_path / "unused", fresh_database(postgresql))
+    where = JournalLocation(memory_path / "unused", fresh_database(postgresql))
     with opened(where) as first, opened(where) as second, opened(where) as third:
         alice, bob = holder("alice"), holder("bob")
         book(first).lock.try_take(alice)
@@ -281,7 +282,7 @@ def test_breaking_a_lock_leaves_alone_who_took_it_meanwhile(
 
 
 def test_a_session_that_died_frees_the_lock_and_is_told(memory_path: Path, postgresql: str) -> None:
-    where = Place(memory_path / "unused", fresh_database(postgresql))
+    where = JournalLocation(memory_path / "unused", fresh_database(postgresql))
     alice = holder("alice")
     with opened(where) as first:
         book(first).lock.try_take(alice)
@@ -291,8 +292,8 @@ def test_a_session_that_died_frees_the_lock_and_is_told(memory_path: Path, postg
 
 def test_a_lock_that_cannot_be_given_back_costs_nobody_the_report(memory_path: Path) -> None:
     with (
-        opened(Place(memory_path / "journal.db")) as database,
-        opened(Place(memory_path / "journal.db")) as next_,
+        opened(JournalLocation(memory_path / "journal.db")) as database,
+        opened(JournalLocation(memory_path / "journal.db")) as next_,
     ):
         told: list[str] = []
 

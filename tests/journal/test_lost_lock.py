@@ -14,8 +14,8 @@ from sqlalchemy import text
 from reconciler.journal.database import Database
 from reconciler.journal.holder import Holder
 from reconciler.journal.journal import Journal, Run
+from reconciler.journal.location import JournalLocation
 from reconciler.journal.lock import Taken
-from reconciler.journal.place import Place
 from reconciler.journal.process import Process
 from reconciler.model.activity import DesiredActivity
 from reconciler.model.report import Report
@@ -26,15 +26,15 @@ from tests.support.remote import Fault, Remote, Send, statuses
 from tests.support.samples import NAMESPACE, mchids
 from tests.support.signed import keys
 
-Lose = Callable[[Place], None]
+Lose = Callable[[JournalLocation], None]
 
 
-def unlock(place: Place) -> None:
+def unlock(place: JournalLocation) -> None:
     with opened(place) as database:
         assert a_book(database).lock.break_() is not None
 
 
-def takeover(place: Place) -> None:
+def takeover(place: JournalLocation) -> None:
     with opened(place) as database:
         lock, bob = a_book(database).lock, Holder("bob", Process.this(), "now")
         lock.break_()
@@ -42,7 +42,7 @@ def takeover(place: Place) -> None:
         lock.release(bob)
 
 
-def end_sessions(place: Place) -> None:
+def end_sessions(place: JournalLocation) -> None:
     """What an administrator, a restart or a failover does to the session of the holder."""
     with connected(place.url) as connection:
         connection.execute(
@@ -53,17 +53,17 @@ def end_sessions(place: Place) -> None:
         )
 
 
-def remove_file(place: Place) -> None:
+def remove_file(place: JournalLocation) -> None:
     """What `git clean -fdx` does to the journal of a run that is at it."""
     for file in place.file.parent.glob("*"):
         file.unlink()
 
 
-def remove_log(place: Place) -> None:
+def remove_log(place: JournalLocation) -> None:
     place.file.with_name("journal.db-wal").unlink()
 
 
-def replace_file(place: Place) -> None:
+def replace_file(place: JournalLocation) -> None:
     remove_file(place)
     with opened(place):
         """A new, empty journal, as another apply makes it."""
@@ -83,7 +83,7 @@ losses = pytest.mark.parametrize(("place", "lose"), ALL, indirect=["place"])
 
 
 @contextmanager
-def opened(place: Place) -> Iterator[Database]:
+def opened(place: JournalLocation) -> Iterator[Database]:
     database = place.open()
     try:
         yield database
@@ -113,7 +113,9 @@ class Losing:
     becomes of requests. ``sent`` are the writes that left, as the last parts of their paths.
     """
 
-    def __init__(self, place: Place, lose: Lose, where: str, before: Sequence[DesiredActivity]) -> None:
+    def __init__(
+        self, place: JournalLocation, lose: Lose, where: str, before: Sequence[DesiredActivity]
+    ) -> None:
         self.remote = Remote(reads=2)
         self.sent: list[str] = []
         self._place, self._lose, self._where = place, lose, where
@@ -144,7 +146,7 @@ class Losing:
 
 
 @losses
-def test_the_next_write_is_not_sent(place: Place, lose: Lose) -> None:
+def test_the_next_write_is_not_sent(place: JournalLocation, lose: Lose) -> None:
     """The new activity is created; the old one is not ended by whoever lost the lock meanwhile."""
     losing = Losing(place, lose, CREATE, [spec()])
     report = losing.apply([spec(transaction_amount_minimum=7)])
@@ -157,7 +159,7 @@ def test_the_next_write_is_not_sent(place: Place, lose: Lose) -> None:
 @losses
 @writes
 def test_a_write_that_was_not_taken_is_not_tried_again_by_the_client(
-    place: Place, lose: Lose, where: str
+    place: JournalLocation, lose: Lose, where: str
 ) -> None:
     """A signed 429 proves that nothing was done: the client waits, and tries again."""
     before, wanted = WRITES[where]
@@ -171,7 +173,7 @@ def test_a_write_that_was_not_taken_is_not_tried_again_by_the_client(
 def test_a_write_that_was_not_taken_is_tried_again_under_the_lock(memory_path: Path, where: str) -> None:
     """What the test above would prove nothing without."""
     before, wanted = WRITES[where]
-    losing = Losing(Place(memory_path / "journal.db"), lambda _: None, where, before)
+    losing = Losing(JournalLocation(memory_path / "journal.db"), lambda _: None, where, before)
     report = losing.apply(wanted, carry=too_many(losing.remote, where))
     assert len(losing.to_where) > 1
     assert not report.complete
@@ -180,7 +182,9 @@ def test_a_write_that_was_not_taken_is_tried_again_under_the_lock(memory_path: P
 @pytest.mark.sampled(every=3)
 @losses
 @writes
-def test_a_write_whose_answer_was_lost_is_not_sent_again(place: Place, lose: Lose, where: str) -> None:
+def test_a_write_whose_answer_was_lost_is_not_sent_again(
+    place: JournalLocation, lose: Lose, where: str
+) -> None:
     """A read shows that it did not happen, and the identical write would follow."""
     before, wanted = WRITES[where]
     losing = Losing(place, lose, where, before)
@@ -190,7 +194,7 @@ def test_a_write_whose_answer_was_lost_is_not_sent_again(place: Place, lose: Los
 
 
 @losses
-def test_the_backup_host_is_not_asked_either(place: Place, lose: Lose) -> None:
+def test_the_backup_host_is_not_asked_either(place: JournalLocation, lose: Lose) -> None:
     """A host that cannot be reached takes its time; then the same try goes on with the other one."""
     losing = Losing(place, lose, CREATE, [spec()])
     losing.remote.backup_url = "http://127.0.0.2"

@@ -13,12 +13,12 @@ from contextlib import contextmanager, suppress
 import pytest
 from sqlalchemy import make_url, text
 
-from reconciler.journal import database as db
+from reconciler.journal import busy
 from reconciler.journal.database import Database, open_postgresql
 from reconciler.journal.holder import Holder
 from reconciler.journal.journal import Journal, Run
+from reconciler.journal.location import look_at
 from reconciler.journal.lock import Seen, Taken
-from reconciler.journal.place import look_at
 from reconciler.journal.process import Process
 from reconciler.journal.worker import Worker
 from reconciler.model.errors import BusyError, JournalError, LockLostError
@@ -186,7 +186,7 @@ def test_six_first_opens_at_once_succeed_under_any_default_isolation(url: str, l
         ("synchronous_commit", "remote_apply", "remote_apply"),
         ("idle_in_transaction_session_timeout", "1s", "0"),
         ("idle_session_timeout", "1s", "0"),
-        ("lock_timeout", "0", f"{db.BUSY_SECONDS:g}s"),
+        ("lock_timeout", "0", f"{busy.BUSY_SECONDS:g}s"),
     ],
 )
 def test_what_the_journal_needs_is_set_whatever_the_default_is(
@@ -258,7 +258,7 @@ def test_unlock_works_though_the_holder_was_stopped_in_the_middle_of_a_write(url
             book(first).lock.require(connection, alice.token)  # keeps the row
             started = time.monotonic()
             assert book(second).lock.break_() == alice
-            assert time.monotonic() - started < db.BUSY_SECONDS / 2
+            assert time.monotonic() - started < busy.BUSY_SECONDS / 2
         assert took(second, holder("bob"))
 
 
@@ -274,7 +274,7 @@ def took(database: Database, me: Holder) -> bool:
 def test_unlock_does_not_wait_for_ever_for_a_row_that_somebody_else_keeps(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(busy, "BUSY_SECONDS", 0.1)
     with opened(url) as first, opened(url) as second, first.transaction() as connection:
         connection.execute(text("LOCK TABLE paygift_locks"))
         with pytest.raises(BusyError, match="is busy"):
@@ -287,7 +287,7 @@ def test_unlock_does_not_wait_for_ever_for_a_row_that_somebody_else_keeps(
 def test_who_is_kept_from_writing_is_told_that_the_journal_is_busy(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(busy, "BUSY_SECONDS", 0.1)
     with opened(url) as first, opened(url) as second, first.transaction() as connection:
         connection.execute(text("LOCK TABLE paygift_entries"))
         with pytest.raises(BusyError, match="is busy: another process has been in the middle of writing"):

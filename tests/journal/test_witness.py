@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, inspect
 
-from reconciler.commands.journal import witness_of as read_witness
 from reconciler.journal.chain import audit_line, verify
 from reconciler.journal.database import Database
 from reconciler.journal.entry import (
@@ -29,7 +28,8 @@ from reconciler.journal.entry import (
 )
 from reconciler.journal.history import history
 from reconciler.journal.journal import Journal
-from reconciler.journal.place import Place
+from reconciler.journal.location import JournalLocation
+from reconciler.journal.reader import read_witness
 from reconciler.journal.witness import remembered, witness_of
 from reconciler.live.reader import SECOND_LOOK_SECONDS, LiveRead, read_live
 from reconciler.model.activity import LiveActivity
@@ -278,7 +278,7 @@ def test_a_journal_with_memories_can_be_looked_up_exported_and_verified(database
 
 
 @pytest.fixture
-def database(place: Place) -> Iterator[Database]:
+def database(place: JournalLocation) -> Iterator[Database]:
     opened = place.open()
     yield opened
     opened.close()
@@ -288,7 +288,7 @@ def database(place: Place) -> Iterator[Database]:
 
 
 def test_looking_makes_no_journal(tmp_path: Path) -> None:
-    place = Place(tmp_path / "sub/journal.db")
+    place = JournalLocation(tmp_path / "sub/journal.db")
     assert read_witness(place, mchid=MCHID, namespace=NAMESPACE) == NO_WITNESS
     assert list(tmp_path.iterdir()) == []
 
@@ -296,11 +296,11 @@ def test_looking_makes_no_journal(tmp_path: Path) -> None:
 def test_looking_begins_no_journal_in_an_empty_database(tmp_path: Path) -> None:
     file = tmp_path / "journal.db"
     file.touch()
-    assert read_witness(Place(file), mchid=MCHID, namespace=NAMESPACE) == NO_WITNESS
+    assert read_witness(JournalLocation(file), mchid=MCHID, namespace=NAMESPACE) == NO_WITNESS
     assert inspect(create_engine(f"sqlite:///{file}")).get_table_names() == []
 
 
-def test_looking_begins_no_journal(place: Place) -> None:
+def test_looking_begins_no_journal(place: JournalLocation) -> None:
     for _ in range(2):
         assert read_witness(place, mchid=MCHID, namespace=NAMESPACE) == NO_WITNESS
         assert place.open_to_read() is None
@@ -310,7 +310,7 @@ def test_a_journal_that_is_none_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "journal.db"
     file.write_bytes(b"no database" * 100)
     with pytest.raises(JournalError):
-        read_witness(Place(file), mchid=MCHID, namespace=NAMESPACE)
+        read_witness(JournalLocation(file), mchid=MCHID, namespace=NAMESPACE)
 
 
 # -- what the list hides -----------------------------------------------------------------------------------------------
@@ -534,7 +534,7 @@ def test_the_witness_of_a_real_run_is_exact(applied: Project) -> None:
     applied.edit("spring", '["1900000001"]', '["1900000001", "1900000002", "1900000003"]')
     assert applied.run("sandbox", "reject", "1900000003")[0] == 0
     assert applied.run("--sandbox", "apply", "--yes")[0] == 7
-    place = Place(applied.root / ".paygift/sandbox/journal.db")
+    place = JournalLocation(applied.root / ".paygift/sandbox/journal.db")
     with applied.sandbox() as sandbox:
         mchid, (found,) = sandbox.mchid, sandbox.activities()
     witness = read_witness(place, mchid=mchid, namespace="liangpin")

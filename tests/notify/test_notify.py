@@ -509,7 +509,7 @@ def test_everybody_is_told_though_the_report_cannot_be_left(robot: Robot, tmp_pa
     nowhere = tmp_path / "nowhere/report.md"
     warnings: list[str] = []
     attempt = ApplyReporter(Output(nowhere), {"ROBOT_URL": robot.url}, warnings.append, notify=(target,))
-    attempt.leave(done(everything()))
+    attempt.publish(done(everything()))
     assert len(robot.told) == 1
     (warning,) = warnings
     assert warning.startswith("Warning: The report is missing: ")

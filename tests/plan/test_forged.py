@@ -20,7 +20,7 @@ from zlib import crc32
 
 import pytest
 
-from reconciler.commands.reconcile import intact_plan
+from reconciler.commands.plan_files import intact_plan
 from reconciler.model.activity import Window
 from reconciler.model.errors import StaleError
 from reconciler.model.identity import instant

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.commands.reconcile import policy_of
+from reconciler.commands.planning import policy_of
 from reconciler.model.activity import DesiredActivity, LiveActivity, Window
 from reconciler.model.coupon import Coupon
 from reconciler.model.errors import ProjectError

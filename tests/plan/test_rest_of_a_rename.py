@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.commands.runs import begun
+from reconciler.commands.runs import run_started
 from reconciler.journal.entry import Entry, OperationFinished, read_entry, sealed
 from reconciler.journal.witness import witness_of
 from reconciler.model.operations import CreateActivity, TerminateActivity
@@ -19,6 +19,7 @@ from reconciler.model.plan import ChangeKind
 from reconciler.model.report import OutcomeStatus
 from reconciler.model.witness import Witness
 from reconciler.plan.staleness import staleness
+from reconciler.system.origin import Origin
 from tests.plan.test_service import RUNNING, plan, refused, running
 from tests.support.samples import FAILED, NOW, ONGOING, PAUSED, TERMINATED, desired, live, mchids
 
@@ -78,7 +79,7 @@ def test_within_one_key_all_of_it_holds() -> None:
 
 
 def test_the_journal_remembers_what_ends_for_a_start_until_it_has_ended(tmp_path: Path) -> None:
-    written = begun(tmp_path, plan([NEW], [OLD]))
+    written = run_started(Origin.of({}, tmp_path), plan([NEW], [OLD]))
     assert written.switches == {"1": "vip"}
     run = Entry("1900000001", "liangpin", 1, NOW, "r1", written)
     read = read_entry(sealed(run)[0])

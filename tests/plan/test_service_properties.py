@@ -11,13 +11,12 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given as property_of
 from hypothesis import settings
 
-from reconciler.commands.runs import begun
+from reconciler.commands.runs import run_started
 from reconciler.model.findings import WAIVABLE
 from reconciler.model.identity import parse_number
 from reconciler.model.operations import AddMerchants, CreateActivity, DeleteMerchants, TerminateActivity
@@ -28,9 +27,11 @@ from reconciler.plan.staleness import staleness
 from reconciler.render.json_ import dumps, plan_json
 from reconciler.render.text import plan_text
 from reconciler.render.views.plan import plan_view
+from reconciler.system.origin import Origin
 from tests.support.samples import NAMESPACE
 from tests.support.situations import Giving, Situation, after, applied, before, ended_by, given, situations
 
+HERE = Origin("ann", "here", 1)
 EDGE_SECONDS = 2
 """A daily window includes its last second, and so is a second longer than the hours that it covers."""
 
@@ -272,7 +273,9 @@ def what_is_left_of_a_plan_is_what_was_reviewed(situation: Situation) -> None:
     """By whoever has the journal, which knows of an unfinished run what was to end for which start."""
     everything = _waived(situation)
     plan = everything.plan()
-    known = replace(everything, witness=replace(everything.witness, switches=begun(Path(), plan).switches))
+    known = replace(
+        everything, witness=replace(everything.witness, switches=run_started(HERE, plan).switches)
+    )
     for part in _parts(plan):
         left = applied(known, part)
         fresh = left.plan()

@@ -16,8 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
-from reconciler.cli.unexpected import translated
-from reconciler.commands.reporting import attempted
+from reconciler.commands.reporting import reported
 from reconciler.model.errors import ApiError, PaygiftError, RefusedError, StaleError
 from reconciler.model.findings import Finding, Severity
 from reconciler.model.plan import Plan
@@ -207,12 +206,8 @@ def test_a_report_that_cannot_be_written_stops_before_anything_is_done(project: 
 # -- an attempt --------------------------------------------------------------------------------------------------------
 
 
-def as_it_is(error: BaseException, writing: bool) -> PaygiftError:
-    return translated(error, command="paygift apply", writing=writing)
-
-
 def said_of(error: PaygiftError, file: Path) -> Iterator[str]:
-    with pytest.raises(type(error)), attempted(file, as_it_is, environ={}, warn=pytest.fail):
+    with pytest.raises(type(error)), reported(file, environ={}, warn=pytest.fail):
         raise error
     yield from file.read_text(encoding="utf-8").splitlines()
 
@@ -245,7 +240,7 @@ def test_a_report_that_cannot_be_left_does_not_hide_what_happened(tmp_path: Path
     warnings: list[str] = []
 
     def stop() -> None:
-        with attempted(folder / "report.md", as_it_is, environ={}, warn=warnings.append):
+        with reported(folder / "report.md", environ={}, warn=warnings.append):
             folder.rmdir()
             raise StaleError("Another plan.")
 

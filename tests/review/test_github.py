@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from reconciler.cli import run
-from reconciler.commands.session import SANDBOX_FOLDER
+from reconciler.commands.workspace import SANDBOX_FOLDER
 from reconciler.model.errors import GitHubError, StaleError, UsageError
 from reconciler.model.plan import Plan
 from reconciler.plan import FORMAT_VERSION, plan_digest

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from reconciler.cli import run
-from reconciler.commands.session import SANDBOX_FOLDER
+from reconciler.commands.workspace import SANDBOX_FOLDER
 from reconciler.sandbox.faults import KINDS
 from reconciler.sandbox.options import Options
 from reconciler.sandbox.server import Sandbox

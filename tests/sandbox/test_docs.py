@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from reconciler.cli.sandbox import sandbox as group
-from reconciler.commands.session import SANDBOX_FOLDER
+from reconciler.commands.workspace import SANDBOX_FOLDER
 from tests.support.project import CLOCK
 from tests.support.signed import keys
 

@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from reconciler.journal.chain import verify
-from reconciler.journal.journal import Journal, audit_lines
+from reconciler.journal.journal import Journal
+from reconciler.journal.reader import audit_lines
 from reconciler.model.activity import DesiredActivity
 from reconciler.model.errors import PaygiftError
 from reconciler.model.findings import Severity

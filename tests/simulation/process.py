@@ -1,4 +1,4 @@
-"""One apply in a simulated life, wired as the command is: lock, resume, plan, refuse, write, report.
+"""One apply in a simulated life: that of ``commands``, with its lock, resume, plan, refusals and writes.
 
 Its client, retries, pager, planner, applier and journal are the real ones. Every request and every transaction is a
 point where its script may strike it.
@@ -10,7 +10,9 @@ import asyncio
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,15 +23,18 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from starlette.datastructures import Headers
 from starlette.routing import Match, Route, Router
 
-from reconciler.apply import refuse
-from reconciler.commands import reconcile
-from reconciler.commands import runs as journaling
+from reconciler.commands.applying import Applying, WantedPlan
+from reconciler.commands.reporting import ApplyReporter
+from reconciler.commands.session import Account, Session
+from reconciler.commands.settings import Remote
+from reconciler.commands.workspace import Callbacks
 from reconciler.journal.database import Database
 from reconciler.journal.journal import Run
-from reconciler.journal.place import Place
+from reconciler.journal.location import JournalLocation
 from reconciler.model.activity import DesiredActivity
 from reconciler.model.errors import JournalError, PaygiftError
 from reconciler.model.findings import WAIVABLE
+from reconciler.model.operations import KnownImage
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
 from reconciler.sandbox.api import SLEEP, ConnectionDropped
@@ -127,47 +132,42 @@ class Process:
             self.over.set()
 
     async def _apply(self) -> Report:
-        life = self.life
-        async with (
-            self._client() as client,
-            journaling.open_run(
-                _Here(self.journal),
-                mchid=keys().mchid,
-                namespace=NAMESPACE,
-                clock=life.now,
-                lock_timeout=LOCK_SECONDS,
-                tell=lambda sentence: None,
-                commit=self.machine.commit,
-            ) as run,
-        ):
-            self.run = run
-            account = reconcile.Account(PayGiftApi(client), life.now, keys().mchid, sandbox=True)
-            project = self._project()
-            await journaling.not_older(run, project.root)
-            await journaling.resume(account.api, run, clock=life.now)
-            witness = await run.witness()
-            self.plan = made = await reconcile.plan(account, project, allow=life.waived, witness=witness)
-            refuse(made)
-            self.applying_since = life.now()
-            return await reconcile.apply(account, project, made, run=run, stop=self.stop)
+        session = _Session(
+            self._project(),
+            Remote(_credentials(), sandbox=True),
+            self.life.now,
+            _NoImages(),  # type: ignore[arg-type] # as many as it is asked for
+            _Here(self.journal),
+            self._project,
+            environ={},
+            callbacks=Callbacks(stoppable=lambda: nullcontext(self.stop)),
+            process=self,
+        )
+        applying = _Applying(
+            session,
+            WantedPlan(allow=self.life.waived),
+            ApplyReporter(None, {}, lambda sentence: None),
+            confirm=lambda made: True,
+            on_plan=self._planned,
+            lock_timeout=LOCK_SECONDS,
+            process=self,
+        )
+        report = await applying.run()
+        assert report is not None, "nobody said no"
+        return report
+
+    def _planned(self, made: Plan) -> None:
+        self.plan = made
 
     def _project(self) -> Project:
         return Project(
             self.life.root, NAMESPACE, ZoneInfo("Asia/Shanghai"), self.specs, PolicySection(), brands={}
         )
 
-    def _client(self) -> Client:
-        public = keys().wechatpay.key.public_key()
-        assert isinstance(public, RSAPublicKey)
-        credentials = Credentials(
-            mchid=keys().mchid,
-            serial_no=keys().serial_no,
-            private_key=merchant_key(),
-            public_key_id=keys().wechatpay.serial_no,
-            public_key=public,
-        )
+    def client(self) -> Client:
+        """What carries its requests to the account, past the script."""
         return Client(
-            credentials,
+            _credentials(),
             base_url="http://127.0.0.1",
             transport=_Line(self),
             rate=20,
@@ -280,6 +280,65 @@ class Process:
             account.author = account.fault = None
 
 
+@dataclass(frozen=True)
+class _Session(Session):
+    """Its account is that of the life of ``process``."""
+
+    process: Process | None = None
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Account]:
+        assert self.process is not None
+        async with self.process.client() as client:
+            yield Account(PayGiftApi(client), self.clock, self.mchid, sandbox=True)
+
+
+@dataclass(frozen=True)
+class _Applying(Applying):
+    """The real apply, whose ``process`` is known to hold the lock, and to have begun to apply."""
+
+    process: Process | None = None
+
+    async def under_lock(self, account: Account, run: Run) -> Report | None:
+        assert self.process is not None
+        self.process.run = run
+        return await super().under_lock(account, run)
+
+    async def _write(
+        self, account: Account, session: Session, run: Run, made: Plan, origin: Origin
+    ) -> Report:
+        assert self.process is not None
+        self.process.applying_since = self.process.life.now()
+        return await super()._write(account, session, run, made, origin)
+
+
+class _NoImages:
+    """Every picture is uploaded anew, and none is remembered."""
+
+    known: Final[dict[str, KnownImage]] = {}
+
+    def reopened(self) -> _NoImages:
+        return self
+
+    def find(self, sha256: str) -> KnownImage | None:
+        return None
+
+    def remember(self, sha256: str, url: str) -> None:
+        """For nobody."""
+
+
+def _credentials() -> Credentials:
+    public = keys().wechatpay.key.public_key()
+    assert isinstance(public, RSAPublicKey)
+    return Credentials(
+        mchid=keys().mchid,
+        serial_no=keys().serial_no,
+        private_key=merchant_key(),
+        public_key_id=keys().wechatpay.serial_no,
+        public_key=public,
+    )
+
+
 class Request:
     """One request as it left the client."""
 
@@ -306,7 +365,7 @@ class Look:
         return self.route == "merchants" and self.path.endswith(f"/{activity_id}/merchants")
 
 
-class _Here(Place):
+class _Here(JournalLocation):
     """A place whose database is a process's own."""
 
     def __init__(self, journal: JournalOf) -> None:

@@ -18,7 +18,9 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event, updat
 from sqlalchemy.engine import ExceptionContext
 
 from reconciler.journal import lock as lock_module
-from reconciler.journal.database import Database, locks, number_for
+from reconciler.journal.database import Database
+from reconciler.journal.postgresql import number_for
+from reconciler.journal.tables import locks
 from reconciler.journal.worker import Worker
 from reconciler.model.errors import JournalError
 from tests.support.samples import NAMESPACE

@@ -15,7 +15,8 @@ from typing import cast
 
 import pytest
 
-from reconciler.commands import reconcile
+from reconciler.commands.planning import plan_project
+from reconciler.commands.session import Account
 from reconciler.live.translate import create_request
 from reconciler.model.errors import ApiError
 from reconciler.model.operations import CreateActivity
@@ -135,7 +136,7 @@ class Wrong(Process, ABC):
     async def _apply(self) -> Report:
         if self.commit == 1:
             return await super()._apply()
-        async with self._client() as client:
+        async with self.client() as client:
             await self._do_wrong(PayGiftApi(client))
         return nothing(self)
 
@@ -147,8 +148,8 @@ class Wrong(Process, ABC):
             await api.terminate(item.activity_id)
 
     async def _plan_only(self, api: PayGiftApi) -> Plan:
-        account = reconcile.Account(api, self.life.now, keys().mchid, sandbox=True)
-        self.plan = await reconcile.plan(account, self._project(), allow=self.life.waived)
+        account = Account(api, self.life.now, keys().mchid, sandbox=True)
+        self.plan = await plan_project(account, self._project(), allow=self.life.waived)
         self.applying_since = self.life.now()
         return self.plan
 
@@ -188,7 +189,7 @@ class Late(Process):
         if len(self.life.processes) > 2:
             self.commit = 1
             self.stop.set()
-            async with self._client() as client:
+            async with self.client() as client:
                 await Wrong._end_everything(cast(Wrong, self), PayGiftApi(client))
         return report
 

@@ -19,7 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml.error import YAMLError
 
 from reconciler.cli.schema import KINDS
-from reconciler.commands.schema import SCHEMAS, schema_of
+from reconciler.commands.schemas import SCHEMAS
+from reconciler.commands.schemas import schema as schema_of
 from reconciler.model.report import AbortedApply
 from reconciler.plan import read_plan
 from reconciler.render.json_ import plan_json, report_json, stopped_json

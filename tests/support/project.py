@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import run
-from reconciler.commands import session
 from reconciler.commands.seed import stocks_for
-from reconciler.commands.session import SANDBOX_FOLDER
+from reconciler.commands.workspace import SANDBOX_FOLDER
 from reconciler.sandbox.options import DEFAULTS
 from reconciler.sandbox.server import Sandbox
 from reconciler.sandbox.world import World
+from reconciler.spec import load_project
 from reconciler.system.paygift_folder import make
 from tests.support.images import png
 from tests.support.signed import MCHID, keys
@@ -79,6 +79,6 @@ def begun(root: Path, capfd: pytest.CaptureFixture[str]) -> Project:
     # What `paygift sandbox clock` and `seed` do, without a server: hundreds of tests begin like this.
     with closing(World.in_directory(root / SANDBOX_FOLDER, options=DEFAULTS, keys=keys())) as world:
         world.set_clock(CLOCK)
-        activities = session.load(root, now=datetime.fromisoformat(CLOCK)).activities
+        activities = load_project(root, now=datetime.fromisoformat(CLOCK)).activities
         world.seed(stocks_for(activities, MCHID), only_missing=True)
     return made

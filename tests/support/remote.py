@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from reconciler.apply import PollPolicy, Recorder, apply_plan
+from reconciler.apply import PollPolicy, Recorder, apply_plan, refuse
 from reconciler.commands.seed import stocks_for
 from reconciler.live.reader import LiveRead, read_live
 from reconciler.model.activity import DesiredActivity, LiveActivity
@@ -171,6 +171,7 @@ class Remote:
         )
 
     async def apply_of(self, api: PayGiftApi, plan: Plan, record: Recorder | None = None) -> Report:
+        refuse(plan)
         return await apply_plan(
             api,
             plan,

@@ -25,7 +25,7 @@ SANDBOX_FILE: Final = Path(NAME) / "sandbox" / "journal.db"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class JournalLocation:
     """``url`` names a PostgreSQL database, and may hold its password; empty, the journal is in ``file``."""
 
     file: Path
@@ -43,7 +43,7 @@ class Place:
 
     def open(self) -> Database:
         """Raises JournalError, UsageError for a URL that is invalid."""
-        from reconciler.journal.database import open_postgresql, open_sqlite
+        from reconciler.journal.database import open_postgresql, open_sqlite  # noqa: PLC0415
 
         return open_postgresql(self.url) if self.url else open_sqlite(self.file)
 
@@ -52,8 +52,8 @@ class Place:
 
         Nor need the folder of a file be writable.
         """
-        from reconciler.journal.database import reading_postgresql
-        from reconciler.journal.reader import read_sqlite
+        from reconciler.journal.database import reading_postgresql  # noqa: PLC0415
+        from reconciler.journal.read_only_file import read_sqlite  # noqa: PLC0415
 
         return reading_postgresql(self.url) if self.url else read_sqlite(self.file)
 
@@ -62,7 +62,7 @@ class Place:
 
         The account says what has happened (concepts.md#identity). Only what the journal alone remembered is lost.
         """
-        from reconciler.journal.database import set_aside
+        from reconciler.journal.sqlite import set_aside  # noqa: PLC0415
 
         inode = _inode(self.file)
         try:
@@ -77,7 +77,7 @@ class Place:
 
 def look_at(url: str) -> str:
     """Where the journal of ``url`` is, if it could be used; changes nothing. Raises JournalError, UsageError."""
-    from reconciler.journal.database import look_at_postgresql
+    from reconciler.journal.database import look_at_postgresql  # noqa: PLC0415
 
     return look_at_postgresql(url)
 
@@ -89,6 +89,8 @@ def _inode(file: Path) -> int:
         return 0
 
 
-def journal_place(root: Path, url: str = "", *, use_sandbox: bool = False) -> Place:
+def journal_location(root: Path, url: str = "", *, use_sandbox: bool = False) -> JournalLocation:
     """Where the journal of the project in ``root`` is. The sandbox's is kept away from that of the real account."""
-    return Place(root / SANDBOX_FILE) if use_sandbox else Place(root / FILE, stripped(url))
+    return (
+        JournalLocation(root / SANDBOX_FILE) if use_sandbox else JournalLocation(root / FILE, stripped(url))
+    )

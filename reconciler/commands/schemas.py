@@ -1,7 +1,6 @@
 """JSON Schemas (draft 2020-12) of what people write and of what paygift writes. Pure.
 
-``authored`` describes specs and paygift.yaml to editors, ``written`` plans and reports to programs. Both are derived
-from the types that read and write these things, so that they say what is so; ``words`` holds what a type cannot say.
+Both are derived from the types that read and write these things, so that they say what is so.
 """
 
 from __future__ import annotations
@@ -19,11 +18,9 @@ SCHEMAS: Final[dict[str, Callable[[], dict[str, object]]]] = {
     "plan": plan_schema,
     "report": report_schema,
 }
+"""How each is made, by what it describes."""
 
 
-def schema_of(kind: str) -> dict[str, object]:
-    """The schema of one of SCHEMAS, which names its dialect."""
+def schema(kind: str) -> dict[str, object]:
+    """The schema of one of SCHEMAS, which names its dialect. Raises KeyError for another kind."""
     return {"$schema": DIALECT, **SCHEMAS[kind]()}
-
-
-__all__ = ["DIALECT", "SCHEMAS", "schema_of"]
