@@ -92,7 +92,8 @@ class _Story:
     def run(self, *arguments: str, expect: int = 0) -> None:
         click.echo(f"\n{click.style('$ paygift ' + ' '.join(arguments), fg='cyan')}", color=self._colour)
         colour = "--color" if self._colour else "--no-color"
-        code = run(["-C", str(self._root), colour, *arguments])
+        # One request after another: so the sandbox gives out the same ids each time, and plans have the same digest.
+        code = run(["-C", str(self._root), colour, "--concurrency", "1", *arguments])
         if code != expect:
             raise click.ClickException(
                 f"That should have exited with {expect}, and exited with {code}. The files are in {self._root}."

@@ -21,7 +21,7 @@ from reconciler.render.json_ import dumps
 from reconciler.render.text import table
 from reconciler.render.values import beijing
 from reconciler.sandbox.faults import KINDS, parse
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.options import SandboxOptions
 
 if TYPE_CHECKING:
     from reconciler.commands import LocalRemote
@@ -55,7 +55,7 @@ class _TakesOffsets(click.Command):
 
 
 def _options() -> Rows:
-    return [(f"{name}={default}", allowed) for name, allowed, default in Options.describe()]
+    return [(f"{name}={default}", allowed) for name, allowed, default in SandboxOptions.describe()]
 
 
 def _kinds() -> Rows:

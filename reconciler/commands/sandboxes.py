@@ -16,7 +16,7 @@ from reconciler.commands.workspace import IMAGES_FILE
 from reconciler.journal.location import FILE as JOURNAL_FILE
 from reconciler.model.clock import Clock
 from reconciler.model.errors import UsageError
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.options import SandboxOptions
 from reconciler.sandbox.server import Control, RunningSandbox, Sandbox, find_running, serve
 from reconciler.spec import STOCKS_FILE, Project, load_project
 from reconciler.spec.files import MAX_TEXT, UnusableError, inside, read_bytes
@@ -76,7 +76,7 @@ def serve_sandbox(
     SandboxError.
     """
     try:
-        chosen = Options.parse(tuple(options))
+        chosen = SandboxOptions.parse(tuple(options))
     except ValueError as error:
         raise UsageError(f"--option: {error}.") from error
     serve(folder, port=port, options=chosen, ready=ready)

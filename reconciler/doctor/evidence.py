@@ -16,7 +16,7 @@ from reconciler.wechatpay.keys import Credentials
 
 
 @dataclass(frozen=True, slots=True)
-class Hosts:
+class ReachedHosts:
     """Base URLs. ``backup`` is empty where there is none."""
 
     main: str
@@ -42,7 +42,7 @@ class Material:
     apiv3_key: bytes | None
     public_key_id: str
     public_key: RSAPublicKey | CredentialsError | None
-    hosts: Hosts
+    hosts: ReachedHosts
     invalid: tuple[PaygiftError, ...] = ()
 
     def credentials(self) -> Credentials | None:

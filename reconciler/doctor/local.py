@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from reconciler.doctor.evidence import Hosts, Journal, Material
+from reconciler.doctor.evidence import Journal, Material, ReachedHosts
 from reconciler.journal.location import look_at
 from reconciler.model.errors import CredentialsError, JournalError, PaygiftError, UsageError
 from reconciler.system.environment import stripped, text
@@ -91,9 +91,9 @@ def _missing(seen: _Variables) -> tuple[str, ...]:
     return tuple(name for name, there in needed.items() if not there)
 
 
-def _hosts(seen: _Variables) -> Hosts:
+def _hosts(seen: _Variables) -> ReachedHosts:
     main = seen.as_it_is("PAYGIFT_BASE_URL") or BASE_URL
-    return Hosts(main, seen.as_it_is("PAYGIFT_BACKUP_URL") or (BACKUP_URL if main == BASE_URL else ""))
+    return ReachedHosts(main, seen.as_it_is("PAYGIFT_BACKUP_URL") or (BACKUP_URL if main == BASE_URL else ""))
 
 
 def _load(

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import httpx
 
-from reconciler.doctor.evidence import Hosts, Knock, Proven, Signed
+from reconciler.doctor.evidence import Knock, Proven, ReachedHosts, Signed
 from reconciler.model.errors import PaygiftError, TransportError, UsageError
 from reconciler.system.environment import is_loopback
 from reconciler.wechatpay import failures, wire
@@ -39,7 +39,7 @@ WallClock = Callable[[], float]
 
 
 async def knock_at(
-    hosts: Hosts, transport: httpx.AsyncBaseTransport | None, wall_clock: WallClock
+    hosts: ReachedHosts, transport: httpx.AsyncBaseTransport | None, wall_clock: WallClock
 ) -> tuple[Knock, Knock | None]:
     """An unsigned request to each host at the same time; ``None`` where there is no backup host."""
     main = _knock(hosts.main, "PAYGIFT_BASE_URL", transport, wall_clock)

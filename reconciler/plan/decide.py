@@ -44,7 +44,7 @@ KNOWN_STATUSES: Final = frozenset({"CREATE_ACT_STATUS", "ONGOING_ACT_STATUS", PA
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class PlanContext:
     """What every key is decided by, beside its spec and its activities."""
 
     namespace: str
@@ -71,7 +71,7 @@ class Decision:
 
 
 def decide(
-    context: Context, key: str, desired: DesiredActivity | None, lives: Sequence[LiveActivity]
+    context: PlanContext, key: str, desired: DesiredActivity | None, lives: Sequence[LiveActivity]
 ) -> Decision:
     """What follows for ``key`` from its spec, if it has one, and from all its activities, ended ones included.
 
@@ -102,7 +102,7 @@ def decide(
     return _keep(context, desired, kept, [live for live in running if live is not kept])
 
 
-def _removed(context: Context, key: str, running: list[LiveActivity]) -> Decision:
+def _removed(context: PlanContext, key: str, running: list[LiveActivity]) -> Decision:
     """The spec is gone. Adopted activities do not come here: their numbers are not ours (concepts.md#identity)."""
     if not running:
         return Decision()
@@ -118,7 +118,7 @@ def _removed(context: Context, key: str, running: list[LiveActivity]) -> Decisio
 
 
 def _terminate(
-    context: Context,
+    context: PlanContext,
     key: str,
     running: list[LiveActivity],
     reason: TerminateReason,
@@ -144,7 +144,7 @@ def _terminate(
     )
 
 
-def _spec_ended(context: Context, desired: DesiredActivity, running: list[LiveActivity]) -> Decision:
+def _spec_ended(context: PlanContext, desired: DesiredActivity, running: list[LiveActivity]) -> Decision:
     """Nothing is created for a time that has passed; what still runs under the key runs too long."""
     decision = _terminate(context, desired.key, running, "ended", desired)
     facts = {"end_time": desired.terms.end_time}
@@ -152,7 +152,7 @@ def _spec_ended(context: Context, desired: DesiredActivity, running: list[LiveAc
     return replace(decision, findings=(ended, *decision.findings))
 
 
-def _blocked(context: Context, desired: DesiredActivity, running: list[LiveActivity]) -> Finding | None:
+def _blocked(context: PlanContext, desired: DesiredActivity, running: list[LiveActivity]) -> Finding | None:
     """Why nothing at all can be decided for this key: an adoption that fails, or live terms nobody can read."""
     adopted = context.adopted.get(desired.adopt)
     flaw = adoption_blocked(
@@ -176,7 +176,7 @@ def _unreadable(key: str, running: list[LiveActivity], desired: DesiredActivity 
     return Finding.of(FindingKind.TERMS_UNREADABLE, key, facts, desired.source if desired else None)
 
 
-def _create(context: Context, desired: DesiredActivity) -> Decision:
+def _create(context: PlanContext, desired: DesiredActivity) -> Decision:
     return Decision(
         change=ActivityChange(
             key=desired.key,
@@ -192,7 +192,7 @@ def _create(context: Context, desired: DesiredActivity) -> Decision:
     )
 
 
-def _begins_in_past(context: Context, desired: DesiredActivity) -> tuple[Finding, ...]:
+def _begins_in_past(context: PlanContext, desired: DesiredActivity) -> tuple[Finding, ...]:
     """A date that has passed is a slip, or customers have gone without since."""
     if desired.terms.begin_time >= context.now:
         return ()
@@ -200,7 +200,7 @@ def _begins_in_past(context: Context, desired: DesiredActivity) -> tuple[Finding
     return (Finding.of(FindingKind.BEGINS_IN_PAST, desired.key, facts, desired.source),)
 
 
-def _replace(context: Context, desired: DesiredActivity, running: list[LiveActivity]) -> Decision:
+def _replace(context: PlanContext, desired: DesiredActivity, running: list[LiveActivity]) -> Decision:
     """New terms mean a new activity; the old ones end permanently."""
     creates = tuple(create_operations(context.namespace, desired))
     ends = tuple(terminate_operation(desired.key, live, "replaced") for live in running)
@@ -244,7 +244,7 @@ def begun(lives: Iterable[LiveActivity], now: datetime) -> list[str]:
 
 
 def replaces_running(
-    context: Context, key: str, ending: Iterable[LiveActivity], source: Source | None
+    context: PlanContext, key: str, ending: Iterable[LiveActivity], source: Source | None
 ) -> tuple[Finding, ...]:
     """That customers see a running activity replaced: a warning, or a refusal where the team does not allow it."""
     began = begun(ending, context.now)
@@ -256,7 +256,7 @@ def replaces_running(
 
 
 def _keep(
-    context: Context, desired: DesiredActivity, kept: LiveActivity, superseded: list[LiveActivity]
+    context: PlanContext, desired: DesiredActivity, kept: LiveActivity, superseded: list[LiveActivity]
 ) -> Decision:
     """The activity is there: bring its merchants in line, and end what it has superseded."""
     if kept.merchants is None:

@@ -19,7 +19,7 @@ from reconciler.model.policy import Policy
 from reconciler.model.witness import NO_WITNESS, Witness
 from reconciler.plan.consistency import touched_ids, uploads_of
 from reconciler.plan.coverage import covered
-from reconciler.plan.decide import Context, Decision, begun, decide, replaces_running
+from reconciler.plan.decide import Decision, PlanContext, begun, decide, replaces_running
 from reconciler.plan.dependencies import wanted_and_not_served, with_dependencies
 from reconciler.plan.limits import ending_soon, never_opens, over_the_limits
 from reconciler.plan.service import service_map
@@ -52,7 +52,7 @@ def make_plan(
     """
     wanted = {activity.key: activity for activity in desired}
     live, ownership = tuple(live), Ownership.of(namespace, desired)
-    context = Context(
+    context = PlanContext(
         namespace, now, policy or Policy(), witness, ownership, _named(live, ownership), unreadable, uploaded
     )
     mine, unmanaged = _by_key(live, ownership)
@@ -128,7 +128,7 @@ def _of_keys(decisions: Iterable[Decision], found: Iterable[Pair], now: datetime
                 yield finding
 
 
-def _switched(context: Context, found: Iterable[Pair]) -> Iterator[Finding]:
+def _switched(context: PlanContext, found: Iterable[Pair]) -> Iterator[Finding]:
     """The same of activities that are replaced under another key."""
     for pair in found:
         if pair.end is not None and not pair.start.flaw:
@@ -137,14 +137,14 @@ def _switched(context: Context, found: Iterable[Pair]) -> Iterator[Finding]:
 
 
 def _no_specs(
-    context: Context, desired: Sequence[DesiredActivity], running: Sequence[LiveActivity]
+    context: PlanContext, desired: Sequence[DesiredActivity], running: Sequence[LiveActivity]
 ) -> Iterator[Finding]:
     if running and not desired and context.policy.on_removed != "ignore":
         yield Finding.of(FindingKind.NO_SPECS, facts={"managed": len(running)})
 
 
 def _given_up(
-    context: Context, live: Iterable[LiveActivity], wanted: Mapping[str, DesiredActivity]
+    context: PlanContext, live: Iterable[LiveActivity], wanted: Mapping[str, DesiredActivity]
 ) -> Iterator[Finding]:
     """Activities that a spec had adopted and that no spec names any more: unmanaged again, which the journal knows."""
     for each in live:

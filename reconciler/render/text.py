@@ -19,7 +19,7 @@ from reconciler.model.findings import Severity
 from reconciler.model.report import OutcomeStatus
 from reconciler.render.views.checkup import CheckupView, check_name
 from reconciler.render.views.finding import FindingView
-from reconciler.render.views.parts import Fact, Group, Line, Listing, Table
+from reconciler.render.views.parts import Fact, Line, Listing, RowGroup, Table
 from reconciler.render.views.plan import Block, PlanView
 from reconciler.render.views.report import OutcomeView, ReportView
 
@@ -173,11 +173,11 @@ def listing_text(listing: Listing) -> str:
     return "\n\n".join(map(_part, listing.parts)) + "\n"
 
 
-def _part(part: Table | Group | str) -> str:
+def _part(part: Table | RowGroup | str) -> str:
     match part:
         case Table():
             return "\n".join(_table_lines(part))
-        case Group():
+        case RowGroup():
             return "\n".join((safe(part.title), *map(_fact, part.facts)))
     return safe(part)
 

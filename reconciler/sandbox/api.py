@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from reconciler.sandbox import endpoints, faults
 from reconciler.sandbox.api_error import ApiErrorResponse
-from reconciler.sandbox.authentication import Account, ApiRequest, VerificationResult, verify
+from reconciler.sandbox.authentication import ApiRequest, RegisteredAccount, VerificationResult, verify
 from reconciler.sandbox.endpoints import ENDPOINTS, Endpoint
 from reconciler.sandbox.faults import Fault, Stage, Struck
 from reconciler.sandbox.keys import Signer
@@ -60,7 +60,7 @@ class ConnectionDropped(Exception):  # noqa: N818 (what a client is told, not an
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """``content`` is JSON, or the text of a page. ``signed`` tells whether it gets a signature."""
 
     status: int
@@ -82,7 +82,7 @@ class Api:
         self._world = world
         self._endpoint = endpoint
         keys = world.keys
-        self._account = Account(keys.mchid, keys.serial_no, keys.merchant_public_key)
+        self._account = RegisteredAccount(keys.mchid, keys.serial_no, keys.merchant_public_key)
         self._others = {
             "the platform's key": keys.platform.key.public_key(),
             "the key of the platform's next certificate": keys.next_platform.key.public_key(),
@@ -126,23 +126,25 @@ class Api:
 
     def _answer(
         self, request: ApiRequest, endpoint: Endpoint | None, result: VerificationResult, struck: Struck
-    ) -> Answer | None:
+    ) -> ApiAnswer | None:
         """The answer, whatever it takes; ``None`` where the connection is to be closed instead."""
         if (fault := struck.get(Stage.REQUEST)) is not None:
             return _fault_answer(fault, result)
         if result.error is not None:
-            answer = Answer(result.error.status, result.error.body(), signed=False)
+            answer = ApiAnswer(result.error.status, result.error.body(), signed=False)
         else:
             try:
                 effect = struck.get(Stage.EFFECT)
-                answer = Answer(200, endpoints.answer(self._world, request, endpoint, result.mchid, effect))
+                answer = ApiAnswer(
+                    200, endpoints.answer(self._world, request, endpoint, result.mchid, effect)
+                )
             except ApiErrorResponse as error:
-                answer = Answer(error.status, error.body())
+                answer = ApiAnswer(error.status, error.body())
         fault = struck.get(Stage.ANSWER)
         return answer if fault is None or fault.kind == "truncated" else _fault_answer(fault, result)
 
     def _record(
-        self, request: ApiRequest, result: VerificationResult, struck: Struck, answer: Answer | None
+        self, request: ApiRequest, result: VerificationResult, struck: Struck, answer: ApiAnswer | None
     ) -> str:
         """Log the request, without anything secret, and give it its Request-ID."""
         content = answer.content if answer is not None else None
@@ -160,7 +162,7 @@ class Api:
         )
 
     def _headers_and_body(
-        self, request: ApiRequest, answer: Answer, struck: Struck, request_id: str
+        self, request: ApiRequest, answer: ApiAnswer, struck: Struck, request_id: str
     ) -> tuple[list[tuple[str, str]], bytes]:
         now = self._world.real()
         headers = [("Date", format_datetime(now, usegmt=True))]
@@ -256,13 +258,13 @@ def _kind(struck: Struck, stage: Stage) -> str:
     return struck[stage].kind if stage in struck else ""
 
 
-def _fault_answer(fault: Fault, result: VerificationResult) -> Answer | None:
+def _fault_answer(fault: Fault, result: VerificationResult) -> ApiAnswer | None:
     """What comes instead of the answer when ``fault`` has struck at the stages REQUEST or ANSWER."""
     match fault.kind:
         case "drop_before" | "drop_after":
             return None
         case "html_before" | "html_after":
-            return Answer(fault["status"], _page(fault["status"]), signed=False)
+            return ApiAnswer(fault["status"], _page(fault["status"]), signed=False)
         case "refused":
             return _refused(fault, result)
         case "rate_limited":
@@ -272,7 +274,7 @@ def _fault_answer(fault: Fault, result: VerificationResult) -> Answer | None:
             code = "SYSTEM_ERROR" if status == 500 else "SERVICE_UNAVAILABLE"
             message = "系统异常,请稍后重试" if status == 500 else "服务不可用,请稍后重试"
     signed = result.verified and fault["signed"]
-    return Answer(status, {"code": code, "message": message}, signed, fault["retry_after"])
+    return ApiAnswer(status, {"code": code, "message": message}, signed, fault["retry_after"])
 
 
 _REFUSED: Final[Mapping[int, tuple[str, str]]] = {
@@ -283,10 +285,10 @@ _REFUSED: Final[Mapping[int, tuple[str, str]]] = {
 }
 
 
-def _refused(fault: Fault, result: VerificationResult) -> Answer:
+def _refused(fault: Fault, result: VerificationResult) -> ApiAnswer:
     code, message = _REFUSED[fault["status"]]
     content = {"code": fault["code"] or code, "message": fault["message"] or message}
-    return Answer(fault["status"], content, result.verified and fault["signed"])
+    return ApiAnswer(fault["status"], content, result.verified and fault["signed"])
 
 
 def _page(status: int) -> str:

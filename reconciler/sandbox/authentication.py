@@ -53,7 +53,7 @@ class ApiRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class RegisteredAccount:
     """Whose signatures are accepted."""
 
     mchid: str
@@ -79,7 +79,7 @@ class VerificationResult:
 
 
 def verify(
-    request: ApiRequest, account: Account, others: Mapping[str, RSAPublicKey], now: datetime
+    request: ApiRequest, account: RegisteredAccount, others: Mapping[str, RSAPublicKey], now: datetime
 ) -> VerificationResult:
     """Check headers and signature. ``others`` are keys which somebody might have signed with by mistake, by name;
     ``now`` is real time."""
@@ -105,7 +105,7 @@ def check_headers(headers: Mapping[str, str]) -> None:
         raise param_error("Http头Accept应为application/json")
 
 
-def check_signature(request: ApiRequest, account: Account, now: datetime) -> str:
+def check_signature(request: ApiRequest, account: RegisteredAccount, now: datetime) -> str:
     """Raise 401 SIGN_ERROR unless ``account`` signed ``request`` within 300 s of ``now``; else the caller's mchid.
 
     Serial numbers compare as numbers, since one SDK sends them without leading zeros (API §11).
@@ -139,7 +139,11 @@ def check_signature(request: ApiRequest, account: Account, now: datetime) -> str
 
 
 def _hint(
-    request: ApiRequest, field: str, account: Account, others: Mapping[str, RSAPublicKey], now: datetime
+    request: ApiRequest,
+    field: str,
+    account: RegisteredAccount,
+    others: Mapping[str, RSAPublicKey],
+    now: datetime,
 ) -> tuple[str, str]:
     """What might have gone wrong with ``field`` of the Authorization header, and what should have been signed."""
     if field not in ("signature", "timestamp", "serial_no"):
@@ -150,7 +154,9 @@ def _hint(
     if field == "serial_no":
         return near_miss.serial_hint(given.serial_no, account.serial_no), ""
     host = request.headers.get("host", "")
-    sent = near_miss.Sent(request.method, request.target, request.signed_body, request.body or b"", host)
+    sent = near_miss.SentSignature(
+        request.method, request.target, request.signed_body, request.body or b"", host
+    )
     return near_miss.explain(sent, given, account.public_key, others), near_miss.expected(sent, given)
 
 

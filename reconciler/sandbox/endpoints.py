@@ -17,7 +17,7 @@ from reconciler.sandbox.authentication import ApiRequest
 from reconciler.sandbox.faults import Fault
 from reconciler.sandbox.keys import Signer
 from reconciler.sandbox.memory import Memory, Transaction
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.options import SandboxOptions
 from reconciler.sandbox.world import World
 from reconciler.wechatpay import wire
 
@@ -29,7 +29,7 @@ class RequestContext:
 
     memory: Memory
     now: datetime
-    options: Options
+    options: SandboxOptions
     mchid: str
     platforms: Sequence[Signer]
     apiv3_key: str = field(repr=False)

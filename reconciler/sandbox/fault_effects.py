@@ -17,9 +17,9 @@ from reconciler.sandbox.memory import (
     Activity,
     Entity,
     HiddenActivity,
-    InvalidMerchant,
     Json,
     Memory,
+    RejectedMerchant,
     Transaction,
     UsedNumber,
 )
@@ -59,7 +59,7 @@ def change_view(
             return _with_old_statuses(memory, status_time(fault, now).timestamp())
         case Fault(kind="invalid_merchants"):
             named = fault["merchants"] or _named(body)[-1:]
-            return memory.with_entities(*(InvalidMerchant(each, fault["reason"]) for each in named))
+            return memory.with_entities(*(RejectedMerchant(each, fault["reason"]) for each in named))
     return memory
 
 

@@ -41,7 +41,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FaultKind:
     """``routes`` are the only ones it can strike; empty: all."""
 
     stage: Stage
@@ -97,17 +97,17 @@ _SIGNED: Final = Parameter(True, _flag, "true or false")
 _ERROR: Final = {"status": _one_of(500, 500, 502, 503), "retry_after": _RETRY_AFTER, "signed": _SIGNED}
 _PAGE: Final = {"status": _one_of(502, 200, 403, 404, 413, 429, 500, 502, 503, 504)}
 
-KINDS: Final[Mapping[str, Kind]] = {
-    "rotated_certificate": Kind(
+KINDS: Final[Mapping[str, FaultKind]] = {
+    "rotated_certificate": FaultKind(
         Stage.KEYS,
         "from this request on there are two platform certificates, and answers are signed with the new one",
         {"signing": _one_of("new", "new", "either", "old")},
     ),
-    "latency": Kind(Stage.DELAY, "the effect is at once, the answer late", {"seconds": _seconds(1.0)}),
-    "rate_limited": Kind(
+    "latency": FaultKind(Stage.DELAY, "the effect is at once, the answer late", {"seconds": _seconds(1.0)}),
+    "rate_limited": FaultKind(
         Stage.REQUEST, "429 without any effect", {"retry_after": _RETRY_AFTER, "signed": _SIGNED}
     ),
-    "refused": Kind(
+    "refused": FaultKind(
         Stage.REQUEST,
         "a error without any effect; code and message are the documented ones of the status, if none are given",
         {
@@ -117,10 +117,10 @@ KINDS: Final[Mapping[str, Kind]] = {
             "signed": _SIGNED,
         },
     ),
-    "error_before": Kind(Stage.REQUEST, "5xx without any effect", _ERROR),
-    "drop_before": Kind(Stage.REQUEST, "the connection closes, without answer and without effect"),
-    "html_before": Kind(Stage.REQUEST, "a page of a gateway, without effect", _PAGE),
-    "invalid_merchants": Kind(
+    "error_before": FaultKind(Stage.REQUEST, "5xx without any effect", _ERROR),
+    "drop_before": FaultKind(Stage.REQUEST, "the connection closes, without answer and without effect"),
+    "html_before": FaultKind(Stage.REQUEST, "a page of a gateway, without effect", _PAGE),
+    "invalid_merchants": FaultKind(
         Stage.EFFECT,
         "merchants fail validation in this request; the last that it names, if none are given",
         {
@@ -129,20 +129,20 @@ KINDS: Final[Mapping[str, Kind]] = {
         },
         ("create", "add"),
     ),
-    "half_add": Kind(
+    "half_add": FaultKind(
         Stage.EFFECT,
         "200, but only the first half of the merchants gets added",
         {"number": _one_of("spent", "spent", "free")},
         ("add",),
     ),
-    "half_delete": Kind(
+    "half_delete": FaultKind(
         Stage.EFFECT,
         "200, but only the first half of the merchants gets deleted",
         {"number": _one_of("spent", "spent", "free")},
         ("delete",),
     ),
-    "create_fails": Kind(Stage.EFFECT, "200, and then CREATE_ACT_FAILED", {}, ("create",)),
-    "late_activity": Kind(
+    "create_fails": FaultKind(Stage.EFFECT, "200, and then CREATE_ACT_FAILED", {}, ("create",)),
+    "late_activity": FaultKind(
         Stage.EFFECT,
         "200, but reads show the activity only later",
         {
@@ -152,36 +152,42 @@ KINDS: Final[Mapping[str, Kind]] = {
         },
         ("create",),
     ),
-    "status_lag": Kind(
+    "status_lag": FaultKind(
         Stage.EFFECT,
         "reads show the statuses of a while ago",
         {"seconds": _seconds(3600.0)},
         ("list", "detail"),
     ),
-    "row_appears": Kind(
+    "row_appears": FaultKind(
         Stage.EFFECT, "before this read, somebody else adds a first row", {}, ("list", "merchants")
     ),
-    "row_hidden": Kind(
+    "row_hidden": FaultKind(
         Stage.EFFECT,
         "some activities, all if none are given, are missing from the list, which reads by id show",
         {"ids": Parameter(None, _numbers, "activity_ids with commas between them")},
         ("list",),
     ),
-    "row_vanishes": Kind(Stage.EFFECT, "the first row is missing from this read", {}, ("list", "merchants")),
-    "error_after": Kind(Stage.ANSWER, "5xx instead of the answer, after the effect", _ERROR),
-    "drop_after": Kind(Stage.ANSWER, "the connection closes instead of the answer, after the effect"),
-    "truncated": Kind(Stage.ANSWER, "the connection closes in the middle of the body, after the effect"),
-    "html_after": Kind(Stage.ANSWER, "a page of a gateway instead of the answer, after the effect", _PAGE),
-    "wrong_signature": Kind(Stage.SIGNATURE, "signed with another key than its serial names"),
-    "no_signature": Kind(Stage.SIGNATURE, "no Wechatpay-… headers"),
-    "empty_signature": Kind(Stage.SIGNATURE, "the Wechatpay-… headers are there and empty"),
-    "signtest": Kind(Stage.SIGNATURE, "a signature that begins with WECHATPAY/SIGNTEST/"),
-    "garbage_signature": Kind(Stage.SIGNATURE, "a signature that is not Base64"),
-    "stale_timestamp": Kind(Stage.SIGNATURE, "truly signed, long ago", {"seconds": _seconds(3600.0)}),
-    "future_timestamp": Kind(Stage.SIGNATURE, "truly signed, in the future", {"seconds": _seconds(3600.0)}),
-    "text_timestamp": Kind(Stage.SIGNATURE, "truly signed, over a timestamp that is not a number"),
-    "unknown_serial": Kind(Stage.SIGNATURE, "signed with a key, and a serial, that no list has"),
-    "tampered_body": Kind(
+    "row_vanishes": FaultKind(
+        Stage.EFFECT, "the first row is missing from this read", {}, ("list", "merchants")
+    ),
+    "error_after": FaultKind(Stage.ANSWER, "5xx instead of the answer, after the effect", _ERROR),
+    "drop_after": FaultKind(Stage.ANSWER, "the connection closes instead of the answer, after the effect"),
+    "truncated": FaultKind(Stage.ANSWER, "the connection closes in the middle of the body, after the effect"),
+    "html_after": FaultKind(
+        Stage.ANSWER, "a page of a gateway instead of the answer, after the effect", _PAGE
+    ),
+    "wrong_signature": FaultKind(Stage.SIGNATURE, "signed with another key than its serial names"),
+    "no_signature": FaultKind(Stage.SIGNATURE, "no Wechatpay-… headers"),
+    "empty_signature": FaultKind(Stage.SIGNATURE, "the Wechatpay-… headers are there and empty"),
+    "signtest": FaultKind(Stage.SIGNATURE, "a signature that begins with WECHATPAY/SIGNTEST/"),
+    "garbage_signature": FaultKind(Stage.SIGNATURE, "a signature that is not Base64"),
+    "stale_timestamp": FaultKind(Stage.SIGNATURE, "truly signed, long ago", {"seconds": _seconds(3600.0)}),
+    "future_timestamp": FaultKind(
+        Stage.SIGNATURE, "truly signed, in the future", {"seconds": _seconds(3600.0)}
+    ),
+    "text_timestamp": FaultKind(Stage.SIGNATURE, "truly signed, over a timestamp that is not a number"),
+    "unknown_serial": FaultKind(Stage.SIGNATURE, "signed with a key, and a serial, that no list has"),
+    "tampered_body": FaultKind(
         Stage.SIGNATURE, "the body was changed after it was signed, and is still good JSON"
     ),
 }

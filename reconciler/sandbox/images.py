@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from reconciler.sandbox import limits, schema
 from reconciler.sandbox.api_error import blocked, param_error, too_frequent
-from reconciler.sandbox.memory import Image, Memory, Transaction
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.memory import Memory, Transaction, UploadedImage
+from reconciler.sandbox.options import SandboxOptions
 
 LARGEST: Final = 2 * 1024 * 1024
 HOST: Final = "https://wxpaylogo.qpic.cn"
@@ -71,7 +71,7 @@ class UploadLimit:
         self._taken.append(moment)
 
 
-def upload(memory: Memory, parts: Upload, options: Options) -> Transaction:
+def upload(memory: Memory, parts: Upload, options: SandboxOptions) -> Transaction:
     """Judge an upload and give the image its URL (API §4)."""
     if parts.meta is None:
         raise blocked("图片meta信息不一致")
@@ -89,11 +89,13 @@ def upload(memory: Memory, parts: Upload, options: Options) -> Transaction:
         raise blocked("图片meta信息不一致")
     url = f"{HOST}/wxpaylogo/{_token(memory, digest, options)}/0"
     return Transaction(
-        {"media_url": url}, (Image(url, media_type, digest), memory.state_after_ids()), blob=(url, parts.file)
+        {"media_url": url},
+        (UploadedImage(url, media_type, digest), memory.state_after_ids()),
+        blob=(url, parts.file),
     )
 
 
-def check_images(memory: Memory, body: Any, options: Options) -> None:
+def check_images(memory: Memory, body: Any, options: SandboxOptions) -> None:
     """Every image of a create request was uploaded, and those of awards are JPG or PNG (API §1.1). The message
     names no field, as the real one does not (API §7 C5)."""
     awards = body["award_send_rule"]["award_list"]
@@ -104,7 +106,7 @@ def check_images(memory: Memory, body: Any, options: Options) -> None:
                 _check_url(memory, award[name], options, award=True)
 
 
-def _check_url(memory: Memory, url: str, options: Options, *, award: bool = False) -> None:
+def _check_url(memory: Memory, url: str, options: SandboxOptions, *, award: bool = False) -> None:
     image = memory.images.get(url)
     if image is None and options.foreign_images == "accept":
         return
@@ -116,7 +118,7 @@ def _media_type(content: bytes) -> str | None:
     return next((media_type for magic, media_type in _KINDS if content.startswith(magic)), None)
 
 
-def _token(memory: Memory, digest: str, options: Options) -> str:
+def _token(memory: Memory, digest: str, options: SandboxOptions) -> str:
     seed = digest if options.image_urls == "by_content" else f"{memory.global_state.made + 1} {digest}"
     raw = hashlib.sha256(seed.encode()).digest()[:24]
     return base64.urlsafe_b64encode(raw).decode("ascii")

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from reconciler.sandbox import clock
 from reconciler.sandbox.api_error import MANUAL_MERCHANTS_ONLY, param_error
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.options import SandboxOptions
 from reconciler.sandbox.schema import Field, Flag, List, Number, Object, Text, Time, check, fails, missing
 
 MERCHANTS_PER_CALL: Final = 500
@@ -78,7 +78,7 @@ _AWARD: Final = Object(
 _MERCHANTS: Final = List("发券商户号", Text("发券商户号", 8, 15, "[0-9]+"), 1, MERCHANTS_PER_CALL)
 
 
-def _create_shape(options: Options) -> Object:
+def _create_shape(options: SandboxOptions) -> Object:
     send_rule: dict[str, Field] = {
         "transaction_amount_minimum": Number("消费金额门槛", options.transaction_amount_least, 1_000_000_000),
         "send_content": Text("发放内容", 1, 16, choices=("SINGLE_COUPON", "GIFT_PACKAGE")),
@@ -183,7 +183,7 @@ def read_body(body: bytes) -> Any:
     return value
 
 
-def check_create(body: Any, options: Options) -> None:
+def check_create(body: Any, options: SandboxOptions) -> None:
     """All of API §1.1 that depends neither on the memory nor on the clock."""
     check(body, _create_shape(options), "/body", closed=options.unknown_fields == "refuse")
     _check_base_info(body["activity_base_info"], options)
@@ -191,7 +191,7 @@ def check_create(body: Any, options: Options) -> None:
     _check_advanced(body.get("advanced_setting", {}))
 
 
-def check_merchant_change(kind: str, body: Any, options: Options) -> None:
+def check_merchant_change(kind: str, body: Any, options: SandboxOptions) -> None:
     """API §1.6, for ``kind`` add or delete."""
     check(body, _ADD if kind == "add" else _DELETE, "/body", closed=options.unknown_fields == "refuse")
     _check_repeats(body["merchant_id_list"], "/body/merchant_id_list", options)
@@ -242,7 +242,7 @@ def list_query(query: str) -> tuple[PageAsked, Mapping[str, str]]:
     ), filters
 
 
-def page_query(query: str, options: Options) -> PageAsked:
+def page_query(query: str, options: SandboxOptions) -> PageAsked:
     """A page of merchants or goods (API §1.3): both parameters are optional, no limit is documented."""
     parameters = read_query(query, ("offset", "limit"))
     parameters.setdefault("offset", "0")
@@ -253,7 +253,7 @@ def page_query(query: str, options: Options) -> PageAsked:
     return PageAsked(_number(parameters, "offset", 0, 2**63), limit)
 
 
-def _check_base_info(info: Any, options: Options) -> None:
+def _check_base_info(info: Any, options: SandboxOptions) -> None:
     pointer = "/body/activity_base_info"
     colour = info.get("background_color", "")
     if colour and colour.lower() not in {known.lower() for known in _COLOURS}:
@@ -271,7 +271,7 @@ def _check_base_info(info: Any, options: Options) -> None:
         _check_periods(info, options)
 
 
-def _check_periods(info: Any, options: Options) -> None:
+def _check_periods(info: Any, options: SandboxOptions) -> None:
     pointer = "/body/activity_base_info/available_periods"
     periods = info["available_periods"]
     for name, label in (("available_time", "可用时间"), ("available_day_time", "每日可用时间")):
@@ -291,7 +291,7 @@ def _check_periods(info: Any, options: Options) -> None:
             raise fails("时间", "当天结束时间", where, "应晚于当天开始时间", window["end_day_time"])
 
 
-def _check_rule(rule: Any, options: Options) -> None:
+def _check_rule(rule: Any, options: SandboxOptions) -> None:
     pointer = "/body/award_send_rule"
     if rule["merchant_option"] != "MANUAL_INPUT_MERCHANT":
         raise param_error(MANUAL_MERCHANTS_ONLY, f"{pointer}/merchant_option", rule["merchant_option"])
@@ -313,7 +313,7 @@ def _check_advanced(advanced: Any) -> None:
         raise missing("商户会员appid", "/body/advanced_setting/merchant_member_appid")
 
 
-def _check_repeats(merchants: list[str], pointer: str, options: Options) -> None:
+def _check_repeats(merchants: list[str], pointer: str, options: SandboxOptions) -> None:
     if options.repeated_merchant == "refuse" and len(set(merchants)) != len(merchants):
         raise fails("数组", "发券商户号", pointer, "商户号重复")
 

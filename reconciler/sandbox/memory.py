@@ -44,7 +44,7 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class StoredStock:
     """A 商家券 batch; ``content`` is what its query answers (API §3.1)."""
 
     kind: ClassVar = "stock"
@@ -58,7 +58,7 @@ class Stock:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class UploadedImage:
     """An uploaded image; its bytes are in the store."""
 
     kind: ClassVar = "image"
@@ -99,7 +99,7 @@ class Brand:
 
 
 @dataclass(frozen=True, slots=True)
-class InvalidMerchant:
+class RejectedMerchant:
     """Why a merchant fails rule validation; an empty reason takes that back."""
 
     kind: ClassVar = "verdict"
@@ -151,11 +151,11 @@ class GlobalState:
 
 Entity = (
     Activity
-    | Stock
-    | Image
+    | StoredStock
+    | UploadedImage
     | UsedNumber
     | Brand
-    | InvalidMerchant
+    | RejectedMerchant
     | HiddenActivity
     | FaultScript
     | GlobalState
@@ -241,12 +241,12 @@ class Memory:
         return self.tables["activity"]
 
     @property
-    def stocks(self) -> Mapping[str, Stock]:
+    def stocks(self) -> Mapping[str, StoredStock]:
         """By stock_id."""
         return self.tables["stock"]
 
     @property
-    def images(self) -> Mapping[str, Image]:
+    def images(self) -> Mapping[str, UploadedImage]:
         """By URL."""
         return self.tables["image"]
 
@@ -272,5 +272,5 @@ class Memory:
 
     def declared(self, mchid: str) -> str:
         """Why ``mchid`` was declared invalid, or empty."""
-        verdict: InvalidMerchant | None = self.tables["verdict"].get(mchid)
+        verdict: RejectedMerchant | None = self.tables["verdict"].get(mchid)
         return verdict.reason if verdict else ""

@@ -39,7 +39,7 @@ Form = tuple[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentSignature:
     """A request as it came. ``body`` is what a signature covers; ``whole`` the body with everything, which is another
     one only for uploads; ``host`` as in its header."""
 
@@ -50,12 +50,14 @@ class Sent:
     host: str
 
 
-def expected(sent: Sent, given: Authorization) -> str:
+def expected(sent: SentSignature, given: Authorization) -> str:
     """The message that should have been signed, or its beginning. It holds no secret."""
     return _message(sent, given)[:SHOWN].decode("utf-8", "replace")
 
 
-def explain(sent: Sent, given: Authorization, key: RSAPublicKey, others: Mapping[str, RSAPublicKey]) -> str:
+def explain(
+    sent: SentSignature, given: Authorization, key: RSAPublicKey, others: Mapping[str, RSAPublicKey]
+) -> str:
     """What is wrong with a signature that ``key`` does not verify, in words for the log; never empty.
 
     ``others`` are keys that might have been taken by mistake, by what they are called.
@@ -158,7 +160,7 @@ def _hash(key: RSAPublicKey, raw: bytes) -> str:
     return f"hashed with {used[0]}, not with SHA256" if used else ""
 
 
-def _owner(sent: Sent, given: Authorization, raw: bytes, others: Mapping[str, RSAPublicKey]) -> str:
+def _owner(sent: SentSignature, given: Authorization, raw: bytes, others: Mapping[str, RSAPublicKey]) -> str:
     for name, other in others.items():
         digest = _digest(other, raw)
         if digest is not None:
@@ -167,11 +169,11 @@ def _owner(sent: Sent, given: Authorization, raw: bytes, others: Mapping[str, RS
     return "signed with a key that is not the merchant's"
 
 
-def _message(sent: Sent, given: Authorization) -> bytes:
+def _message(sent: SentSignature, given: Authorization) -> bytes:
     return request_message(sent.method, sent.target, given.timestamp, given.nonce_str, sent.body)
 
 
-def _mistakes(sent: Sent, given: Authorization, digest: bytes) -> str:
+def _mistakes(sent: SentSignature, given: Authorization, digest: bytes) -> str:
     """The mistakes by which the message gets ``digest``: none, one or two of them, the fewest that do."""
     right: dict[str, Any] = {
         "method": sent.method,
@@ -226,7 +228,7 @@ def _methods(method: str) -> list[Form]:
     return [(f"the method {each}", each) for each in forms if each != method]
 
 
-def _targets(sent: Sent) -> Iterator[Form]:
+def _targets(sent: SentSignature) -> Iterator[Form]:
     """The usual wrong forms of path and query, each that differs from what was sent."""
     path, mark, query = sent.target.partition("?")
     encoded = quote(unquote(query), safe="=&")
@@ -251,7 +253,7 @@ def _targets(sent: Sent) -> Iterator[Form]:
     yield from (form for form in forms if form[1] != sent.target)
 
 
-def _bodies(sent: Sent) -> Iterator[Form]:
+def _bodies(sent: SentSignature) -> Iterator[Form]:
     forms: list[Form] = [("an empty body", b""), ("the body {}", b"{}"), ("the body null", b"null")]
     if sent.whole != sent.body:
         forms.append(("the whole multipart body instead of its meta part", sent.whole))

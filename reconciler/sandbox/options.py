@@ -12,7 +12,7 @@ RefuseOrIgnore = Literal["refuse", "ignore"]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SandboxOptions:
     """How the sandbox behaves where nobody knows how the service does. Passed at start; never stored."""
 
     # Lists
@@ -101,7 +101,7 @@ class Options:
                 raise ValueError(f"{name} must be a whole number of at least 0, not {value!r}")
 
     @classmethod
-    def parse(cls, texts: Iterable[str]) -> Options:
+    def parse(cls, texts: Iterable[str]) -> SandboxOptions:
         """Read ``name=value`` texts, as a command line gives them. Raises ValueError naming the one that is wrong."""
         kinds = get_type_hints(cls)
         values: dict[str, Any] = {}
@@ -119,7 +119,7 @@ class Options:
         return [(each.name, _allowed(kinds[each.name]), _text(each.default)) for each in fields(cls)]
 
 
-DEFAULTS: Final = Options()
+DEFAULTS: Final = SandboxOptions()
 
 
 def _choices(kind: Any) -> str:

@@ -10,7 +10,7 @@ from reconciler.sandbox import clock
 from reconciler.sandbox.api_error import not_found
 from reconciler.sandbox.limits import PageAsked
 from reconciler.sandbox.memory import Activity, Json, Memory
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.options import SandboxOptions
 
 Row = TypeVar("Row")
 
@@ -23,7 +23,7 @@ FAILED: Final = "CREATE_ACT_FAILED"
 BY_CLOCK: Final = frozenset({CREATED, ONGOING, OVER_TIME})
 
 
-def status_of(activity: Activity, now: datetime, options: Options) -> str:
+def status_of(activity: Activity, now: datetime, options: SandboxOptions) -> str:
     """``activity_status`` at ``now`` (API §1.7): what was decided for it, else what the clock says.
 
     A paused activity still expires.
@@ -36,7 +36,7 @@ def status_of(activity: Activity, now: datetime, options: Options) -> str:
     return ONGOING if now.timestamp() >= activity.begin + options.ongoing_lag_seconds else CREATED
 
 
-def detail(memory: Memory, mchid: str, activity_id: str, now: datetime, options: Options) -> Json:
+def detail(memory: Memory, mchid: str, activity_id: str, now: datetime, options: SandboxOptions) -> Json:
     """API §1.2. Without ``merchant_id_list``: only the merchants endpoint returns it (API §2 F8)."""
     activity = find_owned(memory, mchid, activity_id)
     shown = _element(activity, now, options)
@@ -48,7 +48,12 @@ def detail(memory: Memory, mchid: str, activity_id: str, now: datetime, options:
 
 
 def listing(
-    memory: Memory, mchid: str, asked: PageAsked, filters: Mapping[str, str], now: datetime, options: Options
+    memory: Memory,
+    mchid: str,
+    asked: PageAsked,
+    filters: Mapping[str, str],
+    now: datetime,
+    options: SandboxOptions,
 ) -> Json:
     """API §1.7: what ``mchid`` created, filtered, newest first; ``merchant_id_list`` is there and empty."""
     found = [each for each in memory.activities.values() if each.mchid == mchid and _passes(each, filters)]
@@ -60,7 +65,9 @@ def listing(
     return _page_of(rows, len(found), asked, options)
 
 
-def merchants(memory: Memory, mchid: str, activity_id: str, asked: PageAsked, options: Options) -> Json:
+def merchants(
+    memory: Memory, mchid: str, activity_id: str, asked: PageAsked, options: SandboxOptions
+) -> Json:
     """API §1.3, in the order in which they were added."""
     activity = find_owned(memory, mchid, activity_id)
     rows = [
@@ -75,7 +82,7 @@ def merchants(memory: Memory, mchid: str, activity_id: str, asked: PageAsked, op
     return _page_of(rows, len(activity.merchants), asked, options) | {"activity_id": activity_id}
 
 
-def goods(memory: Memory, mchid: str, activity_id: str, asked: PageAsked, options: Options) -> Json:
+def goods(memory: Memory, mchid: str, activity_id: str, asked: PageAsked, options: SandboxOptions) -> Json:
     """API §1.4: a full-send activity has none."""
     find_owned(memory, mchid, activity_id)
     return _page_of([], 0, asked, options) | {"activity_id": activity_id}
@@ -89,7 +96,7 @@ def find_owned(memory: Memory, mchid: str, activity_id: str) -> Activity:
     return activity
 
 
-def full_record(activity: Activity, now: datetime, options: Options) -> Json:
+def full_record(activity: Activity, now: datetime, options: SandboxOptions) -> Json:
     """All that the sandbox knows of an activity, for tests."""
     return {
         "activity_id": activity.activity_id,
@@ -122,7 +129,7 @@ def full_send_rule(activity: Activity) -> Json:
     return part(part(activity.item, "award_send_rule"), "full_send_rule")
 
 
-def _element(activity: Activity, now: datetime, options: Options) -> Json:
+def _element(activity: Activity, now: datetime, options: SandboxOptions) -> Json:
     return {
         "activity_id": activity.activity_id,
         **activity.item,
@@ -145,7 +152,7 @@ def _with_empty_merchants(element: Json) -> Json:
     return element | {"award_send_rule": rules}
 
 
-def _update_time(activity: Activity, now: datetime, options: Options) -> float:
+def _update_time(activity: Activity, now: datetime, options: SandboxOptions) -> float:
     """When it last changed; going over the end counts, which no user does (API §1.7)."""
     flips = {
         ONGOING: activity.begin + options.ongoing_lag_seconds,
@@ -154,13 +161,13 @@ def _update_time(activity: Activity, now: datetime, options: Options) -> float:
     return max(activity.update_time, flips.get(status_of(activity, now, options), 0.0))
 
 
-def _page_of(rows: Sequence[Any], total: int, asked: PageAsked, options: Options) -> dict[str, Any]:
+def _page_of(rows: Sequence[Any], total: int, asked: PageAsked, options: SandboxOptions) -> dict[str, Any]:
     told = max(total + options.total_count_error, 0)
     page: dict[str, Any] = {"total_count": told, "offset": asked.offset, "limit": asked.limit}
     return page if options.omit_empty_data and not rows else {"data": rows} | page
 
 
-def _window(rows: Sequence[Row], asked: PageAsked, options: Options) -> Sequence[Row]:
+def _window(rows: Sequence[Row], asked: PageAsked, options: SandboxOptions) -> Sequence[Row]:
     """The rows of one page. With pages from 1, page 0 is the first page once more (API §1.8)."""
     match options.paging:
         case "rows":
@@ -172,7 +179,7 @@ def _window(rows: Sequence[Row], asked: PageAsked, options: Options) -> Sequence
     return rows[first : first + asked.limit]
 
 
-def public_item(body: Json, options: Options) -> Json:
+def public_item(body: Json, options: SandboxOptions) -> Json:
     """What reads will return of a create request: the rule nested one deeper (API §1.2), defaults filled in."""
     rule = {name: value for name, value in body["award_send_rule"].items() if name != "merchant_id_list"}
     return {
@@ -183,7 +190,7 @@ def public_item(body: Json, options: Options) -> Json:
     }
 
 
-def _public_info(info: Json, options: Options) -> Json:
+def _public_info(info: Json, options: SandboxOptions) -> Json:
     shown = {name: value for name, value in info.items() if name != "background_color"}
     colour = info.get("background_color") or options.default_background_color
     if colour:
@@ -191,7 +198,7 @@ def _public_info(info: Json, options: Options) -> Json:
     return _rewritten(shown) if options.times_returned == "beijing" else shown
 
 
-def _public_setting(setting: Json, options: Options) -> Json:
+def _public_setting(setting: Json, options: SandboxOptions) -> Json:
     category = options.default_delivery_user_category
     return ({"delivery_user_category": category} if category else {}) | setting
 

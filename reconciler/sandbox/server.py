@@ -22,7 +22,7 @@ from reconciler.sandbox.api import HANG_UP
 from reconciler.sandbox.app import app, is_loopback_url
 from reconciler.sandbox.control import Control, RunningSandbox, ask
 from reconciler.sandbox.keys import FOLDER, Keys
-from reconciler.sandbox.options import DEFAULTS, Options
+from reconciler.sandbox.options import DEFAULTS, SandboxOptions
 from reconciler.sandbox.world import World
 from reconciler.system import paygift_folder as folder
 
@@ -46,7 +46,7 @@ class Sandbox(Control):
         self,
         directory: Path = DEFAULT_DIRECTORY,
         *,
-        options: Options = DEFAULTS,
+        options: SandboxOptions = DEFAULTS,
         keys: Keys | None = None,
     ) -> None:
         super().__init__(
@@ -80,7 +80,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
-    options: Options = DEFAULTS,
+    options: SandboxOptions = DEFAULTS,
     ready: Callable[[RunningSandbox], None] = lambda _: None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; then return, or end by that signal, as uvicorn does.
@@ -221,7 +221,7 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(0.002)  # uvicorn tells nobody when a connection has gone
 
 
-def _about(base_url: str, directory: Path, options: Options) -> dict[str, Any]:
+def _about(base_url: str, directory: Path, options: SandboxOptions) -> dict[str, Any]:
     return {
         "base_url": base_url,
         "pid": os.getpid(),
@@ -245,7 +245,7 @@ def _ready(directory: Path) -> Keys:
         raise SandboxError(f"The sandbox's directory {directory} cannot be used: {error}.") from error
 
 
-def _world(directory: Path, options: Options, keys: Keys) -> World:
+def _world(directory: Path, options: SandboxOptions, keys: Keys) -> World:
     directory.mkdir(parents=True, exist_ok=True)
     return World.in_directory(directory, options=options, keys=keys)
 

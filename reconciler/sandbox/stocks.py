@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from reconciler.sandbox import clock, schema
 from reconciler.sandbox.api_error import COUPON_UNFIT, PACKAGE_MIXED, SAME_BRAND, invalid_request, not_found
-from reconciler.sandbox.memory import Json, Memory, Stock
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.memory import Json, Memory, StoredStock
+from reconciler.sandbox.options import SandboxOptions
 
 _SOME: Final = {"available_count": 1}
 _SEED_VALIDITY: Final = timedelta(days=180)
@@ -55,7 +55,7 @@ _QUERIED: Final = schema.Object(
 """What a batch that is put in from outside must have. Its times may be none, which no activity fits."""
 
 
-def check_coupons(memory: Memory, body: Any, options: Options) -> None:
+def check_coupons(memory: Memory, body: Any, options: SandboxOptions) -> None:
     """F1–F3, F5 and F6 (API §2) for a create request: the first rule that fails refuses the whole."""
     rule = body["award_send_rule"]
     stocks = [_existing(memory, award["stock_id"]) for award in rule["award_list"]]
@@ -68,7 +68,7 @@ def check_coupons(memory: Memory, body: Any, options: Options) -> None:
         raise invalid_request(SAME_BRAND)
 
 
-def merchant_rule(memory: Memory, owners: Sequence[str], options: Options) -> Callable[[str], str]:
+def merchant_rule(memory: Memory, owners: Sequence[str], options: SandboxOptions) -> Callable[[str], str]:
     """A function that tells why a merchant may not give coupons of ``owners``, or empty (F1, F6)."""
     brands = memory.brands
     branded = frozenset[str]().union(*brands)
@@ -83,23 +83,23 @@ def merchant_rule(memory: Memory, owners: Sequence[str], options: Options) -> Ca
     return reason
 
 
-def created(memory: Memory, body: Json) -> Stock:
+def created(memory: Memory, body: Json) -> StoredStock:
     """The batch that a create request makes (API §3.2), running at once."""
     own = ("out_request_no", "coupon_code_count")
     content = {name: value for name, value in body.items() if name not in own}
     content |= {"stock_id": _free_id(memory, memory.global_state.made + 1), "stock_state": "RUNNING"}
-    return Stock(content["stock_id"], _with_codes(content))
+    return StoredStock(content["stock_id"], _with_codes(content))
 
 
-def seeded(memory: Memory, asked: list[Json], *, mchid: str, now: datetime) -> list[Stock]:
+def seeded(memory: Memory, asked: list[Json], *, mchid: str, now: datetime) -> list[StoredStock]:
     """Batches put in from outside. Whatever is left out is filled in: belonging to ``mchid``, running, valid from
     180 days before ``now`` to 180 days after. A create request with a stock_id will do."""
-    stocks: list[Stock] = []
+    stocks: list[StoredStock] = []
     for number, given in enumerate(asked, memory.global_state.made + 1):
         content = _with_codes(_merged(_defaults(_free_id(memory, number), mchid, now), given))
         content.pop("out_request_no", None)
         schema.check(content, _QUERIED, f"/body/stocks/{len(stocks)}")
-        stocks.append(Stock(content["stock_id"], content))
+        stocks.append(StoredStock(content["stock_id"], content))
     return stocks
 
 
@@ -115,7 +115,7 @@ def _existing(memory: Memory, stock_id: str) -> Json:
     return stock.content
 
 
-def _check_fit(stock: Json, info: Any, options: Options) -> None:
+def _check_fit(stock: Json, info: Any, options: SandboxOptions) -> None:
     """F2 and F3, and what API §2 infers: the batch runs, and its codes do not come from the merchant."""
     uploads = stock["coupon_code_mode"] == "MERCHANT_UPLOAD"
     # A batch that was put in without a count has its codes: it is only not told how many.
@@ -130,7 +130,7 @@ def _check_fit(stock: Json, info: Any, options: Options) -> None:
         raise invalid_request(COUPON_UNFIT)
 
 
-def _encloses(stock: Json, info: Any, options: Options) -> bool:
+def _encloses(stock: Json, info: Any, options: SandboxOptions) -> bool:
     validity = stock["coupon_use_rule"]["coupon_available_time"]
     begin, end = (
         clock.seconds(validity["available_begin_time"]),

@@ -19,7 +19,7 @@ from reconciler.sandbox.clock import Clock
 from reconciler.sandbox.faults import Fault, Struck
 from reconciler.sandbox.keys import Keys, Signer
 from reconciler.sandbox.memory import FaultScript, Memory, Transaction
-from reconciler.sandbox.options import DEFAULTS, Options
+from reconciler.sandbox.options import DEFAULTS, SandboxOptions
 from reconciler.sandbox.store import Store
 
 
@@ -38,7 +38,7 @@ class World:
         self,
         keys: Keys,
         *,
-        options: Options = DEFAULTS,
+        options: SandboxOptions = DEFAULTS,
         store: Store | None = None,
         real: Clock = _real_time,
         chance: Callable[[], float] = random.random,
@@ -53,7 +53,7 @@ class World:
         self._requests = self.store.last_request()
 
     @classmethod
-    def in_directory(cls, directory: Path, *, options: Options, keys: Keys | None = None) -> Self:
+    def in_directory(cls, directory: Path, *, options: SandboxOptions, keys: Keys | None = None) -> Self:
         """The world remembered in ``directory``, which is made if need be. Raises SandboxError."""
         return cls(keys or Keys.in_directory(directory), options=options, store=Store(directory))
 

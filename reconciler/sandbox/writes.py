@@ -28,13 +28,13 @@ from reconciler.sandbox.memory import (
     Effect,
     Entity,
     GlobalState,
-    InvalidMerchant,
     Json,
     Memory,
+    RejectedMerchant,
     Transaction,
     UsedNumber,
 )
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.options import SandboxOptions
 
 _INSERTED_TEXTS: Final = ("activity_id", "activity_status", "creator_merchant_id", "belong_merchant_id")
 _INSERTED_TIMES: Final = ("create_time", "update_time", "pause_time", "recovery_time")
@@ -45,7 +45,7 @@ FIRST_ACTIVITY_ID: Final = 20406354
 """Where activity ids start: all known ones have eight digits (API §1.1)."""
 
 
-def create(memory: Memory, mchid: str, body: Json, now: datetime, options: Options) -> Transaction:
+def create(memory: Memory, mchid: str, body: Json, now: datetime, options: SandboxOptions) -> Transaction:
     """Create a full-send activity (API §1.1).
 
     The number is looked at before any rule that depends on time or on the memory, so that repeating a request
@@ -78,7 +78,9 @@ def create(memory: Memory, mchid: str, body: Json, now: datetime, options: Optio
     return Transaction(answer, (activity, remembered, memory.state_after_ids()), (effect,))
 
 
-def terminate(memory: Memory, mchid: str, activity_id: str, now: datetime, options: Options) -> Transaction:
+def terminate(
+    memory: Memory, mchid: str, activity_id: str, now: datetime, options: SandboxOptions
+) -> Transaction:
     """End an activity permanently (API §1.5). What happens to one that has ended is a guess."""
     activity = reads.find_owned(memory, mchid, activity_id)
     status = reads.status_of(activity, now, options)
@@ -98,7 +100,7 @@ def terminate(memory: Memory, mchid: str, activity_id: str, now: datetime, optio
 
 
 def add_merchants(
-    memory: Memory, mchid: str, activity_id: str, body: Json, now: datetime, options: Options
+    memory: Memory, mchid: str, activity_id: str, body: Json, now: datetime, options: SandboxOptions
 ) -> Transaction:
     """Add merchants (API §1.6): those that pass are added, the others are listed, and both with 200."""
     limits.check_merchant_change("add", body, options)
@@ -124,7 +126,7 @@ def add_merchants(
 
 
 def delete_merchants(
-    memory: Memory, mchid: str, activity_id: str, body: Json, now: datetime, options: Options
+    memory: Memory, mchid: str, activity_id: str, body: Json, now: datetime, options: SandboxOptions
 ) -> Transaction:
     """Delete merchants (API §1.6). No answer tells which of them were there."""
     limits.check_merchant_change("delete", body, options)
@@ -168,7 +170,7 @@ PlatformAction = Literal["pause", "resume", "fail_creation"]
 
 
 def platform_action(
-    memory: Memory, action: PlatformAction, activity_id: str, now: datetime, options: Options
+    memory: Memory, action: PlatformAction, activity_id: str, now: datetime, options: SandboxOptions
 ) -> Transaction:
     """Pause or resume an activity, as the web page can, or let its creation fail after the fact (API §1.7)."""
     activity = memory.activities.get(activity_id)
@@ -218,7 +220,7 @@ def seed(
 
 def declare(mchid: str, reason: str) -> Transaction:
     """Let ``mchid`` fail rule validation with ``reason`` from now on; an empty reason lets it pass again."""
-    return Transaction(None, (InvalidMerchant(mchid, reason),))
+    return Transaction(None, (RejectedMerchant(mchid, reason),))
 
 
 def add_brand(memory: Memory, merchants: Sequence[str]) -> Transaction:
@@ -248,7 +250,7 @@ def _repeated(used: UsedNumber, request: Any) -> Transaction:
     return Transaction(used.answer)
 
 
-def _check_open(info: Json, now: datetime, options: Options) -> None:
+def _check_open(info: Json, now: datetime, options: SandboxOptions) -> None:
     """What of create depends on the moment: API §0.3, and the time rules of §1.1."""
     if options.create_closed:
         raise ApiErrorResponse(403, "NO_AUTH", "商户未被授权")
@@ -275,7 +277,9 @@ def _terminate_answer(activity: Activity) -> Json:
     return {"activity_id": activity.activity_id, "terminate_time": clock.beijing(when)}
 
 
-def _reasons(memory: Memory, activity: Activity, asked: Sequence[str], options: Options) -> dict[str, str]:
+def _reasons(
+    memory: Memory, activity: Activity, asked: Sequence[str], options: SandboxOptions
+) -> dict[str, str]:
     """For each mchid, why it cannot be added to ``activity``, or empty."""
     reason = stocks.merchant_rule(memory, _owners(memory, activity), options)
     present = "商户号已在活动中" if options.present_merchant_add == "reject" else ""

@@ -62,7 +62,7 @@ class Route:
     proxy: Address | None
 
 
-class Options(TypedDict):
+class TransportOptions(TypedDict):
     """What httpx's transports take, asynchronous or not."""
 
     verify: ssl.SSLContext
@@ -86,7 +86,7 @@ class Routes:
             self._known[host] = Route(url.scheme, None if self._direct else self._proxy(*host))
         return self._known[host]
 
-    def options(self, route: Route) -> Options:
+    def options(self, route: Route) -> TransportOptions:
         """For a transport of httpx that goes this way. Raises UsageError for certificates that cannot be used."""
         proxy = route.proxy
         proxy_tls = proxy is not None and proxy.scheme == "https"

@@ -203,13 +203,13 @@ class PayGiftApi:
     async def _sized(
         self,
         size: PageSize,
-        ask: Callable[[int, int | None], Awaitable[pager.Page[Row]]],
+        ask: Callable[[int, int | None], Awaitable[pager.ReadPage[Row]]],
         key: Callable[[Row], str],
         path: str,
     ) -> AsyncGenerator[Row, None]:
         """The rows of a list whose pages are as large as the server lets them be."""
 
-        async def fetch(offset: int, limit: int) -> pager.Page[Row]:
+        async def fetch(offset: int, limit: int) -> pager.ReadPage[Row]:
             if not size.proven:
                 return await size.prove(rows, partial(ask, offset))
             return await ask(offset, None if rows is None else limit)

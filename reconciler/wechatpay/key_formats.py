@@ -20,7 +20,7 @@ from typing import Final
 from reconciler.wechatpay import der
 
 
-class Kind(StrEnum):
+class KeyFormat(StrEnum):
     """What something is, as a message says it after "it holds"."""
 
     PRIVATE_KEY = "a private key"
@@ -59,82 +59,82 @@ class Piece:
     """One key, certificate or other thing. ``pem`` is empty where it cannot be used; ``damaged`` tells that it would
     be ``kind`` if it were whole. No repr, since it may be secret."""
 
-    kind: Kind
+    kind: KeyFormat
     pem: bytes = b""
     damaged: bool = False
 
 
 PEM_KINDS: Final = frozenset(
     {
-        Kind.PRIVATE_KEY,
-        Kind.PUBLIC_KEY,
-        Kind.CERTIFICATE,
-        Kind.ENCRYPTED_KEY,
-        Kind.REQUEST,
-        Kind.REVOCATIONS,
-        Kind.PKCS7,
-        Kind.PGP,
-        Kind.OTHER_BLOCK,
+        KeyFormat.PRIVATE_KEY,
+        KeyFormat.PUBLIC_KEY,
+        KeyFormat.CERTIFICATE,
+        KeyFormat.ENCRYPTED_KEY,
+        KeyFormat.REQUEST,
+        KeyFormat.REVOCATIONS,
+        KeyFormat.PKCS7,
+        KeyFormat.PGP,
+        KeyFormat.OTHER_BLOCK,
     }
 )
 """What can be PEM, and what it is then; the other kinds are not."""
 
 _BY_LABEL: Final = {
-    "PRIVATEKEY": Kind.PRIVATE_KEY,
-    "RSAPRIVATEKEY": Kind.PRIVATE_KEY,
-    "ECPRIVATEKEY": Kind.PRIVATE_KEY,
-    "DSAPRIVATEKEY": Kind.PRIVATE_KEY,
-    "ENCRYPTEDPRIVATEKEY": Kind.ENCRYPTED_KEY,
-    "PUBLICKEY": Kind.PUBLIC_KEY,
-    "RSAPUBLICKEY": Kind.PUBLIC_KEY,
-    "CERTIFICATE": Kind.CERTIFICATE,
-    "X509CERTIFICATE": Kind.CERTIFICATE,
-    "TRUSTEDCERTIFICATE": Kind.CERTIFICATE,
-    "CERTIFICATEREQUEST": Kind.REQUEST,
-    "NEWCERTIFICATEREQUEST": Kind.REQUEST,
-    "X509CRL": Kind.REVOCATIONS,
-    "PKCS7": Kind.PKCS7,
-    "PKCS12": Kind.PKCS12,
-    "OPENSSHPRIVATEKEY": Kind.OPENSSH_KEY,
-    "SSH2PUBLICKEY": Kind.SSH_PUBLIC_KEY,
+    "PRIVATEKEY": KeyFormat.PRIVATE_KEY,
+    "RSAPRIVATEKEY": KeyFormat.PRIVATE_KEY,
+    "ECPRIVATEKEY": KeyFormat.PRIVATE_KEY,
+    "DSAPRIVATEKEY": KeyFormat.PRIVATE_KEY,
+    "ENCRYPTEDPRIVATEKEY": KeyFormat.ENCRYPTED_KEY,
+    "PUBLICKEY": KeyFormat.PUBLIC_KEY,
+    "RSAPUBLICKEY": KeyFormat.PUBLIC_KEY,
+    "CERTIFICATE": KeyFormat.CERTIFICATE,
+    "X509CERTIFICATE": KeyFormat.CERTIFICATE,
+    "TRUSTEDCERTIFICATE": KeyFormat.CERTIFICATE,
+    "CERTIFICATEREQUEST": KeyFormat.REQUEST,
+    "NEWCERTIFICATEREQUEST": KeyFormat.REQUEST,
+    "X509CRL": KeyFormat.REVOCATIONS,
+    "PKCS7": KeyFormat.PKCS7,
+    "PKCS12": KeyFormat.PKCS12,
+    "OPENSSHPRIVATEKEY": KeyFormat.OPENSSH_KEY,
+    "SSH2PUBLICKEY": KeyFormat.SSH_PUBLIC_KEY,
 }
 _OF_DER: Final = {
-    der.Content.PKCS8: (Kind.PRIVATE_KEY, "PRIVATE KEY"),
-    der.Content.PKCS1_PRIVATE: (Kind.PRIVATE_KEY, "RSA PRIVATE KEY"),
-    der.Content.EC_PRIVATE: (Kind.PRIVATE_KEY, "EC PRIVATE KEY"),
-    der.Content.DSA_PRIVATE: (Kind.PRIVATE_KEY, "DSA PRIVATE KEY"),
-    der.Content.ENCRYPTED_PKCS8: (Kind.ENCRYPTED_KEY, "ENCRYPTED PRIVATE KEY"),
-    der.Content.SPKI: (Kind.PUBLIC_KEY, "PUBLIC KEY"),
-    der.Content.PKCS1_PUBLIC: (Kind.PUBLIC_KEY, "RSA PUBLIC KEY"),
-    der.Content.CERTIFICATE: (Kind.CERTIFICATE, "CERTIFICATE"),
-    der.Content.REQUEST: (Kind.REQUEST, "CERTIFICATE REQUEST"),
-    der.Content.REVOCATIONS: (Kind.REVOCATIONS, "X509 CRL"),
-    der.Content.PKCS7: (Kind.PKCS7, "PKCS7"),
-    der.Content.PKCS12: (Kind.PKCS12, "PKCS12"),
+    der.Content.PKCS8: (KeyFormat.PRIVATE_KEY, "PRIVATE KEY"),
+    der.Content.PKCS1_PRIVATE: (KeyFormat.PRIVATE_KEY, "RSA PRIVATE KEY"),
+    der.Content.EC_PRIVATE: (KeyFormat.PRIVATE_KEY, "EC PRIVATE KEY"),
+    der.Content.DSA_PRIVATE: (KeyFormat.PRIVATE_KEY, "DSA PRIVATE KEY"),
+    der.Content.ENCRYPTED_PKCS8: (KeyFormat.ENCRYPTED_KEY, "ENCRYPTED PRIVATE KEY"),
+    der.Content.SPKI: (KeyFormat.PUBLIC_KEY, "PUBLIC KEY"),
+    der.Content.PKCS1_PUBLIC: (KeyFormat.PUBLIC_KEY, "RSA PUBLIC KEY"),
+    der.Content.CERTIFICATE: (KeyFormat.CERTIFICATE, "CERTIFICATE"),
+    der.Content.REQUEST: (KeyFormat.REQUEST, "CERTIFICATE REQUEST"),
+    der.Content.REVOCATIONS: (KeyFormat.REVOCATIONS, "X509 CRL"),
+    der.Content.PKCS7: (KeyFormat.PKCS7, "PKCS7"),
+    der.Content.PKCS12: (KeyFormat.PKCS12, "PKCS12"),
 }
 _MAGIC: Final = (
-    (b"PK\x03\x04", Kind.ZIP),
-    (b"PK\x05\x06", Kind.ZIP),
-    (b"\x1f\x8b", Kind.ARCHIVE),
-    (b"7z\xbc\xaf", Kind.ARCHIVE),
-    (b"Rar!", Kind.ARCHIVE),
-    (b"BZh", Kind.ARCHIVE),
-    (b"\xfd7zXZ", Kind.ARCHIVE),
-    (b"\xfe\xed\xfe\xed", Kind.KEYSTORE),
+    (b"PK\x03\x04", KeyFormat.ZIP),
+    (b"PK\x05\x06", KeyFormat.ZIP),
+    (b"\x1f\x8b", KeyFormat.ARCHIVE),
+    (b"7z\xbc\xaf", KeyFormat.ARCHIVE),
+    (b"Rar!", KeyFormat.ARCHIVE),
+    (b"BZh", KeyFormat.ARCHIVE),
+    (b"\xfd7zXZ", KeyFormat.ARCHIVE),
+    (b"\xfe\xed\xfe\xed", KeyFormat.KEYSTORE),
 )
 _TEXTS: Final = (
-    (re.compile(r"(ssh-(rsa|dss|ed25519)|ecdsa-sha2-\S+|sk-\S+) "), Kind.SSH_PUBLIC_KEY),
-    (re.compile(r"PuTTY-User-Key-File-"), Kind.PUTTY_KEY),
-    (re.compile(r"version https://git-lfs\."), Kind.LFS_POINTER),
-    (re.compile(r"<(!doctype|html|head|body|meta)\b", re.IGNORECASE), Kind.WEB_PAGE),
-    (re.compile(r"\$\{|\{\{|<[\w -]{1,40}>\Z|\*+\Z|%[A-Z_]+%\Z|\$[A-Z_]+\Z"), Kind.PLACEHOLDER),
-    (re.compile(r"<"), Kind.XML),
-    (re.compile(r"""[{\[]\s*["{}\[\]]"""), Kind.JSON),
-    (re.compile(r"PUB_KEY_ID_\w*\Z"), Kind.PUBLIC_KEY_ID),
-    (re.compile(r"[0-9A-Fa-f]{40}\Z"), Kind.SERIAL_NO),
-    (re.compile(r"[0-9A-Za-z]{32}\Z"), Kind.APIV3_KEY),
-    (re.compile(r"\S*%(0A|0D|20|2B|2D|2F|3D)", re.IGNORECASE), Kind.PERCENT_ENCODED),
-    (re.compile(r"file:|~|\.{0,2}[/\\][^\n]*\Z|[A-Za-z]:[/\\]|[^\s]{1,200}\.[A-Za-z0-9]{2,4}\Z"), Kind.FILE_NAME),
+    (re.compile(r"(ssh-(rsa|dss|ed25519)|ecdsa-sha2-\S+|sk-\S+) "), KeyFormat.SSH_PUBLIC_KEY),
+    (re.compile(r"PuTTY-User-Key-File-"), KeyFormat.PUTTY_KEY),
+    (re.compile(r"version https://git-lfs\."), KeyFormat.LFS_POINTER),
+    (re.compile(r"<(!doctype|html|head|body|meta)\b", re.IGNORECASE), KeyFormat.WEB_PAGE),
+    (re.compile(r"\$\{|\{\{|<[\w -]{1,40}>\Z|\*+\Z|%[A-Z_]+%\Z|\$[A-Z_]+\Z"), KeyFormat.PLACEHOLDER),
+    (re.compile(r"<"), KeyFormat.XML),
+    (re.compile(r"""[{\[]\s*["{}\[\]]"""), KeyFormat.JSON),
+    (re.compile(r"PUB_KEY_ID_\w*\Z"), KeyFormat.PUBLIC_KEY_ID),
+    (re.compile(r"[0-9A-Fa-f]{40}\Z"), KeyFormat.SERIAL_NO),
+    (re.compile(r"[0-9A-Za-z]{32}\Z"), KeyFormat.APIV3_KEY),
+    (re.compile(r"\S*%(0A|0D|20|2B|2D|2F|3D)", re.IGNORECASE), KeyFormat.PERCENT_ENCODED),
+    (re.compile(r"file:|~|\.{0,2}[/\\][^\n]*\Z|[A-Za-z]:[/\\]|[^\s]{1,200}\.[A-Za-z0-9]{2,4}\Z"), KeyFormat.FILE_NAME),
 )  # fmt: skip
 """How text begins that is neither PEM nor Base64. The first one that fits names it."""
 
@@ -163,7 +163,7 @@ def _pieces(raw: bytes, *, nested: bool) -> Iterator[Piece]:
         return
     text = _decoded(raw)
     if text is None:
-        yield Piece(Kind.BINARY)
+        yield Piece(KeyFormat.BINARY)
         return
     blocks = list(_blocks(text))
     if blocks:
@@ -211,7 +211,7 @@ def _blocks(text: str) -> Iterator[Piece]:
         label = begin[1].replace(" ", "")
         if end is None:
             locked = _is_encrypted(text[begin.end() :])
-            yield Piece(Kind.ENCRYPTED_KEY) if locked else _damaged(label)
+            yield Piece(KeyFormat.ENCRYPTED_KEY) if locked else _damaged(label)
             return
         if end[1].replace(" ", "") != label:
             yield _damaged(label)
@@ -223,11 +223,11 @@ def _blocks(text: str) -> Iterator[Piece]:
 def _block(label: str, body: str) -> Piece:
     kind = _kind(label)
     if _is_encrypted(body):
-        return Piece(Kind.ENCRYPTED_KEY)
-    if kind not in (Kind.PRIVATE_KEY, Kind.PUBLIC_KEY, Kind.CERTIFICATE):
+        return Piece(KeyFormat.ENCRYPTED_KEY)
+    if kind not in (KeyFormat.PRIVATE_KEY, KeyFormat.PUBLIC_KEY, KeyFormat.CERTIFICATE):
         return Piece(kind)
     found = _from_base64(body)
-    if found is None or found.damaged or found.kind not in (kind, Kind.ENCRYPTED_KEY):
+    if found is None or found.damaged or found.kind not in (kind, KeyFormat.ENCRYPTED_KEY):
         return _damaged(label)
     return found
 
@@ -237,8 +237,8 @@ def _is_encrypted(body: str) -> bool:
     return ":" in body and "ENCRYPTED" in body
 
 
-def _kind(label: str) -> Kind:
-    return Kind.PGP if label.startswith("PGP") else _BY_LABEL.get(label, Kind.OTHER_BLOCK)
+def _kind(label: str) -> KeyFormat:
+    return KeyFormat.PGP if label.startswith("PGP") else _BY_LABEL.get(label, KeyFormat.OTHER_BLOCK)
 
 
 def _damaged(label: str) -> Piece:
@@ -249,15 +249,15 @@ def _unmarked(text: str, *, nested: bool) -> Iterator[Piece]:
     """Text without marker lines: Base64 of something, or something else."""
     bare = text.strip().strip("\"'").strip()
     if not bare.translate(_INVISIBLE):
-        yield Piece(Kind.EMPTY)
+        yield Piece(KeyFormat.EMPTY)
         return
     raw = _base64(bare)
     if raw is not None and not nested:
         inner = list(_pieces(raw, nested=True))
-        if inner[0].kind not in (Kind.BINARY, Kind.TEXT):
+        if inner[0].kind not in (KeyFormat.BINARY, KeyFormat.TEXT):
             yield from inner
             return
-    yield Piece(next((kind for form, kind in _TEXTS if form.match(bare)), Kind.TEXT))
+    yield Piece(next((kind for form, kind in _TEXTS if form.match(bare)), KeyFormat.TEXT))
 
 
 def _unescaped(text: str) -> str:

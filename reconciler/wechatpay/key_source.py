@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from reconciler.model.errors import CredentialsError
 from reconciler.system.environment import stripped
-from reconciler.wechatpay.key_formats import Kind, pieces_of
+from reconciler.wechatpay.key_formats import KeyFormat, pieces_of
 
 LARGEST_FILE: Final = 256 * 1024
 """In bytes. A key has about 2 kB; with a chain of certificates, 20."""
@@ -66,13 +66,13 @@ def _content(file: str, name: str) -> bytes:
 def _unreadable(error: Exception, file: str, name: str) -> CredentialsError:
     """People put keys where their files' names belong."""
     kind = pieces_of(file)[0].kind
-    if kind in (Kind.FILE_NAME, Kind.TEXT, Kind.BINARY):
+    if kind in (KeyFormat.FILE_NAME, KeyFormat.TEXT, KeyFormat.BINARY):
         cause = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a path"
         return CredentialsError(
             f"{name}_FILE names a file that cannot be read: {cause}.",
             remedy="Correct the path, or the permissions.",
         )
-    itself = kind in (Kind.PRIVATE_KEY, Kind.PUBLIC_KEY, Kind.CERTIFICATE)
+    itself = kind in (KeyFormat.PRIVATE_KEY, KeyFormat.PUBLIC_KEY, KeyFormat.CERTIFICATE)
     return CredentialsError(
         f"{name}_FILE holds {kind} instead of a file's name.",
         remedy=f"Put the text itself into {name}." if itself else f"Let it name the file for {name}.",

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from reconciler.model.errors import CredentialsError
-from reconciler.wechatpay.key_formats import PEM_KINDS, Kind, pieces_of
+from reconciler.wechatpay.key_formats import PEM_KINDS, KeyFormat, pieces_of
 
 MINIMUM_BITS: Final = 2048
 """Of an RSA key, the merchant's or WeChat Pay's."""
@@ -45,23 +45,23 @@ _TOOL_FOLDER: Final = "in the folder that WeChat Pay's certificate tool (微信�
 class _Wanted(NamedTuple):
     """What a variable is for, and where its file lies."""
 
-    kind: Kind
+    kind: KeyFormat
     variable: str
     remedy: str
 
 
 _PRIVATE_KEY: Final = _Wanted(
-    Kind.PRIVATE_KEY,
+    KeyFormat.PRIVATE_KEY,
     "PAYGIFT_PRIVATE_KEY",
     f"Use the file apiclient_key.pem, which lies beside apiclient_cert.pem and apiclient_cert.p12 {_TOOL_FOLDER}.",
 )
 _PUBLIC_KEY: Final = _Wanted(
-    Kind.PUBLIC_KEY,
+    KeyFormat.PUBLIC_KEY,
     "PAYGIFT_PUBLIC_KEY",
     "Use the file pub_key.pem, which the merchant platform offers under 账户中心 → API安全 → 微信支付公钥.",
 )
 _CERTIFICATE: Final = _Wanted(
-    Kind.CERTIFICATE,
+    KeyFormat.CERTIFICATE,
     "PAYGIFT_CERTIFICATE",
     f"Use the file apiclient_cert.pem, which lies beside apiclient_key.pem {_TOOL_FOLDER}.",
 )
@@ -86,13 +86,13 @@ _APIV3_KEY_GUESSES: Final = (
     (re.compile(r".*-----BEGIN .*", re.DOTALL), ": a key or certificate in PEM"),
 )
 _EXTRACTING: Final = {
-    Kind.PRIVATE_KEY: "-nocerts -nodes -out apiclient_key.pem",
-    Kind.CERTIFICATE: "-clcerts -nokeys -out apiclient_cert.pem",
+    KeyFormat.PRIVATE_KEY: "-nocerts -nodes -out apiclient_key.pem",
+    KeyFormat.CERTIFICATE: "-clcerts -nokeys -out apiclient_cert.pem",
 }
 _VARIABLES: Final = {
-    Kind.APIV3_KEY: "PAYGIFT_APIV3_KEY",
-    Kind.SERIAL_NO: "PAYGIFT_SERIAL_NO",
-    Kind.PUBLIC_KEY_ID: "PAYGIFT_PUBLIC_KEY_ID",
+    KeyFormat.APIV3_KEY: "PAYGIFT_APIV3_KEY",
+    KeyFormat.SERIAL_NO: "PAYGIFT_SERIAL_NO",
+    KeyFormat.PUBLIC_KEY_ID: "PAYGIFT_PUBLIC_KEY_ID",
 }
 
 
@@ -278,10 +278,10 @@ def _is_authoritys(pem: bytes) -> bool:
     return constraints.value.ca
 
 
-def _something_else(kinds: Sequence[Kind], where: str, wanted: _Wanted) -> CredentialsError:
-    if wanted.kind is Kind.PRIVATE_KEY and Kind.ENCRYPTED_KEY in kinds:
+def _something_else(kinds: Sequence[KeyFormat], where: str, wanted: _Wanted) -> CredentialsError:
+    if wanted.kind is KeyFormat.PRIVATE_KEY and KeyFormat.ENCRYPTED_KEY in kinds:
         return CredentialsError(
-            f"{where} holds {Kind.ENCRYPTED_KEY}.",
+            f"{where} holds {KeyFormat.ENCRYPTED_KEY}.",
             remedy="Decrypt it first: openssl pkey -in apiclient_key.pem -out decrypted.pem",
         )
     kind = kinds[0]
@@ -292,31 +292,31 @@ def _something_else(kinds: Sequence[Kind], where: str, wanted: _Wanted) -> Crede
     )
 
 
-def _hints(kind: Kind, wanted: _Wanted) -> Iterator[str]:
+def _hints(kind: KeyFormat, wanted: _Wanted) -> Iterator[str]:
     """What to do with what was given, before looking for the right file."""
     if kind in _VARIABLES:
         yield f"{_VARIABLES[kind]} is for that."
     match kind, wanted.kind:
-        case Kind.FILE_NAME, _:
+        case KeyFormat.FILE_NAME, _:
             yield f"A file's name is for {wanted.variable}_FILE."
-        case Kind.ZIP | Kind.ARCHIVE, _:
+        case KeyFormat.ZIP | KeyFormat.ARCHIVE, _:
             yield "Unpack it first."
-        case Kind.LFS_POINTER, _:
+        case KeyFormat.LFS_POINTER, _:
             yield "Keep keys out of Git."
-        case Kind.PRIVATE_KEY | Kind.ENCRYPTED_KEY, Kind.PUBLIC_KEY:
+        case KeyFormat.PRIVATE_KEY | KeyFormat.ENCRYPTED_KEY, KeyFormat.PUBLIC_KEY:
             yield "The merchant's own key is for PAYGIFT_PRIVATE_KEY; wanted here is WeChat Pay's public key."
-        case Kind.PUBLIC_KEY, Kind.PRIVATE_KEY:
+        case KeyFormat.PUBLIC_KEY, KeyFormat.PRIVATE_KEY:
             yield "WeChat Pay's public key is for PAYGIFT_PUBLIC_KEY; wanted here is the merchant's own."
-        case Kind.CERTIFICATE, Kind.PUBLIC_KEY:
+        case KeyFormat.CERTIFICATE, KeyFormat.PUBLIC_KEY:
             yield (
                 "The merchant's certificate is for PAYGIFT_CERTIFICATE; platform certificates need not be given, "
                 "PAYGIFT_APIV3_KEY fetches them."
             )
 
 
-def _ways_out(kind: Kind, wanted: _Wanted) -> Iterator[str]:
+def _ways_out(kind: KeyFormat, wanted: _Wanted) -> Iterator[str]:
     """What to do if there is no such file."""
-    if kind is Kind.PKCS12 and wanted.kind in _EXTRACTING:
+    if kind is KeyFormat.PKCS12 and wanted.kind in _EXTRACTING:
         yield (
             f"If it is lost, extract it: openssl pkcs12 -in apiclient_cert.p12 {_EXTRACTING[wanted.kind]} "
             "(the password is the merchant number; OpenSSL 3 may need -legacy)."
@@ -324,7 +324,7 @@ def _ways_out(kind: Kind, wanted: _Wanted) -> Iterator[str]:
 
 
 def _not_rsa(where: str, wanted: _Wanted) -> CredentialsError:
-    key = "whose key is" if wanted.kind is Kind.CERTIFICATE else "that is"
+    key = "whose key is" if wanted.kind is KeyFormat.CERTIFICATE else "that is"
     return CredentialsError(f"{where} holds {wanted.kind} {key} not an RSA key.", remedy=wanted.remedy)
 
 

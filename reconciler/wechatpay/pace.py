@@ -1,7 +1,7 @@
 """How fast requests may follow each other: a limit that gives way to 429 and comes back.
 
 WeChat Pay publishes no limit (API §1.12), so the service says where it is. ``Pacer`` decides, and is told the time;
-``Pace`` asks the clock and sleeps. Only uploads have a published limit, by the minute (API §4): ``Window`` keeps it.
+``Pace`` asks the clock and sleeps. Only uploads have a published limit, by the minute (API §4): ``RateWindow`` keeps it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Pacer:
             self.rate = min(self._allowed, self.rate + RECOVERY * self._allowed)
 
 
-class Window:
+class RateWindow:
     """Hands out moments such that no stretch of ``seconds`` has more than ``most``; the first ``most`` at once."""
 
     def __init__(self, most: int, seconds: float) -> None:
@@ -133,7 +133,7 @@ class Uploads:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._window = None if per_minute is None else Window(per_minute, _MINUTE)
+        self._window = None if per_minute is None else RateWindow(per_minute, _MINUTE)
         self._clock = clock
         self._sleep = sleep
 

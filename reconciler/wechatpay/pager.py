@@ -5,7 +5,7 @@ from 0 (what we assume), pages counted from 1, or rows. The pages themselves tel
 are being read. So a read is complete only when it holds as many different entries as were announced; otherwise it is
 an error, never an absence.
 
-``Reading`` judges one pass over a list from the keys of its rows; ``read`` asks for the pages and hands out the rows.
+``ListReading`` judges one pass over a list from the keys of its rows; ``read`` asks for the pages and hands out the rows.
 
 Where a full page ends a list, one more page is asked for, since a ``total_count`` that lags behind would hide what
 comes after it. Not detected, because no page shows it: entries that are added and removed in equal numbers during one
@@ -30,7 +30,7 @@ Row_co = TypeVar("Row_co", covariant=True)
 """An element of a list."""
 
 
-class Page(Protocol[Row_co]):
+class ReadPage(Protocol[Row_co]):
     """What one request for a page brings; any part of it may be absent."""
 
     @property
@@ -54,7 +54,7 @@ class Offset(Enum):
     ROWS = "rows"
 
 
-class Reading:
+class ListReading:
     """One pass over a list: what to ask next, and whether what came is the whole. Pure.
 
     ``limit`` and ``offset`` are those of the next request; once ``ended``, ``flaw`` says what was wrong with the
@@ -145,7 +145,7 @@ class Reading:
 
 
 async def read(
-    fetch: Callable[[int, int], Awaitable[Page[Row]]], *, key: Callable[[Row], str], limit: int, path: str
+    fetch: Callable[[int, int], Awaitable[ReadPage[Row]]], *, key: Callable[[Row], str], limit: int, path: str
 ) -> AsyncGenerator[Row, None]:
     """All rows of a list, each key once, while the pages arrive; ``fetch`` takes ``offset`` and ``limit``.
 
@@ -155,9 +155,9 @@ async def read(
     IncompleteReadError when the last pass has a flaw too: what was handed out until then may lack entries.
     """
     handed_out: set[str] = set()
-    reading = Reading(limit)
+    reading = ListReading(limit)
     for _ in range(READS):
-        reading = Reading(limit)
+        reading = ListReading(limit)
         while not reading.ended:
             page = await fetch(reading.offset, reading.limit)
             rows = page.data or ()

@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.errors import ApiError, UsageError
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.options import SandboxOptions
 from reconciler.sandbox.world import World
 from reconciler.wechatpay import wire
 from reconciler.wechatpay.api import PayGiftApi, image_upload
 from reconciler.wechatpay.client import Client
 from reconciler.wechatpay.keys import Credentials
-from reconciler.wechatpay.pace import UPLOADS_PER_MINUTE, Uploads, Window
+from reconciler.wechatpay.pace import UPLOADS_PER_MINUTE, RateWindow, Uploads
 from reconciler.wechatpay.retry import Retry
 from tests.support import signed
 from tests.support.images import png
@@ -41,7 +41,7 @@ PAUSE = 5.0
 def test_no_minute_has_more_than_its_share_and_nobody_waits_without_need(
     most: int, gaps: list[float]
 ) -> None:
-    window, now = Window(most, 60.0), 0.0
+    window, now = RateWindow(most, 60.0), 0.0
     moments: list[float] = []
     for gap in gaps:
         now += gap
@@ -57,7 +57,7 @@ def test_no_minute_has_more_than_its_share_and_nobody_waits_without_need(
 @pytest.mark.parametrize(("most", "seconds"), [(0, 60.0), (-1, 60.0), (1, 0.0)])
 def test_a_window_lets_something_through(most: int, seconds: float) -> None:
     with pytest.raises(ValueError, match="let something through"):
-        Window(most, seconds)
+        RateWindow(most, seconds)
 
 
 def test_without_a_limit_nobody_waits() -> None:
@@ -103,7 +103,7 @@ class Account:
 
     def __init__(self) -> None:
         self.time = Time()
-        self.world = World(keys(), options=Options(uploads_per_minute=100), real=self.time.real)
+        self.world = World(keys(), options=SandboxOptions(uploads_per_minute=100), real=self.time.real)
         self._inner = signed.InProcess(self.world)
         self.statuses: list[int] = []
         self.full = asyncio.Event()
@@ -274,7 +274,7 @@ def test_a_limit_that_lets_nothing_through_is_refused() -> None:
 
 def test_the_sandbox_turns_away_what_is_more_than_its_option_allows_and_forgets_after_a_minute() -> None:
     time = Time()
-    limited = Options(uploads_per_minute=2)
+    limited = SandboxOptions(uploads_per_minute=2)
     with contextlib.closing(World(keys(), options=limited, real=time.real)) as world:
 
         def status(seconds: float = 0.0) -> int:
@@ -300,7 +300,7 @@ def test_the_sandbox_turns_away_what_is_more_than_its_option_allows_and_forgets_
 
 
 def test_an_upload_that_is_not_let_in_does_not_count() -> None:
-    with contextlib.closing(World(keys(), options=Options(uploads_per_minute=1))) as world:
+    with contextlib.closing(World(keys(), options=SandboxOptions(uploads_per_minute=1))) as world:
         assert signed.send(world, signed.upload_request(signed=b"something else")).status_code == 401
         assert signed.send(world, signed.upload_request()).status_code == 200
         assert signed.send(world, signed.upload_request()).status_code == 429

@@ -907,7 +907,7 @@ def on_a_terminal(command: list[str], answer: str) -> str:
         if not piece:
             break
         shown += piece
-        if not answered and b"Type yes to apply:" in shown:
+        if not answered and b"Type yes to " in shown:
             os.write(leader, f"{answer}\n".encode())
             answered = True
     os.close(leader)

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.live.reader import read_live
 from reconciler.model.errors import ApiError, IncompleteReadError, TransportError
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.options import SandboxOptions
 from reconciler.wechatpay.wire import ACTIVITIES_PATH
 from tests.apply.test_apply import created, spec
 from tests.support import signed
@@ -105,7 +105,7 @@ def test_progress_counts_what_has_been_read_completely(remote: Remote) -> None:
 
 @pytest.mark.parametrize("paging", ["pages_from_0", "pages_from_1", "rows"])
 def test_a_long_list_is_read_whole_whatever_its_pages_are_counted_from(paging: str) -> None:
-    remote = Remote(options=Options(paging=paging))  # type: ignore[arg-type]
+    remote = Remote(options=SandboxOptions(paging=paging))  # type: ignore[arg-type]
     (first,) = created(remote, spec())
     item = remote.world.activities()[0]["item"]
     for number in range(120):

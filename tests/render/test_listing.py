@@ -9,14 +9,14 @@ import pytest
 
 import reconciler.render.views
 from reconciler.render.text import listing_text
-from reconciler.render.views.parts import Fact, Group, Listing, Table
+from reconciler.render.views.parts import Fact, Listing, RowGroup, Table
 
 MODULES = sorted(Path(reconciler.render.views.__file__).parent.glob("*.py"))
 
 
 def test_parts_stand_below_each_other_with_a_blank_line_between() -> None:
     table = Table(("KEY", "名"), (("a", "春"), ("long", "x")), ((), ("because", "twice")), title="history")
-    group = Group(
+    group = RowGroup(
         "live 7", (Fact("merchants", "7", items=tuple("1234567")), Fact("", "unread"), Fact("k", "v", "CODE"))
     )
     assert listing_text(Listing((table, group, "2 in all."))) == (
@@ -41,7 +41,7 @@ def test_parts_stand_below_each_other_with_a_blank_line_between() -> None:
 def test_every_part_is_escaped() -> None:
     evil = "\x1b[2J\u202e"
     table = Table((evil,), ((evil,),), ((evil,),), title=evil)
-    text = listing_text(Listing((table, Group(evil, (Fact(evil, evil, items=(evil,)),)), evil)))
+    text = listing_text(Listing((table, RowGroup(evil, (Fact(evil, evil, items=(evil,)),)), evil)))
     assert text.replace("\n", "").isprintable()
 
 

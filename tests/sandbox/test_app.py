@@ -30,7 +30,7 @@ from reconciler.sandbox.api import LARGEST_BODY
 from reconciler.sandbox.app import OPERATIONS
 from reconciler.sandbox.control import Control, RunningSandbox, ask
 from reconciler.sandbox.keys import Keys
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.options import SandboxOptions
 from reconciler.sandbox.server import Sandbox, find_running, serve
 from reconciler.sandbox.store import Store
 from reconciler.sandbox.world import World
@@ -51,7 +51,7 @@ from tests.support.signed import (
 )
 
 LIST = f"{wire.ACTIVITIES_PATH}?offset=0&limit=10"
-FOREIGN = Options(foreign_images="accept")
+FOREIGN = SandboxOptions(foreign_images="accept")
 CLOCK = "2026-03-01T12:00:00+08:00"
 PROOF = ("Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Signature", "Wechatpay-Serial")
 
@@ -606,8 +606,8 @@ def test_a_failed_write_changes_nothing(world: World, monkeypatch: pytest.Monkey
 SERVE = """
 import sys
 from pathlib import Path
-from reconciler.sandbox.server import Options, serve
-options = Options(foreign_images="accept")
+from reconciler.sandbox.server import SandboxOptions, serve
+options = SandboxOptions(foreign_images="accept")
 serve(Path(sys.argv[1]), options=options, ready=lambda server: print(server.base_url, flush=True))
 """
 

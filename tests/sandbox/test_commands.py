@@ -13,7 +13,7 @@ import pytest
 from reconciler.cli import run
 from reconciler.commands.workspace import SANDBOX_FOLDER
 from reconciler.sandbox.faults import KINDS
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.options import SandboxOptions
 from reconciler.sandbox.server import Sandbox
 from reconciler.wechatpay import signing, wire
 from tests.support.project import SPEC, Project
@@ -117,7 +117,7 @@ def test_help_lists_all_kinds_and_all_options(paygift: Run) -> None:
     shown = paygift("sandbox", "fault", "add", "--help")[1]
     assert all(f"  {kind}" in shown for kind in KINDS)
     shown = paygift("sandbox", "serve", "--help")[1]
-    assert all(f"  {name}={default}" in shown for name, _, default in Options.describe())
+    assert all(f"  {name}={default}" in shown for name, _, default in SandboxOptions.describe())
 
 
 def test_an_invalid_option_is_refused(paygift: Run) -> None:
@@ -242,7 +242,7 @@ def test_a_coupon_that_is_missing_can_be_provoked(project: Project) -> None:
 
 
 def test_an_account_without_certificates_can_be_rehearsed(project: Project) -> None:
-    with Sandbox(project.root / SANDBOX_FOLDER, options=Options(public_key="only")) as sandbox:
+    with Sandbox(project.root / SANDBOX_FOLDER, options=SandboxOptions(public_key="only")) as sandbox:
         about = httpx.get(f"{sandbox.base_url}/sandbox/about").text
         (project.root / SANDBOX_FOLDER / "server.json").write_text(about)
         code, out, err = project.run("--sandbox", "apply", "--yes")

@@ -28,14 +28,14 @@ from reconciler.sandbox.api import UNKNOWN_SERIAL, ConnectionDropped
 from reconciler.sandbox.api_error import ApiErrorResponse
 from reconciler.sandbox.faults import KINDS, ROUTES, Fault, Stage, parse, strike
 from reconciler.sandbox.keys import Keys
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.options import SandboxOptions
 from reconciler.sandbox.server import Sandbox
 from reconciler.sandbox.world import World
 from reconciler.wechatpay import signing, wire
 from tests.support.signed import MCHID, InProcess, create_body, keys, request, send, upload_request
 
 LIST = f"{wire.ACTIVITIES_PATH}?offset=0&limit=10"
-FOREIGN = Options(foreign_images="accept")
+FOREIGN = SandboxOptions(foreign_images="accept")
 STOCK = {
     "stock_id": "1001",
     "coupon_use_rule": {
@@ -49,7 +49,7 @@ OTHERS = ["1900000002", "1900000003", "1900000004", "1900000005", "1900000006"]
 
 
 @contextlib.contextmanager
-def made(options: Options = FOREIGN, **more: Any) -> Iterator[World]:
+def made(options: SandboxOptions = FOREIGN, **more: Any) -> Iterator[World]:
     """A sandbox without a socket, on 1 March 2026, with one stock."""
     with contextlib.closing(World(keys(), options=options, **more)) as world:
         world.set_clock("2026-03-01T12:00:00+08:00")
@@ -186,7 +186,7 @@ def test_the_document_names_every_kind_and_every_parameter() -> None:
     for name, kind in KINDS.items():
         assert all(f"`{each}" in rows[name] for each in kind.parameters), name
     assert all(f"`{route}`" in text for route in (*ROUTES, "any"))
-    options = {name for name, _, _ in Options.describe()}
+    options = {name for name, _, _ in SandboxOptions.describe()}
     assert options <= set(re.findall(r"`(\w+)`", text))
 
 
@@ -502,7 +502,7 @@ def test_the_public_key_signs_for_those_who_name_it_once_the_change_has_started(
     option: Any, named: str | None, with_public_key: bool
 ) -> None:
     public = keys().wechatpay.serial_no
-    with made(Options(public_key=option)) as world:
+    with made(SandboxOptions(public_key=option)) as world:
         response = get(world, headers={"Wechatpay-Serial": public if named is None else named})
         expected = public if with_public_key else keys().platform.serial_no
         assert response.headers["Wechatpay-Serial"] == expected
@@ -511,7 +511,7 @@ def test_the_public_key_signs_for_those_who_name_it_once_the_change_has_started(
 
 
 def test_an_account_with_the_public_key_only_has_no_certificates() -> None:
-    with made(Options(public_key="only")) as world:
+    with made(SandboxOptions(public_key="only")) as world:
         response = get(world, wire.CERTIFICATES_PATH)
         assert (response.status_code, response.json()["code"]) == (404, "RESOURCE_NOT_EXISTS")
         assert verdict(response) == "ok"
@@ -721,20 +721,20 @@ def test_rows_of_what_is_not_there_do_not_change(world: World, kind: str) -> Non
 
 @pytest.mark.parametrize(("error", "totals"), [(-1, [0, 0]), (0, [0, 1]), (1, [1, 2])])
 def test_a_total_can_lie_by_one(error: Any, totals: list[int]) -> None:
-    with made(Options(total_count_error=error, foreign_images="accept")) as world:
+    with made(SandboxOptions(total_count_error=error, foreign_images="accept")) as world:
         empty = get(world).json()["total_count"]
         create(world)
         assert [empty, get(world).json()["total_count"]] == totals
-    assert Options.parse([f"total_count_error={error}"]) == Options(total_count_error=error)
+    assert SandboxOptions.parse([f"total_count_error={error}"]) == SandboxOptions(total_count_error=error)
 
 
 def test_an_option_may_be_a_text() -> None:
-    assert Options.parse(["default_background_color="]) == Options(default_background_color="")
+    assert SandboxOptions.parse(["default_background_color="]) == SandboxOptions(default_background_color="")
 
 
 def test_an_unknown_option_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(ValueError, match="there is no option 'pages'; there are paging, "):
-        Options.parse(["pages=rows"])
+        SandboxOptions.parse(["pages=rows"])
 
 
 # Asking for them, and what remains

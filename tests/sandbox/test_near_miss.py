@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA1, SHA512
 
 from reconciler.sandbox import near_miss
-from reconciler.sandbox.near_miss import Sent, expected, explain, serial_hint, timestamp_hint
+from reconciler.sandbox.near_miss import SentSignature, expected, explain, serial_hint, timestamp_hint
 from reconciler.sandbox.world import World
 from reconciler.wechatpay import signing, wire
 from reconciler.wechatpay.signing import Authorization
@@ -30,16 +30,16 @@ BODY = json.dumps(
     {"merchant_id_list": ["1900000002"], "add_request_no": "春/1"}, ensure_ascii=False, indent=1
 ).encode()
 PARSED = json.loads(BODY)
-POST = Sent("POST", ADD, BODY, BODY, "127.0.0.1:8750")
+POST = SentSignature("POST", ADD, BODY, BODY, "127.0.0.1:8750")
 LIST = f"{wire.ACTIVITIES_PATH}?offset=0&limit=10&activity_name=%E6%98%A5%20a"
-GET = Sent("GET", LIST, b"", b"", "127.0.0.1:8750")
+GET = SentSignature("GET", LIST, b"", b"", "127.0.0.1:8750")
 META = b'{"filename":"a.png","sha256":"00"}'
-UPLOAD = Sent("POST", wire.IMAGE_UPLOAD_PATH, META, multipart_body(META, PNG), "127.0.0.1")
+UPLOAD = SentSignature("POST", wire.IMAGE_UPLOAD_PATH, META, multipart_body(META, PNG), "127.0.0.1")
 STRANGER = rsa.generate_private_key(65537, 2048)
 PLATFORM = keys().platform.key
 
 
-def message(sent: Sent, **changes: Any) -> bytes:
+def message(sent: SentSignature, **changes: Any) -> bytes:
     parts = {
         "method": sent.method,
         "target": sent.target,
@@ -54,12 +54,12 @@ def authorization(signature: str) -> Authorization:
     return Authorization("1900000001", NONCE, signature, STAMP, keys().serial_no)
 
 
-def told(sent: Sent, signed: bytes, key: rsa.RSAPrivateKey | None = None) -> str:
+def told(sent: SentSignature, signed: bytes, key: rsa.RSAPrivateKey | None = None) -> str:
     """What is said about ``sent`` when ``signed`` was signed for it."""
     return told_of(sent, signing.sign(key or merchant_key(), signed))
 
 
-def told_of(sent: Sent, signature: str) -> str:
+def told_of(sent: SentSignature, signature: str) -> str:
     others = {"the platform's key": PLATFORM.public_key()}
     return explain(sent, authorization(signature), keys().merchant_public_key, others)
 
@@ -115,7 +115,9 @@ def dumped(**more: Any) -> bytes:
         (POST, message(POST, method="GET", body=b""), "over the method GET and an empty body"),
     ],
 )
-def test_a_signature_over_something_else_says_over_what(sent: Sent, signed: bytes, said: str) -> None:
+def test_a_signature_over_something_else_says_over_what(
+    sent: SentSignature, signed: bytes, said: str
+) -> None:
     found = told(sent, signed)
     assert found.startswith("signed with the right key, but over ")
     assert said in found
@@ -123,25 +125,25 @@ def test_a_signature_over_something_else_says_over_what(sent: Sent, signed: byte
 
 def test_a_query_encoded_more_than_it_was_sent_is_told() -> None:
     """As axios does with apostrophes (API §11)."""
-    sent = Sent("GET", f"{wire.ACTIVITIES_PATH}?activity_name='", b"", b"", "h")
+    sent = SentSignature("GET", f"{wire.ACTIVITIES_PATH}?activity_name='", b"", b"", "h")
     assert "encoded more" in told(sent, message(sent, target=f"{wire.ACTIVITIES_PATH}?activity_name=%27"))
 
 
 def test_blanks_around_a_body_are_told() -> None:
-    sent = Sent("POST", ADD, b" {} \n", b" {} \n", "h")
+    sent = SentSignature("POST", ADD, b" {} \n", b" {} \n", "h")
     assert "the body {}" in told(sent, message(sent, body=b"{}"))
-    sent = Sent("POST", ADD, b"[1 ]\n", b"[1 ]\n", "h")
+    sent = SentSignature("POST", ADD, b"[1 ]\n", b"[1 ]\n", "h")
     assert "without the blanks" in told(sent, message(sent, body=b"[1 ]"))
 
 
 @pytest.mark.parametrize("body", [b"no JSON", b"[" * 100_000])
 def test_a_body_that_is_no_json_is_not_written_anew(body: bytes) -> None:
-    sent = Sent("POST", ADD, body, body, "h")
+    sent = SentSignature("POST", ADD, body, body, "h")
     assert "empty body" in told(sent, message(sent, body=b""))
 
 
 def test_a_long_body_gets_one_guess_only() -> None:
-    sent = Sent("POST", ADD, b"x" * 100_000, b"x" * 100_000, "h")
+    sent = SentSignature("POST", ADD, b"x" * 100_000, b"x" * 100_000, "h")
     assert "an empty body" in told(sent, message(sent, body=b""))
     assert "another message" in told(sent, message(sent, method="GET", body=b""))
 
@@ -271,7 +273,10 @@ def test_a_refused_serial_number_is_explained(serial: str, said: str) -> None:
 
 def test_the_expected_message_is_told_and_cut_like_the_real_service_cuts_it() -> None:
     assert expected(GET, authorization("")) == message(GET).decode()[:128]
-    assert expected(Sent("GET", "/", b"", b"", ""), authorization("")) == f"GET\n/\n{STAMP}\n{NONCE}\n\n"
+    assert (
+        expected(SentSignature("GET", "/", b"", b"", ""), authorization(""))
+        == f"GET\n/\n{STAMP}\n{NONCE}\n\n"
+    )
 
 
 # In the log

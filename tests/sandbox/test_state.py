@@ -24,8 +24,8 @@ from reconciler.sandbox.api_error import (
     SAME_BRAND,
     ApiErrorResponse,
 )
-from reconciler.sandbox.memory import Image, Memory, Transaction
-from reconciler.sandbox.options import DEFAULTS, Options
+from reconciler.sandbox.memory import Memory, Transaction, UploadedImage
+from reconciler.sandbox.options import DEFAULTS, SandboxOptions
 from tests.support.signed import BIG, LOGO, MCHID, PNG, SMALL, award, changed, create_body
 
 NOW = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)  # 12:00 in Beijing
@@ -62,7 +62,7 @@ def fresh(*stocks: dict[str, Any]) -> Memory:
     """A memory with three images and the stocks 1001 to 1003, and ``stocks`` in their places."""
     memory = Memory()
     for url, media_type in ((LOGO, "image/bmp"), (BIG, "image/png"), (SMALL, "image/jpeg")):
-        memory.put(Image(url, media_type, ""))
+        memory.put(UploadedImage(url, media_type, ""))
     take(memory, writes.seed(memory, [*(stock(f"100{n}") for n in (1, 2, 3)), *stocks], MCHID, NOW))
     return memory
 
@@ -74,7 +74,11 @@ def take(memory: Memory, step: Transaction) -> Any:
 
 
 def create(
-    memory: Memory, changes: dict[str, Any] | None = None, *, now: datetime = NOW, options: Options = DEFAULTS
+    memory: Memory,
+    changes: dict[str, Any] | None = None,
+    *,
+    now: datetime = NOW,
+    options: SandboxOptions = DEFAULTS,
 ) -> Any:
     return take(memory, writes.create(memory, MCHID, create_body(changes), now, options))
 
@@ -91,15 +95,19 @@ def delete(memory: Memory, activity_id: str, merchants: list[str], number: str =
     return take(memory, writes.delete_merchants(memory, MCHID, activity_id, body, now, options))
 
 
-def terminate(memory: Memory, activity_id: str, *, now: datetime = NOW, options: Options = DEFAULTS) -> Any:
+def terminate(
+    memory: Memory, activity_id: str, *, now: datetime = NOW, options: SandboxOptions = DEFAULTS
+) -> Any:
     return take(memory, writes.terminate(memory, MCHID, activity_id, now, options))
 
 
-def detail(memory: Memory, activity_id: str, *, now: datetime = NOW, options: Options = DEFAULTS) -> Any:
+def detail(
+    memory: Memory, activity_id: str, *, now: datetime = NOW, options: SandboxOptions = DEFAULTS
+) -> Any:
     return reads.detail(memory, MCHID, activity_id, now, options)
 
 
-def listing(memory: Memory, query: str, *, now: datetime = NOW, options: Options = DEFAULTS) -> Any:
+def listing(memory: Memory, query: str, *, now: datetime = NOW, options: SandboxOptions = DEFAULTS) -> Any:
     asked, filters = limits.list_query(query)
     return reads.listing(memory, MCHID, asked, filters, now, options)
 
@@ -273,7 +281,7 @@ def test_a_field_that_another_one_demands_must_be_there(changes: dict[str, Any],
 def test_a_window_must_be_ordered_and_lie_inside_the_activity(opens: str, closes: str) -> None:
     periods = {"available_time": [{"begin_time": opens, "end_time": closes}], "available_day_time": []}
     assert refused(create, fresh(), {PERIODS: periods}).code == "PARAM_ERROR"
-    loose = Options(windows_inside_activity=False)
+    loose = SandboxOptions(windows_inside_activity=False)
     if opens != closes:
         assert create(fresh(), {PERIODS: periods}, options=loose)
 
@@ -299,7 +307,7 @@ def test_an_end_that_has_passed_is_refused_unless_told_otherwise() -> None:
     late = NOW + timedelta(days=40)
     assert refused(create, fresh(), now=late).code == "PARAM_ERROR"
     memory = fresh()
-    activity_id = create(memory, now=late, options=Options(create_ended="accept"))["activity_id"]
+    activity_id = create(memory, now=late, options=SandboxOptions(create_ended="accept"))["activity_id"]
     assert detail(memory, activity_id, now=late)["activity_status"] == "OVER_TIME_ACT_STATUS"
 
 
@@ -308,12 +316,12 @@ def test_pictures_must_have_been_uploaded_and_awards_take_no_bmp() -> None:
     for path in (f"{BASE}.merchant_logo_url", f"{RULE}.award_list.0.original_image_url"):
         refusal = refused(create, fresh(), {path: elsewhere})
         assert (refusal.code, refusal.message, refusal.detail) == ("PARAM_ERROR", "请求参数错误", None)
-        assert create(fresh(), {path: elsewhere}, options=Options(foreign_images="accept"))
+        assert create(fresh(), {path: elsewhere}, options=SandboxOptions(foreign_images="accept"))
     assert refused(create, fresh(), {f"{RULE}.award_list.0.thumbnail_url": LOGO}).message == "请求参数错误"
 
 
 def test_a_closed_product_refuses_every_new_activity() -> None:
-    refusal = refused(create, fresh(), options=Options(create_closed=True))
+    refusal = refused(create, fresh(), options=SandboxOptions(create_closed=True))
     assert (refusal.status, refusal.code) == (403, "NO_AUTH")
 
 
@@ -325,8 +333,14 @@ VALID = "coupon_use_rule.coupon_available_time"
 @pytest.mark.parametrize(
     ("changes", "allowed"),
     [
-        ({f"{VALID}.available_begin_time": "2026-03-02T00:00:01+08:00"}, Options(coupon_bounds="inclusive")),
-        ({f"{VALID}.available_end_time": "2026-03-31T23:59:58+08:00"}, Options(coupon_bounds="inclusive")),
+        (
+            {f"{VALID}.available_begin_time": "2026-03-02T00:00:01+08:00"},
+            SandboxOptions(coupon_bounds="inclusive"),
+        ),
+        (
+            {f"{VALID}.available_end_time": "2026-03-31T23:59:58+08:00"},
+            SandboxOptions(coupon_bounds="inclusive"),
+        ),
         ({"stock_state": "PAUSED"}, None),
         ({"stock_state": "UNAUDIT"}, None),
         ({"coupon_code_mode": "MERCHANT_API"}, None),
@@ -334,7 +348,7 @@ VALID = "coupon_use_rule.coupon_available_time"
     ],
 )
 def test_f2_f3_a_coupon_that_does_not_fit_is_refused(
-    changes: dict[str, Any], allowed: Options | None
+    changes: dict[str, Any], allowed: SandboxOptions | None
 ) -> None:
     refusal = refused(create, fresh(stock("1001", changes)), options=allowed or DEFAULTS)
     assert (refusal.status, refusal.code, refusal.message) == (400, "INVALID_REQUEST", COUPON_UNFIT)
@@ -347,7 +361,7 @@ def test_f2_a_coupon_that_begins_or_ends_with_the_activity_passes_only_when_told
     }
     content = stock("1001", {VALID: times})
     assert refused(create, fresh(content)).message == COUPON_UNFIT
-    assert create(fresh(content), options=Options(coupon_bounds="inclusive"))
+    assert create(fresh(content), options=SandboxOptions(coupon_bounds="inclusive"))
 
 
 def test_f3_a_stock_with_uploaded_codes_passes() -> None:
@@ -381,7 +395,7 @@ def test_f1_by_default_merchants_of_no_known_brand_count_as_same_brand() -> None
 
 
 def test_f1_strictly_only_a_registered_brand_or_owning_the_coupon_lets_a_merchant_pass() -> None:
-    strict = Options(brand_check="strict")
+    strict = SandboxOptions(brand_check="strict")
     memory = fresh()
     both = {f"{RULE}.merchant_id_list": [MCHID, *OTHERS]}
     assert refused(create, memory, both, options=strict).message == SAME_BRAND
@@ -412,7 +426,7 @@ def test_the_same_create_again_answers_the_same_however_late_and_whatever_order_
     first = create(memory)
     body = dict(reversed(create_body().items()))
     late = NOW + timedelta(days=400)
-    step = writes.create(memory, MCHID, body, late, Options(create_closed=True))
+    step = writes.create(memory, MCHID, body, late, SandboxOptions(create_closed=True))
     assert (step.answer, step.entities, step.effects) == (first, (), ())
 
 
@@ -465,7 +479,9 @@ def test_an_add_of_only_invalid_merchants_answers_without_a_time_or_is_refused()
     activity_id = create(memory)["activity_id"]
     take(memory, writes.declare(OTHERS[0], "理由"))
     assert (
-        refused(add, memory, activity_id, OTHERS[:1], options=Options(all_invalid_add="refuse")).message
+        refused(
+            add, memory, activity_id, OTHERS[:1], options=SandboxOptions(all_invalid_add="refuse")
+        ).message
         == "理由"
     )
     assert "add_time" not in add(memory, activity_id, OTHERS[:1])
@@ -476,7 +492,7 @@ def test_adding_a_merchant_that_is_there_is_accepted_or_listed_as_invalid() -> N
     activity_id = create(memory)["activity_id"]
     assert add(memory, activity_id, [MCHID])["invalid_merchant_id_list"] == []
     assert merchants(memory, activity_id) == [MCHID]
-    rejected = add(memory, activity_id, [MCHID], "a2", options=Options(present_merchant_add="reject"))
+    rejected = add(memory, activity_id, [MCHID], "a2", options=SandboxOptions(present_merchant_add="reject"))
     assert [each["mchid"] for each in rejected["invalid_merchant_id_list"]] == [MCHID]
 
 
@@ -491,7 +507,7 @@ def test_an_add_checks_the_brand_of_the_activity_s_coupons() -> None:
 def test_a_delete_says_nothing_of_merchants_that_were_not_there_unless_told_to_refuse() -> None:
     memory = fresh()
     activity_id = create(memory, {f"{RULE}.merchant_id_list": [MCHID, OTHERS[0]]})["activity_id"]
-    strict = Options(absent_merchant_delete="refuse")
+    strict = SandboxOptions(absent_merchant_delete="refuse")
     assert refused(delete, memory, activity_id, OTHERS, options=strict).code == "INVALID_REQUEST"
     assert delete(memory, activity_id, OTHERS) == {
         "activity_id": activity_id,
@@ -504,7 +520,7 @@ def test_the_last_merchant_stays_unless_told_otherwise() -> None:
     memory = fresh()
     activity_id = create(memory)["activity_id"]
     assert refused(delete, memory, activity_id, [MCHID]).code == "INVALID_REQUEST"
-    delete(memory, activity_id, [MCHID], options=Options(last_merchant_delete="accept"))
+    delete(memory, activity_id, [MCHID], options=SandboxOptions(last_merchant_delete="accept"))
     assert merchants(memory, activity_id) == []
 
 
@@ -515,7 +531,7 @@ def test_a_merchant_change_keeps_the_documented_shape(change: Any) -> None:
     for wrong in ([], ["short"], [str(1900000000 + n) for n in range(501)], [OTHERS[0]] * 2):
         assert refused(change, memory, activity_id, wrong).code == "PARAM_ERROR"
     assert refused(change, memory, activity_id, OTHERS, "").code == "PARAM_ERROR"
-    assert change(memory, activity_id, [*OTHERS, *OTHERS], options=Options(repeated_merchant="ignore"))
+    assert change(memory, activity_id, [*OTHERS, *OTHERS], options=SandboxOptions(repeated_merchant="ignore"))
 
 
 def test_merchant_lists_are_changed_until_the_activity_has_ended() -> None:
@@ -541,7 +557,7 @@ def test_terminating_ends_an_activity_for_ever() -> None:
     late = NOW + timedelta(days=400)
     assert detail(memory, activity_id, now=late)["activity_status"] == "TERMINATE_ACT_STATUS"
     assert refused(terminate, memory, activity_id).message == "活动已终止"
-    again = terminate(memory, activity_id, now=late, options=Options(repeated_terminate="accept"))
+    again = terminate(memory, activity_id, now=late, options=SandboxOptions(repeated_terminate="accept"))
     assert again == answer
     assert reads.full_record(memory.activities[activity_id], NOW, DEFAULTS)["terminations"] == 2
 
@@ -593,7 +609,7 @@ def test_the_status_follows_the_clock_and_update_time_marks_the_change(
 
 
 def test_the_status_can_lag_behind_the_clock() -> None:
-    slow = Options(ongoing_lag_seconds=60, over_time_lag_seconds=86400)
+    slow = SandboxOptions(ongoing_lag_seconds=60, over_time_lag_seconds=86400)
     memory = fresh()
     activity_id = create(memory)["activity_id"]
     assert detail(memory, activity_id, now=BEGIN, options=slow)["activity_status"] == "CREATE_ACT_STATUS"
@@ -673,7 +689,7 @@ def test_what_is_returned_for_fields_that_were_not_sent_can_be_chosen() -> None:
     filled = detail(memory, create(memory, bare)["activity_id"])
     assert filled[BASE]["background_color"] == "COLOR010"
     assert filled["advanced_setting"] == {"delivery_user_category": "DELIVERY_ALL_PERSON"}
-    plain = Options(
+    plain = SandboxOptions(
         default_background_color="",
         default_delivery_user_category="",
         background_color_case="as_sent",
@@ -690,7 +706,7 @@ def test_what_is_returned_for_fields_that_were_not_sent_can_be_chosen() -> None:
     assert sent[BASE]["background_color"] == "Color020"
 
 
-def three(options: Options = DEFAULTS) -> tuple[Memory, list[str]]:
+def three(options: SandboxOptions = DEFAULTS) -> tuple[Memory, list[str]]:
     memory = fresh()
     made = []
     for n, name in enumerate(("春节", "春天里", "国庆")):
@@ -702,7 +718,9 @@ def three(options: Options = DEFAULTS) -> tuple[Memory, list[str]]:
 def test_the_list_is_newest_first_and_can_be_turned_round() -> None:
     memory, made = three()
     assert ids(listing(memory, "offset=0&limit=100")) == made[::-1]
-    assert ids(listing(memory, "offset=0&limit=100", options=Options(list_order="oldest_first"))) == made
+    assert (
+        ids(listing(memory, "offset=0&limit=100", options=SandboxOptions(list_order="oldest_first"))) == made
+    )
 
 
 @pytest.mark.parametrize(
@@ -726,18 +744,18 @@ def test_the_list_can_be_filtered_and_counts_what_is_left(query: str, found: lis
 @pytest.mark.parametrize(
     ("options", "offset", "found"),
     [
-        (Options(paging="pages_from_0"), 0, [2, 1]),
-        (Options(paging="pages_from_0"), 1, [0]),
-        (Options(paging="pages_from_0"), 2, []),
-        (Options(paging="pages_from_1"), 0, [2, 1]),
-        (Options(paging="pages_from_1"), 1, [2, 1]),
-        (Options(paging="pages_from_1"), 2, [0]),
-        (Options(paging="rows"), 1, [1, 0]),
-        (Options(paging="rows"), 2, [0]),
-        (Options(paging="rows"), 3, []),
+        (SandboxOptions(paging="pages_from_0"), 0, [2, 1]),
+        (SandboxOptions(paging="pages_from_0"), 1, [0]),
+        (SandboxOptions(paging="pages_from_0"), 2, []),
+        (SandboxOptions(paging="pages_from_1"), 0, [2, 1]),
+        (SandboxOptions(paging="pages_from_1"), 1, [2, 1]),
+        (SandboxOptions(paging="pages_from_1"), 2, [0]),
+        (SandboxOptions(paging="rows"), 1, [1, 0]),
+        (SandboxOptions(paging="rows"), 2, [0]),
+        (SandboxOptions(paging="rows"), 3, []),
     ],
 )
-def test_offset_counts_what_the_option_says(options: Options, offset: int, found: list[int]) -> None:
+def test_offset_counts_what_the_option_says(options: SandboxOptions, offset: int, found: list[int]) -> None:
     memory, made = three()
     page = listing(memory, f"offset={offset}&limit=2", options=options)
     assert ids(page) == [made[n] for n in found]
@@ -768,7 +786,7 @@ def test_a_full_send_activity_has_no_goods_and_an_empty_page_may_lack_its_data()
     asked = limits.page_query("", DEFAULTS)
     empty = {"total_count": 0, "offset": 0, "limit": 20, "activity_id": activity_id}
     assert reads.goods(memory, MCHID, activity_id, asked, DEFAULTS) == {"data": []} | empty
-    assert reads.goods(memory, MCHID, activity_id, asked, Options(omit_empty_data=True)) == empty
+    assert reads.goods(memory, MCHID, activity_id, asked, SandboxOptions(omit_empty_data=True)) == empty
 
 
 @pytest.mark.parametrize(
@@ -826,7 +844,7 @@ def test_a_body_must_be_a_json_object_without_nulls_or_four_byte_characters(body
 
 
 def test_unknown_fields_can_be_ignored() -> None:
-    assert create(fresh(), {"advanced_setting.future": 1}, options=Options(unknown_fields="ignore"))
+    assert create(fresh(), {"advanced_setting.future": 1}, options=SandboxOptions(unknown_fields="ignore"))
 
 
 # 商家券, API §3
@@ -912,7 +930,7 @@ def meta(**more: Any) -> bytes:
     return json.dumps({"filename": "a.png", "sha256": digest} | more).encode()
 
 
-def upload(parts: images.Upload, options: Options = DEFAULTS, memory: Memory | None = None) -> str:
+def upload(parts: images.Upload, options: SandboxOptions = DEFAULTS, memory: Memory | None = None) -> str:
     memory = memory or Memory()
     url: str = take(memory, images.upload(memory, parts, options))["media_url"]
     return url
@@ -957,7 +975,7 @@ def test_the_type_of_a_picture_is_read_from_its_content(content: bytes, media_ty
 def test_the_same_bytes_get_a_new_url_each_time_unless_told_otherwise() -> None:
     memory = Memory()
     assert upload(good(), memory=memory) != upload(good(), memory=memory)
-    by_content = Options(image_urls="by_content")
+    by_content = SandboxOptions(image_urls="by_content")
     assert upload(good(), by_content, memory) == upload(good(), by_content, memory)
 
 
@@ -1042,7 +1060,7 @@ def test_an_inserted_status_that_the_clock_does_not_decide_stays() -> None:
         activity_id = insert(memory, ITEM | {"activity_id": "", "activity_status": status})
         assert detail(memory, activity_id)["activity_status"] == status
     ended = insert(memory, ITEM | {"activity_id": "1", "activity_status": "TERMINATE_ACT_STATUS"})
-    assert terminate(memory, ended, options=Options(repeated_terminate="accept"))["terminate_time"]
+    assert terminate(memory, ended, options=SandboxOptions(repeated_terminate="accept"))["terminate_time"]
 
 
 def test_an_inserted_number_counts_as_used_and_another_creator_s_activity_is_not_ours() -> None:
@@ -1134,12 +1152,14 @@ def test_no_request_makes_a_rule_fall_over(asked: dict[str, Any], data: st.DataO
         create(memory, PACKAGE)
 
 
-# Options
+# SandboxOptions
 
 
 def test_options_are_read_from_texts() -> None:
     texts = ["paging=rows", "omit_empty_data=true", "over_time_lag_seconds=60"]
-    assert Options.parse(texts) == Options(paging="rows", omit_empty_data=True, over_time_lag_seconds=60)
+    assert SandboxOptions.parse(texts) == SandboxOptions(
+        paging="rows", omit_empty_data=True, over_time_lag_seconds=60
+    )
 
 
 @pytest.mark.parametrize(
@@ -1155,7 +1175,7 @@ def test_options_are_read_from_texts() -> None:
 )
 def test_an_option_that_cannot_be_meant_is_named(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=name):
-        Options.parse([f"{name}={value}"])
+        SandboxOptions.parse([f"{name}={value}"])
 
 
 def test_no_pure_module_asks_what_time_it_is() -> None:

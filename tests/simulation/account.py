@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.sandbox import faults, reads
 from reconciler.sandbox.faults import Fault, Struck
 from reconciler.sandbox.memory import Activity, Transaction
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.options import SandboxOptions
 from reconciler.sandbox.world import World
 from tests.support.signed import keys
 
@@ -38,7 +38,7 @@ class Account(World):
     """A sandbox in virtual time whose requests are struck by their script, and which tells of every effect."""
 
     def __init__(self, clock: Callable[[], datetime], *, oldest_first: bool) -> None:
-        options = Options(
+        options = SandboxOptions(
             foreign_images="accept", list_order="oldest_first" if oldest_first else "newest_first"
         )
         super().__init__(keys(), options=options, real=clock)

@@ -22,7 +22,7 @@ from reconciler.model.report import Outcome, Report
 from reconciler.model.witness import NO_WITNESS, Witness
 from reconciler.plan import make_plan
 from reconciler.sandbox.memory import Transaction
-from reconciler.sandbox.options import DEFAULTS, Options
+from reconciler.sandbox.options import DEFAULTS, SandboxOptions
 from reconciler.sandbox.world import World
 from reconciler.wechatpay.api import PayGiftApi
 from reconciler.wechatpay.client import Client
@@ -74,7 +74,7 @@ class Network(httpx.AsyncBaseTransport):
 class Remote:
     """An account on a sandbox whose clock stands at ``NOW``, and the steps of the main job on it."""
 
-    def __init__(self, *, options: Options = DEFAULTS, reads: int = 3, seed: int = 0) -> None:
+    def __init__(self, *, options: SandboxOptions = DEFAULTS, reads: int = 3, seed: int = 0) -> None:
         self.world = World(keys(), options=options, chance=random.Random(seed).random)
         self.world.set_clock(NOW.isoformat())
         self.network = Network(self.world)

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.errors import ApiError, IncompleteReadError
-from reconciler.sandbox.options import Options
+from reconciler.sandbox.options import SandboxOptions
 from reconciler.wechatpay import pager
 from reconciler.wechatpay.api import PayGiftApi
-from reconciler.wechatpay.pager import Offset, Reading
+from reconciler.wechatpay.pager import ListReading, Offset
 from tests.support import signed
 from tests.support.remote import Remote, Send
 from tests.support.samples import desired
@@ -335,7 +335,7 @@ def test_what_stays_in_a_changing_list_is_never_lost(
 
 
 def test_a_reading_that_is_not_over_has_no_flaw() -> None:
-    reading = Reading(20)
+    reading = ListReading(20)
     reading.take(rows(20), 40, 20)
     assert (reading.ended, reading.flaw, reading.found, reading.offset) == (False, "", 20, 1)
 
@@ -353,7 +353,7 @@ def insert(remote: Remote, activity_id: str, merchants: Sequence[str] = ()) -> N
 
 def sandbox(count: int, **options: Any) -> Remote:
     """An account with ``count`` activities, the first of which has ``count`` merchants."""
-    remote = Remote(options=Options(**options))
+    remote = Remote(options=SandboxOptions(**options))
     for number in range(count):
         insert(remote, str(number), [str(1900000001 + more) for more in range(count if number == 0 else 0)])
     return remote

@@ -10,7 +10,7 @@ from reconciler.plan import Drift, DriftCode
 from reconciler.render.messages import TERMINATE_REASONS
 from reconciler.render.values import beijing, sample, value
 from reconciler.render.views.finding import finding_text
-from reconciler.render.views.parts import Fact, Group, Listing
+from reconciler.render.views.parts import Fact, Listing, RowGroup
 
 OUTSIDE: Final = "Changed outside:"
 OUTSIDE_OR_UNKNOWN: Final = "Changed outside, or not known by whom:"
@@ -65,9 +65,9 @@ def drift_view(found: Sequence[Drift]) -> Listing:
     return Listing((*groups, summary))
 
 
-def _group(title: str, found: Iterable[Drift]) -> Group:
+def _group(title: str, found: Iterable[Drift]) -> RowGroup:
     facts = (Fact(each.key or "-", f"{sentence(each)}{_since(each)}", each.code) for each in found)
-    return Group(title, tuple(facts))
+    return RowGroup(title, tuple(facts))
 
 
 def sentence(drift: Drift) -> str:

@@ -40,7 +40,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RowGroup:
     """Facts under a heading."""
 
     title: str
@@ -51,4 +51,4 @@ class Group:
 class Listing:
     """What a command shows that only reads. A part that is a text is a sentence or two."""
 
-    parts: tuple[Table | Group | str, ...]
+    parts: tuple[Table | RowGroup | str, ...]

@@ -10,7 +10,7 @@ from reconciler.journal.history import Row
 from reconciler.model.activity import FIELD_PATHS, DesiredActivity, LiveActivity, Terms
 from reconciler.render.values import beijing, value
 from reconciler.render.views.history import history_view
-from reconciler.render.views.parts import Fact, Group, Listing
+from reconciler.render.views.parts import Fact, Listing, RowGroup
 
 
 def show_view(
@@ -28,12 +28,12 @@ def show_view(
     return Listing((*spec, *(lives or ("no live activity",)), *history))
 
 
-def _spec(desired: DesiredActivity) -> Group:
+def _spec(desired: DesiredActivity) -> RowGroup:
     facts = (*_terms(desired.terms), _ids("merchants", desired.merchants))
-    return Group(f"spec {desired.key} ({desired.source})", facts)
+    return RowGroup(f"spec {desired.key} ({desired.source})", facts)
 
 
-def _live(live: LiveActivity, goods: Sequence[str], now: datetime) -> Group:
+def _live(live: LiveActivity, goods: Sequence[str], now: datetime) -> RowGroup:
     known = (
         Fact("activity_status", live.activity_status + (" (ended)" if live.ended(now) else "")),
         Fact("out_request_no", live.out_request_no),
@@ -44,7 +44,7 @@ def _live(live: LiveActivity, goods: Sequence[str], now: datetime) -> Group:
     terms = _terms(live.terms) if live.terms else (Fact("", "its terms cannot be read; see --json"),)
     merchants = Fact("merchants", "not read") if live.merchants is None else _ids("merchants", live.merchants)
     facts = (*(each for each in known if each.text), *terms, merchants, _ids("goods", goods))
-    return Group(f"live {live.activity_id}", facts)
+    return RowGroup(f"live {live.activity_id}", facts)
 
 
 def _terms(terms: Terms) -> Iterator[Fact]:
