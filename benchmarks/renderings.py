@@ -24,9 +24,7 @@ def report() -> None:
     named = sum(name in text for name in essential)
     print("\nrenderings")
     print(f"  {OPERATIONS:,} operations as Markdown {best:6.0f} ms   target {TARGET_MS} ms")
-    print(
-        f"  {len(text):,} of {MAX_CHARS:,} characters, {named:,} of {len(essential):,} endings and refusals named"
-    )
+    print(f"  {len(text):,} of {MAX_CHARS:,} characters, {named:,} of {len(essential):,} endings and refusals named")
 
 
 def _once_ms(plan: Plan) -> float:

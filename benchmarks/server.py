@@ -118,9 +118,7 @@ async def serve() -> None:
     about = {
         "base_url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}",
         "public_key_id": PUBLIC_KEY_ID,
-        "public_key": key.public_key()
-        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        .decode("ascii"),
+        "public_key": key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii"),
     }
     print(json.dumps(about), flush=True)
     stop = asyncio.Event()

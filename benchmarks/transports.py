@@ -38,9 +38,7 @@ class Options:
 
 def report(options: Options) -> None:
     print("\nsigned requests, answers verified; one process for the client, one for the server")
-    print(
-        f"best of {options.rounds}; up to {options.requests} requests or {options.at_most_seconds:g} s each"
-    )
+    print(f"best of {options.rounds}; up to {options.requests} requests or {options.at_most_seconds:g} s each")
     print(f"a signature takes {_signature_ms():.2f} ms of CPU on this machine; no client can save that")
     with _server() as about:
         for latency_ms in options.latencies_ms:
@@ -55,9 +53,7 @@ def _signature_ms(batches: int = 10, each: int = 20) -> float:
     for _ in range(batches):
         started = time.process_time()
         for _ in range(each):
-            signing.sign(
-                key, b"a message as long as that of a request, more or less: its length hardly matters"
-            )
+            signing.sign(key, b"a message as long as that of a request, more or less: its length hardly matters")
         taken.append(time.process_time() - started)
     return min(taken) / each * 1000
 

@@ -108,9 +108,7 @@ def place(request: pytest.FixtureRequest, memory_path: Path) -> JournalLocation:
 @pytest.fixture
 def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of this machine reaches the commands."""
-    for name in [
-        name for name in os.environ if name.startswith("PAYGIFT_") or name in ("NO_COLOR", "FORCE_COLOR")
-    ]:
+    for name in [name for name in os.environ if name.startswith("PAYGIFT_") or name in ("NO_COLOR", "FORCE_COLOR")]:
         monkeypatch.delenv(name)
 
 

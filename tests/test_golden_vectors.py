@@ -21,27 +21,11 @@ from typing import Any
 import pytest
 
 from reconciler.journal.chain import verify
-from reconciler.journal.entry import (
-    Intent,
-    LockTakenOver,
-    OperationFinished,
-    Remembered,
-    RunEnded,
-    RunStarted,
-)
+from reconciler.journal.entry import Intent, LockTakenOver, OperationFinished, Remembered, RunEnded, RunStarted
 from reconciler.journal.journal import Journal
 from reconciler.journal.location import JournalLocation
 from reconciler.journal.reader import all_entries, audit_lines
-from reconciler.model.activity import (
-    Award,
-    DayWindow,
-    DesiredActivity,
-    Image,
-    LiveActivity,
-    Source,
-    Terms,
-    Window,
-)
+from reconciler.model.activity import Award, DayWindow, DesiredActivity, Image, LiveActivity, Source, Terms, Window
 from reconciler.model.identity import (
     add_request_no,
     delete_request_no,
@@ -117,9 +101,7 @@ FULL = replace(
 BEIJING = timezone(timedelta(hours=8))
 
 
-def spec(
-    key: str, merchants: tuple[str, ...] = (MCHID,), terms: Terms = PLAIN, **own: Any
-) -> DesiredActivity:
+def spec(key: str, merchants: tuple[str, ...] = (MCHID,), terms: Terms = PLAIN, **own: Any) -> DesiredActivity:
     return replace(DesiredActivity(key, terms, merchants, Source(f"specs/{key}.yaml", 1)), **own)
 
 
@@ -190,10 +172,7 @@ def test_a_spec_has_the_request_number_it_always_had(desired: DesiredActivity, n
 
 
 def test_merchants_and_their_changes_have_the_digests_they_always_had() -> None:
-    assert (
-        merchants_digest(("2", "1", "2"))
-        == "cc3f2a1ffd63c4db19e0114b93a94b774e4a2d07a2a5ec5b193303ac1387d633"
-    )
+    assert merchants_digest(("2", "1", "2")) == "cc3f2a1ffd63c4db19e0114b93a94b774e4a2d07a2a5ec5b193303ac1387d633"
     assert add_request_no("20406354", ("2", "1"), ("3",), NOW) == "20406354_a_926b3bf33edd"
     assert delete_request_no("20406354", ("2", "1"), ("3",), NOW) == "20406354_d_926b3bf33edd"
 
@@ -335,9 +314,7 @@ WRITTEN = (
         (Rejection("1600000002", "商户与活动创建方不具备父子关系"),),
     ),
     LockTakenOver("bob on build-8, process 1", "its process had ended", "alice"),
-    OperationFinished(
-        "upload_image", "", OutcomeStatus.DONE, path="images/gift.png", intents=(3,), resumed=True
-    ),
+    OperationFinished("upload_image", "", OutcomeStatus.DONE, path="images/gift.png", intents=(3,), resumed=True),
     Intent("terminate", "gone", "10028002", "", "{}"),
     RunEnded({"done": 1, "partial": 1, "not started": 1}, interrupted=True, held_by=("PROTECTED:guarded",)),
 )
@@ -364,9 +341,7 @@ def rows(file: Path) -> str:
     """Every table of a journal as SQL, the same whatever SQLite and SQLAlchemy do with spaces."""
     lines = []
     with closing(sqlite3.connect(file)) as database:
-        for name, table in database.execute(
-            "SELECT name, sql FROM sqlite_master WHERE sql <> '' ORDER BY name"
-        ):
+        for name, table in database.execute("SELECT name, sql FROM sqlite_master WHERE sql <> '' ORDER BY name"):
             lines.append(f"{' '.join(table.split())};")
             for row in database.execute(f"SELECT * FROM {name}"):
                 values = ",".join(database.execute("SELECT quote(?)", (each,)).fetchone()[0] for each in row)

@@ -11,9 +11,7 @@ from reconciler.apply.key_run import KeyRun
 from reconciler.model.errors import ApiError, PaygiftError, RemoteError
 from reconciler.model.operations import ActivityOperation, CreateActivity, TerminateActivity
 
-_SPECS_OWN_CODES: Final = frozenset(
-    {"PARAM_ERROR", "APPID_MCHID_NOT_MATCH", "MCH_NOT_EXISTS", "RESOURCE_NOT_EXISTS"}
-)
+_SPECS_OWN_CODES: Final = frozenset({"PARAM_ERROR", "APPID_MCHID_NOT_MATCH", "MCH_NOT_EXISTS", "RESOURCE_NOT_EXISTS"})
 _SPECS_OWN_TEXTS: Final = (
     "发券商户号校验失败",
     "商家券信息不满足活动规则",

@@ -62,9 +62,7 @@ class ImageCache:
             )
             return cache
         written = accounts.get(credentials.mchid, {})
-        cache._known = {
-            sha256: each for sha256, entry in written.items() if (each := cache._proven(sha256, entry))
-        }
+        cache._known = {sha256: each for sha256, entry in written.items() if (each := cache._proven(sha256, entry))}
         cache.remark = _not_believed(path, len(written) - len(cache._known))
         return cache
 
@@ -87,9 +85,7 @@ class ImageCache:
         try:
             # As it is by now: another account's run may have written to it meanwhile.
             accounts = _read(self.path)[1] or {}
-            accounts[self.credentials.mchid] = {
-                each.sha256: self._entry(each) for each in self._known.values()
-            }
+            accounts[self.credentials.mchid] = {each.sha256: self._entry(each) for each in self._known.values()}
             data = {"format_version": FORMAT_VERSION, "images": accounts}
             folder.write(self.path, json.dumps(data, indent=1, sort_keys=True) + "\n", remedy=_REMEDY)
         except UsageError as error:

@@ -56,9 +56,7 @@ class Lookups:
         """The activity's merchants as they are now. Raises RemoteError, a 404 included."""
         return frozenset(await self._api.merchant_ids(activity_id))
 
-    async def merchants_once(
-        self, activity_id: str, settled: Callable[[frozenset[str]], bool]
-    ) -> frozenset[str]:
+    async def merchants_once(self, activity_id: str, settled: Callable[[frozenset[str]], bool]) -> frozenset[str]:
         """The merchants as soon as they are what a write should have made of them, or as they are after all."""
 
         async def look() -> frozenset[str]:

@@ -88,9 +88,7 @@ def _held_reason(hold: Hold) -> str:
 def _by_reading(trace: Trace) -> str:
     """How an operation was settled whose answer proves nothing, or never came."""
     return (
-        f"No answer proves it ({trace.doubt.rstrip('.')}); reading shows that it has happened."
-        if trace.doubt
-        else ""
+        f"No answer proves it ({trace.doubt.rstrip('.')}); reading shows that it has happened." if trace.doubt else ""
     )
 
 

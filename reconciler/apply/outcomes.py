@@ -10,13 +10,7 @@ from typing import Final
 from reconciler.model.activity import LiveActivity
 from reconciler.model.errors import ApiError, RemoteError
 from reconciler.model.identity import merchants_digest, terms_sha256
-from reconciler.model.operations import (
-    ActivityOperation,
-    AddMerchants,
-    CreateActivity,
-    DeleteMerchants,
-    Precondition,
-)
+from reconciler.model.operations import ActivityOperation, AddMerchants, CreateActivity, DeleteMerchants, Precondition
 from reconciler.model.report import Outcome, OutcomeStatus, Rejection
 
 NUMBER_USED_TEXT: Final = "创建请求重入但与上次请求信息不一致"
@@ -50,9 +44,7 @@ def may_be_a_conflict(error: ApiError) -> bool:
     return error.verified and 400 <= error.status < 500 and error.status not in (401, 429)
 
 
-def not_verified(
-    operation: ActivityOperation, activity_id: str, error: RemoteError, request_id: str
-) -> Outcome:
+def not_verified(operation: ActivityOperation, activity_id: str, error: RemoteError, request_id: str) -> Outcome:
     """A proven write whose effect could not be read back: done, and a question for the next run (concepts.md#apply)."""
     reason = f"WeChat Pay's answer proves that it was done; it could not be read back: {error.message}"
     return Outcome(operation, OutcomeStatus.UNVERIFIED, activity_id, reason, request_id)
@@ -63,9 +55,7 @@ def waiting_reason(waiting: Mapping[str, str]) -> str:
     return f"It waits for other keys: {'; '.join(sorted(set(waiting.values())))}."
 
 
-def stale_reason(
-    precondition: Precondition, live: LiveActivity, now: datetime, merchants: Collection[str] = ()
-) -> str:
+def stale_reason(precondition: Precondition, live: LiveActivity, now: datetime, merchants: Collection[str] = ()) -> str:
     """Why ``live`` is no longer what the operation was planned for, as a sentence, or nothing if it is."""
     if live.ended(now):
         return f"The activity has ended since the plan was made ({live.activity_status})."
@@ -94,9 +84,7 @@ def merchants_outcome(
 ) -> Outcome:
     """What a change of merchants came to, judged by the merchants read back and not by the answer."""
     wanted = set(operation.merchants)
-    left = (
-        wanted & changed.merchants if isinstance(operation, DeleteMerchants) else wanted - changed.merchants
-    )
+    left = wanted & changed.merchants if isinstance(operation, DeleteMerchants) else wanted - changed.merchants
     reasons = {rejection.mchid: rejection.invalid_reason for rejection in changed.rejections}
     unexplained = changed.problem or "WeChat Pay gave no reason"
     rejections = tuple(Rejection(mchid, reasons.get(mchid) or unexplained) for mchid in sorted(left))

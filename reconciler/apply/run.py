@@ -89,9 +89,7 @@ async def apply_plan(
     writer = Writer(api, clock=clock, poll=poll or PollPolicy(), record=record, stopping=stop.is_set)
     recorder = OutcomeRecorder(clock, record, stop, Counter(len(doing.operations), on_progress))
     held = [await recorder.held(operation, hold) for operation, hold in _held_operations(plan)]
-    uploads, urls = await _upload(
-        writer, doing.uploads, read_image, uploaded or _NothingRemembered(), recorder
-    )
+    uploads, urls = await _upload(writer, doing.uploads, read_image, uploaded or _NothingRemembered(), recorder)
     gate, breaker = asyncio.Semaphore(KEYS_AT_ONCE), Breaker()
     keys = {change.key: _Key(change, urls) for change in doing.changes}
 
@@ -226,9 +224,7 @@ class _Key:
         run = self._run
         for operation in run.change.operations[len(self.outcomes) : until]:
             self._blocked_reason = (
-                self._blocked_reason
-                or _blocked_reason(operation, run, recorder)
-                or breaker.holds(operation, run)
+                self._blocked_reason or _blocked_reason(operation, run, recorder) or breaker.holds(operation, run)
             )
             if self._blocked_reason:
                 activity_id = run.activity_id_of(operation)
@@ -260,9 +256,7 @@ def may_go_on(outcome: Outcome) -> bool:
     return outcome.settled or outcome.status in going or bool(outcome.rejections)
 
 
-async def _apply_operation(
-    writer: Writer, operation: ActivityOperation, run: KeyRun, breaker: Breaker
-) -> Outcome:
+async def _apply_operation(writer: Writer, operation: ActivityOperation, run: KeyRun, breaker: Breaker) -> Outcome:
     try:
         return await writer.write(operation, run)
     except PaygiftError as error:

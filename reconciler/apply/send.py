@@ -94,9 +94,7 @@ class Sender:
     @overload
     async def send(self, intent: Intent, send: Send[T], happened: None, trace: Trace) -> Reply[T]: ...
 
-    async def send(
-        self, intent: Intent, send: Send[T], happened: Look | None, trace: Trace
-    ) -> Reply[T] | None:
+    async def send(self, intent: Intent, send: Send[T], happened: Look | None, trace: Trace) -> Reply[T] | None:
         """The answer to a write, or ``None`` if the answer was lost and a read shows that it happened.
 
         When a read shows that it did not, or no read can tell and a second time does no harm (``happened`` is

@@ -89,9 +89,7 @@ class Successors:
         waiting = await self.not_yet_served(run, await self._lookups.merchants(operation.activity_id))
         return waiting_reason(waiting) if waiting else ""
 
-    async def _not_served(
-        self, operation: TerminateActivity, successor_id: str, needed: frozenset[str]
-    ) -> str:
+    async def _not_served(self, operation: TerminateActivity, successor_id: str, needed: frozenset[str]) -> str:
         """Which merchants that the old one serves and the spec wants the successor does not; both as they are now."""
         serving = await self._lookups.merchants(successor_id)
         if needed <= set(serving):

@@ -130,14 +130,10 @@ class Writer:
         """What a create came to, as reading shows it. Raises RemoteError if it cannot be read."""
         live = await self._lookups.shown(run.created_id) if run.created_id else None
         if live is None:
-            reason = (
-                "WeChat Pay has accepted this number, but shows no activity for it yet. Run plan again later."
-            )
+            reason = "WeChat Pay has accepted this number, but shows no activity for it yet. Run plan again later."
             return Outcome(operation, OutcomeStatus.UNKNOWN, run.created_id, reason, request_id)
         if live.activity_status == CREATE_FAILED:
-            reason = (
-                "WeChat Pay accepted the request, and then failed to create the activity (CREATE_ACT_FAILED)."
-            )
+            reason = "WeChat Pay accepted the request, and then failed to create the activity (CREATE_ACT_FAILED)."
             return Outcome(operation, OutcomeStatus.FAILED, run.created_id, reason, request_id)
         if live.ended(self._clock()):
             reason = (
@@ -183,9 +179,7 @@ class Writer:
         run.merchants = present
         more = len(present - run.wanted_merchants(operation))
         if more and not problem:
-            problem = (
-                f"The activity was there, with {more:,} merchants that the plan does not name. Plan again."
-            )
+            problem = f"The activity was there, with {more:,} merchants that the plan does not name. Plan again."
         return MerchantsChange(present, tuple(rejections), problem=problem)
 
     async def _change_merchants(self, operation: AddMerchants | DeleteMerchants, run: KeyRun) -> Outcome:
@@ -267,9 +261,7 @@ class Writer:
             return Outcome(operation, OutcomeStatus.FAILED, activity_id, stale)
         held_back = await self._successors.held_back(operation, run)
         if held_back:
-            reason = (
-                f"{held_back} Activity {activity_id} was left running, and its merchants have what they had."
-            )
+            reason = f"{held_back} Activity {activity_id} was left running, and its merchants have what they had."
             return Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason)
         try:
             reply = await self._sender.send(

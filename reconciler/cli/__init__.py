@@ -85,9 +85,7 @@ class Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
-@click.group(
-    cls=Commands, context_settings={"auto_envvar_prefix": "PAYGIFT", "help_option_names": ["-h", "--help"]}
-)
+@click.group(cls=Commands, context_settings={"auto_envvar_prefix": "PAYGIFT", "help_option_names": ["-h", "--help"]})
 @option(
     "-C",
     "--project",
@@ -101,9 +99,7 @@ class Commands(click.Group):
     type=click.FloatRange(min=0),
     help="At most so many requests per second; 0: no limit. Default: 20, and no limit with --sandbox.",
 )
-@option(
-    "--concurrency", type=click.IntRange(min=1), help="At most so many connections to WeChat Pay. Default: 8."
-)
+@option("--concurrency", type=click.IntRange(min=1), help="At most so many connections to WeChat Pay. Default: 8.")
 @option(
     "--journal-url",
     default="",

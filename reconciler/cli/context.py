@@ -50,9 +50,7 @@ class Context:
             journal_url=self.journal_url,
             rate=self.rate,
             concurrency=self.concurrency,
-            callbacks=commands.Callbacks(
-                remark=remark, progress=Bar, run=run_interruptibly, stoppable=_stoppable
-            ),
+            callbacks=commands.Callbacks(remark=remark, progress=Bar, run=run_interruptibly, stoppable=_stoppable),
         )
 
     def say(self, text: str) -> None:
@@ -152,13 +150,7 @@ class Bar:
 
     def _show(self) -> RichProgress:
         from rich.console import Console  # noqa: PLC0415 - for what takes long, on a terminal
-        from rich.progress import (  # noqa: PLC0415
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         progress = Progress(*columns, console=Console(stderr=True), transient=True)

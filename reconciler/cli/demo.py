@@ -24,9 +24,7 @@ REJECTED: Final = "1688000002"
 
 
 @click.command()
-@option(
-    "--folder", type=output_path, help="Where to work: a new or empty folder. Default: a new temporary one."
-)
+@option("--folder", type=output_path, help="Where to work: a new or empty folder. Default: a new temporary one.")
 @pass_context
 def demo(context: Context, folder: Path | None) -> None:
     """Run the whole story against the sandbox: validate, plan, apply, change, converge.
@@ -61,9 +59,7 @@ def demo(context: Context, folder: Path | None) -> None:
     _edit(root / "specs/members-nuts.yaml", "amount_minimum: 5000  ", "amount_minimum: 8000  ")
     (root / "specs/winter-tea.yaml").unlink()
     story.run("--sandbox", "plan", "--detailed-exitcode", expect=EXIT_PENDING)
-    story.tell(
-        f"WeChat Pay rejects one of the two merchants, {REJECTED}. All else is done, and nothing is hidden."
-    )
+    story.tell(f"WeChat Pay rejects one of the two merchants, {REJECTED}. All else is done, and nothing is hidden.")
     _reject(root, REJECTED)
     story.run("--sandbox", "apply", "--yes", expect=EXIT_PARTIAL)
     story.run("--sandbox", "status")

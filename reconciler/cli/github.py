@@ -36,9 +36,7 @@ def github() -> None:
 @github.command(short_help="Write a plan or a report on its pull request.")
 @option("--plan", "plan_file", type=PathOption, help="A plan file: keep the one comment that shows it.")
 @option("--report", "report_file", type=PathOption, help="A report as Markdown: add a comment.")
-@option(
-    "--failed", is_flag=True, help="Say in the plan's comment that there is no plan of the newest commit."
-)
+@option("--failed", is_flag=True, help="Say in the plan's comment that there is no plan of the newest commit.")
 @option("--outdated", is_flag=True, help="Say in the plan's comment that a new plan is being made.")
 @option("--reason", metavar="TEXT", default="", help="With --failed: why, in a sentence.")
 @option("--reason-file", type=PathOption, help="With --failed: a file whose last error is the reason.")

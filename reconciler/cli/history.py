@@ -141,7 +141,5 @@ def unlock(context: Context, yes: bool) -> int:
     elif not taken:
         click.echo("Nobody holds the lock.")
     for displaced in taken or ():
-        click.echo(
-            safe(f"The lock was taken from {displaced}." if displaced else "The lock has been given back.")
-        )
+        click.echo(safe(f"The lock was taken from {displaced}." if displaced else "The lock has been given back."))
     return 0

@@ -145,9 +145,7 @@ class _Signals:
         finally:
             if in_main_thread():
                 for number, handler in before.items():
-                    signal.signal(
-                        number, handler or signal.SIG_DFL
-                    )  # None: set by something that is not Python
+                    signal.signal(number, handler or signal.SIG_DFL)  # None: set by something that is not Python
 
     def _take_over(self, loop: asyncio.AbstractEventLoop) -> None:
         """Unless whoever started us had the signals ignored, as for a command in the background."""

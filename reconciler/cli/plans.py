@@ -39,9 +39,7 @@ FORMATS = ("text", "json", "markdown", "html")
 )
 @fail_option
 @pass_context
-def show_plan(
-    context: Context, file: Path, form: str, max_chars: int, undo: bool, fail_on_refusals: bool
-) -> int:
+def show_plan(context: Context, file: Path, form: str, max_chars: int, undo: bool, fail_on_refusals: bool) -> int:
     """Show a plan file, made with `plan --out`; needs no credentials.
 
     A file that was changed after it was made is refused.

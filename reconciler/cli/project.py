@@ -208,9 +208,7 @@ def drift(context: Context, as_json: bool) -> int:
     """
     found = commands.status(context.workspace())
     drifted = found.drifts
-    click.echo(
-        dumps(drift_json(drifted, found.plan)) if as_json else listing_text(drift_view(drifted)), nl=False
-    )
+    click.echo(dumps(drift_json(drifted, found.plan)) if as_json else listing_text(drift_view(drifted)), nl=False)
     return EXIT_PENDING if drifted else 0
 
 

@@ -260,9 +260,7 @@ def fault() -> None:
 )
 @click.argument("kind")
 @click.argument("parameters", metavar="[NAME=VALUE]...", nargs=-1)
-@option(
-    "--route", default="any", callback=wanted(WORD), show_default=True, help="Only requests to this endpoint."
-)
+@option("--route", default="any", callback=wanted(WORD), show_default=True, help="Only requests to this endpoint.")
 @option(
     "--count",
     default="1",
@@ -270,9 +268,7 @@ def fault() -> None:
     show_default=True,
     help="How often it strikes; 0 for no limit.",
 )
-@option(
-    "--skip", default="0", callback=wanted(NUMBER), show_default=True, help="How many requests pass first."
-)
+@option("--skip", default="0", callback=wanted(NUMBER), show_default=True, help="How many requests pass first.")
 @option(
     "--probability",
     default="1",
@@ -287,9 +283,7 @@ def add_fault(context: Context, /, kind: str, parameters: tuple[str, ...], **com
     for text in parameters:
         name, equals, value = text.partition("=")
         if not equals or name in spec:
-            raise UsageError(
-                f"{text!r} is not a parameter of a fault.", remedy="Write NAME=VALUE, each name once."
-            )
+            raise UsageError(f"{text!r} is not a parameter of a fault.", remedy="Write NAME=VALUE, each name once.")
         spec[name] = value
     try:
         parse(spec)

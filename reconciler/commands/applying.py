@@ -106,9 +106,7 @@ def _come_to(applying: Applying) -> Report | None:
     except (PaygiftError, OSError, KeyboardInterrupt) as error:
         if reporter.happened is None:
             raise
-        session.callbacks.remark(
-            f"Warning: after everything was written: {str(error) or type(error).__name__}"
-        )
+        session.callbacks.remark(f"Warning: after everything was written: {str(error) or type(error).__name__}")
         return reporter.happened
 
 
@@ -124,9 +122,7 @@ class WantedPlan:
     def checked(cls, file: Path | None, expect: str | None, allow: tuple[str, ...]) -> WantedPlan:
         """Raises UsageError for what cannot go together, and for a digest that is none."""
         if file is not None and (expect is not None or allow):
-            raise UsageError(
-                "A PLANFILE says by itself what is expected and allowed: give nothing beside it."
-            )
+            raise UsageError("A PLANFILE says by itself what is expected and allowed: give nothing beside it.")
         # An empty or shortened digest, from a step of CI that failed, must not pass for none.
         if expect is not None and not re.fullmatch(r"[0-9a-f]{64}", expect):
             raise UsageError(f"--expect takes a digest of 64 hex digits, not {expect!r}.")
@@ -144,17 +140,13 @@ class WantedPlan:
         if self.file is not None:
             reviewed = show_plan(self.file)
             reporter.expected, reporter.reviewed_at = plan_digest(reviewed), reviewed.made_at
-            return await plan_as_reviewed(
-                account, project, reviewed, witness=witness, on_progress=on_progress
-            )
+            return await plan_as_reviewed(account, project, reviewed, witness=witness, on_progress=on_progress)
         if self.expect is not None:
             reporter.expected = self.expect
             return await plan_as_expected(
                 account, project, self.expect, allow=self.allow, witness=witness, on_progress=on_progress
             )
-        return await plan_project(
-            account, project, allow=self.allow, witness=witness, on_progress=on_progress
-        )
+        return await plan_project(account, project, allow=self.allow, witness=witness, on_progress=on_progress)
 
 
 @dataclass(frozen=True)
@@ -210,17 +202,13 @@ class Applying:
         reporter = self.reporter
         with session.callbacks.progress("Reading activities") as progress:
             witness = await run.witness()
-            reporter.plan = made = await self.wanted.plan(
-                account, session.project, reporter, witness, progress
-            )
+            reporter.plan = made = await self.wanted.plan(account, session.project, reporter, witness, progress)
         if reporter.expected and not made.empty:
             await not_spent(run, origin.commit, reporter.expected, reporter.reviewed_at)
         self.on_plan(made)
         return made
 
-    async def _write(
-        self, account: Account, session: Session, run: Run, made: Plan, origin: Origin
-    ) -> Report:
+    async def _write(self, account: Account, session: Session, run: Run, made: Plan, origin: Origin) -> Report:
         reporter, callbacks = self.reporter, session.callbacks
         reporter.writing = True
         try:

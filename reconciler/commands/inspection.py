@@ -103,9 +103,7 @@ async def _show(session: Session, name: str) -> Shown:
         mine = [live for live in everything.activities if name in (ownership.key_of(live), live.activity_id)]
         if desired is None and not mine:
             keys = {*(each.key for each in project.activities), *map(ownership.key_of, everything.activities)}
-            raise UsageError(
-                f"There is no spec and no live activity called {name!r}.", remedy=_meant(name, keys)
-            )
+            raise UsageError(f"There is no spec and no live activity called {name!r}.", remedy=_meant(name, keys))
         complete = [
             live
             if live.merchants is not None

@@ -78,9 +78,7 @@ class Verification:
     breaks: tuple[Break, ...]
 
 
-def verify_journal(
-    workspace: Workspace, file: Path | None = None, *, heads: Collection[str] = ()
-) -> Verification:
+def verify_journal(workspace: Workspace, file: Path | None = None, *, heads: Collection[str] = ()) -> Verification:
     """Whether no entry was removed or altered: of an audit file, or without one of the journal of the project.
 
     What was cut off at the end shows only by ``heads``: the hash of the last entry of each account, as a report has it.

@@ -28,9 +28,7 @@ def show_plan(file: Path) -> Plan:
     try:
         data = parsed_json(content)
     except ValueError as error:
-        raise StaleError(
-            f"{file} is not a plan file: {error}.", remedy="Make one with `plan --out`."
-        ) from error
+        raise StaleError(f"{file} is not a plan file: {error}.", remedy="Make one with `plan --out`.") from error
     return intact_plan(data)
 
 

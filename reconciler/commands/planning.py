@@ -268,9 +268,7 @@ class Planning:
             *_account_findings(self.account, self.project),
             *_journal_findings(self.journal_flaw),
         )
-        suggested = replace(
-            made, findings=tuple(_suggesting(self.project.root, each) for each in made.findings)
-        )
+        suggested = replace(made, findings=tuple(_suggesting(self.project.root, each) for each in made.findings))
         return with_findings(suggested, found, self.policy)
 
 
@@ -287,9 +285,7 @@ def _suggesting(root: Path, finding: Finding) -> Finding:
     if finding.severity is not Severity.REFUSAL or finding.source is None or not isinstance(wanted, int):
         return finding
     suggestion = generation_line(root, finding.source, wanted)
-    return (
-        finding if suggestion is None else replace(finding, facts={**finding.facts, "suggestion": suggestion})
-    )
+    return finding if suggestion is None else replace(finding, facts={**finding.facts, "suggestion": suggestion})
 
 
 def _journal_findings(flaw: str) -> Iterator[Finding]:

@@ -269,9 +269,7 @@ class _Merged:
         return not changed(github, run.before, self.commit, self.paths)
 
 
-def _sources(
-    workspace: Workspace, commit: str, now: datetime, namespace: str | None
-) -> tuple[str, tuple[str, ...]]:
+def _sources(workspace: Workspace, commit: str, now: datetime, namespace: str | None) -> tuple[str, tuple[str, ...]]:
     """A project's namespace, and what it is made of, as paths from the root of the repository.
 
     That is everything, where the project is not checked out at ``commit``: what it was made of then is not known.
@@ -287,17 +285,13 @@ def _sources(
         return namespace or project.namespace, ("",)
     folder = _folder(workspace)
     paths = (posixpath.normpath(f"{folder}/{each}") for each in project.reads)
-    return namespace or project.namespace, tuple(
-        "" if each in (".", "/") else each.lstrip("/") for each in paths
-    )
+    return namespace or project.namespace, tuple("" if each in (".", "/") else each.lstrip("/") for each in paths)
 
 
 def _reviewed(workspace: Workspace, github: GitHub, merged: _Merged, pull: Merged) -> Reviewed:
     """Raises StaleError, also for a commit of which the default branch has taken something back."""
     require_current(github, pull.commit, merged.paths)
-    found = digest_of_review(
-        github, merged.owner, pull, now=merged.now, require_approval=merged.require_approval
-    )
+    found = digest_of_review(github, merged.owner, pull, now=merged.now, require_approval=merged.require_approval)
     by = f"approved by {', '.join(found.approved_by)}" if found.approved_by else "approved by nobody"
     workspace.callbacks.remark(f"Reviewed on pull request #{pull.number}, {by}: {found.digest}")
     return found

@@ -154,9 +154,7 @@ async def open_run(
     me = Holder(origin.who, Process.this(), since, commit=origin.commit)
     worker = Worker(location.name)
     try:
-        database = await worker.do(
-            lambda: location.open_to_write(tell_damage), deadline_seconds=OPENING_SECONDS
-        )
+        database = await worker.do(lambda: location.open_to_write(tell_damage), deadline_seconds=OPENING_SECONDS)
         if database.remark:
             remark(database.remark)
         journal = Journal(database, mchid=mchid, namespace=namespace, clock=clock)
@@ -172,9 +170,7 @@ async def open_run(
         worker.stop()
 
 
-async def resume(
-    api: PayGiftApi, run: Run, *, clock: Clock, poll: PollPolicy | None = None
-) -> list[OperationFinished]:
+async def resume(api: PayGiftApi, run: Run, *, clock: Clock, poll: PollPolicy | None = None) -> list[OperationFinished]:
     """Find out what became of the requests of runs that died, and write it down (concepts.md#apply).
 
     Raises RemoteError if WeChat Pay could not be asked: then they stay open.

@@ -67,9 +67,7 @@ def _local_remote(folder: Path, control: Control) -> LocalRemote:
     )
 
 
-def serve_sandbox(
-    folder: Path, *, port: int, options: Iterable[str], ready: Callable[[RunningSandbox], None]
-) -> None:
+def serve_sandbox(folder: Path, *, port: int, options: Iterable[str], ready: Callable[[RunningSandbox], None]) -> None:
     """Serve the sandbox of ``folder`` on 127.0.0.1 until the process is interrupted; 0 takes a free ``port``.
 
     ``options`` are NAME=VALUE, of docs/sandbox.md. ``ready`` is called once it can be reached. Raises UsageError,
@@ -143,9 +141,7 @@ def insert_from_file(folder: Path, file: Path) -> list[str]:
     shown = content.get("live") if isinstance(content, dict) and content.get("kind") == "activity" else None
     rows: Any = [{"wire": content}] if shown is None else shown
     if not (isinstance(rows, list) and rows and all(map(_is_shown, rows))):
-        raise UsageError(
-            f"{file} must be an activity in JSON, or what `paygift show KEY --json` prints of a live one."
-        )
+        raise UsageError(f"{file} must be an activity in JSON, or what `paygift show KEY --json` prints of a live one.")
     # Only now: what is piped into ``file`` may come from a command that uses the sandbox itself.
     with local_sandbox(folder) as local:
         return [local.control.insert_activity(row["wire"], row.get("merchants") or []) for row in rows]
@@ -170,8 +166,6 @@ def _stocks_of(file: Path) -> list[dict[str, object]]:
 
 
 def _stocks_in(stocks: object, file: Path) -> list[dict[str, object]]:
-    if not isinstance(stocks, list) or not all(
-        isinstance(each, dict) and "stock_id" in each for each in stocks
-    ):
+    if not isinstance(stocks, list) or not all(isinstance(each, dict) and "stock_id" in each for each in stocks):
         raise UsageError(f"{file} must be a JSON list of stocks, each with a stock_id.")
     return stocks

@@ -89,9 +89,7 @@ class Session:
             rate=remote.rate,
             concurrency=remote.concurrency,
         ) as client:
-            yield Account(
-                PayGiftApi(client), self.clock, self.mchid, remote.sandbox, uploaded=self.images.known
-            )
+            yield Account(PayGiftApi(client), self.clock, self.mchid, remote.sandbox, uploaded=self.images.known)
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """What ``work`` returns or raises, in an event loop of its own."""

@@ -56,9 +56,7 @@ def remote_from(environ: Mapping[str, str]) -> Remote:
     if not public_key and not apiv3_key:
         missing.append("PAYGIFT_APIV3_KEY (or PAYGIFT_PUBLIC_KEY_ID with PAYGIFT_PUBLIC_KEY)")
     if public_key != bool(public_key_id):
-        missing.append(
-            "PAYGIFT_PUBLIC_KEY_ID" if public_key else "PAYGIFT_PUBLIC_KEY or PAYGIFT_PUBLIC_KEY_FILE"
-        )
+        missing.append("PAYGIFT_PUBLIC_KEY_ID" if public_key else "PAYGIFT_PUBLIC_KEY or PAYGIFT_PUBLIC_KEY_FILE")
     if missing:
         raise CredentialsError(f"Not set: {', '.join(missing)}.", remedy=REMEDY)
     private_key = given_key(load_private_key, environ, "PAYGIFT_PRIVATE_KEY")

@@ -30,16 +30,12 @@ def translated(error: BaseException, *, command: str, writing: bool = False) -> 
     else:
         said = f"`{command}` failed unexpectedly: {kind_of(error)} at {_where(error)}. This is a defect of paygift."
         remedy = f"Run it again with {DEBUG}=1, which adds the traceback, and report that."
-    return UnexpectedError(
-        said, remedy=f"Something may have been written. {AGAIN} {remedy}" if writing else remedy
-    )
+    return UnexpectedError(said, remedy=f"Something may have been written. {AGAIN} {remedy}" if writing else remedy)
 
 
 def _interrupted(writing: bool) -> InterruptedRunError:
     if writing:
-        return InterruptedRunError(
-            "Interrupted. What was in flight may or may not have happened.", remedy=AGAIN
-        )
+        return InterruptedRunError("Interrupted. What was in flight may or may not have happened.", remedy=AGAIN)
     return InterruptedRunError("Interrupted. Nothing was written.", remedy="Run apply again.")
 
 

@@ -122,9 +122,7 @@ def judge_image_upload(outcome: Outcome) -> Check:
         if outcome.code in NO_PERMISSION:
             return unusable(code, said(outcome), _ASK_FOR_UPLOAD)
         if outcome.code == "REQUEST_BLOCKED" and META_REFUSED in outcome.text:
-            return ok(
-                code, "an upload was refused for its wrong digest and nothing else; nothing was uploaded."
-            )
+            return ok(code, "an upload was refused for its wrong digest and nothing else; nothing was uploaded.")
     return _cannot_tell(code, outcome)
 
 
@@ -140,6 +138,4 @@ def _cannot_tell(code: str, outcome: PaygiftError | Proven | None) -> Check:
 def _unclear(code: str, error: ApiError | TransportError) -> Check:
     unsigned = isinstance(error, ApiError) and not error.verified
     doubt = " WeChat Pay has not signed this answer, so it proves nothing." if unsigned else ""
-    return Check(
-        code, CheckStatus.WARNING, f"this cannot be determined now: {said(error)}{doubt}", error.remedy
-    )
+    return Check(code, CheckStatus.WARNING, f"this cannot be determined now: {said(error)}{doubt}", error.remedy)

@@ -100,7 +100,6 @@ def _judge_signed(material: Material, signed: Signed | None) -> tuple[Check, ...
     )
     if signed_call.status is CheckStatus.FAILED:  # which has told already why the others could not be made
         others = tuple(
-            skipped(each.code, NOT_ACCEPTED) if each.status is CheckStatus.WARNING else each
-            for each in others
+            skipped(each.code, NOT_ACCEPTED) if each.status is CheckStatus.WARNING else each for each in others
         )
     return (signed_call, *others)

@@ -96,9 +96,7 @@ def _hosts(seen: _Variables) -> ReachedHosts:
     return ReachedHosts(main, seen.as_it_is("PAYGIFT_BACKUP_URL") or (BACKUP_URL if main == BASE_URL else ""))
 
 
-def _load(
-    load: Callable[..., Loaded], environ: Mapping[str, str], name: str
-) -> Loaded | CredentialsError | None:
+def _load(load: Callable[..., Loaded], environ: Mapping[str, str], name: str) -> Loaded | CredentialsError | None:
     """What the variable holds, or what is in the file that it names. The variable itself comes first."""
     try:
         return given_key(load, environ, name)

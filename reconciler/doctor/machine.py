@@ -13,13 +13,7 @@ from reconciler.doctor.checks import failure, ok, said, skipped, unusable
 from reconciler.doctor.evidence import ProjectAccount
 from reconciler.model.checkup import Check, CheckStatus
 from reconciler.model.errors import CredentialsError, PaygiftError
-from reconciler.wechatpay.keys import (
-    APIV3_KEY_BYTES,
-    APIV3_KEY_REMEDY,
-    Credentials,
-    apiv3_key_fault,
-    public_key_fault,
-)
+from reconciler.wechatpay.keys import APIV3_KEY_BYTES, APIV3_KEY_REMEDY, Credentials, apiv3_key_fault, public_key_fault
 
 EXPIRY_WARNING_DAYS: Final = 30
 """Before the end of the merchant certificate."""
@@ -27,9 +21,7 @@ EXPIRY_WARNING_DAYS: Final = 30
 _FOR_OTHERS: Final = 0o077
 _DAY_SECONDS: Final = 86_400
 _API_SECURITY: Final = "账户中心 → API安全"
-CLOCK_REMEDY: Final = (
-    "Have this machine set its clock over the network (NTP; on Linux: timedatectl set-ntp true)."
-)
+CLOCK_REMEDY: Final = "Have this machine set its clock over the network (NTP; on Linux: timedatectl set-ntp true)."
 """For a clock that is wrong."""
 _RENEW: Final = (
     f"Apply for a new certificate on the merchant platform ({_API_SECURITY}), "
@@ -166,9 +158,7 @@ def judge_validity(certificate: x509.Certificate | CredentialsError | None, now:
     if days < 0:
         return unusable(code, f"it expired on {ends:%Y-%m-%d}.", _RENEW)
     if now < begins.timestamp():
-        return unusable(
-            code, f"it is not valid before {begins:%Y-%m-%d}.", f"Is the clock right? {CLOCK_REMEDY}"
-        )
+        return unusable(code, f"it is not valid before {begins:%Y-%m-%d}.", f"Is the clock right? {CLOCK_REMEDY}")
     if days < EXPIRY_WARNING_DAYS:
         return Check(code, CheckStatus.WARNING, f"it expires in {days:.0f} days, on {ends:%Y-%m-%d}.", _RENEW)
     return ok(code, f"until {ends:%Y-%m-%d}.")

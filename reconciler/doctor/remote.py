@@ -48,9 +48,7 @@ async def knock_at(
     return await asyncio.gather(main, _knock(hosts.backup, "PAYGIFT_BACKUP_URL", transport, wall_clock))
 
 
-async def _knock(
-    url: str, variable: str, transport: httpx.AsyncBaseTransport | None, wall_clock: WallClock
-) -> Knock:
+async def _knock(url: str, variable: str, transport: httpx.AsyncBaseTransport | None, wall_clock: WallClock) -> Knock:
     """Any answer will do; an unsigned request gets a 401 from WeChat Pay, with a ``Date`` like every answer. Only its
     head is read: whoever answers there may send a body without end, or one that unpacks to one."""
     try:
@@ -131,9 +129,7 @@ async def ask(
             certificates = await _outcome(client.certificates())
             if isinstance(certificates, PaygiftError) and credentials.public_key is None:
                 return Signed(door.host, certificates, None, None)
-        activities, upload = await asyncio.gather(
-            _outcome(_list_one(client)), _outcome(_upload_nothing(client))
-        )
+        activities, upload = await asyncio.gather(_outcome(_list_one(client)), _outcome(_upload_nothing(client)))
     return Signed(door.host, certificates, activities, upload)
 
 
@@ -142,9 +138,7 @@ async def _outcome(work: Awaitable[Result]) -> Result | PaygiftError:
         async with asyncio.timeout(SECONDS):
             return await work
     except TimeoutError:
-        return TransportError(
-            f"there was no answer within {SECONDS:g} s.", remedy="Check the network, then run again."
-        )
+        return TransportError(f"there was no answer within {SECONDS:g} s.", remedy="Check the network, then run again.")
     except PaygiftError as error:
         return error
 

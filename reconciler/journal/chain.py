@@ -19,9 +19,7 @@ _SEALED: Final = re.compile(r'(\{.*),"hash":"([0-9a-f]{64})"\}', re.DOTALL)
 
 def audit_line(sealed_line: str, hash_: str) -> str:
     """One line of an audit file: what was sealed, whatever it holds by now and to the byte, and its hash of then."""
-    body = (
-        sealed_line[:-1] if sealed_line.endswith("}") else f"{sealed_line}}}"
-    )  # a brace that is gone stays gone
+    body = sealed_line[:-1] if sealed_line.endswith("}") else f"{sealed_line}}}"  # a brace that is gone stays gone
     return f'{body},"hash":"{hash_}"}}'
 
 

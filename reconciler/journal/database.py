@@ -20,9 +20,7 @@ from reconciler.journal.unreachable import not_connected
 from reconciler.model.errors import JournalError, LockLostError
 
 _REMEDY: Final = "Fix that, then run again: nothing is sent to WeChat Pay that was not written down before."
-_DAMAGED_REMEDY: Final = (
-    "Move it away, or let the next apply do so: nothing but looking things up depends on it."
-)
+_DAMAGED_REMEDY: Final = "Move it away, or let the next apply do so: nothing but looking things up depends on it."
 _LOST_REMEDY: Final = "Run apply again: it finds out what became of this run, and does the rest."
 
 
@@ -257,9 +255,7 @@ class Database:
         with self.reading() as connection:
             said = connection.execute(text("PRAGMA quick_check(1)")).scalar()
         if said != "ok":
-            raise JournalError(
-                f"the journal in {self.where} is damaged: {said}.", damaged=True, remedy=_DAMAGED_REMEDY
-            )
+            raise JournalError(f"the journal in {self.where} is damaged: {said}.", damaged=True, remedy=_DAMAGED_REMEDY)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -269,9 +265,7 @@ class Database:
             cause = error.orig if isinstance(error, sa.DBAPIError) else error
             said = (" ".join(str(cause).split()) or type(cause).__name__).rstrip(".?")
             if self._pinned and isinstance(error, sa.DBAPIError) and error.connection_invalidated:
-                raise self._lost(
-                    f"the session with its server that held the lock has ended ({said})"
-                ) from error
+                raise self._lost(f"the session with its server that held the lock has ended ({said})") from error
             name = getattr(cause, "sqlite_errorname", "")
             if self._file is not None and name.startswith("SQLITE_BUSY"):
                 if self._connection is not None:

@@ -23,10 +23,7 @@ class Holder:
 
     def __str__(self) -> str:
         at = f", at commit {self.commit[:12]}" if self.commit else ""
-        return (
-            f"{self.who or 'somebody'} on {self.process.host}, process {self.process.pid}, since {self.since}"
-            f"{at}"
-        )
+        return f"{self.who or 'somebody'} on {self.process.host}, process {self.process.pid}, since {self.since}{at}"
 
     def to_json(self) -> str:
         """What ``from_row`` reads, without the token."""
@@ -42,9 +39,7 @@ class Holder:
             process = Process(str(about["host"]), int(about["pid"]), str(about.get("birth", "")))
             return cls(str(data["who"]), process, str(data["since"]), token, str(data.get("commit", "")))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            return cls(
-                "", Process("an unknown host", 0), "an unknown time", token
-            )  # a damaged row is still a lock
+            return cls("", Process("an unknown host", 0), "an unknown time", token)  # a damaged row is still a lock
 
     @property
     def condition(self) -> str:

@@ -91,6 +91,4 @@ def _inode(file: Path) -> int:
 
 def journal_location(root: Path, url: str = "", *, use_sandbox: bool = False) -> JournalLocation:
     """Where the journal of the project in ``root`` is. The sandbox's is kept away from that of the real account."""
-    return (
-        JournalLocation(root / SANDBOX_FILE) if use_sandbox else JournalLocation(root / FILE, stripped(url))
-    )
+    return JournalLocation(root / SANDBOX_FILE) if use_sandbox else JournalLocation(root / FILE, stripped(url))

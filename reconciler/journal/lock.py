@@ -95,9 +95,7 @@ class Lock:
                 first = before[0] if before else Seen(Holder("", Process("", 0), "just now", token=""), 0)
                 return replace(first, before=tuple((seen.holder.token, seen.beats) for seen in before))
             connection.execute(delete(locks).where(self._where))
-            connection.execute(
-                insert(locks).values(token=me.token, holder=me.to_json(), beats=0, **self._ours)
-            )
+            connection.execute(insert(locks).values(token=me.token, holder=me.to_json(), beats=0, **self._ours))
             self._leave(connection, me)
         self._taken = True
         self._database.pin()
@@ -142,12 +140,8 @@ class Lock:
         with self._database.transaction() as connection:
             found = self._find(connection)
             if self._database.is_postgresql:
-                self._end_sessions(
-                    connection
-                )  # first: one that was stopped in the middle of a write keeps the row
-            if (
-                found is not None
-            ):  # and nobody else: whoever waited may have taken it as soon as that session ended
+                self._end_sessions(connection)  # first: one that was stopped in the middle of a write keeps the row
+            if found is not None:  # and nobody else: whoever waited may have taken it as soon as that session ended
                 connection.execute(delete(locks).where(self._mine(found.holder.token)))
         return found.holder if found is not None else None
 

@@ -16,9 +16,7 @@ from reconciler.system.environment import DATABASE, checked_address, invalid
 CONNECT_SECONDS: Final = 10
 """How long each address of a PostgreSQL server is given to answer, unless the URL says ``connect_timeout``."""
 _VARIABLE: Final = "PAYGIFT_JOURNAL_URL"
-_URL_REMEDY: Final = (
-    "Write postgresql://USER:PASSWORD@HOST/DATABASE, or unset it for the file .paygift/journal.db."
-)
+_URL_REMEDY: Final = "Write postgresql://USER:PASSWORD@HOST/DATABASE, or unset it for the file .paygift/journal.db."
 CONNECT_REMEDY: Final = (
     f"Check {_VARIABLE}, and that the server runs and lets this machine in; then run again: nothing is sent to WeChat "
     "Pay that was not written down before."

@@ -76,9 +76,7 @@ def witness_in(database: Database, *, mchid: str, namespace: str) -> Witness:
     """What the journal in ``database`` knows of one account and namespace. Raises JournalError."""
     ours = (entries.c.mchid == mchid) & (entries.c.namespace == namespace)
     with database.reading() as connection:
-        rows = connection.execute(
-            select(entries.c.record, entries.c.seq).where(ours).order_by(entries.c.seq)
-        ).all()
+        rows = connection.execute(select(entries.c.record, entries.c.seq).where(ours).order_by(entries.c.seq)).all()
     return witness_of(stored_entry(row.record, row.seq) for row in rows)
 
 

@@ -74,9 +74,7 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         return
     connection.exec_driver_sql("BEGIN")
-    connection.exec_driver_sql(
-        "SELECT 1 FROM sqlite_master LIMIT 1"
-    ).close()  # now, and not with the first look
+    connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").close()  # now, and not with the first look
 
 
 def identities(file: Path) -> dict[Path, Identity]:

@@ -78,9 +78,7 @@ class _Known:
         if outcome.operation == "terminate":
             self._terminated(outcome)
         elif outcome.activity_id and outcome.operation in _CHANGES:
-            after = _after(
-                self.merchants.pop(outcome.activity_id, None), outcome, [intent for intent, _ in sent]
-            )
+            after = _after(self.merchants.pop(outcome.activity_id, None), outcome, [intent for intent, _ in sent])
             if after is not None:
                 self.merchants[outcome.activity_id] = after
             if outcome.operation == "create":
@@ -115,9 +113,7 @@ class _Known:
         )
 
 
-def _after(
-    before: frozenset[str] | None, outcome: OperationFinished, sent: Sequence[Intent]
-) -> frozenset[str] | None:
+def _after(before: frozenset[str] | None, outcome: OperationFinished, sent: Sequence[Intent]) -> frozenset[str] | None:
     """The merchants that paygift left after an operation, from those ``before``; ``None`` where that is not certain.
 
     ``outcome.rejections`` names all whom the operation was about and who were not as wanted when it was verified.

@@ -67,9 +67,7 @@ async def read_live(
                 await sleep(SECOND_LOOK_SECONDS)
                 async for item in api.activities():
                     read.take(live_activity(item), reads)
-                _refuse_hidden(
-                    [each for each in hidden if each.activity_id not in read.found], len(read.found)
-                )
+                _refuse_hidden([each for each in hidden if each.activity_id not in read.found], len(read.found))
     return LiveRead(tuple(read.found.values()), read.unreadable)
 
 

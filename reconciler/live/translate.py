@@ -99,9 +99,7 @@ def _canonical(value: object) -> object:
             plain = {str(name): _canonical(each) for name, each in value.items()}
             return {name: each for name, each in plain.items() if each not in (None, [], {})}
         case list():
-            return sorted(
-                {canonical_json(each): each for each in map(_canonical, value)}.values(), key=canonical_json
-            )
+            return sorted({canonical_json(each): each for each in map(_canonical, value)}.values(), key=canonical_json)
         case str() if value.isascii() and value.isdigit():
             return _number(value)
         case str() if (moment := _maybe_instant(value)) is not None:
@@ -119,9 +117,7 @@ def _terms(item: ActivityItem) -> Terms | None:
     if (rule.transaction_amount_minimum or 0) not in _AMOUNTS:
         return None
     try:
-        available_time, available_day_time = _read_periods(
-            base.available_periods, Window(begin_time, end_time)
-        )
+        available_time, available_day_time = _read_periods(base.available_periods, Window(begin_time, end_time))
     except ValueError:
         return None
     return _full_send_terms(
@@ -170,17 +166,12 @@ def _award(item: AwardItem) -> Award:
     return Award(item.stock_id, Image(item.original_image_url or ""), thumbnail)
 
 
-def _read_periods(
-    periods: AvailablePeriods | None, whole: Window
-) -> tuple[tuple[Window, ...], tuple[DayWindow, ...]]:
+def _read_periods(periods: AvailablePeriods | None, whole: Window) -> tuple[tuple[Window, ...], tuple[DayWindow, ...]]:
     """Windows that narrow nothing are the same as none (API §8 9). Raises ValueError for an unreadable time."""
     if periods is None:
         return (), ()
     spans = tuple(
-        sorted(
-            Window(_instant(span.begin_time), _instant(span.end_time))
-            for span in periods.available_time or ()
-        )
+        sorted(Window(_instant(span.begin_time), _instant(span.end_time)) for span in periods.available_time or ())
     )
     days = tuple(
         sorted(

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 from reconciler.model.diagnostics import Diagnostic, condensed
 
@@ -214,6 +214,15 @@ class SandboxError(PaygiftError):
     """The embedded WeChat Pay cannot start, or cannot be reached."""
 
 
+class Where(TypedDict, total=False):
+    """Which request an error is about, and what to do: see RemoteError."""
+
+    method: str
+    path: str
+    request_id: str
+    remedy: str
+
+
 class RemoteError(PaygiftError):
     """Anything that went wrong between us and WeChat Pay.
 
@@ -253,18 +262,8 @@ class TransportError(RemoteError):
     not have happened. ``lasting`` tells that the next try would fare no better: a certificate that is not trusted.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        method: str = "",
-        path: str = "",
-        request_id: str = "",
-        remedy: str = "",
-        sent: bool = True,
-        lasting: bool = False,
-    ) -> None:
-        super().__init__(message, method=method, path=path, request_id=request_id, remedy=remedy)
+    def __init__(self, message: str, *, sent: bool = True, lasting: bool = False, **where: Unpack[Where]) -> None:
+        super().__init__(message, **where)
         self.sent = sent
         self.lasting = lasting
 
@@ -275,17 +274,8 @@ class UnverifiedError(RemoteError):
     ``lasting`` tells that the next answer would be no better: a key that nobody knows, a clock that is wrong.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        method: str = "",
-        path: str = "",
-        request_id: str = "",
-        remedy: str = "",
-        lasting: bool = False,
-    ) -> None:
-        super().__init__(message, method=method, path=path, request_id=request_id, remedy=remedy)
+    def __init__(self, message: str, *, lasting: bool = False, **where: Unpack[Where]) -> None:
+        super().__init__(message, **where)
         self.lasting = lasting
 
 

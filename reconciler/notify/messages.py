@@ -44,9 +44,7 @@ def events(happened: Report | AbortedApply) -> frozenset[str]:
 # -- data --------------------------------------------------------------------------------------------------------------
 
 
-def summary_json(
-    happened: Report | AbortedApply, *, url: str = "", sandbox: bool = False
-) -> dict[str, object]:
+def summary_json(happened: Report | AbortedApply, *, url: str = "", sandbox: bool = False) -> dict[str, object]:
     """``url`` is the page of the run in CI. ``stopped`` is null for an apply that has a report."""
     if isinstance(happened, AbortedApply):
         return _stopped_json(happened, url, sandbox)

@@ -71,9 +71,7 @@ def post(messages: Sequence[Message]) -> list[str]:
         each.start()
     for each in posting:
         each.join(max(0.0, ends - time.monotonic()))
-    return [
-        f"{each.message.variable} ({each.message.kind}): {each.failure}." for each in posting if each.failure
-    ]
+    return [f"{each.message.variable} ({each.message.kind}): {each.failure}." for each in posting if each.failure]
 
 
 class _Posting(threading.Thread):
@@ -89,9 +87,7 @@ class _Posting(threading.Thread):
             _post(self.message)
         except _NotToldError as error:
             self.failure = str(error)
-        except (
-            PaygiftError
-        ) as error:  # a variable that is invalid, this one's or one about proxies or certificates
+        except PaygiftError as error:  # a variable that is invalid, this one's or one about proxies or certificates
             said = error.message.rstrip(".")
             own = f"{self.message.variable} "
             self.failure = f"it {said.removeprefix(own)}" if said.startswith(own) else said
@@ -144,9 +140,7 @@ def _check(answer: httpx.Response, kind: str) -> None:
     if answer.is_redirect:
         raise _NotToldError(f"HTTP {status}, a redirect, which is not followed")
     if not answer.is_success:
-        raise _NotToldError(
-            f"HTTP {status}" + (", and whether it arrived is unknown" if status >= 500 else "")
-        )
+        raise _NotToldError(f"HTTP {status}" + (", and whether it arrived is unknown" if status >= 500 else ""))
     if kind != "wecom":
         return
     code = _errcode(answer)

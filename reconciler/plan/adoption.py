@@ -77,9 +77,7 @@ def not_expressible(desired: DesiredActivity, lives: Sequence[LiveActivity]) -> 
     for live in lives:
         if live.activity_id != desired.adopt or live.terms is None:
             continue
-        cannot = [
-            FIELD_PATHS[name] for name in differing(desired.terms, live) if name in inexpressible(live.terms)
-        ]
+        cannot = [FIELD_PATHS[name] for name in differing(desired.terms, live) if name in inexpressible(live.terms)]
         if cannot:
             facts: dict[str, object] = {"activity_id": live.activity_id, "fields": cannot}
             return Finding.of(FindingKind.ADOPT_NOT_EXPRESSIBLE, desired.key, facts, desired.source)
@@ -120,9 +118,7 @@ def _text(text: str, most: int) -> bool:
 
 
 def _windows_inside(terms: Terms) -> bool:
-    return all(
-        terms.begin_time <= each.begin_time < each.end_time <= terms.end_time for each in terms.available_time
-    )
+    return all(terms.begin_time <= each.begin_time < each.end_time <= terms.end_time for each in terms.available_time)
 
 
 def _awards(terms: Terms) -> bool:

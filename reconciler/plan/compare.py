@@ -41,9 +41,7 @@ def same_number(desired: DesiredActivity, live: LiveActivity) -> bool:
     """
     number = parse_number(live.out_request_no)
     return (
-        number is not None
-        and number.generation == desired.generation
-        and number.digest == terms_digest(desired.terms)
+        number is not None and number.generation == desired.generation and number.digest == terms_digest(desired.terms)
     )
 
 
@@ -69,9 +67,7 @@ def _unlike(these: Terms, those: Terms) -> tuple[str, ...]:
     if these == those:
         return ()
     ours, theirs = comparable(these), comparable(those)
-    return tuple(
-        each.name for each in fields(Terms) if getattr(ours, each.name) != getattr(theirs, each.name)
-    )
+    return tuple(each.name for each in fields(Terms) if getattr(ours, each.name) != getattr(theirs, each.name))
 
 
 def contradictions(desired: DesiredActivity, live: LiveActivity) -> tuple[str, ...]:
@@ -171,9 +167,7 @@ def _cannot_be_read(difference: Difference) -> bool:
     return difference.path == FIELD_PATHS["background_color"] and difference.desired is None
 
 
-def _as_written(
-    terms: Terms, live: Terms, number: RequestNumber, uploaded: Mapping[str, str]
-) -> Terms | None:
+def _as_written(terms: Terms, live: Terms, number: RequestNumber, uploaded: Mapping[str, str]) -> Terms | None:
     """The terms that ``live`` was created from, if its number's digest proves them; ``None`` where they are not found.
 
     Each live image was written as its URL, or as a file: the one that ``terms`` name in its place, or one that is
@@ -182,9 +176,7 @@ def _as_written(
     files: dict[str, str] = {url: sha256 for sha256, url in uploaded.items()}
     ours = _images_by_place(terms)
     places = list(_images_by_place(live).items())
-    choices = [
-        list(dict.fromkeys(_could_have_been(image, ours.get(place), files))) for place, image in places
-    ]
+    choices = [list(dict.fromkeys(_could_have_been(image, ours.get(place), files))) for place, image in places]
     colours = dict.fromkeys((live.background_color, terms.background_color, None))
     for images in islice(product(*choices), MOST_GUESSES):
         candidate = _with_images(live, images)
@@ -297,9 +289,7 @@ def _images_are_unchanged(terms: Terms, live: Terms, number: RequestNumber | Non
         return False
     candidate = _with_images(live, [ours[place] for place in theirs])
     colours = {terms.background_color, live.background_color, None}
-    return any(
-        terms_digest(replace(candidate, background_color=colour)) == number.digest for colour in colours
-    )
+    return any(terms_digest(replace(candidate, background_color=colour)) == number.digest for colour in colours)
 
 
 def _with_live_colour(terms: Terms, live: Terms) -> Terms:
@@ -309,9 +299,7 @@ def _with_live_colour(terms: Terms, live: Terms) -> Terms:
 def _with_live_images(terms: Terms, live: Terms) -> Terms:
     """Local images replaced by the live ones that stand in the same places; URLs stay, they can be compared."""
     theirs = _images_by_place(live)
-    merged = [
-        theirs.get(place, here) if here.sha256 else here for place, here in _images_by_place(terms).items()
-    ]
+    merged = [theirs.get(place, here) if here.sha256 else here for place, here in _images_by_place(terms).items()]
     return _with_images(terms, merged)
 
 

@@ -94,9 +94,7 @@ def uploads_of(changes: Iterable[ActivityChange]) -> tuple[UploadImage, ...]:
         for image in step.terms.images()
         if image.sha256
     }
-    return tuple(
-        UploadImage(sha256, path) for sha256, path in sorted(paths.items(), key=lambda item: item[::-1])
-    )
+    return tuple(UploadImage(sha256, path) for sha256, path in sorted(paths.items(), key=lambda item: item[::-1]))
 
 
 def touched_ids(changes: Iterable[ActivityChange]) -> set[str]:
@@ -111,12 +109,7 @@ def touched_ids(changes: Iterable[ActivityChange]) -> set[str]:
 
 def _valid_until(plan: Plan) -> object:
     """A create's begin and end, and the next begin or end of what lives, which its clock tells."""
-    creates = (
-        step.terms
-        for change in plan.changes
-        for step in change.operations
-        if isinstance(step, CreateActivity)
-    )
+    creates = (step.terms for change in plan.changes for step in change.operations if isinstance(step, CreateActivity))
     instants = [
         *(instant for terms in creates for instant in (terms.begin_time, terms.end_time)),
         *(clock.at for change in plan.changes for clock in change.clocks),
@@ -204,9 +197,7 @@ def _unlike(
         for name in ("leans_on", "goes_with"):
             if getattr(shown, name) != getattr(made, name):
                 yield name
-    if not (
-        _what_is_left_holds(shown, made) if partly else _to_the_last_path(shown) == _to_the_last_path(made)
-    ):
+    if not (_what_is_left_holds(shown, made) if partly else _to_the_last_path(shown) == _to_the_last_path(made)):
         yield "operations"
     if not partly:
         for name in ("kind", "merchants_before", "merchants_after"):
@@ -253,9 +244,7 @@ def _what_is_left_holds(shown: ActivityChange, left: ActivityChange) -> bool:
     )
 
 
-def _unlike_as_a_whole(
-    reviewed: Plan, then: Plan, live: Sequence[LiveActivity], begun: set[str]
-) -> Iterator[str]:
+def _unlike_as_a_whole(reviewed: Plan, then: Plan, live: Sequence[LiveActivity], begun: set[str]) -> Iterator[str]:
     for name in ("namespace", "mchid", "policy"):
         if getattr(reviewed, name) != getattr(then, name):
             yield name
@@ -306,9 +295,7 @@ def _timeline_holds(reviewed: Plan, then: Plan, live: Sequence[LiveActivity]) ->
     )
 
 
-def _row_holds(
-    row: TimelineRow, now_shown: Mapping[str, TimelineRow], lives: Mapping[str, LiveActivity]
-) -> bool:
+def _row_holds(row: TimelineRow, now_shown: Mapping[str, TimelineRow], lives: Mapping[str, LiveActivity]) -> bool:
     """Whether it may have been so when the plan was made: it has ended since, or found no room now."""
     found, shown = lives.get(row.activity_id), now_shown.get(row.activity_id)
     if found is None or found.terms is None or (shown is not None and row.key != shown.key):

@@ -83,11 +83,7 @@ def _problems_of(coupon: Coupon, terms: Terms) -> Iterator[str]:
         yield f"{name} is {coupon.stock_state}, not RUNNING"
     if coupon.coupon_code_mode == "MERCHANT_API":
         yield f"{name} has the code mode MERCHANT_API, which does not fit pay-gift"
-    if (
-        coupon.coupon_code_mode == "MERCHANT_UPLOAD"
-        and coupon.codes_left is not None
-        and coupon.codes_left <= 0
-    ):
+    if coupon.coupon_code_mode == "MERCHANT_UPLOAD" and coupon.codes_left is not None and coupon.codes_left <= 0:
         yield f"{name} has no uploaded codes left"
     begin_time, end_time = coupon.begin_time, coupon.end_time
     if begin_time is not None and begin_time > terms.begin_time:
@@ -141,9 +137,7 @@ _MODES: Final = ("WECHATPAY_MODE", "MERCHANT_UPLOAD", "MERCHANT_API", "")
 
 def _read(terms: Terms, coupons: Mapping[str, CouponRead]) -> list[Coupon]:
     """The coupons that could be read, each once."""
-    found = (
-        coupons.get(stock_id) for stock_id in dict.fromkeys(award.stock_id for award in terms.award_list)
-    )
+    found = (coupons.get(stock_id) for stock_id in dict.fromkeys(award.stock_id for award in terms.award_list))
     return [coupon for coupon in found if isinstance(coupon, Coupon)]
 
 

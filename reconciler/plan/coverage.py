@@ -42,9 +42,7 @@ def _claims_of(change: ActivityChange, claims: Mapping[str, Claim]) -> Iterator[
 
 def _coverage(change: ActivityChange, claims: Sequence[Claim], others: Serving) -> Coverage:
     sets = tuple(_sets(claims, others))
-    gaps = max(
-        (group.lost for claim in claims for group in claim.concerned if group.have), key=seconds, default=()
-    )
+    gaps = max((group.lost for claim in claims for group in claim.concerned if group.have), key=seconds, default=())
     return Coverage(
         gap_seconds=max((each.gap_seconds for each in sets if each.set == "both"), default=0),
         moment=_moment(change, claims),
@@ -63,14 +61,10 @@ def _sets(claims: Sequence[Claim], others: Serving) -> Iterator[MerchantCoverage
             for given, mchids in others.alike(group.merchants):
                 found[name, seconds(lost), seconds(without(lost, given))].update(mchids)
     for name in ("both", "old"):
-        alike = sorted(
-            ((key, mchids) for key, mchids in found.items() if key[0] == name), reverse=True, key=_worst
-        )
+        alike = sorted(((key, mchids) for key, mchids in found.items() if key[0] == name), reverse=True, key=_worst)
         yield from (_told(*each) for each in alike[: MOST_SETS - 1])
         if rest := alike[MOST_SETS - 1 :]:
-            yield replace(
-                _told(rest[0][0], set().union(*(mchids for _, mchids in rest))), up_to=len(rest) > 1
-            )
+            yield replace(_told(rest[0][0], set().union(*(mchids for _, mchids in rest))), up_to=len(rest) > 1)
 
 
 def _worst(each: tuple[tuple[CoveredSet, int, int], set[str]]) -> tuple[int, int, list[str]]:
@@ -114,6 +108,4 @@ def _windows(spans: Spans) -> tuple[Window, ...]:
     """Instants; so many that they would fill a plan file are told as one."""
     if len(spans) > MOST_GAPS:
         spans = union([(spans[0][0], spans[-1][1])])
-    return tuple(
-        Window(datetime.fromtimestamp(begin, UTC), datetime.fromtimestamp(end, UTC)) for begin, end in spans
-    )
+    return tuple(Window(datetime.fromtimestamp(begin, UTC), datetime.fromtimestamp(end, UTC)) for begin, end in spans)

@@ -11,14 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from reconciler.model.activity import (
-    FIELD_PATHS,
-    PAUSED,
-    DesiredActivity,
-    LiveActivity,
-    Source,
-    Terms,
-)
+from reconciler.model.activity import FIELD_PATHS, PAUSED, DesiredActivity, LiveActivity, Source, Terms
 from reconciler.model.findings import Finding, FindingKind
 from reconciler.model.identity import Ownership, parse_number
 from reconciler.model.operations import ActivityOperation, TerminateReason
@@ -29,12 +22,7 @@ from reconciler.plan.adoption import adoption_blocked, not_expressible
 from reconciler.plan.compare import contradictions, differences
 from reconciler.plan.fitness import GIVES
 from reconciler.plan.matching import adopts_another, matching, number_used
-from reconciler.plan.operations import (
-    create_operations,
-    merchant_operations,
-    supersede_operation,
-    terminate_operation,
-)
+from reconciler.plan.operations import create_operations, merchant_operations, supersede_operation, terminate_operation
 from reconciler.plan.protection import not_marked, protected
 from reconciler.plan.successors import successor_unfit
 from reconciler.plan.timing import timing_of_live, timing_of_new
@@ -70,9 +58,7 @@ class Decision:
     equal: str = ""
 
 
-def decide(
-    context: PlanContext, key: str, desired: DesiredActivity | None, lives: Sequence[LiveActivity]
-) -> Decision:
+def decide(context: PlanContext, key: str, desired: DesiredActivity | None, lives: Sequence[LiveActivity]) -> Decision:
     """What follows for ``key`` from its spec, if it has one, and from all its activities, ended ones included.
 
     Raises ValueError if the merchants of an activity that may go on were not read.
@@ -268,9 +254,7 @@ def _keep(
         *_oddities(desired.key, [kept, *superseded]),
     ]
     if differing:
-        return Decision(
-            findings=tuple(findings)
-        )  # nothing about it is as it seems, so nothing is changed by itself
+        return Decision(findings=tuple(findings))  # nothing about it is as it seems, so nothing is changed by itself
     findings += protected(desired.key, superseded, desired, context.witness)
     findings += replaces_running(context, desired.key, superseded, desired.source)
     giving = [live.activity_id for live in superseded if live.activity_status in GIVES]

@@ -86,10 +86,7 @@ def wanted_and_not_served(
         return
     specs = [each for each in desired if each.state == "running" and each.terms.end_time > now]
     served = {
-        (each.key, mchid)
-        for each in whole.after
-        if each.key in wanted and each.spans
-        for mchid in each.merchants
+        (each.key, mchid) for each in whole.after if each.key in wanted and each.spans for mchid in each.merchants
     }
     for claim in gone:
         bare = {mchid for group in claim.groups if not group.have for mchid in group.merchants}

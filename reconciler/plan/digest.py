@@ -42,9 +42,7 @@ def plan_digest(plan: Plan) -> str:
 
 def policy_data(policy: Policy) -> dict[str, object]:
     """The team's rules as JSON-ready data; the waivers of a run are told apart from them."""
-    return {
-        each.name: plan_data(getattr(policy, each.name)) for each in fields(policy) if each.name != "allow"
-    }
+    return {each.name: plan_data(getattr(policy, each.name)) for each in fields(policy) if each.name != "allow"}
 
 
 def digests_of_review(plan: Plan) -> frozenset[str]:

@@ -164,9 +164,7 @@ class _Account:
         return self.refusals.get(key, ())
 
 
-def _slots(
-    created: Mapping[str, str], there: Mapping[str, LiveActivity], ownership: Ownership
-) -> dict[Slot, str]:
+def _slots(created: Mapping[str, str], there: Mapping[str, LiveActivity], ownership: Ownership) -> dict[Slot, str]:
     numbers = ((parse_number(text), each) for each, text in created.items() if each not in there)
     return {
         (ownership.renamed.get(number.key, number.key), number.generation, number.digest): each
@@ -251,9 +249,7 @@ def _merchant_steps(steps: Iterable[ActivityOperation]) -> dict[str, tuple[set[s
     return found
 
 
-def _merchants(
-    account: _Account, key: str, activity_id: str, added: set[str], missing: set[str]
-) -> Iterator[Drift]:
+def _merchants(account: _Account, key: str, activity_id: str, added: set[str], missing: set[str]) -> Iterator[Drift]:
     """What somebody added or took away since paygift left the activity; what else differs is an edit of the files."""
     left = account.witness.merchants.get(activity_id)
     if left is None:
@@ -307,9 +303,7 @@ def _outside(account: _Account, key: str, refusals: tuple[Finding, ...]) -> Drif
             live = account.by_id.get(activity_id)
             if live is not None and _ended_by_hand(account, key, live):
                 known = _ended_outside(account, live)
-                return Drift(
-                    "ENDED_BY_HAND", key, activity_id, live.update_time, witnessed=known, refusals=refusals
-                )
+                return Drift("ENDED_BY_HAND", key, activity_id, live.update_time, witnessed=known, refusals=refusals)
         case FindingKind.ADOPT_NOT_FOUND if activity_id in account.witness.adopted:
             return Drift("VANISHED", key, activity_id, refusals=refusals)
     return None

@@ -43,6 +43,4 @@ def not_served(needed: Collection[str], serving: Collection[str]) -> str:
     if not missing:
         return ""
     more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
-    return (
-        f"does not serve {len(missing):,} of {len(needed):,} merchants ({', '.join(missing[:_NAMED])}{more})"
-    )
+    return f"does not serve {len(missing):,} of {len(needed):,} merchants ({', '.join(missing[:_NAMED])}{more})"

@@ -8,10 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
-from reconciler.model.activity import (
-    DesiredActivity,
-    LiveActivity,
-)
+from reconciler.model.activity import DesiredActivity, LiveActivity
 from reconciler.model.findings import Finding, FindingKind, Severity
 from reconciler.model.identity import Ownership
 from reconciler.model.plan import ChangeKind, Differing, Plan
@@ -149,12 +146,7 @@ def _given_up(
     """Activities that a spec had adopted and that no spec names any more: unmanaged again, which the journal knows."""
     for each in live:
         key = context.witness.adopted.get(each.activity_id)
-        if (
-            key is None
-            or key in wanted
-            or context.ownership.key_of(each) is not None
-            or each.ended(context.now)
-        ):
+        if key is None or key in wanted or context.ownership.key_of(each) is not None or each.ended(context.now):
             continue
         facts: dict[str, object] = {"activity_ids": [each.activity_id]}
         if context.policy.on_removed == "refuse":

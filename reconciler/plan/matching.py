@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from reconciler.model.activity import (
-    CREATE_FAILED,
-    PAUSED,
-    DesiredActivity,
-    LiveActivity,
-)
+from reconciler.model.activity import CREATE_FAILED, PAUSED, DesiredActivity, LiveActivity
 from reconciler.model.findings import Finding, FindingKind
 from reconciler.model.identity import number_of, parse_number
 from reconciler.plan.compare import contradictions, same_number, same_terms
@@ -65,9 +60,7 @@ def matching(namespace: str, desired: DesiredActivity, running: list[LiveActivit
     )
 
 
-def adopts_another(
-    desired: DesiredActivity, kept: LiveActivity, running: Iterable[LiveActivity]
-) -> Finding | None:
+def adopts_another(desired: DesiredActivity, kept: LiveActivity, running: Iterable[LiveActivity]) -> Finding | None:
     """A refusal where the spec runs already, and adopts another activity with the same terms: one of the two would end,
     and nobody has said which.
     """

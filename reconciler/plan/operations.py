@@ -32,14 +32,10 @@ def merchant_operations(desired: DesiredActivity, live: LiveActivity) -> Iterato
     before = set(live.merchants or ())
     wanted = set(desired.merchants)
     for chunk in in_calls(wanted - before):
-        yield AddMerchants(
-            desired.key, live.activity_id, live.out_request_no, chunk, _precondition(live, before)
-        )
+        yield AddMerchants(desired.key, live.activity_id, live.out_request_no, chunk, _precondition(live, before))
         before |= set(chunk)
     for chunk in in_calls(before - wanted):
-        yield DeleteMerchants(
-            desired.key, live.activity_id, live.out_request_no, chunk, _precondition(live, before)
-        )
+        yield DeleteMerchants(desired.key, live.activity_id, live.out_request_no, chunk, _precondition(live, before))
         before -= set(chunk)
 
 
@@ -48,14 +44,10 @@ def terminate_operation(key: str, live: LiveActivity, reason: TerminateReason) -
     return TerminateActivity(key, live.activity_id, live.out_request_no, reason, _precondition(live))
 
 
-def supersede_operation(
-    desired: DesiredActivity, live: LiveActivity, kept: LiveActivity
-) -> TerminateActivity:
+def supersede_operation(desired: DesiredActivity, live: LiveActivity, kept: LiveActivity) -> TerminateActivity:
     """End ``live``, since ``kept`` has the terms of ``desired`` and serves its merchants."""
     serves = tuple(sorted(set(live.merchants or ()).intersection(desired.merchants)))
-    return replace(
-        terminate_operation(desired.key, live, "superseded"), successor_id=kept.activity_id, serves=serves
-    )
+    return replace(terminate_operation(desired.key, live, "superseded"), successor_id=kept.activity_id, serves=serves)
 
 
 def _precondition(live: LiveActivity, merchants: Iterable[str] | None = None) -> Precondition:

@@ -54,9 +54,7 @@ def read_plan(data: object) -> Plan:
     version = str(data.get("format_version"))
     check_format("This plan file has", version, PLAN_FORMAT_VERSION, error=StaleError, remedy=_REMEDY)
     if data.get("checksum") != checksum(data):
-        raise StaleError(
-            "This plan file was changed after it was made: its checksum does not fit.", remedy=_REMEDY
-        )
+        raise StaleError("This plan file was changed after it was made: its checksum does not fit.", remedy=_REMEDY)
     if _NO_YEAR.search(canonical_json(data)):
         raise StaleError("A time in this plan file is before year 2 or after year 9998.", remedy=_REMEDY)
     try:

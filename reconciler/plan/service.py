@@ -139,8 +139,7 @@ class Serving:
                 found[mchid].append(each)
         alike: dict[tuple[int, ...], tuple[Service, ...]] = {}
         self._alike = {
-            mchid: alike.setdefault(tuple(map(id, serving)), tuple(serving))
-            for mchid, serving in found.items()
+            mchid: alike.setdefault(tuple(map(id, serving)), tuple(serving)) for mchid, serving in found.items()
         }
         self._spans: dict[int, Spans] = {}
 
@@ -209,9 +208,7 @@ def service_map(
                 case CreateActivity():
                     merchants = frozenset(step.merchants)
                     made.append(
-                        Service(
-                            step.key, "", step.out_request_no, step.terms, merchants, paused=False, now=now
-                        )
+                        Service(step.key, "", step.out_request_no, step.terms, merchants, paused=False, now=now)
                     )
                 case AddMerchants(activity_id=""):
                     made[-1] = replace(made[-1], merchants=made[-1].merchants.union(step.merchants))

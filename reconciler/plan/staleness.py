@@ -15,13 +15,7 @@ from typing import Final, Literal
 
 from reconciler.model.activity import LiveActivity, Terms
 from reconciler.model.identity import parse_number, terms_sha256
-from reconciler.model.operations import (
-    AddMerchants,
-    CreateActivity,
-    DeleteMerchants,
-    Precondition,
-    TerminateActivity,
-)
+from reconciler.model.operations import AddMerchants, CreateActivity, DeleteMerchants, Precondition, TerminateActivity
 from reconciler.model.plan import ActivityChange, Plan
 from reconciler.plan.compare import shown_otherwise
 from reconciler.plan.consistency import unlike_shown
@@ -98,9 +92,7 @@ def staleness(
     return tuple(_shown(reviewed, then, live, unexplained))
 
 
-def _unlike_in_effect(
-    reviewed: Plan, fresh: Plan, live: Sequence[LiveActivity], now: datetime
-) -> Iterator[Stale]:
+def _unlike_in_effect(reviewed: Plan, fresh: Plan, live: Sequence[LiveActivity], now: datetime) -> Iterator[Stale]:
     if plan_digest(reviewed) == plan_digest(fresh):
         return
     before, after = effects(reviewed), effects(fresh)
@@ -121,9 +113,7 @@ def may_be_of(made_at: datetime, now: datetime) -> bool:
     return now - OLDEST <= made_at <= now + AHEAD
 
 
-def _shown(
-    reviewed: Plan, then: Plan, live: Sequence[LiveActivity], unexplained: Plan | None
-) -> Iterator[Stale]:
+def _shown(reviewed: Plan, then: Plan, live: Sequence[LiveActivity], unexplained: Plan | None) -> Iterator[Stale]:
     def partly_done(change: ActivityChange, left: ActivityChange | None) -> bool:
         return left is None or set(_effects(change)) != set(_effects(left))
 

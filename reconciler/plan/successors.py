@@ -182,9 +182,7 @@ def merged(
 
 def partners(found: Iterable[Pair]) -> dict[str, str]:
     """The keys that others stand in for, with the keys of these."""
-    return {
-        pair.former: pair.start.spec.key for pair in found if pair.end is not None and not pair.start.flaw
-    }
+    return {pair.former: pair.start.spec.key for pair in found if pair.end is not None and not pair.start.flaw}
 
 
 def looks_alike(found: Sequence[Pair]) -> Iterator[Finding]:
@@ -231,9 +229,7 @@ def _waiting(pair: Pair, end: ActivityChange, successor: LiveActivity) -> tuple[
     )
 
 
-def _joined(
-    start: ActivityChange, pair: Pair, end: ActivityChange, uploaded: Mapping[str, str]
-) -> ActivityChange:
+def _joined(start: ActivityChange, pair: Pair, end: ActivityChange, uploaded: Mapping[str, str]) -> ActivityChange:
     before = frozenset().union(*(live.merchants or () for live in pair.lives))
     return replace(
         start,

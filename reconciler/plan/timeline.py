@@ -20,14 +20,10 @@ LATELY: Final = timedelta(days=30)
 """What ended longer ago is left to the account's own records."""
 
 
-def timeline(
-    live: Iterable[LiveActivity], touched: Container[str], ownership: Ownership, now: datetime
-) -> Timeline:
+def timeline(live: Iterable[LiveActivity], touched: Container[str], ownership: Ownership, now: datetime) -> Timeline:
     """All activities with an id in ``touched``, then the others: ours first, and what is nearest to ``now``."""
     rows = [row for each in live if (row := _row(each, ownership, now)) is not None]
-    told = sorted(
-        (row for row in rows if row.activity_id in touched), key=lambda row: (row.key, row.activity_id)
-    )
+    told = sorted((row for row in rows if row.activity_id in touched), key=lambda row: (row.key, row.activity_id))
     around = [row for row in rows if row.activity_id not in touched]
     shown = nsmallest(MOST_ROWS, around, key=lambda row: _distance(row, now))
     return Timeline(rows=(*told, *shown), left_out=len(around) - len(shown))

@@ -33,9 +33,7 @@ def applied_together(
     plan does nothing since they are refused.
     """
     taking = {key: groups for key, claim in claims.items() if (groups := tuple(_taken(claim)))}
-    merchants = frozenset(
-        mchid for groups in taking.values() for group in groups for mchid in group.merchants
-    )
+    merchants = frozenset(mchid for groups in taking.values() for group in groups for mchid in group.merchants)
     if not merchants:
         return list(changes)
     promised = _with_blocked(newly(whole, merchants), blocked, whole, merchants, now)

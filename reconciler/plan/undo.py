@@ -19,9 +19,7 @@ from reconciler.model.operations import (
 )
 from reconciler.model.report import Outcome, OutcomeStatus
 
-UndoCode = Literal[
-    "delete_merchants", "add_merchants", "terminate", "run_again", "nothing", "not_done", "unknown"
-]
+UndoCode = Literal["delete_merchants", "add_merchants", "terminate", "run_again", "nothing", "not_done", "unknown"]
 """What would take an operation back: see ``Undo`` and ``render.messages``."""
 
 

@@ -137,9 +137,7 @@ def _held(plan: Plan, refusals: Iterable[Finding]) -> list[dict[str, object]]:
     ]
 
 
-def problems_json(
-    problems: Sequence[Diagnostic], *, specs: int, notes: Sequence[Diagnostic] = ()
-) -> dict[str, object]:
+def problems_json(problems: Sequence[Diagnostic], *, specs: int, notes: Sequence[Diagnostic] = ()) -> dict[str, object]:
     """What `validate` found: ``specs`` that are fine, or every problem with its place; and what should be known."""
     return {
         "format_version": FORMAT_VERSION,
@@ -267,8 +265,7 @@ def stopped_json(stopped: AbortedApply) -> dict[str, object]:
         "exit_code": stopped.exit_code,
         "error": {"kind": view.kind, "message": stopped.message, "remedy": stopped.remedy},
         "refusals": [
-            {"code": each.code, "key": each.key, "text": each.text, "source": each.source}
-            for each in view.refusals
+            {"code": each.code, "key": each.key, "text": each.text, "source": each.source} for each in view.refusals
         ],
         "details": list(view.details),
         "written": None if stopped.writing else False,

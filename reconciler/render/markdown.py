@@ -74,14 +74,10 @@ def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = 
     held = [outcome for outcome in view.outcomes if outcome.held]
     done = [outcome for outcome in view.outcomes if outcome.settled]
     return Document(
-        marker=str(
-            Marker("report", digest, report.plan.namespace, report.plan.mchid, outcome=_outcome(report))
-        ),
+        marker=str(Marker("report", digest, report.plan.namespace, report.plan.mchid, outcome=_outcome(report))),
         title=prose(title[:_TITLE_CHARS]) or "paygift apply",
         summary="\n\n".join(
-            part
-            for part in (f"**{prose(view.summary)}**", prose(view.advice), *map(prose, view.remarks))
-            if part
+            part for part in (f"**{prose(view.summary)}**", prose(view.advice), *map(prose, view.remarks)) if part
         ),
         essential=(
             partial(_left, left, view.held, held, short=False),
@@ -100,9 +96,7 @@ def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = 
         kept="Operations that are left to do",
         sections=(
             Section("Done", "finished operations", [Item(partial(_done_line, outcome)) for outcome in done]),
-            Section(
-                "What would take it back", "ways back", [Item(partial(_way_back, line)) for line in view.undo]
-            ),
+            Section("What would take it back", "ways back", [Item(partial(_way_back, line)) for line in view.undo]),
         ),
         foot=" ".join(part for part in (f"Plan `{digest[:12]}`.", prose(view.record)) if part),
     ).fitted(max_chars)

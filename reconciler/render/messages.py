@@ -123,8 +123,7 @@ FINDINGS: Final[dict[str, str]] = {
         "Write a spec for what comes next, if something does."
     ),
     "FROZEN": (
-        "nothing is written until {end_time} Beijing time, by `freeze` in paygift.yaml ({reason}). "
-        "Wait, or waive it."
+        "nothing is written until {end_time} Beijing time, by `freeze` in paygift.yaml ({reason}). Wait, or waive it."
     ),
     "REPLACE_RUNNING": (
         "activity {activity_ids} is running, and `allow_replace_running: false` is set. Undo the edit, or waive it; "
@@ -162,17 +161,14 @@ FINDINGS: Final[dict[str, str]] = {
         "the file was deleted and `on_removed: refuse` is set: {activity_ids} would be terminated. "
         "Restore the spec, set `state: terminated` in it, or waive it."
     ),
-    "REMOVED_SPEC_IGNORED": (
-        "the file was deleted and `on_removed: ignore` is set: {activity_ids} keeps running."
-    ),
+    "REMOVED_SPEC_IGNORED": ("the file was deleted and `on_removed: ignore` is set: {activity_ids} keeps running."),
     "REPLACES_RUNNING": (
         "activity {activity_ids} is running and will be terminated permanently: its terms cannot be edited, only "
         "replaced."
     ),
     "SPEC_ENDED": "its end_time {end_time} has passed; the spec can be removed.",
     "STATUS_UNKNOWN": (
-        "activity {activity_id} has the status {activity_status}, which paygift does not know; it is treated as "
-        "live."
+        "activity {activity_id} has the status {activity_status}, which paygift does not know; it is treated as live."
     ),
     "WAIVER_UNUSED": (
         "--allow {waiver} waives nothing here: remove it, or it may waive tomorrow what nobody has looked at."

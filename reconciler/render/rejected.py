@@ -23,9 +23,7 @@ def rejected_csv(report: Report) -> str:
     for outcome in report.outcomes:
         for each in outcome.rejections:
             key = getattr(outcome.operation, "key", "")
-            writer.writerow(
-                map(cell, (key, outcome.activity_id, each.mchid, each.invalid_reason, outcome.request_id))
-            )
+            writer.writerow(map(cell, (key, outcome.activity_id, each.mchid, each.invalid_reason, outcome.request_id)))
     return text.getvalue()
 
 

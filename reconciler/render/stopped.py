@@ -40,9 +40,7 @@ def stopped_markdown(stopped: AbortedApply, *, max_chars: int = COMMENT_CHARS) -
     view = stopped_view(stopped)
     items = [Item(partial("- {}".format, code(line))) for line in view.details]
     return Document(
-        marker=str(
-            Marker("report", stopped.plan_digest, stopped.namespace, stopped.mchid, outcome="stopped")
-        ),
+        marker=str(Marker("report", stopped.plan_digest, stopped.namespace, stopped.mchid, outcome="stopped")),
         title="paygift apply",
         summary="\n\n".join(_paragraphs(view)),
         essential=(partial(_refusal_lines, view),),

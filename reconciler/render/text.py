@@ -64,9 +64,7 @@ class Pen:
         return Style.parse(style).render(text, color_system=self._colours)
 
 
-def plan_text(
-    view: PlanView, *, digest: str, colour: bool = False, notes: bool = False, undo: bool = False
-) -> str:
+def plan_text(view: PlanView, *, digest: str, colour: bool = False, notes: bool = False, undo: bool = False) -> str:
     """The plan as reviewers read it: refusals first, then warnings, a block per activity, one summary line last.
 
     ``undo`` adds what would take each change back. That a termination cannot be undone is always said.
@@ -97,9 +95,7 @@ def _finding(finding: FindingView, pen: Pen) -> str:
         f"{'waived' if finding.waived else finding.severity.value} {finding.code}",
         _SEVERITY_COLOURS[finding.severity],
     )
-    where = " ".join(
-        safe(part) for part in (finding.key, f"({finding.source})" if finding.source else "") if part
-    )
+    where = " ".join(safe(part) for part in (finding.key, f"({finding.source})" if finding.source else "") if part)
     text = f"{head} {where}".rstrip() + f"\n  {safe(finding.text)}"
     if finding.holds:
         text += f"\n  {safe(finding.holds)}"
@@ -203,8 +199,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     cells = [[safe(cell) for cell in row] for row in (head, *rows)]
     widths = [max(cell_len(row[column]) for row in cells) for column in range(len(head))]
     return "\n".join(
-        "  ".join(
-            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
+        "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     )

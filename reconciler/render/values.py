@@ -87,9 +87,7 @@ def _object(fields: dict[str, object]) -> str:
         case {"begin_day_time": str() as begin, "end_day_time": str() as end}:
             return f"{_clock_time(begin)}–{_clock_time(end)}"
         case {"stock_id": str() as stock_id}:
-            files = [
-                str(each["path"]) for each in fields.values() if isinstance(each, dict) and "path" in each
-            ]
+            files = [str(each["path"]) for each in fields.values() if isinstance(each, dict) and "path" in each]
             return f"{stock_id} ({', '.join(files)})" if files else stock_id
     return ", ".join(f"{name} {value(name, item)}" for name, item in fields.items() if item is not None)
 

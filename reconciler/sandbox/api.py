@@ -135,17 +135,13 @@ class Api:
         else:
             try:
                 effect = struck.get(Stage.EFFECT)
-                answer = ApiAnswer(
-                    200, endpoints.answer(self._world, request, endpoint, result.mchid, effect)
-                )
+                answer = ApiAnswer(200, endpoints.answer(self._world, request, endpoint, result.mchid, effect))
             except ApiErrorResponse as error:
                 answer = ApiAnswer(error.status, error.body())
         fault = struck.get(Stage.ANSWER)
         return answer if fault is None or fault.kind == "truncated" else _fault_answer(fault, result)
 
-    def _record(
-        self, request: ApiRequest, result: VerificationResult, struck: Struck, answer: ApiAnswer | None
-    ) -> str:
+    def _record(self, request: ApiRequest, result: VerificationResult, struck: Struck, answer: ApiAnswer | None) -> str:
         """Log the request, without anything secret, and give it its Request-ID."""
         content = answer.content if answer is not None else None
         return self._world.record(

@@ -106,9 +106,7 @@ class _OnlyThisMachine:
             await self._app(scope, receive, send)
             return
         named = ", ".join(hosts)[:100] or "nobody"
-        message = (
-            f"The sandbox answers only what is sent to this machine, such as 127.0.0.1, and not to {named}."
-        )
+        message = f"The sandbox answers only what is sent to this machine, such as 127.0.0.1, and not to {named}."
         await JSONResponse({"code": "MISDIRECTED", "message": message}, 421)(scope, receive, send)
 
 
@@ -146,8 +144,6 @@ class _OwnEndpoints:
         try:
             return getattr(self._world, operation)(**json.loads(body))
         except RecursionError:
-            raise param_error(
-                f"{operation} cannot be called so: its arguments are nested too deeply"
-            ) from None
+            raise param_error(f"{operation} cannot be called so: its arguments are nested too deeply") from None
         except (TypeError, ValueError) as error:
             raise param_error(f"{operation} cannot be called so: {error}") from None

@@ -124,9 +124,7 @@ def check_signature(request: ApiRequest, account: RegisteredAccount, now: dateti
         raise _sign_error(
             "Http头Authorization中的timestamp与发起请求的时间不得超过5分钟", "timestamp", "timestamp expired"
         )
-    message = request_message(
-        request.method, request.target, given.timestamp, given.nonce_str, request.signed_body
-    )
+    message = request_message(request.method, request.target, given.timestamp, given.nonce_str, request.signed_body)
     if not verifies(account.public_key, message, given.signature):
         information = {
             "method": request.method,
@@ -154,9 +152,7 @@ def _hint(
     if field == "serial_no":
         return near_miss.serial_hint(given.serial_no, account.serial_no), ""
     host = request.headers.get("host", "")
-    sent = near_miss.SentSignature(
-        request.method, request.target, request.signed_body, request.body or b"", host
-    )
+    sent = near_miss.SentSignature(request.method, request.target, request.signed_body, request.body or b"", host)
     return near_miss.explain(sent, given, account.public_key, others), near_miss.expected(sent, given)
 
 

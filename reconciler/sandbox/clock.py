@@ -63,9 +63,7 @@ def moved(text: str, *, real: datetime, offset: float) -> float:
     if step is None:
         moment = _with_offset(text)
         if _TIME.fullmatch(moment) is None:
-            raise ValueError(
-                f"{text!r} is not a time; write one of +3d, -2h, 2026-12-01T00:00:00+08:00, real"
-            )
+            raise ValueError(f"{text!r} is not a time; write one of +3d, -2h, 2026-12-01T00:00:00+08:00, real")
         return (parse(moment) - real).total_seconds()
     seconds = int(step[2]) * _UNITS[step[3]]
     offset += seconds if step[1] == "+" else -seconds

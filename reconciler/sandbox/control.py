@@ -16,9 +16,7 @@ from reconciler.sandbox.keys import FOLDER, MERCHANT_KEY_FILE, PUBLIC_KEY_FILE, 
 _TIMEOUT: Final = 30.0
 
 
-def ask(
-    base_url: str, path: str, arguments: Mapping[str, Any] | None = None, *, timeout: float = _TIMEOUT
-) -> Any:
+def ask(base_url: str, path: str, arguments: Mapping[str, Any] | None = None, *, timeout: float = _TIMEOUT) -> Any:
     """One request to a sandbox's own endpoints: GET, or POST with ``arguments``. Raises SandboxError."""
     address = urlsplit(base_url)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=timeout)

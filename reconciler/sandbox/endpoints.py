@@ -44,9 +44,7 @@ class Endpoint(NamedTuple):
     answer: Callable[..., Transaction]
 
 
-def answer(
-    world: World, request: ApiRequest, endpoint: Endpoint | None, mchid: str, fault: Fault | None = None
-) -> Any:
+def answer(world: World, request: ApiRequest, endpoint: Endpoint | None, mchid: str, fault: Fault | None = None) -> Any:
     """The body of the 200 that ``request`` gets from ``endpoint``, whose path it has, or which is ``None`` where none
     has. Raises ApiErrorResponse for every other answer.
 
@@ -61,9 +59,7 @@ def answer(
         world.uploads.check(world.real())
     now, activity_id = world.moment(), request.parameters.get("activity_id", "")
     world.commit(fault_effects.insert_row_before_read(world.memory, fault, mchid, activity_id, now))
-    view = fault_effects.change_view(
-        world.memory, fault, endpoint.route, activity_id, request.body or b"", now
-    )
+    view = fault_effects.change_view(world.memory, fault, endpoint.route, activity_id, request.body or b"", now)
     world.commit(fault_effects.count_read(world.memory, endpoint.route, activity_id))
     context = RequestContext(
         memory=view,
@@ -83,9 +79,7 @@ def _create(context: RequestContext, request: ApiRequest) -> Transaction:
 
 def _list(context: RequestContext, request: ApiRequest) -> Transaction:
     asked, filters = limits.list_query(request.query)
-    return Transaction(
-        reads.listing(context.memory, context.mchid, asked, filters, context.now, context.options)
-    )
+    return Transaction(reads.listing(context.memory, context.mchid, asked, filters, context.now, context.options))
 
 
 def _detail(context: RequestContext, request: ApiRequest, activity_id: str) -> Transaction:
@@ -111,16 +105,12 @@ def _terminate(context: RequestContext, request: ApiRequest, activity_id: str) -
 
 def _add(context: RequestContext, request: ApiRequest, activity_id: str) -> Transaction:
     body = request.json()
-    return writes.add_merchants(
-        context.memory, context.mchid, activity_id, body, context.now, context.options
-    )
+    return writes.add_merchants(context.memory, context.mchid, activity_id, body, context.now, context.options)
 
 
 def _delete(context: RequestContext, request: ApiRequest, activity_id: str) -> Transaction:
     body = request.json()
-    return writes.delete_merchants(
-        context.memory, context.mchid, activity_id, body, context.now, context.options
-    )
+    return writes.delete_merchants(context.memory, context.mchid, activity_id, body, context.now, context.options)
 
 
 def _create_stock(context: RequestContext, request: ApiRequest) -> Transaction:

@@ -82,9 +82,7 @@ def count_read(memory: Memory, route: str, activity_id: str) -> Transaction:
     return Transaction(None, tuple(entities))
 
 
-def change_transaction(
-    memory: Memory, transaction: Transaction, fault: Fault | None, now: datetime
-) -> Transaction:
+def change_transaction(memory: Memory, transaction: Transaction, fault: Fault | None, now: datetime) -> Transaction:
     """``transaction`` as it really happens. ``memory`` is as it was before."""
     match fault:
         case Fault(kind="create_fails"):
@@ -150,9 +148,7 @@ def _named(body: bytes) -> list[str]:
 def _halved(memory: Memory, transaction: Transaction, *, spent: bool) -> Transaction:
     """Only the first half of the merchants, rounded down, gets added or deleted; the answer does not tell. Whether
     the request's number counts as used all the same is ``spent``."""
-    entities: list[Entity] = [
-        each for each in transaction.entities if spent or not isinstance(each, UsedNumber)
-    ]
+    entities: list[Entity] = [each for each in transaction.entities if spent or not isinstance(each, UsedNumber)]
     effects = []
     for activity in _activities(transaction):
         before = memory.activities[activity.activity_id].merchants
@@ -166,9 +162,7 @@ def _halved(memory: Memory, transaction: Transaction, *, spent: bool) -> Transac
     return replace(transaction, entities=tuple(entities), effects=tuple(effects))
 
 
-def _half(
-    before: Mapping[str, float], after: Mapping[str, float], touched: tuple[str, ...]
-) -> dict[str, float]:
+def _half(before: Mapping[str, float], after: Mapping[str, float], touched: tuple[str, ...]) -> dict[str, float]:
     if len(after) > len(before):
         return {each: added for each, added in after.items() if each in before or each in touched}
     return {each: added for each, added in before.items() if each not in touched}
@@ -179,9 +173,7 @@ def _activities(transaction: Transaction) -> list[Activity]:
 
 
 def _changed(transaction: Transaction, **changes: Any) -> Transaction:
-    entities = [
-        replace(each, **changes) if isinstance(each, Activity) else each for each in transaction.entities
-    ]
+    entities = [replace(each, **changes) if isinstance(each, Activity) else each for each in transaction.entities]
     return replace(transaction, entities=tuple(entities))
 
 

@@ -167,29 +167,21 @@ KINDS: Final[Mapping[str, FaultKind]] = {
         {"ids": Parameter(None, _numbers, "activity_ids with commas between them")},
         ("list",),
     ),
-    "row_vanishes": FaultKind(
-        Stage.EFFECT, "the first row is missing from this read", {}, ("list", "merchants")
-    ),
+    "row_vanishes": FaultKind(Stage.EFFECT, "the first row is missing from this read", {}, ("list", "merchants")),
     "error_after": FaultKind(Stage.ANSWER, "5xx instead of the answer, after the effect", _ERROR),
     "drop_after": FaultKind(Stage.ANSWER, "the connection closes instead of the answer, after the effect"),
     "truncated": FaultKind(Stage.ANSWER, "the connection closes in the middle of the body, after the effect"),
-    "html_after": FaultKind(
-        Stage.ANSWER, "a page of a gateway instead of the answer, after the effect", _PAGE
-    ),
+    "html_after": FaultKind(Stage.ANSWER, "a page of a gateway instead of the answer, after the effect", _PAGE),
     "wrong_signature": FaultKind(Stage.SIGNATURE, "signed with another key than its serial names"),
     "no_signature": FaultKind(Stage.SIGNATURE, "no Wechatpay-… headers"),
     "empty_signature": FaultKind(Stage.SIGNATURE, "the Wechatpay-… headers are there and empty"),
     "signtest": FaultKind(Stage.SIGNATURE, "a signature that begins with WECHATPAY/SIGNTEST/"),
     "garbage_signature": FaultKind(Stage.SIGNATURE, "a signature that is not Base64"),
     "stale_timestamp": FaultKind(Stage.SIGNATURE, "truly signed, long ago", {"seconds": _seconds(3600.0)}),
-    "future_timestamp": FaultKind(
-        Stage.SIGNATURE, "truly signed, in the future", {"seconds": _seconds(3600.0)}
-    ),
+    "future_timestamp": FaultKind(Stage.SIGNATURE, "truly signed, in the future", {"seconds": _seconds(3600.0)}),
     "text_timestamp": FaultKind(Stage.SIGNATURE, "truly signed, over a timestamp that is not a number"),
     "unknown_serial": FaultKind(Stage.SIGNATURE, "signed with a key, and a serial, that no list has"),
-    "tampered_body": FaultKind(
-        Stage.SIGNATURE, "the body was changed after it was signed, and is still good JSON"
-    ),
+    "tampered_body": FaultKind(Stage.SIGNATURE, "the body was changed after it was signed, and is still good JSON"),
 }
 
 _UNSIGNED: Final = frozenset({"drop_before", "html_before", "drop_after", "html_after"})

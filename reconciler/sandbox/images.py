@@ -46,9 +46,7 @@ def read_upload(content_type: str, body: bytes) -> Upload:
     parts: dict[str, bytes] = {}
     for part in (b"\r\n" + body).split(b"\r\n--" + boundary)[1:-1]:
         head, _, content = part.partition(b"\r\n\r\n")
-        parameters = {
-            name.lower(): value for name, value in _PARAMETER.findall(head.decode("utf-8", "replace"))
-        }
+        parameters = {name.lower(): value for name, value in _PARAMETER.findall(head.decode("utf-8", "replace"))}
         if ("filename" in parameters) == (parameters.get("name") == "file"):
             parts.setdefault(parameters.get("name", ""), content)
     return Upload(parts.get("meta"), parts.get("file"))

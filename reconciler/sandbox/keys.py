@@ -174,9 +174,9 @@ class Keys:
     def public_key_pem(self) -> str:
         """The WeChat Pay public key, as the merchant platform gives it out."""
         public = self.wechatpay.key.public_key()
-        return public.public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        ).decode("ascii")
+        return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode(
+            "ascii"
+        )
 
     @cached_property
     def merchant_key(self) -> rsa.RSAPrivateKey:
@@ -220,9 +220,7 @@ def _write_if_missing(file: Path, make: Callable[[], str]) -> None:
 
 
 def _fingerprint(key: rsa.RSAPrivateKey) -> bytes:
-    public = key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(public).digest()
 
 

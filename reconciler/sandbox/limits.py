@@ -104,9 +104,7 @@ def _create_shape(options: SandboxOptions) -> Object:
     )
 
 
-_ADD: Final = Object(
-    "请求体", {"merchant_id_list": _MERCHANTS, "add_request_no": Text("请求业务单据号", 1, 128)}
-)
+_ADD: Final = Object("请求体", {"merchant_id_list": _MERCHANTS, "add_request_no": Text("请求业务单据号", 1, 128)})
 _DELETE: Final = Object(
     "请求体",
     {"merchant_id_list": _MERCHANTS, "delete_request_no": Text("请求业务单据号", 1, 128, _NUMBER_CHARSET)},
@@ -139,9 +137,7 @@ _STOCK: Final = Object(
             "核销规则",
             {
                 "coupon_available_time": _VALIDITY,
-                "use_method": Text(
-                    "核销方式", choices=("OFF_LINE", "MINI_PROGRAMS", "PAYMENT_CODE", "SELF_CONSUME")
-                ),
+                "use_method": Text("核销方式", choices=("OFF_LINE", "MINI_PROGRAMS", "PAYMENT_CODE", "SELF_CONSUME")),
             },
             open=True,
         ),
@@ -237,9 +233,7 @@ def list_query(query: str) -> tuple[PageAsked, Mapping[str, str]]:
     }
     for name, value in filters.items():
         check(value, shapes[name], f"/query/{name}")
-    return PageAsked(
-        _number(parameters, "offset", 0, 2**63), _number(parameters, "limit", 1, LIST_LIMIT)
-    ), filters
+    return PageAsked(_number(parameters, "offset", 0, 2**63), _number(parameters, "limit", 1, LIST_LIMIT)), filters
 
 
 def page_query(query: str, options: SandboxOptions) -> PageAsked:
@@ -358,9 +352,7 @@ def _check_scalar(pointer: str, value: Any) -> None:
     if value is None:
         raise param_error(f"输入源“{pointer}”的值不允许为null", pointer)
     if isinstance(value, str) and any(_unsent(character) for character in value):
-        raise param_error(
-            "仅支持UTF-8字符集中1到3个字节长度的字符", pointer.encode("ascii", "ignore").decode()
-        )
+        raise param_error("仅支持UTF-8字符集中1到3个字节长度的字符", pointer.encode("ascii", "ignore").decode())
 
 
 def _unsent(character: str) -> bool:

@@ -55,9 +55,7 @@ def expected(sent: SentSignature, given: Authorization) -> str:
     return _message(sent, given)[:SHOWN].decode("utf-8", "replace")
 
 
-def explain(
-    sent: SentSignature, given: Authorization, key: RSAPublicKey, others: Mapping[str, RSAPublicKey]
-) -> str:
+def explain(sent: SentSignature, given: Authorization, key: RSAPublicKey, others: Mapping[str, RSAPublicKey]) -> str:
     """What is wrong with a signature that ``key`` does not verify, in words for the log; never empty.
 
     ``others`` are keys that might have been taken by mistake, by what they are called.

@@ -65,9 +65,7 @@ def listing(
     return _page_of(rows, len(found), asked, options)
 
 
-def merchants(
-    memory: Memory, mchid: str, activity_id: str, asked: PageAsked, options: SandboxOptions
-) -> Json:
+def merchants(memory: Memory, mchid: str, activity_id: str, asked: PageAsked, options: SandboxOptions) -> Json:
     """API §1.3, in the order in which they were added."""
     activity = find_owned(memory, mchid, activity_id)
     rows = [
@@ -210,9 +208,7 @@ def _rewritten(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        name: clock.beijing(clock.parse(each).timestamp())
-        if name in ("begin_time", "end_time")
-        else _rewritten(each)
+        name: clock.beijing(clock.parse(each).timestamp()) if name in ("begin_time", "end_time") else _rewritten(each)
         for name, each in value.items()
     }
 

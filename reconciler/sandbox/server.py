@@ -26,7 +26,7 @@ from reconciler.sandbox.options import DEFAULTS, SandboxOptions
 from reconciler.sandbox.world import World
 from reconciler.system import paygift_folder as folder
 
-__all__ = ["Control", "Keys", "Options", "RunningSandbox", "Sandbox", "find_running", "serve"]
+__all__ = ["Control", "Keys", "RunningSandbox", "Sandbox", "find_running", "serve"]
 
 DEFAULT_DIRECTORY: Final = Path(".paygift/sandbox")
 _SERVER_FILE: Final = "server.json"
@@ -49,9 +49,7 @@ class Sandbox(Control):
         options: SandboxOptions = DEFAULTS,
         keys: Keys | None = None,
     ) -> None:
-        super().__init__(
-            "", directory, keys or _ready(directory), has_certificates=options.public_key != "only"
-        )
+        super().__init__("", directory, keys or _ready(directory), has_certificates=options.public_key != "only")
         self._options = options
 
     def __enter__(self) -> Self:
@@ -60,9 +58,7 @@ class Sandbox(Control):
         self.base_url = _url(listener)
         about = _about(self.base_url, self.directory, self._options)
         self._server = _Server(world, about, after=listener.close)
-        self._thread = threading.Thread(
-            target=self._server.run, args=([listener],), name="sandbox", daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="sandbox", daemon=True)
         self._thread.start()
         if not self._server.ready.wait(_STARTUP_SECONDS):
             raise SandboxError("The embedded sandbox did not start in time.")
@@ -125,9 +121,7 @@ def find_running(directory: Path = DEFAULT_DIRECTORY) -> RunningSandbox | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     if not is_loopback_url(base_url):
-        raise SandboxError(
-            f"{note} leads away from this machine, to where no sandbox is.", remedy="Remove that file."
-        )
+        raise SandboxError(f"{note} leads away from this machine, to where no sandbox is.", remedy="Remove that file.")
     try:
         if ask(base_url, "/sandbox/about", timeout=5.0) != about:
             return None

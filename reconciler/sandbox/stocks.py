@@ -21,9 +21,7 @@ _QUERIED: Final = schema.Object(
         "stock_name": schema.Text("商家券批次名称", 1, 21),
         "belong_merchant": schema.Text("批次归属商户号", 8, 15, "[0-9]+"),
         "stock_state": schema.Text("批次状态", choices=("UNAUDIT", "RUNNING", "STOPED", "PAUSED")),
-        "coupon_code_mode": schema.Text(
-            "券code模式", choices=("WECHATPAY_MODE", "MERCHANT_API", "MERCHANT_UPLOAD")
-        ),
+        "coupon_code_mode": schema.Text("券code模式", choices=("WECHATPAY_MODE", "MERCHANT_API", "MERCHANT_UPLOAD")),
         "coupon_use_rule": schema.Object(
             "核销规则",
             {
@@ -121,12 +119,7 @@ def _check_fit(stock: Json, info: Any, options: SandboxOptions) -> None:
     # A batch that was put in without a count has its codes: it is only not told how many.
     has_codes = not uploads or stock.get("coupon_code_count", _SOME)["available_count"] > 0
     wrong_mode = stock["coupon_code_mode"] == "MERCHANT_API"
-    if (
-        wrong_mode
-        or stock["stock_state"] != "RUNNING"
-        or not _encloses(stock, info, options)
-        or not has_codes
-    ):
+    if wrong_mode or stock["stock_state"] != "RUNNING" or not _encloses(stock, info, options) or not has_codes:
         raise invalid_request(COUPON_UNFIT)
 
 

@@ -114,9 +114,7 @@ _MEMORY_TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS history (n INTEGER PRIMARY KEY, content TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS blobs (url TEXT PRIMARY KEY, content BLOB NOT NULL)",
 )
-_LOG_TABLES: Final = (
-    "CREATE TABLE IF NOT EXISTS log (n INTEGER PRIMARY KEY AUTOINCREMENT, content TEXT NOT NULL)",
-)
+_LOG_TABLES: Final = ("CREATE TABLE IF NOT EXISTS log (n INTEGER PRIMARY KEY AUTOINCREMENT, content TEXT NOT NULL)",)
 _PUT: Final = """INSERT INTO entities (kind, id, content) VALUES (?, ?, ?)
 ON CONFLICT (kind, id) DO UPDATE SET content = excluded.content"""
 

@@ -118,9 +118,7 @@ class World:
 
     def seed(self, stocks: list[dict[str, Any]], *, only_missing: bool = False) -> list[str]:
         """Put in coupon stocks; returns the ids of the new. See ``writes.seed``."""
-        transaction = writes.seed(
-            self.memory, stocks, self.keys.mchid, self.moment(), only_missing=only_missing
-        )
+        transaction = writes.seed(self.memory, stocks, self.keys.mchid, self.moment(), only_missing=only_missing)
         new: list[str] = self.commit(transaction)
         return new
 

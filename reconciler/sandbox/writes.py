@@ -14,13 +14,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from reconciler.sandbox import clock, limits, reads, stocks
-from reconciler.sandbox.api_error import (
-    NUMBER_REUSED,
-    ApiErrorResponse,
-    invalid_request,
-    not_found,
-    param_error,
-)
+from reconciler.sandbox.api_error import NUMBER_REUSED, ApiErrorResponse, invalid_request, not_found, param_error
 from reconciler.sandbox.images import check_images
 from reconciler.sandbox.memory import (
     Activity,
@@ -78,9 +72,7 @@ def create(memory: Memory, mchid: str, body: Json, now: datetime, options: Sandb
     return Transaction(answer, (activity, remembered, memory.state_after_ids()), (effect,))
 
 
-def terminate(
-    memory: Memory, mchid: str, activity_id: str, now: datetime, options: SandboxOptions
-) -> Transaction:
+def terminate(memory: Memory, mchid: str, activity_id: str, now: datetime, options: SandboxOptions) -> Transaction:
     """End an activity permanently (API §1.5). What happens to one that has ended is a guess."""
     activity = reads.find_owned(memory, mchid, activity_id)
     status = reads.status_of(activity, now, options)
@@ -115,9 +107,7 @@ def add_merchants(
     added = reads.missing_from(activity, [each for each, reason in reasons.items() if not reason])
     answer: Json = {
         "activity_id": activity_id,
-        "invalid_merchant_id_list": [
-            {"mchid": each, "invalid_reason": reason} for each, reason in invalid.items()
-        ],
+        "invalid_merchant_id_list": [{"mchid": each, "invalid_reason": reason} for each, reason in invalid.items()],
     }
     if invalid.keys() != reasons.keys():
         answer["add_time"] = clock.beijing(now.timestamp())
@@ -207,9 +197,7 @@ def insert(memory: Memory, mchid: str, item: Any, merchants: Sequence[str], now:
     return Transaction(activity.activity_id, tuple(entities))
 
 
-def seed(
-    memory: Memory, asked: list[Json], mchid: str, now: datetime, *, only_missing: bool = False
-) -> Transaction:
+def seed(memory: Memory, asked: list[Json], mchid: str, now: datetime, *, only_missing: bool = False) -> Transaction:
     """Put in 商家券 batches; one with a known stock_id replaces it, or gives way to it. Answers the ids of the new."""
     if only_missing:
         asked = [stock for stock in asked if stock.get("stock_id") not in memory.stocks]
@@ -277,9 +265,7 @@ def _terminate_answer(activity: Activity) -> Json:
     return {"activity_id": activity.activity_id, "terminate_time": clock.beijing(when)}
 
 
-def _reasons(
-    memory: Memory, activity: Activity, asked: Sequence[str], options: SandboxOptions
-) -> dict[str, str]:
+def _reasons(memory: Memory, activity: Activity, asked: Sequence[str], options: SandboxOptions) -> dict[str, str]:
     """For each mchid, why it cannot be added to ``activity``, or empty."""
     reason = stocks.merchant_rule(memory, _owners(memory, activity), options)
     present = "商户号已在活动中" if options.present_merchant_add == "reject" else ""
@@ -289,11 +275,7 @@ def _reasons(
 def _owners(memory: Memory, activity: Activity) -> list[str]:
     """The belong merchants of an activity's coupons, as far as they are known here."""
     awards = reads.full_send_rule(activity).get("award_list")
-    ids = (
-        [each.get("stock_id") for each in awards if isinstance(each, dict)]
-        if isinstance(awards, list)
-        else []
-    )
+    ids = [each.get("stock_id") for each in awards if isinstance(each, dict)] if isinstance(awards, list) else []
     known = [memory.stocks[each] for each in ids if isinstance(each, str) and each in memory.stocks]
     return [each.content["belong_merchant"] for each in known]
 
@@ -313,9 +295,7 @@ def _changed(
     if not touched:
         return Transaction(answer, (used,))
     changed = replace(activity, merchants=merchants, update_time=now.timestamp())
-    effect = _effect(
-        "merchants added" if action == "add" else "merchants deleted", activity, number, touched, now
-    )
+    effect = _effect("merchants added" if action == "add" else "merchants deleted", activity, number, touched, now)
     return Transaction(answer, (changed, used), (effect,))
 
 

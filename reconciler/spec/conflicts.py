@@ -32,9 +32,7 @@ def conflicts(headers: Sequence[Header]) -> Iterator[tuple[int, FieldDiagnostic]
     yield from _rename_conflicts(headers, keys)
 
 
-def _rename_conflicts(
-    headers: Sequence[Header], keys: Mapping[str, int]
-) -> Iterator[tuple[int, FieldDiagnostic]]:
+def _rename_conflicts(headers: Sequence[Header], keys: Mapping[str, int]) -> Iterator[tuple[int, FieldDiagnostic]]:
     claims: dict[str, tuple[int, Path]] = {}
     for index, header in enumerate(headers):
         for position, former in enumerate(header.renamed_from):

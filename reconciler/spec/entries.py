@@ -65,9 +65,7 @@ def _walk(root: Path, folder: Path, prefix: str) -> Iterator[FolderEntry]:
             with os.scandir(path) as entries:
                 visible = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
-            yield FolderEntry(
-                prefix.rstrip("/"), UnusableError("unreadable", f"cannot be read: {reason_of(error)}")
-            )
+            yield FolderEntry(prefix.rstrip("/"), UnusableError("unreadable", f"cannot be read: {reason_of(error)}"))
             continue
         if not visible and path != top:
             yield FolderEntry(prefix.rstrip("/"), _empty_folder())
@@ -97,9 +95,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _enter(
-    root: Path, entry: os.DirEntry[str], above: frozenset[Path]
-) -> tuple[UnusableError | None, frozenset[Path]]:
+def _enter(root: Path, entry: os.DirEntry[str], above: frozenset[Path]) -> tuple[UnusableError | None, frozenset[Path]]:
     if not entry.is_symlink():
         return None, above | {Path(entry.path)}
     error = _link_error(root, entry)

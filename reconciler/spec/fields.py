@@ -55,9 +55,7 @@ def _bad_character(value: str, index: int) -> PydanticCustomError:
         return invalid("line_break", "a line break at character {position}: write it in one line", **facts)
     if ord(character) > 0xFFFF:
         facts["character"] = character
-        template = (
-            "character {position} is {character} ({codepoint}): the API takes no emoji or others above U+FFFF"
-        )
+        template = "character {position} is {character} ({codepoint}): the API takes no emoji or others above U+FFFF"
         return invalid("not_bmp", template, **facts)
     if _BLANK.fullmatch(character):
         template = "character {position} is {codepoint}, a blank of another kind: write an ordinary space"
@@ -77,9 +75,7 @@ def read_composed(value: object) -> object:
     if not isinstance(value, str) or is_normalized("NFC", value):
         return value
     composed = normalize("NFC", value)
-    index = next(
-        index for index, (one, other) in enumerate(zip(value, composed, strict=False)) if one != other
-    )
+    index = next(index for index, (one, other) in enumerate(zip(value, composed, strict=False)) if one != other)
     facts = {
         "position": index + 1,
         "character": composed[index],
@@ -221,9 +217,7 @@ def read_moment(value: object, info: ValidationInfo) -> object:
     if found is None:
         if day := _DATE.fullmatch(value):
             raise _date_only(value, day, is_end=info.field_name == "end_time")
-        template = (
-            "{text} is not a time: write for example 2026-12-01T00:00:00+08:00, from the years 2000 to 2099"
-        )
+        template = "{text} is not a time: write for example 2026-12-01T00:00:00+08:00, from the years 2000 to 2099"
         raise invalid("time_format", template, text=shown(value))
     if len(found["fraction"] or "") > MAX_FRACTION:
         template = "{text} is more precise than milliseconds: at most {limit} digits may follow the point"
@@ -289,13 +283,9 @@ def read_fen(value: object) -> object:
         return value
     if not _WHOLE.fullmatch(value):
         meant = _yuan_in_fen(value) or "¥1.00 is written 100, without point, sign or unit"
-        raise invalid(
-            "not_fen", "{text} is not a whole number of fen: {meant}", text=shown(value), meant=meant
-        )
+        raise invalid("not_fen", "{text} is not a whole number of fen: {meant}", text=shown(value), meant=meant)
     if value == "0":
-        raise invalid(
-            "zero", "0 fen: it is not known whether WeChat Pay accepts 0, so the least is 1 fen (¥0.01)"
-        )
+        raise invalid("zero", "0 fen: it is not known whether WeChat Pay accepts 0, so the least is 1 fen (¥0.01)")
     if (amount := int(value)) > MAX_FEN:
         template = "{amount} fen (¥{yuan}) is more than {limit} fen (¥10,000,000.00)"
         facts = {"amount": value, "limit": str(MAX_FEN), "yuan": f"{amount // 100:,}.{amount % 100:02}"}
@@ -361,9 +351,7 @@ Generation = Annotated[
 ]
 Count = Annotated[int, BeforeValidator(read_count), WithJsonSchema(whole(0, MAX_GENERATION))]
 CountOrNone = Annotated[int | None, BeforeValidator(read_count), WithJsonSchema(whole(0, MAX_GENERATION))]
-Percent = Annotated[
-    int, BeforeValidator(read_percent), WithJsonSchema(whole(0, 100, "(?:100|[1-9]?[0-9]) *%?"))
-]
+Percent = Annotated[int, BeforeValidator(read_percent), WithJsonSchema(whole(0, 100, "(?:100|[1-9]?[0-9]) *%?"))]
 Switch = Annotated[
     bool,
     BeforeValidator(read_switch),

@@ -59,9 +59,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
     finally:
         os.close(descriptor)
     if content.startswith(_LFS_POINTERS):
-        message = (
-            "is a Git LFS pointer and not the file itself: fetch it (git lfs pull; in CI, check out with LFS)"
-        )
+        message = "is a Git LFS pointer and not the file itself: fetch it (git lfs pull; in CI, check out with LFS)"
         raise UnusableError("lfs_pointer", message)
     return content
 

@@ -28,9 +28,7 @@ def parse_group(file: str, text: str) -> tuple[tuple[str, ...], list[Diagnostic]
             diagnostics.append(Diagnostic(file, number, column, message=message, code="merge_conflict"))
         elif not _MCHID.fullmatch(entry):
             several = ", one in each line" if re.search(r"[\s,;，；、]", entry) else ""
-            message = (
-                f"{shown(entry)} is not a merchant number: 8 to 15 digits{several}{full_width_hint(entry)}"
-            )
+            message = f"{shown(entry)} is not a merchant number: 8 to 15 digits{several}{full_width_hint(entry)}"
             diagnostics.append(Diagnostic(file, number, column, message=message, code="mchid"))
         elif entry in lines:
             message = f"the merchant {shown(entry)} is written twice (see {file}:{lines[entry]})"

@@ -45,9 +45,7 @@ from reconciler.spec.fields import (
     invalid,
 )
 
-_PICTURE: Final = (
-    "An https:// URL, used as it is, or a picture in the project, uploaded when the plan is applied"
-)
+_PICTURE: Final = "An https:// URL, used as it is, or a picture in the project, uploaded when the plan is applied"
 _TIME: Final = "such as 2026-12-01T00:00:00+08:00; without an offset in the project's `timezone`"
 _DAY_TIME: Final = "six digits HHMMSS, Beijing time"
 
@@ -135,12 +133,8 @@ class AwardItemSpec(SpecObject):
 class AwardSendRuleSpec(SpecSection):
     """From which order amount on what is given, and whose payers get it."""
 
-    transaction_amount_minimum: Fen = Field(
-        description="The least amount of the order in whole fen: ¥1.00 is 100."
-    )
-    send_content: Literal["SINGLE_COUPON", "GIFT_PACKAGE"] = Field(
-        description="One coupon, or a package of 3 to 5."
-    )
+    transaction_amount_minimum: Fen = Field(description="The least amount of the order in whole fen: ¥1.00 is 100.")
+    send_content: Literal["SINGLE_COUPON", "GIFT_PACKAGE"] = Field(description="One coupon, or a package of 3 to 5.")
     award_type: Literal["BUSIFAVOR"] = Field("BUSIFAVOR", description="The API gives only 商家券.")
     award_list: Annotated[tuple[AwardItemSpec, ...], at_most(MAX_AWARDS, 1)] = Field(
         description="Exactly 1 coupon for SINGLE_COUPON, 3 to 5 for GIFT_PACKAGE."
@@ -180,9 +174,7 @@ class ActivitySpec(SpecSection):
     generation: Generation = Field(
         1, description="Raise it to run the same terms again after the activity was terminated."
     )
-    protect: Switch = Field(
-        False, description="Refuse to terminate or replace it, even once this file is deleted."
-    )
+    protect: Switch = Field(False, description="Refuse to terminate or replace it, even once this file is deleted.")
     state: State = Field(
         "running",
         description="`terminated` ends the activity permanently, and leaves the file as the record.",
@@ -240,8 +232,7 @@ class PolicySection(SpecObject):
     max_terminations: CountOrNone = Field(
         None,
         description=(
-            "More activities may not end without a successor in one plan. "
-            "Default: 1, or a fifth of those that live."
+            "More activities may not end without a successor in one plan. Default: 1, or a fifth of those that live."
         ),
     )
     max_replacements_running: CountOrNone = Field(
@@ -251,13 +242,9 @@ class PolicySection(SpecObject):
         30,
         description="More percent of an activity's merchants may not lose its gift in one plan, deleted or left out.",
     )
-    allow_replace_running: Switch = Field(
-        True, description="Whether new terms may replace an activity that has begun."
-    )
+    allow_replace_running: Switch = Field(True, description="Whether new terms may replace an activity that has begun.")
     freeze: tuple[FreezeSection, ...] = Field((), description="Spans in which nothing is written.")
-    warn_before_end: Count = Field(
-        3, description="Warn of what ends within so many days while nothing takes over."
-    )
+    warn_before_end: Count = Field(3, description="Warn of what ends within so many days while nothing takes over.")
 
 
 def check_variable(value: str) -> str:
@@ -281,14 +268,12 @@ class NotifySection(SpecObject):
     ``on`` is what to tell of; nothing written means all of it.
     """
 
-    kind: Literal["wecom", "webhook"] = Field(
-        description="A group robot of WeCom (企业微信), or any webhook."
-    )
+    kind: Literal["wecom", "webhook"] = Field(description="A group robot of WeCom (企业微信), or any webhook.")
     url_from: Variable = Field(
         description="The environment variable that holds the address. The address itself is a secret."
     )
-    on: tuple[Literal["done", "partial", "failed", "unknown", "not_started", "refused", "stale"], ...] = (
-        Field((), description="What to tell of. Default: all of it.")
+    on: tuple[Literal["done", "partial", "failed", "unknown", "not_started", "refused", "stale"], ...] = Field(
+        (), description="What to tell of. Default: all of it."
     )
 
 
@@ -301,12 +286,8 @@ class ProjectFile(SpecObject):
     account: Mchid = Field(
         "", description="The 商户号 that this project belongs to: credentials of another account are refused."
     )
-    timezone: Name = Field(
-        "Asia/Shanghai", description="IANA name, for times that are written without an offset."
-    )
-    activities: RelativePath = Field(
-        "activities/", description="The folder of the specs, searched recursively."
-    )
+    timezone: Name = Field("Asia/Shanghai", description="IANA name, for times that are written without an offset.")
+    activities: RelativePath = Field("activities/", description="The folder of the specs, searched recursively.")
     defaults: dict[str, Any] = Field({}, description="What every spec begins with, and may say otherwise.")
     merchant_groups: dict[Name, RelativePath] = Field(
         {}, description="Lists of merchants in text files: one number a line."

@@ -5,16 +5,7 @@ from __future__ import annotations
 from datetime import tzinfo
 from itertools import chain
 
-from reconciler.model.activity import (
-    WHOLE_DAY,
-    Award,
-    DayWindow,
-    DesiredActivity,
-    Image,
-    Source,
-    Terms,
-    Window,
-)
+from reconciler.model.activity import WHOLE_DAY, Award, DayWindow, DesiredActivity, Image, Source, Terms, Window
 from reconciler.spec.context import LocalImage, SpecContext, instant_of
 from reconciler.spec.fields import is_url
 from reconciler.spec.models import ActivityBaseInfoSpec, ActivitySpec
@@ -41,9 +32,7 @@ def normalize(spec: ActivitySpec, key: str, source: Source, context: SpecContext
 
 def _terms(spec: ActivitySpec, context: SpecContext) -> Terms:
     base, rule, setting = spec.activity_base_info, spec.award_send_rule, spec.advanced_setting
-    window = Window(
-        instant_of(base.begin_time, context.timezone), instant_of(base.end_time, context.timezone)
-    )
+    window = Window(instant_of(base.begin_time, context.timezone), instant_of(base.end_time, context.timezone))
     return Terms(
         activity_name=base.activity_name,
         activity_second_title=base.activity_second_title,
@@ -84,8 +73,7 @@ def _available_time(base: ActivityBaseInfoSpec, whole: Window, timezone: tzinfo)
 
 def _available_day_time(base: ActivityBaseInfoSpec) -> tuple[DayWindow, ...]:
     windows = sorted(
-        DayWindow(each.begin_day_time, each.end_day_time)
-        for each in base.available_periods.available_day_time
+        DayWindow(each.begin_day_time, each.end_day_time) for each in base.available_periods.available_day_time
     )
     return () if windows == [DayWindow(*WHOLE_DAY)] else tuple(windows)
 

@@ -45,11 +45,7 @@ def _entries(node: Node) -> dict[Any, tuple[yaml.Mark, Node]]:
     if not isinstance(node, MappingNode):
         return {}
     # Backwards, so that the first of two equal keys wins, as it does when the data is built.
-    return {
-        key.value: (key.start_mark, value)
-        for key, value in reversed(node.value)
-        if isinstance(key.value, str)
-    }
+    return {key.value: (key.start_mark, value) for key, value in reversed(node.value) if isinstance(key.value, str)}
 
 
 def dotted(path: Path) -> str:

@@ -180,9 +180,7 @@ class _Loading:
         self.defaults_known = is_known(project, lambda of: of.defaults)
         brand_of = {mchid: brand for brand, mchids in brands.items() for mchid in mchids}
         groups_known = is_known(project, lambda of: of.merchant_groups)
-        context = SpecContext(
-            zone or BEIJING, self.now, groups, brand_of, self.images, groups_known=groups_known
-        )
+        context = SpecContext(zone or BEIJING, self.now, groups, brand_of, self.images, groups_known=groups_known)
         if reading.diagnostics:
             reading.add_of_text(PROJECT_FILE, lookalikes(sheet.text, is_yaml=True))
         entries = self._entries(project, sheet)
@@ -224,15 +222,11 @@ class _Loading:
         try:
             real = _folder_at(self.reading.names.find(folder))
         except UnusableError as error:
-            self.reading.add(
-                FieldDiagnostic(("activities",), error.code, f"{shown(folder)} {error.message}"), sheet
-            )
+            self.reading.add(FieldDiagnostic(("activities",), error.code, f"{shown(folder)} {error.message}"), sheet)
             return []
         return entries_in(self.root, real)
 
-    def _check_entries(
-        self, unread: Iterable[FolderEntry], project: ProjectFile, defaults: dict[str, Any]
-    ) -> None:
+    def _check_entries(self, unread: Iterable[FolderEntry], project: ProjectFile, defaults: dict[str, Any]) -> None:
         """Tell of every entry that was not read, unless it is a file that the project itself names.
 
         Images are told once nothing else is wrong: what names them may be what could not be read.
@@ -260,9 +254,7 @@ class _Loading:
         documents, found = self.reading.parsed(name, text)
         if not documents and not found:
             message = "the file is empty: write an activity, or remove the file"
-            self.reading.diagnostics.append(
-                Diagnostic(escaped(name), 0, 0, message=message, code="empty_file")
-            )
+            self.reading.diagnostics.append(Diagnostic(escaped(name), 0, 0, message=message, code="empty_file"))
         for index, document in enumerate(documents):
             if document.sound:
                 sheet = Sheet(name, text, index, document.data, project)
@@ -279,12 +271,8 @@ class _Loading:
         self, sheet: Sheet, line: int, defaults: dict[str, Any], context: SpecContext, *, sound: bool
     ) -> None:
         if not isinstance(sheet.data, dict):
-            message = (
-                f"expected an activity (activity_base_info, award_send_rule, …), found {kind_of(sheet.data)}"
-            )
-            self.reading.diagnostics.append(
-                Diagnostic(escaped(sheet.file), line, 1, "", message, "no_activity")
-            )
+            message = f"expected an activity (activity_base_info, award_send_rule, …), found {kind_of(sheet.data)}"
+            self.reading.diagnostics.append(Diagnostic(escaped(sheet.file), line, 1, "", message, "no_activity"))
             return
         data = merged(defaults, sheet.data)
         mistakes: list[FieldDiagnostic] = []

@@ -35,9 +35,7 @@ def project_sheet(reading: Reading) -> Sheet:
     document = documents[0] if documents else YamlDocument(0, {})
     if len(documents) > 1:
         message = "the project file is one document: remove the `---` above this line"
-        reading.diagnostics.append(
-            Diagnostic(PROJECT_FILE, documents[1].line, 1, "", message, "several_documents")
-        )
+        reading.diagnostics.append(Diagnostic(PROJECT_FILE, documents[1].line, 1, "", message, "several_documents"))
     if not document.sound or (found and not documents):
         raise ProjectError(reading.diagnostics)
     data = {} if document.data is None else document.data

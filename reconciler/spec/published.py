@@ -23,9 +23,7 @@ class Checked(AfterValidator):
 
     pattern: Callable[[], str]
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {**handler(schema), "pattern": _all_of(self.pattern())}
 
 

@@ -84,9 +84,7 @@ def _time_faults(moment: datetime | None, path: Path, timezone: tzinfo) -> Itera
     change = clock_change(moment, timezone)
     if change:
         code = "ambiguous_time" if change == "twice" else "nonexistent_time"
-        message = (
-            f"{moment} happens {change} in {timezone}, where clocks change: write the offset, such as +08:00"
-        )
+        message = f"{moment} happens {change} in {timezone}, where clocks change: write the offset, such as +08:00"
         yield FieldDiagnostic(path, code, message)
 
 
@@ -99,9 +97,7 @@ class _Span(Protocol):
     def end_time(self) -> datetime: ...
 
 
-def span_diagnostics(
-    span: _Span, path: Path, timezone: tzinfo, begin: str = "begin_time"
-) -> Iterator[FieldDiagnostic]:
+def span_diagnostics(span: _Span, path: Path, timezone: tzinfo, begin: str = "begin_time") -> Iterator[FieldDiagnostic]:
     """What is wrong with the ``begin_time`` and ``end_time`` of ``span``, which is written at ``path``.
 
     Both are instants, whichever of them has an offset; without one it is in ``timezone``. ``begin`` is what a message
@@ -140,9 +136,7 @@ def _local(moment: datetime, timezone: tzinfo) -> str:
 def _duration(span: timedelta) -> str:
     hours, rest = divmod(span.seconds, 3600)
     minutes, seconds = divmod(rest, 60)
-    parts = [
-        f"{count} {unit}" for count, unit in ((span.days, "days"), (hours, "h"), (minutes, "min")) if count
-    ]
+    parts = [f"{count} {unit}" for count, unit in ((span.days, "days"), (hours, "h"), (minutes, "min")) if count]
     if span.microseconds:
         parts.append(f"{seconds}.{span.microseconds // 1000:03} s")
     elif seconds:
@@ -166,16 +160,12 @@ def _window_faults(
             message = f"{_local(opens, timezone)} is earlier than the activity's begin_time {_local(begin, timezone)}"
             yield FieldDiagnostic((*here, "begin_time"), "outside_activity", message, partners=(_BEGIN,))
         if end is not None and closes is not None and closes > end:
-            message = (
-                f"{_local(closes, timezone)} is later than the activity's end_time {_local(end, timezone)}"
-            )
+            message = f"{_local(closes, timezone)} is later than the activity's end_time {_local(end, timezone)}"
             yield FieldDiagnostic((*here, "end_time"), "outside_activity", message, partners=(_END,))
         if opens is None or closes is None:
             continue
         if (opens, closes) in seen:
-            yield FieldDiagnostic(
-                here, "duplicate", "this window is written twice", also=(seen[opens, closes],)
-            )
+            yield FieldDiagnostic(here, "duplicate", "this window is written twice", also=(seen[opens, closes],))
         seen.setdefault((opens, closes), here)
 
 
@@ -190,14 +180,10 @@ def _day_window_faults(periods: AvailablePeriodsSpec | None) -> Iterator[FieldDi
         if opens is None or closes is None:
             continue
         if closes <= opens:
-            message = (
-                f"{closes} is not later than begin_day_time {opens}: a window over midnight is written as two"
-            )
+            message = f"{closes} is not later than begin_day_time {opens}: a window over midnight is written as two"
             yield FieldDiagnostic((*here, "end_day_time"), "ends_before_begin", message)
         if (opens, closes) in seen:
-            yield FieldDiagnostic(
-                here, "duplicate", "this window is written twice", also=(seen[opens, closes],)
-            )
+            yield FieldDiagnostic(here, "duplicate", "this window is written twice", also=(seen[opens, closes],))
         seen.setdefault((opens, closes), here)
 
 
@@ -285,9 +271,7 @@ def notes_in(spec: ActivitySpec, context: SpecContext) -> Iterator[FieldDiagnost
     for path, image, _ in _local_images(spec):
         found = context.images[image]
         if isinstance(found, LocalImage) and found.cmyk:
-            message = (
-                f"{shown(image)} is a CMYK JPG, whose colours phones may show wrongly: better save it as RGB"
-            )
+            message = f"{shown(image)} is a CMYK JPG, whose colours phones may show wrongly: better save it as RGB"
             yield FieldDiagnostic(path, "cmyk_picture", message)
 
 

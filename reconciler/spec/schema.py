@@ -65,9 +65,7 @@ def _described(schema: Schema, objects: Schema) -> Schema:
     pydantic leaves out what an object says of itself in the same words.
     """
     properties = {
-        field: _plain(
-            found if "description" in found else {**found, "description": _words_of(found, objects)}
-        )
+        field: _plain(found if "description" in found else {**found, "description": _words_of(found, objects)})
         for field, found in schema["properties"].items()
     }
     description = schema["description"].replace("``", "`")

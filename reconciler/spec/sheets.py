@@ -116,9 +116,7 @@ class Reading:
         places = [self._named(place, sheet) for place in diagnostic.also]
         see = f" (see {', '.join(places)})" if places else ""
         message = f"{diagnostic.message}{see}"
-        return Diagnostic(
-            escaped(file), line, column, dotted(path), message, diagnostic.code, diagnostic.facts
-        )
+        return Diagnostic(escaped(file), line, column, dotted(path), message, diagnostic.code, diagnostic.facts)
 
     def _named(self, place: FieldPath | OtherSpec, sheet: Sheet) -> str:
         if isinstance(place, OtherSpec):

@@ -111,18 +111,14 @@ def _diagnostic(model: type[BaseModel], detail: ErrorDetails, suggestions: Itera
         path = path[:-1]
     value = detail["input"]
     if path[:1] == ("notify",) and isinstance(value, str) and "://" in value:
-        return FieldDiagnostic(
-            path, "address_written", ADDRESS_WRITTEN
-        )  # before any sentence that would quote it
+        return FieldDiagnostic(path, "address_written", ADDRESS_WRITTEN)  # before any sentence that would quote it
     diagnostic = _judged(model, detail, path, suggestions)
     if isinstance(value, str) and diagnostic.code not in _ABOUT_TEXT:
         diagnostic = replace(diagnostic, message=diagnostic.message + full_width_hint(value))
     return diagnostic
 
 
-def _judged(
-    model: type[BaseModel], detail: ErrorDetails, path: Path, suggestions: Iterator[int]
-) -> FieldDiagnostic:
+def _judged(model: type[BaseModel], detail: ErrorDetails, path: Path, suggestions: Iterator[int]) -> FieldDiagnostic:
     kind, value = detail["type"], detail["input"]
     context = detail.get("ctx", {})
     if kind == "missing":
@@ -165,9 +161,7 @@ def _not_a_choice(model: type[BaseModel], path: Path, value: object) -> FieldDia
     field = _field_at(model, path)
     choices = [str(choice) for choice in _choices(field.annotation)] if field else []
     if not isinstance(value, str):
-        return FieldDiagnostic(
-            path, "wrong_type", f"expected one of {', '.join(choices)}, found {kind_of(value)}"
-        )
+        return FieldDiagnostic(path, "wrong_type", f"expected one of {', '.join(choices)}, found {kind_of(value)}")
     reason = _WHY_ONLY.get(str(path[-1]))
     if reason:
         message = f"{shown(value)}: {reason}"

@@ -20,12 +20,7 @@ from yaml.composer import Composer
 from yaml.parser import Parser
 from yaml.reader import Reader
 from yaml.scanner import Scanner
-from yaml.tokens import (
-    FlowMappingEndToken,
-    FlowMappingStartToken,
-    FlowSequenceEndToken,
-    FlowSequenceStartToken,
-)
+from yaml.tokens import FlowMappingEndToken, FlowMappingStartToken, FlowSequenceEndToken, FlowSequenceStartToken
 
 from reconciler.model.characters import shown
 from reconciler.spec.diagnostics import Path
@@ -134,16 +129,12 @@ def parse(text: str) -> tuple[list[YamlDocument], list[TextDiagnostic]]:
     try:
         for node in compose(text):
             if len(documents) == MAX_DOCUMENTS:
-                raise _StopError(
-                    node, (), "too_many_documents", f"more than {MAX_DOCUMENTS} documents in one file"
-                )
+                raise _StopError(node, (), "too_many_documents", f"more than {MAX_DOCUMENTS} documents in one file")
             documents.append(YamlDocument(node.start_mark.line + 1, walker.root(node), walker.sound))
     except _StopError as stop:
         walker.diagnostics.append(stop.diagnostic)
     except _TooDeepError as error:
-        walker.diagnostics.append(
-            _located(error.mark, (), "too_deep", f"nested more than {MAX_DEPTH} levels deep")
-        )
+        walker.diagnostics.append(_located(error.mark, (), "too_deep", f"nested more than {MAX_DEPTH} levels deep"))
     except (
         yaml.YAMLError,
         ValueError,
@@ -312,9 +303,7 @@ def _syntax_diagnostic(error: Exception, text: str) -> TextDiagnostic:
 def _not_closed(error: Exception, said: str, text: str) -> str:
     """Which quote or bracket is open where the text ends; empty if there is none, or something else is wrong."""
     begin = getattr(error, "context_mark", None)
-    if begin is not None and any(
-        words in said for words in ("unexpected end of stream", "document indicator")
-    ):
+    if begin is not None and any(words in said for words in ("unexpected end of stream", "document indicator")):
         return f"the quote of {begin.line + 1}:{begin.column + 1} is not closed"
     opened = _innermost_open(text) if any(words in said for words in _IN_BRACKETS) else None
     if opened is None:

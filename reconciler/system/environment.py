@@ -31,16 +31,11 @@ _CREDENTIALS: Final = re.compile(
 )
 """Those whose errors end a command as missing credentials do."""
 _EDGES: Final = "\t\n\v\f\r \x85\u2028\u2029\u3000" + "".join(
-    chr(point)
-    for ranges in (DEFAULT_IGNORABLE, BLANKS)
-    for first, last in ranges
-    for point in range(first, last + 1)
+    chr(point) for ranges in (DEFAULT_IGNORABLE, BLANKS) for first, last in ranges for point in range(first, last + 1)
 )
 """What copying, a file of variables or an editor leaves at the ends of a value."""
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_ASSIGNMENT: Final = re.compile(
-    r"(?:export|set|setx|env)\s|(?:PAYGIFT|GITHUB|SSL_CERT)_\w+=|\w+_PROXY=", re.IGNORECASE
-)
+_ASSIGNMENT: Final = re.compile(r"(?:export|set|setx|env)\s|(?:PAYGIFT|GITHUB|SSL_CERT)_\w+=|\w+_PROXY=", re.IGNORECASE)
 _REFERENCE: Final = re.compile(r"\$|%\w+%\Z")
 
 
@@ -81,9 +76,7 @@ def checked(name: str, value: str, *, lines: bool = False) -> str:
             f"Set {name} to the value itself.",
         )
     if _ASSIGNMENT.match(value):
-        raise invalid(
-            name, "holds an assignment (NAME=VALUE) instead of a value", f"Set {name} to the value itself."
-        )
+        raise invalid(name, "holds an assignment (NAME=VALUE) instead of a value", f"Set {name} to the value itself.")
     if not lines and HIDDEN.search(value):
         raise invalid(name, "holds a line break, or a character that cannot be seen")
     return value
@@ -94,9 +87,7 @@ def file_name(environ: Environ, name: str) -> str:
     value = stripped(environ.get(name, ""))
     if "-----" in value or "\n" in value:
         own = name.removesuffix("_FILE")
-        remedy = (
-            f"Put the text itself into {own}, or a file's name here." if _CREDENTIALS.fullmatch(own) else ""
-        )
+        remedy = f"Put the text itself into {own}, or a file's name here." if _CREDENTIALS.fullmatch(own) else ""
         raise invalid(name, "holds something else than the name of a file", remedy)
     checked(name, _SURROGATE.sub("?", value))  # the name of a file may be any bytes
     return value
@@ -191,9 +182,7 @@ _AUTHORITY: Final = re.compile(
     r"(?:(?P<userinfo>[^@]*)@)?(?P<host>\[[0-9a-f:.]+\]|[^\[\]@:]*)(?::(?P<port>[^@:\[\]]*))?", re.IGNORECASE
 )
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
-_ESCAPES: Final = (
-    " In a user name or a password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25."
-)
+_ESCAPES: Final = " In a user name or a password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25."
 
 
 def address(environ: Environ, name: str, form: Form) -> Address | None:
@@ -236,9 +225,7 @@ def checked_address(name: str, value: str, form: Form) -> Address:
     host = _host(authority["host"])
     if host is None or not (host or "local" in form.parts):
         raise refuse("holds no valid host name")
-    if (path not in ("", "/") and "path" not in form.parts) or (
-        query is not None and "query" not in form.parts
-    ):
+    if (path not in ("", "/") and "path" not in form.parts) or (query is not None and "query" not in form.parts):
         raise refuse("holds more than scheme, host and port")
     if scheme == "http" and not form.plain and not is_loopback(host):
         raise refuse("is plain http, which is for this machine only")
@@ -246,9 +233,7 @@ def checked_address(name: str, value: str, form: Form) -> Address:
     if port is None:
         raise refuse(f"has a port that is not a number from 1 to {LAST_PORT}")
     user, _, password = (authority["userinfo"] or "").partition(":")
-    return Address(
-        name, scheme, host, port or None, unquote(user), unquote(password), path, query or "", value
-    )
+    return Address(name, scheme, host, port or None, unquote(user), unquote(password), path, query or "", value)
 
 
 def _port(text: str) -> int | None:

@@ -43,9 +43,7 @@ def read_json(file: Path) -> object:
     try:
         return parsed_json(read_input(file))
     except ValueError as error:
-        raise UsageError(
-            f"{file} cannot be read: {error}.", remedy="Correct it, or make it again."
-        ) from error
+        raise UsageError(f"{file} cannot be read: {error}.", remedy="Correct it, or make it again.") from error
 
 
 def parsed_json(content: bytes) -> object:
@@ -77,11 +75,7 @@ _TOO_DEEP: Final = f"more than {DEEPEST} lists or objects are in one another"
 
 
 def _unreadable(file: Path, error: Exception) -> UsageError:
-    why = (
-        error.strerror
-        if isinstance(error, OSError)
-        else "its name holds a character that no file name can hold"
-    )
+    why = error.strerror if isinstance(error, OSError) else "its name holds a character that no file name can hold"
     return UsageError(f"{_shown(file)} cannot be read: {why}.", remedy="Name another file.")
 
 

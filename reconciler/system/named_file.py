@@ -18,9 +18,7 @@ def content(environ: Environ, name: str, *, most_bytes: int = LONGEST_TEXT) -> b
         with Path(named).expanduser().open("rb") as file:
             found = file.read(most_bytes + 1)
     except RuntimeError:  # a ~user who does not exist
-        raise invalid(
-            name, "names a file in a home folder that is not known", "Give the whole path."
-        ) from None
+        raise invalid(name, "names a file in a home folder that is not known", "Give the whole path.") from None
     except OSError as error:
         why = f"names a file that cannot be read: {error.strerror or type(error).__name__}"
         raise invalid(name, why, "Correct the path, or the permissions.") from None

@@ -23,8 +23,6 @@ def causes_of(error: BaseException | None) -> Iterator[BaseException]:
 def tls_failure(error: BaseException) -> ssl.SSLError | None:
     """Why TLS could not be agreed on; nothing if the other side just hung up meanwhile."""
     for cause in causes_of(error):
-        if isinstance(cause, ssl.SSLError) and not isinstance(
-            cause, ssl.SSLEOFError | ssl.SSLZeroReturnError
-        ):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             return cause
     return None

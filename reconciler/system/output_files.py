@@ -61,9 +61,7 @@ def write(text: str, file: Path, *, before: os.stat_result | None = None) -> Non
 
     ``before`` is whose permissions a new file gets.
     """
-    data = text.encode(
-        "utf-8", errors="backslashreplace"
-    )  # half a surrogate pair from a server is no reason to fail
+    data = text.encode("utf-8", errors="backslashreplace")  # half a surrogate pair from a server is no reason to fail
     with _explained(file):
         found = _stat(file)
         stream = None if found is None else _own_stream(found)
@@ -98,9 +96,7 @@ def _explained(file: Path) -> Iterator[None]:
             f"{file} cannot be written: it is a folder.", remedy="Name a file in it, or another file."
         ) from error
     except OSError as error:
-        raise UsageError(
-            f"{file} cannot be written: {error.strerror}.", remedy="Name another file."
-        ) from error
+        raise UsageError(f"{file} cannot be written: {error.strerror}.", remedy="Name another file.") from error
 
 
 def _stat(file: Path) -> os.stat_result | None:

@@ -29,9 +29,7 @@ _KINDS: Final = (
     (stat.S_ISSOCK, "a socket"),
 )
 # Without waiting: opening a named pipe would otherwise never return.
-_READ: Final = (
-    os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-)
+_READ: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def check(file: Path, *, remedy: str = _REMOVE) -> bool:

@@ -124,9 +124,7 @@ class PayGiftApi:
 
     async def stock(self, stock_id: str) -> wire.Stock:
         """A 商家券 batch (API §3.1)."""
-        return await self._get(
-            wire.Stock, f"{wire.STOCKS_PATH}/{_segment('stock_id', stock_id)}", stock_id=stock_id
-        )
+        return await self._get(wire.Stock, f"{wire.STOCKS_PATH}/{_segment('stock_id', stock_id)}", stock_id=stock_id)
 
     async def certificates(self) -> tuple[Certificate, ...]:
         """The platform certificates, fetched anew, decrypted and verified."""
@@ -148,24 +146,18 @@ class PayGiftApi:
     ) -> Reply[wire.AddMerchantsResponse]:
         """Add up to 500 merchants. The reply may list some that were rejected: look, then read back (API §1.6)."""
         path = f"{_activity_path(activity_id)}/merchants/add"
-        return await self._post(
-            wire.AddMerchantsResponse, path, request.json_bytes(), activity_id=activity_id
-        )
+        return await self._post(wire.AddMerchantsResponse, path, request.json_bytes(), activity_id=activity_id)
 
     async def delete_merchants(
         self, activity_id: str, request: wire.DeleteMerchantsRequest
     ) -> Reply[wire.DeleteMerchantsResponse]:
         """Delete up to 500 merchants. The reply never says which were not there: read back (API §1.6)."""
         path = f"{_activity_path(activity_id)}/merchants/delete"
-        return await self._post(
-            wire.DeleteMerchantsResponse, path, request.json_bytes(), activity_id=activity_id
-        )
+        return await self._post(wire.DeleteMerchantsResponse, path, request.json_bytes(), activity_id=activity_id)
 
     async def create_stock(self, body: Mapping[str, object]) -> Reply[wire.StockCreated]:
         """Create a 商家券 batch from its documented JSON (API §3.2)."""
-        return await self._post(
-            wire.StockCreated, wire.STOCKS_PATH, json.dumps(body, ensure_ascii=False).encode()
-        )
+        return await self._post(wire.StockCreated, wire.STOCKS_PATH, json.dumps(body, ensure_ascii=False).encode())
 
     async def upload_image(self, upload: ImageUpload) -> Reply[wire.ImageUploaded]:
         """Upload an image made ready by ``image_upload`` (API §4)."""
@@ -181,9 +173,7 @@ class PayGiftApi:
 
     # --- shared --------------------------------------------------------------------------------------------------
 
-    async def _get(
-        self, shape: type[Shape], path: str, query: Sequence[tuple[str, str]] = (), **asked: str
-    ) -> Shape:
+    async def _get(self, shape: type[Shape], path: str, query: Sequence[tuple[str, str]] = (), **asked: str) -> Shape:
         answer = await self._client.request("GET", path, query=query)
         return _decode(shape, answer, "GET", path, **asked)
 

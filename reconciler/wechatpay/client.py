@@ -91,9 +91,7 @@ class Client:
         origin = origin_of(base_url, "PAYGIFT_BASE_URL")
         backup = origin_of(backup_url, "PAYGIFT_BACKUP_URL") if backup_url else origin
         if transport is None:
-            transport = SlotTransport(
-                concurrency, idle_seconds=_IDLE_SECONDS, direct=is_loopback(origin.host)
-            )
+            transport = SlotTransport(concurrency, idle_seconds=_IDLE_SECONDS, direct=is_loopback(origin.host))
         self._exchanger = Exchanger(
             credentials, transport, timeout_seconds=timeout_seconds, wall_clock=wall_clock, nonce=nonce
         )
@@ -156,9 +154,7 @@ class Client:
             return await self._once(call)
 
         try:
-            answer = await (
-                self._upload(once) if call.is_upload else self._in_turn(once, write=call.is_write)
-            )
+            answer = await (self._upload(once) if call.is_upload else self._in_turn(once, write=call.is_write))
         except RemoteError as error:
             error.tries = tries
             raise
@@ -172,9 +168,7 @@ class Client:
         # has a turn uses one connection at most: that for certificates is not beside its own, but before or after.
         async with self._turns:
             await self._keys.ready()
-            return await self._retry.run_while(
-                lambda error: may_repeat(error, write=write) and not but(error), once
-            )
+            return await self._retry.run_while(lambda error: may_repeat(error, write=write) and not but(error), once)
 
     async def _upload(self, once: Callable[[], Awaitable[Answer]]) -> Answer:
         """An upload may have to wait for the next minute. It does so outside of a turn, so that other requests go on.

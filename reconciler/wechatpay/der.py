@@ -80,9 +80,7 @@ def _content(data: bytes, outer: _Element) -> Content | None:
             return Content.SPKI
         case [_Tag.SEQUENCE, _Tag.OCTETS, *_]:
             return Content.ENCRYPTED_PKCS8
-        case [_Tag.SEQUENCE, _Tag.SEQUENCE, *_] | [
-            _Tag.SEQUENCE
-        ]:  # nothing but the first if it was cut short
+        case [_Tag.SEQUENCE, _Tag.SEQUENCE, *_] | [_Tag.SEQUENCE]:  # nothing but the first if it was cut short
             return _signed(data, children[0])
     return None
 

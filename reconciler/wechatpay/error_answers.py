@@ -56,9 +56,7 @@ _OUT_OF_ORDER_REMEDY: Final = "WeChat Pay is out of order or overloaded. Try aga
 _AGAIN_REMEDY: Final = (
     "WeChat Pay asks for the same request again, later; whether it took effect is unknown until then."
 )
-_NOT_FOUND_REMEDY: Final = (
-    "Check that what the request names exists, can still be used, and belongs to PAYGIFT_MCHID."
-)
+_NOT_FOUND_REMEDY: Final = "Check that what the request names exists, can still be used, and belongs to PAYGIFT_MCHID."
 
 _REMEDIES: Final[Mapping[str, str]] = {
     "NO_AUTH": _PERMISSION_REMEDY,
@@ -103,9 +101,7 @@ def _remedy_of(status: int, code: str) -> str:
     return by_status.get(status, "")
 
 
-def _refused_signature(
-    detail: object, sent: Sent, headers: Mapping[str, str], received_at: float
-) -> tuple[str, bool]:
+def _refused_signature(detail: object, sent: Sent, headers: Mapping[str, str], received_at: float) -> tuple[str, bool]:
     """What to do about it, and whether the cause is that another request arrived than was sent."""
     change = change_on_the_way(detail, sent)
     if change:

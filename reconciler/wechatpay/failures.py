@@ -27,8 +27,7 @@ _NO_HTTP: Final[Mapping[str, str]] = {
 }
 """What is wrong with an answer, by how the libraries begin to say it."""
 _NO_HTTP_REMEDY: Final = (
-    "It is probably not WeChat Pay's, but comes from something in between: check PAYGIFT_BASE_URL and "
-    "proxies."
+    "It is probably not WeChat Pay's, but comes from something in between: check PAYGIFT_BASE_URL and proxies."
 )
 
 
@@ -49,9 +48,7 @@ _CLOCK_OR_RENEWAL_REMEDY: Final = (
     "the proxy that inspects TLS."
 )
 _SELF_SIGNED: Final = _CertificateMistake("its certificate is self-signed", _UNTRUSTED_REMEDY)
-_UNKNOWN_ISSUER: Final = _CertificateMistake(
-    "the issuer of its certificate is not trusted", _UNTRUSTED_REMEDY
-)
+_UNKNOWN_ISSUER: Final = _CertificateMistake("the issuer of its certificate is not trusted", _UNTRUSTED_REMEDY)
 _OTHER_NAME: Final = _CertificateMistake(
     "its certificate is for another host name",
     "Check PAYGIFT_BASE_URL (a name, no address), and whether a proxy or the name service (DNS) leads elsewhere.",
@@ -69,9 +66,7 @@ _CERTIFICATE_MISTAKES: Final[Mapping[int, _CertificateMistake]] = {  # X509_V_ER
     64: _OTHER_NAME,
 }
 
-_NO_PROXY_REMEDY: Final = (
-    "Check that {variable} names a proxy that makes connections to https hosts (CONNECT)."
-)
+_NO_PROXY_REMEDY: Final = "Check that {variable} names a proxy that makes connections to https hosts (CONNECT)."
 _PROXY_REFUSALS: Final[Mapping[int, str]] = {
     400: _NO_PROXY_REMEDY,
     401: "It asks for a user name and a password: {variable}=http://USER:PASSWORD@HOST:PORT, percent-encoded.",
@@ -165,9 +160,7 @@ def _unwritable(flaw: str) -> tuple[str, str]:
     """Of a request that is not HTTP: ours, and not the network's."""
     variable = _MADE_FROM.get(flaw, "")
     if variable:
-        remedy = (
-            f"It is made from {variable}: look for white space and other characters that do not belong there."
-        )
+        remedy = f"It is made from {variable}: look for white space and other characters that do not belong there."
     else:
         remedy = "This is a mistake in paygift and not one of the network: please report it."
     part = f"its {flaw} is" if flaw else "a part of it is"
@@ -224,9 +217,7 @@ def _before_answer(error: Exception, host: str, timeout_seconds: float) -> tuple
 
 def _system_error(causes: Sequence[BaseException]) -> str:
     """What the operating system calls it. The words of libraries may repeat an address."""
-    numbers = [
-        cause.errno for cause in causes if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError)
-    ]
+    numbers = [cause.errno for cause in causes if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError)]
     return next((f": {os.strerror(number)}" for number in numbers if number and number > 0), "")
 
 
@@ -248,9 +239,7 @@ def _at_proxy(error: ProxyFailedError, host: str, timeout_seconds: float) -> tup
         cured = (
             fault.remedy
             if isinstance(tls, ssl.SSLCertVerificationError)
-            else (
-                f"Most proxies are spoken to without TLS: {variable} then begins with http://, for https hosts too."
-            )
+            else (f"Most proxies are spoken to without TLS: {variable} then begins with http://, for https hosts too.")
         )
         return f"no trustworthy TLS connection to {proxy} could be made: {fault.what}.", cured
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
@@ -271,9 +260,7 @@ def _certificate_mistake(error: ssl.SSLError) -> _CertificateMistake:
     """In our words; OpenSSL's own code is shown where we have none."""
     if isinstance(error, ssl.SSLCertVerificationError):
         code = getattr(error, "verify_code", 0)
-        unknown = _CertificateMistake(
-            f"its certificate cannot be verified (OpenSSL's code {code})", _UNTRUSTED_REMEDY
-        )
+        unknown = _CertificateMistake(f"its certificate cannot be verified (OpenSSL's code {code})", _UNTRUSTED_REMEDY)
         return _CERTIFICATE_MISTAKES.get(code, unknown)
     return _CertificateMistake(
         f"TLS failed ({error.reason or 'no reason given'})",

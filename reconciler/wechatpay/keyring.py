@@ -97,9 +97,7 @@ def _open_certificate(listed: wire.PlatformCertificate, box: AESGCM) -> Certific
         raise _unreadable(f"certificate {serial_no} holds no RSA key")
     if not _same_serial(serial_no, listed.serial_no):
         raise _unreadable(f"certificate {serial_no} is listed under {listed.serial_no[:40]!r}")
-    return Certificate(
-        serial_no, public_key, certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    )
+    return Certificate(serial_no, public_key, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
 
 def _unreadable(what: str) -> UnverifiedError:

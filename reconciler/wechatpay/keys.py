@@ -177,9 +177,7 @@ def apiv3_key_fault(key: bytes) -> str:
     return f"must be exactly {APIV3_KEY_BYTES} bytes, found {len(key)}{guess}."
 
 
-def public_key_fault(
-    key_id: str, key: RSAPublicKey, private_key: RSAPrivateKey | None
-) -> CredentialsError | None:
+def public_key_fault(key_id: str, key: RSAPublicKey, private_key: RSAPrivateKey | None) -> CredentialsError | None:
     """What shows, without asking anybody, that ``key`` is not the WeChat Pay public key called ``key_id``."""
     if not key_id.startswith(PUBLIC_KEY_ID_PREFIX):
         return CredentialsError(
@@ -270,9 +268,7 @@ def _wanted_pem(content: str | bytes, where: str, wanted: _Wanted) -> bytes:
 def _is_authoritys(pem: bytes) -> bool:
     """Whether other certificates may be issued with this one. Raises ValueError if it cannot be read."""
     try:
-        constraints = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(
-            x509.BasicConstraints
-        )
+        constraints = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(x509.BasicConstraints)
     except x509.ExtensionNotFound:
         return False
     return constraints.value.ca

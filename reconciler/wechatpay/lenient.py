@@ -42,11 +42,7 @@ def _plain(value: object, depth: int) -> object:
         case float():
             return value if math.isfinite(value) else None
         case dict():
-            return (
-                {_plain(name, depth): _plain(each, depth - 1) for name, each in value.items()}
-                if depth
-                else None
-            )
+            return {_plain(name, depth): _plain(each, depth - 1) for name, each in value.items()} if depth else None
         case list():
             return [_plain(each, depth - 1) for each in value] if depth else None
     return value

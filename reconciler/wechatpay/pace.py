@@ -1,7 +1,7 @@
 """How fast requests may follow each other: a limit that gives way to 429 and comes back.
 
 WeChat Pay publishes no limit (API §1.12), so the service says where it is. ``Pacer`` decides, and is told the time;
-``Pace`` asks the clock and sleeps. Only uploads have a published limit, by the minute (API §4): ``RateWindow`` keeps it.
+``Pace`` asks the clock and sleeps. Only uploads have a published limit, by the minute (API §4), kept by ``RateWindow``.
 """
 
 from __future__ import annotations

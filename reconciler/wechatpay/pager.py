@@ -5,7 +5,7 @@ from 0 (what we assume), pages counted from 1, or rows. The pages themselves tel
 are being read. So a read is complete only when it holds as many different entries as were announced; otherwise it is
 an error, never an absence.
 
-``ListReading`` judges one pass over a list from the keys of its rows; ``read`` asks for the pages and hands out the rows.
+``ListReading`` judges one pass over a list from the keys of its rows; ``read`` asks for pages and hands out the rows.
 
 Where a full page ends a list, one more page is asked for, since a ``total_count`` that lags behind would hide what
 comes after it. Not detected, because no page shows it: entries that are added and removed in equal numbers during one

@@ -19,9 +19,7 @@ from reconciler.wechatpay.verification import check, error_answer, proof_of, unv
 class PlatformKeys:
     """Those of the other side, for one merchant. ``exchange`` sends one request, and ``retry`` sends it again."""
 
-    def __init__(
-        self, credentials: Credentials, retry: Retry, exchange: Callable[[Call], Awaitable[Exchange]]
-    ) -> None:
+    def __init__(self, credentials: Credentials, retry: Retry, exchange: Callable[[Call], Awaitable[Exchange]]) -> None:
         self._credentials = credentials
         self._retry = retry
         self._exchange = exchange
@@ -48,9 +46,7 @@ class PlatformKeys:
         check(call, exchange, proof, keyring)
 
     def _may_refresh(self, proof: signing.Proof) -> bool:
-        return self._credentials.apiv3_key is not None and not proof.serial_no.startswith(
-            PUBLIC_KEY_ID_PREFIX
-        )
+        return self._credentials.apiv3_key is not None and not proof.serial_no.startswith(PUBLIC_KEY_ID_PREFIX)
 
     async def _refresh_for(self, call: Call, stale: Keyring) -> Keyring:
         """Refresh because of an answer. That the refresh failed says nothing about the answered request: a 404 or

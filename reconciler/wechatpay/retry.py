@@ -75,9 +75,7 @@ class Retry:
             raise first
         return await self._after(first, send, seconds, may)
 
-    async def _after(
-        self, first: RemoteError, send: Callable[[], Awaitable[T]], seconds: float, may: May
-    ) -> T:
+    async def _after(self, first: RemoteError, send: Callable[[], Awaitable[T]], seconds: float, may: May) -> T:
         """What follows a first try that failed, with ``seconds`` left. stamina hears of that try as if it had made it,
         and decides. Most requests succeed at once, and do without what it takes to set stamina up."""
         failed: BaseException = first

@@ -86,9 +86,7 @@ class _Slot:
 
     def __init__(self, routes: Routes, idle_seconds: float) -> None:
         self._routes = routes
-        self._limits = httpx.Limits(
-            max_connections=1, max_keepalive_connections=1, keepalive_expiry=idle_seconds
-        )
+        self._limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=idle_seconds)
         self._route: Route | None = None
         self._transport: httpx.AsyncHTTPTransport | None = None
         self._is_through = False

@@ -48,8 +48,7 @@ def proof_of(call: Call, exchange: Exchange) -> signing.Proof:
             f"its timestamp is {abs(age):.0f} s in the {'past' if age > 0 else 'future'}; "
             f"less than {signing.WINDOW_SECONDS} s are accepted",
             exchange,
-            remedy=wrong_clock
-            or "Something in between may have repeated an old answer: check caches and proxies.",
+            remedy=wrong_clock or "Something in between may have repeated an old answer: check caches and proxies.",
             lasting=bool(wrong_clock),
         )
     return proof

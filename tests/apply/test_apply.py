@@ -53,9 +53,7 @@ def remote() -> Remote:
 def created(remote: Remote, *specs: DesiredActivity) -> list[str]:
     """The ids of ``specs`` once they live, in the order of keys."""
     assert remote.converge(specs).complete
-    by_number = {
-        each["out_request_no"].split("_")[1]: each["activity_id"] for each in remote.world.activities()
-    }
+    by_number = {each["out_request_no"].split("_")[1]: each["activity_id"] for each in remote.world.activities()}
     return [by_number[each.key] for each in specs]
 
 
@@ -152,9 +150,7 @@ LOSSES = [lost_before, lost_after, unsigned]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_picture_whose_answer_is_lost_is_uploaded_again(
-    remote: Remote, loss: Callable[[str], Fault]
-) -> None:
+def test_a_picture_whose_answer_is_lost_is_uploaded_again(remote: Remote, loss: Callable[[str], Fault]) -> None:
     remote.seed([spec()])
     assert remote.apply(remote.plan([spec()]), fault=loss(UPLOAD)).complete
 

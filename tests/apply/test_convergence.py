@@ -181,9 +181,7 @@ class History:
         world = self.remote.world
 
         def end(activity_id: str) -> object:
-            return world.commit(
-                terminate(world.memory, keys().mchid, activity_id, world.moment(), world.options)
-            )
+            return world.commit(terminate(world.memory, keys().mchid, activity_id, world.moment(), world.options))
 
         return {"pause": world.pause, "resume": world.resume, "fail": world.fail_creation, "terminate": end}
 
@@ -262,12 +260,7 @@ def ended_fit(end: End, wanted: Sequence[DesiredActivity]) -> None:
     ended = end.account[end.activity_id]
     key = owner(ended["out_request_no"], end.activity_id, wanted)
     spec = next((each for each in wanted if each.key == key), None)
-    if (
-        spec is None
-        or spec.state == "terminated"
-        or spec.terms.end_time < end.at
-        or spec.replace != "create_first"
-    ):
+    if spec is None or spec.state == "terminated" or spec.terms.end_time < end.at or spec.replace != "create_first":
         return
     needed = set(ended["merchants"]) & set(spec.merchants)
     ready = [
@@ -301,19 +294,13 @@ def _nothing_ended_was_created_again(remote: Remote, before: dict[str, Any], eff
 
 def lasting(activity: dict[str, Any]) -> dict[str, Any]:
     """What time alone does not change. ``item`` holds the status too."""
-    return {
-        name: value
-        for name, value in activity.items()
-        if name not in ("activity_status", "update_time", "item")
-    }
+    return {name: value for name, value in activity.items() if name not in ("activity_status", "update_time", "item")}
 
 
 def test_the_same_create_is_planned_whatever_else_is_there() -> None:
     """A spec's number depends on nothing but the spec, so that two machines cannot make two activities of it."""
     alone, crowded = Remote(), Remote()
-    crowded.converge(
-        [desired("autumn", merchant_logo_url=local_image(0), award_list=(Award("1", local_image(1)),))]
-    )
+    crowded.converge([desired("autumn", merchant_logo_url=local_image(0), award_list=(Award("1", local_image(1)),))])
     spec = desired("spring", merchant_logo_url=local_image(0))
     numbers = {
         step.out_request_no

@@ -168,9 +168,7 @@ def several(**changes: Any) -> list[Any]:
 
 
 def refuse_creates(remote: Remote, status: int = 403, code: str = "NO_AUTH", count: int = 0) -> None:
-    remote.world.add_fault(
-        {"kind": "refused", "route": "create", "status": status, "code": code, "count": count}
-    )
+    remote.world.add_fault({"kind": "refused", "route": "create", "status": status, "code": code, "count": count})
 
 
 def test_once_creating_is_refused_nothing_ends_for_a_create(remote: Remote) -> None:
@@ -261,9 +259,7 @@ def forwarded_then_refused(where: str, status: int) -> Fault:
 def test_an_unsigned_refusal_proves_nothing(remote: Remote, where: str, status: int) -> None:
     created(remote, spec(merchants=mchids(4), **RUNNING))
     wanted = {
-        TERMINATE: spec(
-            merchants=mchids(4), transaction_amount_minimum=200, replace="terminate_first", **RUNNING
-        ),
+        TERMINATE: spec(merchants=mchids(4), transaction_amount_minimum=200, replace="terminate_first", **RUNNING),
         CREATE: spec(merchants=mchids(4), transaction_amount_minimum=200, **RUNNING),
         ADD: spec(merchants=mchids(5), **RUNNING),
         DELETE: spec(merchants=mchids(3), **RUNNING),

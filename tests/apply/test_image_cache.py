@@ -102,9 +102,7 @@ def test_two_processes_that_write_at_once_leave_a_whole_file(tmp_path: Path) -> 
     file = tmp_path / ".paygift/images.json"
     merchant_key()  # before they part, or each would make its own
     fork = get_context("fork")
-    writers = [
-        fork.Process(target=_remember_many, args=(file, mchid)) for mchid in ("1900000001", "1900000002")
-    ]
+    writers = [fork.Process(target=_remember_many, args=(file, mchid)) for mchid in ("1900000001", "1900000002")]
     for each in writers:
         each.start()
     for each in writers:
@@ -140,9 +138,7 @@ FORGERIES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_an_entry_that_this_account_did_not_write_is_ignored_and_that_is_said(
-    tmp_path: Path, forgery: str
-) -> None:
+def test_an_entry_that_this_account_did_not_write_is_ignored_and_that_is_said(tmp_path: Path, forgery: str) -> None:
     file = tmp_path / "images.json"
     cache = opened(file)
     cache.remember(SHA, URL)
@@ -257,9 +253,7 @@ def live_logo(project: Project, key: str) -> str:
 def with_another_image(project: Project) -> None:
     """A second activity, with an image of its own."""
     (project.root / "images/other.png").write_bytes(png(2, 2))
-    project.write(
-        "summer", SPEC.replace("images/logo.png", "images/other.png").replace("98065001", "98065002")
-    )
+    project.write("summer", SPEC.replace("images/logo.png", "images/other.png").replace("98065001", "98065002"))
 
 
 def test_an_address_that_came_with_a_commit_is_not_used(project: Project) -> None:
@@ -327,9 +321,7 @@ def shows(project: Project, url: str) -> None:
     with closing(World.in_directory(project.root / SANDBOX_FOLDER, options=DEFAULTS, keys=keys())) as world:
         (activity,) = world.memory.activities.values()
         base = {**activity.item["activity_base_info"], "merchant_logo_url": url}
-        world.commit(
-            Transaction(None, (replace(activity, item={**activity.item, "activity_base_info": base}),))
-        )
+        world.commit(Transaction(None, (replace(activity, item={**activity.item, "activity_base_info": base}),)))
 
 
 EVIL = "https://wxpaylogo.qpic.cn/wxpaylogo/evil/0"
@@ -347,9 +339,7 @@ def test_live_images_elsewhere_than_they_were_uploaded_are_drift(project: Projec
     assert f"{FIELD} is {EVIL}, uploaded was {ours}" in out
     (item,) = json.loads(project.run("--sandbox", "drift", "--json")[1])["items"]
     assert (item["code"], item["pending"]) == ("IMAGES_DIFFER", False)
-    assert item["fields"] == [
-        {"path": FIELD, "live": {"url": EVIL}, "desired": {"url": ours}, "unproven": False}
-    ]
+    assert item["fields"] == [{"path": FIELD, "live": {"url": EVIL}, "desired": {"url": ours}, "unproven": False}]
     code, out, _ = project.run(*PLAN)
     assert (code, "warning IMAGES_DIFFER spring" in out, EVIL in out, ours in out) == (0, True, True, True)
     assert "shows other images" in project.run("--sandbox", "status")[1]

@@ -45,9 +45,7 @@ class JournaledRemote:
         self.run.journal.lock.release(self.run.holder)
         self.database.close()
 
-    def apply(
-        self, *wanted: DesiredActivity, fault: Fault | None = None, record: Recorder | None = None
-    ) -> Report:
+    def apply(self, *wanted: DesiredActivity, fault: Fault | None = None, record: Recorder | None = None) -> Report:
         self.remote.seed(wanted)
         plan = self.remote.plan(wanted, allow=["NO_SPECS"])
         return self.remote.apply(plan, fault=fault, record=record or self.run)
@@ -100,9 +98,7 @@ def test_every_write_is_written_down_to_the_byte_before_it_leaves(journal: Journ
         if request.method == "POST":
             sent.append((request.url.path, await request.aread()))
             open_bodies = [
-                entry.what.body
-                for entry in journal.run.journal.open_intents()
-                if isinstance(entry.what, Intent)
+                entry.what.body for entry in journal.run.journal.open_intents() if isinstance(entry.what, Intent)
             ]
             body = sent[-1][1]
             if request.url.path.endswith(UPLOAD):
@@ -176,9 +172,7 @@ def test_nothing_is_sent_that_cannot_be_written_down(lines: int) -> None:
     writes = [line for line in remote.network.sent if line.startswith("POST")]
     assert len(writes) == broken.intents
     assert report.complete == (lines >= 7), "that the last outcome is not written down changes nothing of it"
-    assert (
-        sum("could not be written down" in outcome.reason for outcome in report.outcomes) <= len(writes) + 8
-    )
+    assert sum("could not be written down" in outcome.reason for outcome in report.outcomes) <= len(writes) + 8
     remote.converge(wanted)
     assert remote.plan(wanted).empty
     assert len([each for each in remote.effects() if each.startswith("created")]) == 2

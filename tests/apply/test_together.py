@@ -63,9 +63,7 @@ def test_rounds_of_applies_together(place: JournalLocation, rounds: int) -> None
         book = Journal(database, mchid=keys().mchid, namespace=NAMESPACE, clock=lambda: remote.now)
         me = Holder(who, Process.this(), "now")
         async with locked(book, me, timeout_seconds=TOO_LONG_SECONDS, sleep=briefly) as run:
-            remote.wait(
-                timedelta(seconds=1)
-            )  # no two runs begin at one moment: what they add has other numbers
+            remote.wait(timedelta(seconds=1))  # no two runs begin at one moment: what they add has other numbers
             assert await resume(api, run, clock=lambda: remote.now, poll=remote.patience) == []
             plan = await remote.plan_of(api, specs)
             if plan.empty:

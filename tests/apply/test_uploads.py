@@ -38,9 +38,7 @@ PAUSE = 5.0
 
 
 @given(st.integers(1, 7), st.lists(st.floats(0, 40), max_size=60))
-def test_no_minute_has_more_than_its_share_and_nobody_waits_without_need(
-    most: int, gaps: list[float]
-) -> None:
+def test_no_minute_has_more_than_its_share_and_nobody_waits_without_need(most: int, gaps: list[float]) -> None:
     window, now = RateWindow(most, 60.0), 0.0
     moments: list[float] = []
     for gap in gaps:
@@ -49,9 +47,7 @@ def test_no_minute_has_more_than_its_share_and_nobody_waits_without_need(
         free = len(moments) < most or moments[-most] + 60.0 <= now
         assert moment == now if free else moment == pytest.approx(moments[-most] + 60.0)
         moments.append(moment)
-    assert all(
-        later - earlier >= 60.0 - HAIR for earlier, later in zip(moments, moments[most:], strict=False)
-    )
+    assert all(later - earlier >= 60.0 - HAIR for earlier, later in zip(moments, moments[most:], strict=False))
 
 
 @pytest.mark.parametrize(("most", "seconds"), [(0, 60.0), (-1, 60.0), (1, 0.0)])
@@ -119,9 +115,7 @@ class Account:
         return answer
 
     def client(self, **options: Any) -> Client:
-        credentials = Credentials(
-            keys().mchid, keys().serial_no, merchant_key(), apiv3_key=keys().apiv3_key.encode()
-        )
+        credentials = Credentials(keys().mchid, keys().serial_no, merchant_key(), apiv3_key=keys().apiv3_key.encode())
         transport = httpx.MockTransport(self.handle_async_request)
         return Client(
             credentials,

@@ -49,9 +49,7 @@ class Browser(Chrome):
 
     def click(self, selector: str) -> None:
         """Brings it to the middle first: at the edge, what sticks to the top may lie above it."""
-        self.execute_script(
-            "document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", selector
-        )
+        self.execute_script("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", selector)
         self.find_element(By.CSS_SELECTOR, selector).click()
 
     def type(self, selector: str, text: str) -> None:
@@ -74,9 +72,7 @@ class Browser(Chrome):
     def page_screenshot(self, file: Path) -> int:
         """The whole page as PNG; returns its size in bytes."""
         asked = {"captureBeyondViewport": True, "format": "png"}
-        return file.write_bytes(
-            base64.b64decode(self.execute_cdp_cmd("Page.captureScreenshot", asked)["data"])
-        )
+        return file.write_bytes(base64.b64decode(self.execute_cdp_cmd("Page.captureScreenshot", asked)["data"]))
 
 
 @contextmanager

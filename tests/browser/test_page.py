@@ -151,9 +151,7 @@ def test_a_link_to_a_change_that_is_filtered_away_brings_it_back(plan: Browser) 
 
 
 def test_every_link_leads_somewhere(plan: Browser) -> None:
-    targets = (
-        "return [...document.querySelectorAll('a')].map((link) => document.querySelector(link.hash) !== null)"
-    )
+    targets = "return [...document.querySelectorAll('a')].map((link) => document.querySelector(link.hash) !== null)"
     found = plan.execute_script(targets)
     assert len(found) > 8
     assert all(found)
@@ -225,9 +223,7 @@ def test_the_browser_understands_every_line_of_the_style(plan: Browser) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 @pytest.mark.parametrize("name", ["plan", "report"])
-def test_it_can_be_read_on_every_screen(
-    browser: Browser, tmp_path: Path, name: str, width: int, scheme: str
-) -> None:
+def test_it_can_be_read_on_every_screen(browser: Browser, tmp_path: Path, name: str, width: int, scheme: str) -> None:
     html = plan_html(placed()) if name == "plan" else report_html(everything_happened())
     show(browser, tmp_path, html).show_as(width=width, scheme=scheme)
     assert browser.execute_script("return document.documentElement.scrollWidth") == width

@@ -64,9 +64,7 @@ def test_what_cannot_be_meant_exits_1_and_not_2(project: Project, arguments: lis
     assert "Error: " in err
 
 
-def test_a_folder_without_a_project_says_what_to_do(
-    project: Project, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_folder_without_a_project_says_what_to_do(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     code, _, err = project.run("-C", str(elsewhere), "plan")
     assert code == 1
@@ -193,9 +191,7 @@ def test_apply_asks_on_a_terminal_and_takes_only_yes(project: Project, answer: s
     assert project.run("--sandbox", "plan", "--detailed-exitcode")[0] == pending
 
 
-@pytest.mark.parametrize(
-    ("answer", "said"), [("y", "Nothing was changed."), ("yes", "The lock was taken from bob")]
-)
+@pytest.mark.parametrize(("answer", "said"), [("y", "Nothing was changed."), ("yes", "The lock was taken from bob")])
 def test_unlock_asks_on_a_terminal_and_takes_only_yes(project: Project, answer: str, said: str) -> None:
     with held(project, BOB):
         shown = on_a_terminal([*COMMAND, "-C", str(project.root), "unlock", "--sandbox"], answer)
@@ -358,9 +354,7 @@ def test_an_edited_spec_makes_the_plan_stale(project: Project) -> None:
     assert (code, out) == (6, "")
     assert "! summer: create liangpin_summer_g1_" in err
     assert "! summer: add 1 merchant (1900000001): new, nobody has reviewed it" in err
-    assert err.splitlines()[-1].startswith(
-        "Error: The plan is no longer what was reviewed. Nothing was written."
-    )
+    assert err.splitlines()[-1].startswith("Error: The plan is no longer what was reviewed. Nothing was written.")
     assert project.run("--sandbox", "plan", "--detailed-exitcode")[0] == 2
 
 
@@ -380,9 +374,7 @@ def test_an_expired_plan_is_stale(project: Project) -> None:
         ("mchid", "1900000077", "for the account 1900000077"),
     ],
 )
-def test_a_plan_of_another_team_or_account_is_refused(
-    project: Project, name: str, value: str, said: str
-) -> None:
+def test_a_plan_of_another_team_or_account_is_refused(project: Project, name: str, value: str, said: str) -> None:
     file = reviewed(project)
     plan = read_plan(json.loads(file.read_text(encoding="utf-8")))
     changed: dict[str, Any] = {name: value}
@@ -496,9 +488,7 @@ def test_drift_exits_2_and_says_what_somebody_did(project: Project) -> None:
     assert project.run("sandbox", "pause", activity["activity_id"])[0] == 0
     code, out, _ = project.run("--sandbox", "drift")
     assert code == 2
-    assert out.startswith(
-        f"Changed outside:\n  PAUSED  spring: activity {activity['activity_id']} was paused"
-    )
+    assert out.startswith(f"Changed outside:\n  PAUSED  spring: activity {activity['activity_id']} was paused")
     data = json.loads(project.run("--sandbox", "drift", "--json")[1])
     assert [each["code"] for each in data["items"]] == ["PAUSED"]
     assert project.run("sandbox", "resume", activity["activity_id"])[0] == 0
@@ -560,9 +550,7 @@ def test_merchants_can_be_rejected_by_hand_in_the_sandbox(project: Project) -> N
     assert project.run("--sandbox", "apply", "--yes")[0] == 0
 
 
-def test_a_reset_is_not_asked_for_without_a_terminal(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reset_is_not_asked_for_without_a_terminal(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", StringIO())
     code, _, err = project.run("sandbox", "reset")
     assert code == 1
@@ -629,10 +617,7 @@ def test_what_apply_again_cannot_do_is_not_advised(project: Project) -> None:
     project.run("sandbox", "fault", "add", "create_fails")
     code, out, _ = project.run("--sandbox", "apply", "--yes")
     assert code == 7
-    assert (
-        "Something is left. Run `paygift plan`: it shows what, and whether something must be corrected first."
-        in out
-    )
+    assert "Something is left. Run `paygift plan`: it shows what, and whether something must be corrected first." in out
     assert "set `generation: 2` to try again" in project.run("--sandbox", "plan")[1]
 
 

@@ -215,9 +215,7 @@ VARIABLES: Final[Mapping[str, Variable]] = {
     "PAYGIFT_CERTIFICATE_FILE": Variable(("doctor",)),
     "PAYGIFT_PUBLIC_KEY": Variable(_ACCOUNT, beside={"PAYGIFT_PUBLIC_KEY_ID": "PUB_KEY_ID_1"}, fine=()),
     "PAYGIFT_PUBLIC_KEY_FILE": Variable(_ACCOUNT, beside={"PAYGIFT_PUBLIC_KEY_ID": "PUB_KEY_ID_1"}, fine=()),
-    "PAYGIFT_PUBLIC_KEY_ID": Variable(
-        _ACCOUNT, beside={"PAYGIFT_PUBLIC_KEY": keys().public_key_pem}, fine=()
-    ),
+    "PAYGIFT_PUBLIC_KEY_ID": Variable(_ACCOUNT, beside={"PAYGIFT_PUBLIC_KEY": keys().public_key_pem}, fine=()),
     "PAYGIFT_APIV3_KEY": Variable(_ACCOUNT, fine=()),
     "PAYGIFT_BASE_URL": Variable(_ACCOUNT, beside={"HTTPS_PROXY": "http://127.0.0.1:1"}),
     "PAYGIFT_BACKUP_URL": Variable(("plan",)),
@@ -273,9 +271,7 @@ def changes_for(name: str, value: str) -> dict[str, str]:
 
 @pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("name", VARIABLES)
-def test_the_variable_that_breaks_a_command_is_named_and_not_quoted(
-    name: str, matrix: Matrix, tmp_path: Path
-) -> None:
+def test_the_variable_that_breaks_a_command_is_named_and_not_quoted(name: str, matrix: Matrix, tmp_path: Path) -> None:
     variable = VARIABLES[name]
     malformed = values(variable.scheme, tmp_path)
     kinds = tuple(malformed) if name in IN_ALL_WAYS else WIDELY[::3] if name in IN_SOME_WAYS else WIDELY

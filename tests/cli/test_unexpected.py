@@ -53,9 +53,7 @@ def test_no_memory_is_told_as_that(project: Project, monkeypatch: pytest.MonkeyP
     assert "defect" not in err
 
 
-@pytest.mark.parametrize(
-    ("debug", "traceback"), [("", False), ("0", False), ("No", False), ("1", True), ("yes", True)]
-)
+@pytest.mark.parametrize(("debug", "traceback"), [("", False), ("0", False), ("No", False), ("1", True), ("yes", True)])
 def test_the_traceback_is_for_who_asks_for_it_and_holds_no_values(
     project: Project, monkeypatch: pytest.MonkeyPatch, debug: str, traceback: bool
 ) -> None:
@@ -195,9 +193,7 @@ def test_a_thread_that_does_not_end_keeps_no_command() -> None:
         "    return 130\n"
         "cli.run = run; cli.main()"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
-    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "told", "")
 
 
@@ -218,9 +214,7 @@ main()
 """
 
 
-@pytest.mark.parametrize(
-    "module", ["reconciler.cli", "click", "reconciler.model.errors", "reconciler.cli.streams"]
-)
+@pytest.mark.parametrize("module", ["reconciler.cli", "click", "reconciler.model.errors", "reconciler.cli.streams"])
 def test_an_interrupt_while_the_command_line_is_imported_ends_it_without_a_word(module: str) -> None:
     program = STRIKES_AT_AN_IMPORT.format(module=module)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

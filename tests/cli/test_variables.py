@@ -51,10 +51,7 @@ def test_each_option_is_set_by_the_variable_that_is_named_after_it(
 
 def test_no_variable_stands_for_two_options() -> None:
     names = [
-        variable(command.words, flag)
-        for command in commands()
-        for each in command.options
-        for flag in flags(each)
+        variable(command.words, flag) for command in commands() for each in command.options for flag in flags(each)
     ]
     assert len(names) > 80
     assert len({*names}) == len(names)
@@ -74,9 +71,7 @@ def test_json_is_asked_for_by_a_variable(project: Project, monkeypatch: pytest.M
     assert json.loads(project.run("--sandbox", "plan")[1])["kind"] == "plan"
 
 
-def test_white_space_and_quotes_around_a_value_do_not_count(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_white_space_and_quotes_around_a_value_do_not_count(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAYGIFT_VALIDATE_JSON", ' "true"\n')
     assert json.loads(project.run("validate")[1])["specs"] == 1
     monkeypatch.setenv("PAYGIFT_VALIDATE_JSON", " ")

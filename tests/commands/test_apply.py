@@ -47,9 +47,7 @@ def workspace(project: Project) -> commands.Workspace:
 
 def applied(workspace: commands.Workspace, heard: Heard, **more: Any) -> Report | None:
     heard_by = replace(workspace, callbacks=commands.Callbacks(remark=heard.remarks.append))
-    return commands.apply(
-        heard_by, confirm=heard.confirm, on_plan=heard.planned, on_report=heard.reported, **more
-    )
+    return commands.apply(heard_by, confirm=heard.confirm, on_plan=heard.planned, on_report=heard.reported, **more)
 
 
 @pytest.fixture
@@ -131,9 +129,7 @@ def test_whom_notify_names_is_told_whoever_calls(
     assert heard.remarks == []
 
 
-def test_the_report_tells_what_ended_it_before_it_began(
-    project: Project, workspace: commands.Workspace
-) -> None:
+def test_the_report_tells_what_ended_it_before_it_began(project: Project, workspace: commands.Workspace) -> None:
     project.edit("spring", "SINGLE_COUPON", "SINGLE")
     heard, file = Heard(), project.root / "report.json"
     with pytest.raises(ProjectError):

@@ -90,9 +90,7 @@ def test_a_newcomer_does_not_overtake_who_waits(place: JournalLocation) -> None:
 
 
 @pytest.mark.parametrize("many", [6])
-def test_applies_that_wait_are_served_in_the_order_in_which_they_came(
-    place: JournalLocation, many: int
-) -> None:
+def test_applies_that_wait_are_served_in_the_order_in_which_they_came(place: JournalLocation, many: int) -> None:
     with opened(place, many + 1) as (first, *others):
         alice, held, served = holder("alice"), book(first).lock, list[int]()
         held.try_take(alice)
@@ -194,9 +192,7 @@ def test_who_waits_elsewhere_and_shows_no_sign_of_life_loses_the_place(place: Jo
         held.release(alice)
 
         async def work() -> None:
-            waiting = locked(
-                book(third), holder("carol"), timeout_seconds=60, monotonic=clock, sleep=clock.sleep
-            )
+            waiting = locked(book(third), holder("carol"), timeout_seconds=60, monotonic=clock, sleep=clock.sleep)
             async with waiting:
                 assert SILENCE_SECONDS <= clock.now < SILENCE_SECONDS + 2
 
@@ -260,11 +256,7 @@ class Repository:
     root: Path
 
     def git(self, *arguments: str) -> str:
-        names = {
-            f"GIT_{who}_{what}": "x@example.com"
-            for who in ("AUTHOR", "COMMITTER")
-            for what in ("NAME", "EMAIL")
-        }
+        names = {f"GIT_{who}_{what}": "x@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         ran = subprocess.run(
             ["git", "-C", str(self.root), *arguments],
             env={**os.environ, **names, "GIT_CONFIG_GLOBAL": os.devnull},
@@ -347,9 +339,7 @@ def test_without_git_it_is_said_and_no_hindrance(
     assert "they are of no commit" in age_remark(repo.root, "", newer)
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     assert "cannot be known" in age_remark(repo.root, older, newer)
-    assert Origin.of({"GITHUB_SHA": "c0ffee"}, repo.root).commit == "c0ffee", (
-        "what CI says, where git says nothing"
-    )
+    assert Origin.of({"GITHUB_SHA": "c0ffee"}, repo.root).commit == "c0ffee", "what CI says, where git says nothing"
 
 
 def test_the_commit_is_that_of_the_files_and_not_what_ci_was_started_for(
@@ -463,9 +453,7 @@ def test_mistakes_that_were_made_meanwhile_stop_it(project: Project, let_go: Cal
     assert live(project) == []
 
 
-def test_a_namespace_that_was_changed_meanwhile_stops_it(
-    project: Project, let_go: Callable[[], None]
-) -> None:
+def test_a_namespace_that_was_changed_meanwhile_stops_it(project: Project, let_go: Callable[[], None]) -> None:
     waiting = Waiting(project)
     (project.root / "paygift.yaml").write_text("namespace: another\n")
     let_go()

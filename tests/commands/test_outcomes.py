@@ -172,9 +172,7 @@ def test_a_path_that_cannot_be_written_stops_before_the_first_write(
 def test_a_read_only_folder_stops_before_the_first_write(project: Project, option: str) -> None:
     place = project.root / "read-only"
     place.mkdir(mode=0o555)
-    found = paygift(
-        project.root, *APPLY, option, str(place / "file.md"), preexec_fn=without_rights_over_files
-    )
+    found = paygift(project.root, *APPLY, option, str(place / "file.md"), preexec_fn=without_rights_over_files)
     assert (found.returncode, "in its folder nothing can be made" in found.stderr) == (1, True)
     assert not applied(project)
 
@@ -251,9 +249,7 @@ def test_a_report_on_a_full_disk_is_a_warning(project: Project, monkeypatch: pyt
         assert f"Warning: {what} is missing: " in err
     assert "No space left on device" in err
     assert (
-        not list(project.root.glob("*.md"))
-        + list(project.root.glob("*.csv"))
-        + list(project.root.glob(".paygift-*"))
+        not list(project.root.glob("*.md")) + list(project.root.glob("*.csv")) + list(project.root.glob(".paygift-*"))
     )
 
 
@@ -275,9 +271,7 @@ def test_what_an_earlier_run_left_does_not_pass_for_this_ones(project: Project) 
     for file in (report, rejected):
         file.write_text("of yesterday")
         file.chmod(0o640)
-    code, _, _ = project.run(
-        *APPLY, "--expect", "0" * 64, "--report", str(report), "--rejected", str(rejected)
-    )
+    code, _, _ = project.run(*APPLY, "--expect", "0" * 64, "--report", str(report), "--rejected", str(rejected))
     assert (code, rejected.exists()) == (6, False)
     assert "yesterday" not in report.read_text()
     assert stat.S_IMODE(report.stat().st_mode) == 0o640

@@ -33,9 +33,7 @@ def test_every_stock_is_made_once_and_lasts_a_day_longer_on_either_side() -> Non
 
 
 def test_stocks_of_one_package_are_alike_even_through_another_package() -> None:
-    stocks = stocks_for(
-        [package("a", "1", "2"), package("b", "2", "3"), package("c", "3", days=9)], "1900000001"
-    )
+    stocks = stocks_for([package("a", "1", "2"), package("b", "2", "3"), package("c", "3", days=9)], "1900000001")
     assert len({times(stock) for stock in stocks}) == 1
 
 

@@ -15,15 +15,7 @@ from reconciler.commands.workspace import Workspace
 from reconciler.model.errors import CredentialsError, UsageError
 from reconciler.wechatpay.client import Client
 from reconciler.wechatpay.hosts import BACKUP_URL, BASE_URL
-from tests.wechatpay.test_keys import (
-    APIV3_KEY,
-    MCHID,
-    PUBLIC_KEY_ID,
-    SERIAL_NO,
-    pem_of,
-    public_pem_of,
-    rsa_key,
-)
+from tests.wechatpay.test_keys import APIV3_KEY, MCHID, PUBLIC_KEY_ID, SERIAL_NO, pem_of, public_pem_of, rsa_key
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +87,7 @@ def test_half_a_public_key_is_not_enough(environ: dict[str, str], name: str, mis
 def test_a_key_file_that_is_not_there_is_named(environ: dict[str, str], tmp_path: Path) -> None:
     given = {**environ, "PAYGIFT_PRIVATE_KEY_FILE": str(tmp_path / "key.pem")}
     del given["PAYGIFT_PRIVATE_KEY"]
-    with pytest.raises(
-        CredentialsError, match="PAYGIFT_PRIVATE_KEY_FILE names a file that cannot be read: No such"
-    ):
+    with pytest.raises(CredentialsError, match="PAYGIFT_PRIVATE_KEY_FILE names a file that cannot be read: No such"):
         remote_from(given)
     (tmp_path / "key.pem").write_bytes(pem_of(rsa_key("merchant")))
     assert remote_from(given).credentials.mchid == MCHID

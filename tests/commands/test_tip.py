@@ -41,9 +41,7 @@ def repository(tmp_path: Path, capfd: pytest.CaptureFixture[str], _no_variables:
     project = begun(tmp_path / "tea", capfd)
     (project.root / "merchants").mkdir()
     (project.root / "merchants/east.txt").write_text("1900000001\n")
-    (project.root / "paygift.yaml").write_text(
-        "namespace: liangpin\nmerchant_groups: {east: merchants/east.txt}\n"
-    )
+    (project.root / "paygift.yaml").write_text("namespace: liangpin\nmerchant_groups: {east: merchants/east.txt}\n")
     commit(tmp_path)
     return project
 
@@ -63,14 +61,10 @@ def at_an_old_commit(project: Project, *arguments: str) -> tuple[int, str, str]:
         lambda root: (root / "activities/summer.yaml").write_text(SPEC.replace("春", "夏")),
         lambda root: (root / "merchants/east.txt").write_text("1900000002\n"),
         lambda root: (root / "images/logo.png").write_bytes(png(3, 3)),
-        lambda root: (root / "paygift.yaml").write_text(
-            "namespace: liangpin\npolicy: {on_removed: refuse}\n"
-        ),
+        lambda root: (root / "paygift.yaml").write_text("namespace: liangpin\npolicy: {on_removed: refuse}\n"),
     ],
 )
-def test_an_old_commit_is_not_applied_once_its_project_has_changed(
-    repository: Project, change: object
-) -> None:
+def test_an_old_commit_is_not_applied_once_its_project_has_changed(repository: Project, change: object) -> None:
     assert callable(change)
     change(repository.root)
     code, _, err = at_an_old_commit(repository, "--tip", "main")
@@ -81,9 +75,7 @@ def test_an_old_commit_is_not_applied_once_its_project_has_changed(
         assert sandbox.history() == []
 
 
-@pytest.mark.parametrize(
-    "file", ["README.md", "juice/paygift.yaml", "tea/notes.txt", ".github/workflows/x.yml"]
-)
+@pytest.mark.parametrize("file", ["README.md", "juice/paygift.yaml", "tea/notes.txt", ".github/workflows/x.yml"])
 def test_what_is_not_of_the_project_may_change_meanwhile(repository: Project, file: str) -> None:
     changed_file = repository.root.parent / file
     changed_file.parent.mkdir(parents=True, exist_ok=True)

@@ -140,9 +140,7 @@ def _child(job: dict[str, Any]) -> None:
 def _import_what_it_did(names: Path) -> None:
     """What a child had to import, later ones find imported."""
     for name in names.read_text().split() if names.exists() else []:
-        if name.startswith(
-            ("reconciler.", "rich.", "sqlalchemy.", "stamina.", "anyio.", "pydantic.", "httpcore.")
-        ):
+        if name.startswith(("reconciler.", "rich.", "sqlalchemy.", "stamina.", "anyio.", "pydantic.", "httpcore.")):
             import_module(name)
 
 

@@ -29,9 +29,7 @@ def number_of(play: Stage, route: str) -> int:
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_finishes_what_is_in_flight_and_reports(
-    stage: Setting, kind: signal.Signals
-) -> None:
+def test_the_first_signal_finishes_what_is_in_flight_and_reports(stage: Setting, kind: signal.Signals) -> None:
     play = stage(REPLACE)
     at_create: list[Strike] = [(number_of(play, CREATE), "arrival", kind)]
     ran = play.apply("--report", str(play.root / "report.json"), strikes=at_create)
@@ -129,9 +127,7 @@ def silent(request: pytest.FixtureRequest, stage: Setting) -> Iterator[tuple[Sta
             yield play, silence
 
 
-def strike(
-    monkeypatch: pytest.MonkeyPatch, service: Service, do: dict[tuple[str, When], Callable[[], None]]
-) -> None:
+def strike(monkeypatch: pytest.MonkeyPatch, service: Service, do: dict[tuple[str, When], Callable[[], None]]) -> None:
     """Have something done when the create arrives, or when its answer leaves."""
 
     def act(number: int, when: When) -> None:

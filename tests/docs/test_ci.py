@@ -89,9 +89,7 @@ def test_where_there_is_no_apt_nothing_is_installed(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("fails", ["update", "install"])
-def test_that_it_cannot_be_installed_is_said_in_one_line_and_fails_nothing(
-    machine: Machine, fails: str
-) -> None:
+def test_that_it_cannot_be_installed_is_said_in_one_line_and_fails_nothing(machine: Machine, fails: str) -> None:
     machine.has("apt-get", f'[[ "$*" == *{fails}* ]] && {{ echo no network >&2; exit 100; }}; exit 0')
     assert machine.run() == (
         f"Chromium could not be installed: tests/browser will be skipped.\n{CHECKED}",

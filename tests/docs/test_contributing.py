@@ -16,21 +16,17 @@ from hypothesis import HealthCheck, settings
 ROOT: Final = Path(__file__).parents[2]
 CONTRIBUTING: Final = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MAKEFILE: Final = (ROOT / "Makefile").read_text(encoding="utf-8")
-HOOKS: Final[list[dict[str, Any]]] = yaml.safe_load(
-    (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
-)["repos"][0]["hooks"]
-URLS: Final[dict[str, str]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-    "urls"
-]
+HOOKS: Final[list[dict[str, Any]]] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))[
+    "repos"
+][0]["hooks"]
+URLS: Final[dict[str, str]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
 
 
 def checks() -> dict[str, list[str]]:
     """The commands of `make check`, without the files at their end, and those files."""
     recipe = re.findall(r"^check:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)[0]
     lines = [line.split(";", 1)[1].partition("||")[0] for line in recipe.splitlines()]
-    plain = [
-        line.replace("$(PYTEST)", "$(BIN)/python -m pytest").replace("$(BIN)", ".venv/bin") for line in lines
-    ]
+    plain = [line.replace("$(PYTEST)", "$(BIN)/python -m pytest").replace("$(BIN)", ".venv/bin") for line in lines]
     found = {}
     for words in map(shlex.split, plain):
         files = [word for word in words if word.endswith(".yml")]

@@ -109,9 +109,7 @@ def test_every_word_of_status_is_explained() -> None:
     section = DRIFT.partition("## The words of `status`\n")[2].partition("\n## ")[0]
     explained = "".join(re.findall(r"^\| ([^|]+) \|", section, re.MULTILINE))
     named = (value for name, value in vars(status).items() if name.isupper() and isinstance(value, str))
-    fixed = {
-        value for value in named if not re.fullmatch(r"[A-Z_]+", value)
-    }  # the rest are WeChat Pay's words
+    fixed = {value for value in named if not re.fullmatch(r"[A-Z_]+", value)}  # the rest are WeChat Pay's words
     by_code = {words.partition("{")[0].rstrip() for words in status.WORDS.values() if words}
     assert [
         words for words in sorted(fixed | by_code) if words.replace("`", "") not in explained.replace("`", "")
@@ -180,9 +178,7 @@ def test_no_command_or_option_is_named_that_is_not_there(document: Path) -> None
         deepest = max((each for each in tree if path[: len(each)] == each), key=len)
         options = [*tree[()].options, *tree[deepest].options]
         known = {flag for option in options for flag in flags(option)} | {"--help", "--version"}
-        used = {
-            re.sub(r"[^a-z-].*", "", word.strip("[]")) for word in words if word.lstrip("[").startswith("--")
-        }
+        used = {re.sub(r"[^a-z-].*", "", word.strip("[]")) for word in words if word.lstrip("[").startswith("--")}
         assert used <= known, line
 
 
@@ -192,9 +188,7 @@ def test_commands_are_found_in_documents_at_all() -> None:
 
 # -- what the code cites -----------------------------------------------------------------------------------------------
 
-SOURCES: Final = [
-    path for folder in ("reconciler", "tests", "benchmarks") for path in ROOT.glob(f"{folder}/**/*.py")
-]
+SOURCES: Final = [path for folder in ("reconciler", "tests", "benchmarks") for path in ROOT.glob(f"{folder}/**/*.py")]
 
 
 def test_every_document_that_the_code_cites_is_there() -> None:
@@ -234,9 +228,7 @@ QUAINT: Final = re.compile(
     r"\b(for ever|for good|mend(s|ed)?|cannot be meant|pictures?|newcomers?)\b|(?<!here )\b(is|are) no (?!longer)[a-z]"
 )
 PLAIN: Final = [
-    path
-    for path in USERS
-    if path.name not in ("wechatpay-api.md", "architecture.md", "sandbox.md", "style.md")
+    path for path in USERS if path.name not in ("wechatpay-api.md", "architecture.md", "sandbox.md", "style.md")
 ]
 
 

@@ -34,9 +34,7 @@ def dates(project: Project) -> None:
 
 def timezone(project: Project) -> None:
     project.write("spring", SPEC.replace("+08:00", ""))
-    (project.root / "paygift.yaml").write_text(
-        "namespace: liangpin\ntimezone: Asia/Tokyo\n", encoding="utf-8"
-    )
+    (project.root / "paygift.yaml").write_text("namespace: liangpin\ntimezone: Asia/Tokyo\n", encoding="utf-8")
 
 
 def renamed(line: str) -> Edit:
@@ -77,9 +75,7 @@ def namespace(project: Project) -> None:
         ("namespace", namespace, WHILE_IT_RUNS, "Plan: 1 to create; 0 unchanged, 1 unmanaged."),
     ],
 )  # fmt: skip
-def test_an_edit_does_what_the_table_says(
-    row: str, edit: Edit, clock: str, said: str, project: Project
-) -> None:
+def test_an_edit_does_what_the_table_says(row: str, edit: Edit, clock: str, said: str, project: Project) -> None:
     assert re.search(rf"^\|[^|\n]*\b{re.escape(row)}\b|\|[^\n]*`{re.escape(row)}", TABLE, re.MULTILINE)
     assert project.run("--sandbox", "apply", "--yes")[0] == 0
     assert project.run("sandbox", "clock", clock)[0] == 0

@@ -54,9 +54,7 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_actions_are_pinned_to_commits_and_to_the_same_everywhere(name: str) -> None:
     pins = re.findall(r"uses: (\S+)@(\S+) # v", WORKFLOWS[name].read_text(encoding="utf-8"))
-    ours = dict(
-        re.findall(r"uses: (\S+)@(\S+)", (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
-    )
+    ours = dict(re.findall(r"uses: (\S+)@(\S+)", (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")))
     assert len(pins) == sum("uses" in step for step in steps(name)) > 0
     for action, commit in pins:
         assert re.fullmatch(r"[0-9a-f]{40}", commit)
@@ -66,12 +64,7 @@ def test_actions_are_pinned_to_commits_and_to_the_same_everywhere(name: str) -> 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_nothing_is_permitted_but_what_a_job_asks_for(name: str) -> None:
     assert read(WORKFLOWS[name])["permissions"] == {}
-    written = {
-        permission
-        for job in jobs(name)
-        for permission, level in job["permissions"].items()
-        if level == "write"
-    }
+    written = {permission for job in jobs(name) for permission, level in job["permissions"].items() if level == "write"}
     assert written == ({"issues"} if name == "drift" else {"pull-requests"})
 
 
@@ -124,13 +117,9 @@ def test_the_trusted_plan_installs_before_the_files_of_the_pull_request_are_ther
     trusted, proposed = (job["steps"][index]["with"] for index in checkouts)
     assert "ref" not in trusted
     assert proposed["path"] == "proposed"
-    assert all(
-        step["with"]["persist-credentials"] == "false" for step in job["steps"] if "checkout" in str(step)
-    )
+    assert all(step["with"]["persist-credentials"] == "false" for step in job["steps"] if "checkout" in str(step))
     rest = job["steps"][checkouts[1] + 1 :]
-    assert not any(
-        word in step.get("run", "") for step in rest for word in ("proposed", "pip ", "make ", "python")
-    )
+    assert not any(word in step.get("run", "") for step in rest for word in ("proposed", "pip ", "make ", "python"))
 
 
 def test_a_plan_that_apply_would_refuse_is_red_after_everybody_can_read_it() -> None:
@@ -173,9 +162,7 @@ def test_scripts_hold_no_expressions_and_no_logic() -> None:
     for command in commands():
         assert "${{" not in command
         assert "\n" not in command
-        assert command.startswith(
-            ("paygift ", "pip install --require-hashes ", "git fetch ", 'echo "::notice ')
-        )
+        assert command.startswith(("paygift ", "pip install --require-hashes ", "git fetch ", 'echo "::notice '))
 
 
 def test_scripts_call_commands_and_options_that_there_are() -> None:
@@ -187,9 +174,7 @@ def test_scripts_call_commands_and_options_that_there_are() -> None:
             context = click.Context(command)
             if word.startswith("-"):
                 known = {
-                    option
-                    for each in command.get_params(context)
-                    for option in (*each.opts, *each.secondary_opts)
+                    option for each in command.get_params(context) for option in (*each.opts, *each.secondary_opts)
                 }
                 assert word in known, line
             elif isinstance(command, click.Group):

@@ -116,9 +116,7 @@ PLACEHOLDER: Final = re.compile(r"[A-Z]{4,}$")
 
 
 @pytest.mark.parametrize("name", ["specs", "journal", "interop"])
-def test_what_documents_tell_to_paste_works(
-    name: str, shell: tuple[Path, dict[str, str]], tmp_path: Path
-) -> None:
+def test_what_documents_tell_to_paste_works(name: str, shell: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     folder, environment = shell
     environment = {**environment, "PAYGIFT_SANDBOX": "1"}
     shutil.copytree(folder / "activities", tmp_path / "project", ignore=shutil.ignore_patterns(".paygift"))
@@ -185,11 +183,7 @@ def test_the_plan_shown_is_the_plan_printed(readme: Path, printed_plan: str) -> 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
 def test_the_plan_shown_is_the_one_that_the_text_says(readme: Path) -> None:
-    story = (
-        (ROOT / "reconciler/cli/demo.py")
-        .read_text(encoding="utf-8")
-        .partition('winter-tea.yaml").unlink()')[0]
-    )
+    story = (ROOT / "reconciler/cli/demo.py").read_text(encoding="utf-8").partition('winter-tea.yaml").unlink()')[0]
     plans = story.count('story.run("--sandbox", "plan"') + 1
     before = readme.read_text(encoding="utf-8").partition("<!-- plan:")[0].splitlines()[-3:]
     assert any(
@@ -255,9 +249,7 @@ COMPOSED: Final = ("HTTP ", "— ", "Not set: ")
 
 def messages(readme: Path) -> list[str]:
     """What the table of situations says that the program says: whole sentences, in their parts between ``…``."""
-    rows = re.findall(
-        r"^\|[^|]+\|([^|]+)\| [0-7][^|]*\|[^|]+\|$", readme.read_text(encoding="utf-8"), re.MULTILINE
-    )
+    rows = re.findall(r"^\|[^|]+\|([^|]+)\| [0-7][^|]*\|[^|]+\|$", readme.read_text(encoding="utf-8"), re.MULTILINE)
     quoted = [text for row in rows for text in re.findall(r"`([^`]+)`", row)]
     parts = [part.strip() for text in quoted for part in text.split("…")]
     return [part for part in parts if " " in part and not part.startswith(COMPOSED)]
@@ -300,9 +292,7 @@ def rows(readme: Path) -> list[list[str]]:
     for line in text.splitlines():
         if line.startswith("| "):
             numbers = re.findall(r"(?<=\| )\d+(?= \|)", line)
-            found.append(
-                sorted([*re.findall(r"`[^`]+`", line), *re.findall(r"\]\(([^)]+)\)", line), *numbers])
-            )
+            found.append(sorted([*re.findall(r"`[^`]+`", line), *re.findall(r"\]\(([^)]+)\)", line), *numbers]))
         elif found and found[-1]:
             found.append([])
     return found

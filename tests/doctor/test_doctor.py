@@ -429,9 +429,7 @@ def test_what_is_wrong_here_is_named_with_its_remedy(
 def test_a_home_that_is_not_there_is_a_path_that_cannot_be_read() -> None:
     found = checkup({"PAYGIFT_PRIVATE_KEY": "", "PAYGIFT_PRIVATE_KEY_FILE": "~nobody-of-that-name/key.pem"})
     assert unusual(found) == {"private_key": "failed", **NO_KEY}
-    assert "names a file in a home folder that is not known. Give the whole path." in line(
-        found, "private_key"
-    )
+    assert "names a file in a home folder that is not known. Give the whole path." in line(found, "private_key")
 
 
 def test_a_certificate_of_another_kind_of_key_is_not_ours() -> None:
@@ -440,9 +438,7 @@ def test_a_certificate_of_another_kind_of_key_is_not_ours() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no such permissions")
-@pytest.mark.parametrize(
-    ("mode", "status"), [(0o600, "ok"), (0o400, "ok"), (0o640, "warning"), (0o604, "warning")]
-)
+@pytest.mark.parametrize(("mode", "status"), [(0o600, "ok"), (0o400, "ok"), (0o640, "warning"), (0o604, "warning")])
 def test_a_key_file_is_for_its_owner_only(tmp_path: Path, mode: int, status: str) -> None:
     file = tmp_path / "my key.pem"
     file.write_text(keys().merchant_key_pem)
@@ -454,9 +450,7 @@ def test_a_key_file_is_for_its_owner_only(tmp_path: Path, mode: int, status: str
     assert ('chmod 600 "$PAYGIFT_PRIVATE_KEY_FILE"' in line(found, "key_file")) == (status == "warning")
 
 
-def test_a_system_without_permissions_has_none_to_check(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_system_without_permissions_has_none_to_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environ = {**right(), "PAYGIFT_PRIVATE_KEY": "", "PAYGIFT_PRIVATE_KEY_FILE": str(tmp_path)}
     assert read(environ).private_key_mode is not None
     with monkeypatch.context() as changed:
@@ -597,9 +591,7 @@ def test_an_answer_that_is_no_json_may_be_a_login_page() -> None:
         (-86_400.0, "failed", "86400 s behind"),
     ],
 )
-def test_the_clock_may_be_wrong_by_less_than_signatures_allow(
-    seconds: float, status: str, words: str
-) -> None:
+def test_the_clock_may_be_wrong_by_less_than_signatures_allow(seconds: float, status: str, words: str) -> None:
     check = judge_skew(seconds, "host")
     assert check.status == status
     assert words in check.text
@@ -622,10 +614,7 @@ def test_a_clock_that_is_a_little_wrong_still_works() -> None:
 
 
 def test_the_backup_host_tells_the_time_too() -> None:
-    assert (
-        judge_clock(Knock(MAIN, "main"), Knock(BACKUP, "backup", ahead_seconds=40.0)).status
-        is CheckStatus.WARNING
-    )
+    assert judge_clock(Knock(MAIN, "main"), Knock(BACKUP, "backup", ahead_seconds=40.0)).status is CheckStatus.WARNING
     assert judge_clock(Knock(MAIN, "main"), None).status is CheckStatus.SKIPPED
 
 
@@ -664,9 +653,7 @@ def test_the_backup_host_tells_the_time_too() -> None:
 def test_what_wechat_pay_refuses_is_named_with_its_remedy(
     changes: dict[str, str], expected: dict[str, str], words: str
 ) -> None:
-    skip = (
-        {} if changes.get("PAYGIFT_CERTIFICATE") is None else skipped("certificate", "certificate_validity")
-    )
+    skip = {} if changes.get("PAYGIFT_CERTIFICATE") is None else skipped("certificate", "certificate_validity")
     found = checkup(changes)
     assert unusual(found) == {**skip, **expected}
     assert words in line(found, next(iter(expected)))
@@ -789,9 +776,7 @@ def test_permission_is_told_by_what_is_signed_only(seen: str) -> None:
     assert (check.status is CheckStatus.FAILED) == check.credentials == (seen == "NO_AUTH, signed")
     assert check.status is not CheckStatus.OK
     assert ("WeChat Pay has not signed this answer" in check.text) == (
-        check.status is CheckStatus.WARNING
-        and "signed" not in seen.replace("unsigned", "")
-        and seen != "no answer"
+        check.status is CheckStatus.WARNING and "signed" not in seen.replace("unsigned", "") and seen != "no answer"
     )
 
 
@@ -843,9 +828,7 @@ def test_what_is_ticked_says_no_more_than_was_seen() -> None:
         (302, "", "warning"),
     ],
 )
-def test_a_host_is_fine_if_it_refuses_an_unsigned_request_in_json(
-    status: int, media_type: str, expected: str
-) -> None:
+def test_a_host_is_fine_if_it_refuses_an_unsigned_request_in_json(status: int, media_type: str, expected: str) -> None:
     knock = Knock(MAIN, "host", status=status, media_type=media_type)
     for check in (judge_main_host(knock), judge_backup_host(knock)):
         assert check.status == expected
@@ -887,9 +870,7 @@ def test_where_nothing_is_proven_nothing_is_fine(answers: str, with_public_key: 
     failed = [code for code, status in by_code.items() if status is CheckStatus.FAILED]
     assert failed in ([], ["verification"])
     if not failed:
-        assert "Essential, but not checked: signed call, verification, permission." in checkup_text(
-            checkup_view(found)
-        )
+        assert "Essential, but not checked: signed call, verification, permission." in checkup_text(checkup_view(found))
 
 
 @pytest.mark.parametrize("path", [wire.CERTIFICATES_PATH, wire.ACTIVITIES_PATH])
@@ -1061,9 +1042,7 @@ def test_a_service_that_is_out_of_order_exits_1(folder: Path, monkeypatch: pytes
 
 def test_words_of_the_server_cannot_touch_the_terminal() -> None:
     found = Checkup((Check("permission", CheckStatus.FAILED, "HTTP 403: \x1b[2J", "Do \x07 this."),))
-    assert checkup_text(checkup_view(found)) == (
-        "✗ permission  failed: HTTP 403: \\x1b[2J Do \\x07 this.\n1 failed.\n"
-    )
+    assert checkup_text(checkup_view(found)) == ("✗ permission  failed: HTTP 403: \\x1b[2J Do \\x07 this.\n1 failed.\n")
 
 
 def test_the_document_explains_every_check_in_order() -> None:

@@ -61,9 +61,7 @@ class Team:
                 patch.setenv(variable, value)
             code, err = self._script(name)
         if name == "plan" and (self.root / "plan.json").exists():
-            self.artifacts[pipeline] = Path(
-                shutil.copy(self.root / "plan.json", self.root.parent / f"{pipeline}.json")
-            )
+            self.artifacts[pipeline] = Path(shutil.copy(self.root / "plan.json", self.root.parent / f"{pipeline}.json"))
         return code, err
 
     def _script(self, name: str) -> tuple[int, str]:

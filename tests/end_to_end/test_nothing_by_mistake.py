@@ -50,9 +50,7 @@ def activity_id(project: Project) -> str:
 def test_what_runs_does_not_end_for_a_create_that_nothing_proves(applied: Project) -> None:
     applied.run("sandbox", "clock", NEXT_WEEK)
     applied.edit("spring", "1000\n", "2000\n")
-    applied.write(
-        "spring", "replace: terminate_first\n" + (applied.root / "activities/spring.yaml").read_text("utf-8")
-    )
+    applied.write("spring", "replace: terminate_first\n" + (applied.root / "activities/spring.yaml").read_text("utf-8"))
     assert codes(applied) == ["CREATE_UNPROVEN"]
     assert applied.run("--sandbox", "apply", "--yes")[0] == 5
     applied.write("summer", SPEC.replace("春日回馈", "夏日回馈"))
@@ -140,9 +138,7 @@ def test_one_image_that_changed_is_one_line(project: Project) -> None:
         '"98065002", original_image_url: images/new.png',
     )
     (change,) = found(project)["changes"]
-    assert [each["path"] for each in change["differences"]] == [
-        "award_send_rule.award_list[1].original_image_url"
-    ]
+    assert [each["path"] for each in change["differences"]] == ["award_send_rule.award_list[1].original_image_url"]
     assert change["differences"][0]["desired"]["path"] == "images/new.png"
     assert not change["differences"][0]["unproven"]
 

@@ -45,9 +45,7 @@ CHANGES: Final[dict[str, tuple[list[DesiredActivity], list[DesiredActivity]]]] =
     "merchants": ([spec(merchants=mchids(2))], [spec(merchants=mchids(4))]),
 }
 
-CELLS: Final = [
-    (kind, route) for kind in KINDS for route in ROUTES if route in (KINDS[kind].routes or ROUTES)
-]
+CELLS: Final = [(kind, route) for kind in KINDS for route in ROUTES if route in (KINDS[kind].routes or ROUTES)]
 
 
 def run(remote: Remote, wanted: Sequence[DesiredActivity]) -> str:
@@ -152,9 +150,7 @@ SAMPLE, APPLIES, SEEDS = 30, 250, 8
     ("seed", "applies"),
     [(SEEDS, SAMPLE), *(pytest.param(seed, APPLIES, marks=pytest.mark.heavy) for seed in range(SEEDS))],
 )
-def test_after_many_applies_with_a_fifth_of_all_requests_failing_one_more_converges(
-    seed: int, applies: int
-) -> None:
+def test_after_many_applies_with_a_fifth_of_all_requests_failing_one_more_converges(seed: int, applies: int) -> None:
     """2,000 applies in all, each of another edit, with faults of ten kinds on every route."""
     lots = random.Random(seed)
     remote = Remote(reads=2, seed=seed)
@@ -195,8 +191,7 @@ def _table() -> dict[tuple[str, str], str]:
 def _write(kind: str, route: str, found: str) -> None:
     cells: dict[tuple[str, str], Any] = {**_table(), (kind, route): found}
     rows = "\n".join(
-        f"| `{each}` | " + " | ".join(cells.get((each, column), "") for column in ROUTES) + " |"
-        for each in KINDS
+        f"| `{each}` | " + " | ".join(cells.get((each, column), "") for column in ROUTES) + " |" for each in KINDS
     )
     head = f"| fault | {' | '.join(ROUTES)} |\n|---|{'---|' * len(ROUTES)}"
     text = DOCUMENT.read_text(encoding="utf-8")

@@ -326,9 +326,7 @@ def test_commands_tell_nothing_secret(told: Told, tmp_path: Path, monkeypatch: p
     for name in ("PAYGIFT_RATE", "PAYGIFT_CONCURRENCY"):
         monkeypatch.delenv(name, raising=False)
     told.secrets.add("693a91f6-7xxx-4bc4-97a0")
-    monkeypatch.setenv(
-        "ROBOT_URL", "http://127.0.0.1:9/send?key=693a91f6-7xxx-4bc4-97a0"
-    )  # nobody listens there
+    monkeypatch.setenv("ROBOT_URL", "http://127.0.0.1:9/send?key=693a91f6-7xxx-4bc4-97a0")  # nobody listens there
     notify = "notify: [{kind: wecom, url_from: ROBOT_URL}]"
     (tmp_path / "paygift.yaml").write_text(f"namespace: liangpin\n{notify}\n")
     for folder in ("activities", "images", SANDBOX_FOLDER):

@@ -136,9 +136,7 @@ class Life(RuleBasedStateMachine):
             self.remote.network.fault = None
 
     def _resume(self) -> None:
-        self.remote.call(
-            lambda api: resume(api, self.run, clock=lambda: self.remote.now, poll=self.remote.patience)
-        )
+        self.remote.call(lambda api: resume(api, self.run, clock=lambda: self.remote.now, poll=self.remote.patience))
 
     @invariant()
     def nothing_twice(self) -> None:

@@ -196,9 +196,7 @@ class Story:
         return [
             each["body"]
             for each in self.github.comments
-            if each["login"] == BOT
-            and each["issue"] == number
-            and each["body"].startswith(f"<!-- paygift {kind} ")
+            if each["login"] == BOT and each["issue"] == number and each["body"].startswith(f"<!-- paygift {kind} ")
         ]
 
     # --- how ---

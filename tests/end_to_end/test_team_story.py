@@ -195,9 +195,7 @@ def test_the_comment_says_what_it_is_about(story: Story) -> None:
     assert line.startswith(
         f"> **Planned** for `{HEAD[:12]}` · [run](https://github.com/liangpin/campaigns/actions/runs/4710)"
     )
-    assert line.endswith(
-        "[page of the plan](https://github.com/liangpin/campaigns/actions/runs/4711/artifacts/1)"
-    )
+    assert line.endswith("[page of the plan](https://github.com/liangpin/campaigns/actions/runs/4711/artifacts/1)")
 
 
 def test_a_push_that_does_not_validate_is_told_above_the_old_plan(story: Story) -> None:

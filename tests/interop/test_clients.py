@@ -53,9 +53,7 @@ def number(request: pytest.FixtureRequest) -> str:
 
 
 @EACH
-def test_a_client_leads_an_activity_from_upload_to_termination(
-    client: Client, number: str, tmp_path: Path
-) -> None:
+def test_a_client_leads_an_activity_from_upload_to_termination(client: Client, number: str, tmp_path: Path) -> None:
     picture = tmp_path / "logo.png"
     picture.write_bytes(png(len(number)))
     url = client.upload(picture).body["media_url"]

@@ -131,9 +131,7 @@ def exchange(sandbox: RunningSandbox, first: bytes, body: bytes, *, waits: bool 
         return Received(response.status, dict(response.getheaders()), response.read())
 
 
-def picture_upload(
-    content: bytes, *, kind: str = "Content-Type: application/json\r\n"
-) -> tuple[bytes, bytes]:
+def picture_upload(content: bytes, *, kind: str = "Content-Type: application/json\r\n") -> tuple[bytes, bytes]:
     """The meta JSON, and a multipart body whose meta part has the headers ``kind``."""
     meta = json.dumps({"filename": "a.png", "sha256": hashlib.sha256(content).hexdigest()}).encode()
     return meta, multipart_body(meta, content).replace(b"Content-Type: application/json\r\n", kind.encode())
@@ -149,9 +147,7 @@ def create(send: Send, number: str, **how: Any) -> Received:
         text = text.replace(placeholder, url)
     # The Go SDK's JSON ends with a new line, which is part of what is signed.
     body = f"{text}\n".encode()
-    return send(
-        "POST", wire.CREATE_PATH, body, **{"headers": {**GO, "Content-Type": "application/json"}, **how}
-    )
+    return send("POST", wire.CREATE_PATH, body, **{"headers": {**GO, "Content-Type": "application/json"}, **how})
 
 
 @pytest.mark.parametrize(
@@ -205,9 +201,7 @@ def test_a_chunked_json_body_is_read(send: Send) -> None:
     ],
     ids=["no type", "Apache HttpClient", "a length"],
 )
-def test_an_upload_is_read_whatever_is_said_of_its_meta_part(
-    send: Send, content_type: str, kind: str
-) -> None:
+def test_an_upload_is_read_whatever_is_said_of_its_meta_part(send: Send, content_type: str, kind: str) -> None:
     meta, multipart = picture_upload(png(1), kind=kind)
     headers = {**JAVA, "Accept": "*/*", "Content-Type": content_type}
     received = send("POST", wire.IMAGE_UPLOAD_PATH, multipart, headers=headers, signed=meta)

@@ -107,14 +107,10 @@ ALTERATIONS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "lines", [LINES, OLD.read_text(encoding="utf-8").split("\n")[:4]], ids=["new", "old"]
-)
+@pytest.mark.parametrize("lines", [LINES, OLD.read_text(encoding="utf-8").split("\n")[:4]], ids=["new", "old"])
 @pytest.mark.parametrize("alter", ALTERATIONS)
 @pytest.mark.parametrize("number", [0, 1, 3])
-def test_a_line_that_was_altered_in_any_byte_shows(
-    lines: list[str], alter: Callable[[str], str], number: int
-) -> None:
+def test_a_line_that_was_altered_in_any_byte_shows(lines: list[str], alter: Callable[[str], str], number: int) -> None:
     altered = [alter(line) if at == number else line for at, line in enumerate(lines)]
     assert altered != lines
     assert number + 1 in [each.line for each in verify(altered)]
@@ -338,9 +334,7 @@ def _write_and_die(journal: Path) -> None:
 
 @pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("left", [closed, died, lives])
-@pytest.mark.parametrize(
-    "command", [("history",), ("history", "--json"), ("history", "verify"), ("history", "export")]
-)
+@pytest.mark.parametrize("command", [("history",), ("history", "--json"), ("history", "verify"), ("history", "export")])
 def test_a_journal_in_a_read_only_folder_is_read(
     project: Project, command: tuple[str, ...], left: Callable[[Path], None]
 ) -> None:

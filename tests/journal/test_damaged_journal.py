@@ -28,12 +28,8 @@ RECORDS: dict[str, object] = {
     "bytes": b"\xff\x00",
     "surrogate": '{"entry": "\\ud800"}',
     "of the future": json.dumps({**ENVELOPE, "seq": 1, "at": "2026-11-25T10:00:00Z", "entry": "prophecy"}),
-    "no time zone": json.dumps(
-        {**ENVELOPE, "seq": 1, "at": "2026-11-25T10:00:00", "entry": "ended", "counts": {}}
-    ),
-    "year 9999": json.dumps(
-        {**ENVELOPE, "seq": 1, "at": "9999-12-31T23:59:59Z", "entry": "ended", "counts": {}}
-    ),
+    "no time zone": json.dumps({**ENVELOPE, "seq": 1, "at": "2026-11-25T10:00:00", "entry": "ended", "counts": {}}),
+    "year 9999": json.dumps({**ENVELOPE, "seq": 1, "at": "9999-12-31T23:59:59Z", "entry": "ended", "counts": {}}),
 }
 
 
@@ -67,9 +63,7 @@ def test_a_request_that_does_not_say_what_it_asked_for_is_unknown(project: Proje
     project.write("spring", SPEC.replace('["1900000001"]', '["1900000001", "1900000002"]'))
     assert project.run("--sandbox", "apply", "--yes")[0] in (0, EXIT_PARTIAL)
     with closing(sqlite3.connect(journal(project))) as connection:
-        rows = connection.execute(
-            "SELECT mchid, namespace, seq, record FROM paygift_entries ORDER BY seq"
-        ).fetchall()
+        rows = connection.execute("SELECT mchid, namespace, seq, record FROM paygift_entries ORDER BY seq").fetchall()
     mchid, namespace, seq, record = next(row for row in rows if '"operation":"add_merchants"' in row[3])
     changed = json.dumps({**json.loads(record), "body": body})
     execute(project, "UPDATE paygift_entries SET record = ? WHERE seq = ?", changed, seq)
@@ -81,14 +75,11 @@ def test_a_request_that_does_not_say_what_it_asked_for_is_unknown(project: Proje
     assert "spring add_merchants" in err
     assert "unknown" in err
     assert (
-        f"Entry {seq} of the journal does not say which merchants"
-        in project.run("--sandbox", "history", "--json")[1]
+        f"Entry {seq} of the journal does not say which merchants" in project.run("--sandbox", "history", "--json")[1]
     )
 
 
-@pytest.mark.parametrize(
-    "holder", ["{}", "[]", "", "null", "7", '{"process": {"pid": "x"}, "who": 1}', "[" * 100_000]
-)
+@pytest.mark.parametrize("holder", ["{}", "[]", "", "null", "7", '{"process": {"pid": "x"}, "who": 1}', "[" * 100_000])
 def test_a_lock_whose_holder_cannot_be_read_can_be_taken_away(project: Project, holder: str) -> None:
     assert project.run("--sandbox", "apply", "--yes")[0] == 0
     with closing(sqlite3.connect(journal(project))) as connection:

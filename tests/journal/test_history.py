@@ -57,9 +57,7 @@ def test_history_tells_who_did_what_and_how_it_ended(applied: Project) -> None:
     assert (code, err) == (0, "")
     head, *rows = out.splitlines()
     assert head.split()[:3] == ["TIME", "WHO", "KEY"]
-    assert re.search(
-        r"2026-11-25 10:00:0\d  alice  images/logo.png  upload_image .* done +1 +SANDBOX-", rows[0]
-    )
+    assert re.search(r"2026-11-25 10:00:0\d  alice  images/logo.png  upload_image .* done +1 +SANDBOX-", rows[0])
     assert re.search(r"alice  spring +create +2040\d+ +done +1 +SANDBOX-\d+  c0ffee00$", rows[1])
     assert rows[-1] == "2 operations in 1 run. Times are Beijing time."
 
@@ -104,9 +102,7 @@ def test_history_is_narrowed(applied: Project, options: list[str], found: int) -
         ),
     ],
 )
-def test_a_history_that_a_filter_emptied_says_by_what(
-    applied: Project, options: list[str], said: str
-) -> None:
+def test_a_history_that_a_filter_emptied_says_by_what(applied: Project, options: list[str], said: str) -> None:
     assert applied.run("--sandbox", "history", *options) == (0, f"{said}\n", "")
 
 
@@ -198,9 +194,7 @@ def test_apply_does_not_wait_longer_than_it_was_told(project: Project) -> None:
     with held(project, BOB):
         code, out, err = project.run(*APPLY, "--lock-timeout", "0")
     assert (code, out) == (1, "")
-    assert (
-        "another apply holds the lock of this account and namespace: bob on another-host, process 12" in err
-    )
+    assert "another apply holds the lock of this account and namespace: bob on another-host, process 12" in err
     assert "paygift unlock" in err
 
 

@@ -50,9 +50,7 @@ def database(place: JournalLocation) -> Iterator[Database]:
     opened.close()
 
 
-def book(
-    database: Database, clock: Callable[[], datetime] = lambda: NOW, namespace: str = NAMESPACE
-) -> Journal:
+def book(database: Database, clock: Callable[[], datetime] = lambda: NOW, namespace: str = NAMESPACE) -> Journal:
     return Journal(database, mchid=MCHID, namespace=namespace, clock=clock)
 
 
@@ -242,9 +240,7 @@ def test_history_shows_what_is_wanted(wanted: HistoryFilter, keys: list[str]) ->
 # -- the database ------------------------------------------------------------------------------------------------------
 
 
-def test_an_older_journal_is_brought_up_to_date(
-    place: JournalLocation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_older_journal_is_brought_up_to_date(place: JournalLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as older:
         older.setattr(tables, "MIGRATIONS", MIGRATIONS[:1])
         first = place.open()

@@ -196,9 +196,7 @@ def test_who_was_put_out_can_write_nothing_down_any_more(place: JournalLocation)
                 asyncio.run(run.intend(INTENT))
         bob = holder("bob")
         book(second).lock.try_take(bob)
-        with pytest.raises(
-            LockLostError, match=ENDED_SESSION if second.is_postgresql else "taken away, by bob"
-        ):
+        with pytest.raises(LockLostError, match=ENDED_SESSION if second.is_postgresql else "taken away, by bob"):
             asyncio.run(run.intend(INTENT))
         book(second).lock.release(bob)
         assert len(entries(second)) == 1
@@ -228,9 +226,7 @@ def stopped_session(first: Database) -> Iterator[int]:
             os.kill(pid, signal.SIGCONT)
 
 
-def test_breaking_a_lock_waits_until_the_session_that_holds_it_has_ended(
-    memory_path: Path, postgresql: str
-) -> None:
+def test_breaking_a_lock_waits_until_the_session_that_holds_it_has_ended(memory_path: Path, postgresql: str) -> None:
     where = JournalLocation(memory_path / "unused", fresh_database(postgresql))
     with opened(where) as first, opened(where) as second:
         alice, bob = holder("alice"), holder("bob")
@@ -338,9 +334,7 @@ def test_a_later_process_with_the_same_number_is_another_one() -> None:
     assert replace(this, birth=f"{boot}/{int(ticks) - 1}").is_gone
 
 
-@pytest.mark.parametrize(
-    "elsewhere", [replace(DEAD, host="another"), replace(DEAD, birth="another-boot/pid:[1]/1")]
-)
+@pytest.mark.parametrize("elsewhere", [replace(DEAD, host="another"), replace(DEAD, birth="another-boot/pid:[1]/1")])
 def test_of_processes_elsewhere_nobody_can_tell(elsewhere: Process) -> None:
     assert not elsewhere.is_gone
 

@@ -113,9 +113,7 @@ class Losing:
     becomes of requests. ``sent`` are the writes that left, as the last parts of their paths.
     """
 
-    def __init__(
-        self, place: JournalLocation, lose: Lose, where: str, before: Sequence[DesiredActivity]
-    ) -> None:
+    def __init__(self, place: JournalLocation, lose: Lose, where: str, before: Sequence[DesiredActivity]) -> None:
         self.remote = Remote(reads=2)
         self.sent: list[str] = []
         self._place, self._lose, self._where = place, lose, where
@@ -182,9 +180,7 @@ def test_a_write_that_was_not_taken_is_tried_again_under_the_lock(memory_path: P
 @pytest.mark.sampled(every=3)
 @losses
 @writes
-def test_a_write_whose_answer_was_lost_is_not_sent_again(
-    place: JournalLocation, lose: Lose, where: str
-) -> None:
+def test_a_write_whose_answer_was_lost_is_not_sent_again(place: JournalLocation, lose: Lose, where: str) -> None:
     """A read shows that it did not happen, and the identical write would follow."""
     before, wanted = WRITES[where]
     losing = Losing(place, lose, where, before)

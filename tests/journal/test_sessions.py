@@ -112,9 +112,7 @@ def test_a_pool_that_gives_each_transaction_a_session_is_refused(url: str, warm:
         pooler.warm(warm)
         with opened(through) as database:
             for _ in range(2):
-                with pytest.raises(
-                    JournalError, match=r"through a pool.*Nothing was written.*pool_mode=session"
-                ):
+                with pytest.raises(JournalError, match=r"through a pool.*Nothing was written.*pool_mode=session"):
                     book(database).lock.try_take(holder("alice"))
         with pytest.raises(JournalError, match="through a pool"):
             look_at(through)  # and `doctor` says so
@@ -189,9 +187,7 @@ def test_six_first_opens_at_once_succeed_under_any_default_isolation(url: str, l
         ("lock_timeout", "0", f"{busy.BUSY_SECONDS:g}s"),
     ],
 )
-def test_what_the_journal_needs_is_set_whatever_the_default_is(
-    url: str, setting: str, default: str, ours: str
-) -> None:
+def test_what_the_journal_needs_is_set_whatever_the_default_is(url: str, setting: str, default: str, ours: str) -> None:
     execute(url, f"ALTER DATABASE {make_url(url).database} SET {setting} = '{default}'")
     with opened(url) as database:
         for each in (database, database.another()):
@@ -214,10 +210,7 @@ def roles(url: str) -> Iterator[dict[str, str]]:
         f"CREATE ROLE {bob} LOGIN",
         f"GRANT CREATE ON SCHEMA public TO {alice}",
     )
-    urls = {
-        who: make_url(url).set(username=role).render_as_string()
-        for who, role in (("alice", alice), ("bob", bob))
-    }
+    urls = {who: make_url(url).set(username=role).render_as_string() for who, role in (("alice", alice), ("bob", bob))}
     with opened(urls["alice"]):
         execute(urls["alice"], f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {bob}")
     yield {**urls, "other": bob, "owner": alice}
@@ -284,9 +277,7 @@ def test_unlock_does_not_wait_for_ever_for_a_row_that_somebody_else_keeps(
 # -- a server that does not answer -------------------------------------------------------------------------------------
 
 
-def test_who_is_kept_from_writing_is_told_that_the_journal_is_busy(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_is_kept_from_writing_is_told_that_the_journal_is_busy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(busy, "BUSY_SECONDS", 0.1)
     with opened(url) as first, opened(url) as second, first.transaction() as connection:
         connection.execute(text("LOCK TABLE paygift_entries"))

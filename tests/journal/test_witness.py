@@ -50,9 +50,7 @@ HOUR = timedelta(hours=1)
 
 def entries(*whats: Content) -> list[Entry]:
     """One entry each hour, numbered from 1."""
-    return [
-        Entry(MCHID, NAMESPACE, seq, NOW + seq * HOUR, "r1", what) for seq, what in enumerate(whats, start=1)
-    ]
+    return [Entry(MCHID, NAMESPACE, seq, NOW + seq * HOUR, "r1", what) for seq, what in enumerate(whats, start=1)]
 
 
 def told(*whats: Content) -> Witness:
@@ -111,10 +109,7 @@ def test_an_id_that_was_given_out_may_live_whatever_became_of_the_rest(status: O
 
 def test_a_create_that_gave_no_id_is_nothing() -> None:
     assert told(create_intent("a"), outcome("create", FAILED, 1, activity_id="")) == NO_WITNESS
-    assert (
-        told(create_intent("a"), outcome("create", NOT_STARTED, 1, activity_id="", resumed=True))
-        == NO_WITNESS
-    )
+    assert told(create_intent("a"), outcome("create", NOT_STARTED, 1, activity_id="", resumed=True)) == NO_WITNESS
     assert told(create_intent("a")) == NO_WITNESS
 
 
@@ -268,9 +263,7 @@ def test_a_journal_with_memories_can_be_looked_up_exported_and_verified(database
     book = Journal(database, mchid=MCHID, namespace=NAMESPACE, clock=lambda: NOW)
     assert book.memory() == Remembered()
     decoy = Intent("create", "spring", "", NUMBER, json.dumps({"entry": "remembered", "award_send_rule": {}}))
-    written = [
-        book.append(what, run="r1", token=None) for what in (*MADE, memory("a"), memory("b", a7="b"), decoy)
-    ]
+    written = [book.append(what, run="r1", token=None) for what in (*MADE, memory("a"), memory("b", a7="b"), decoy)]
     assert book.memory() == memory("b", a7="b")
     assert book.witness() == replace(told(*MADE, memory("b", a7="b")), last_create=NOW)
     assert list(verify([audit_line(*sealed(entry)) for entry in written])) == []
@@ -330,9 +323,7 @@ def look(remote: Remote, witness: Witness, *specs: Any, during_pause: Any = None
             during_pause()
 
     return remote.call(
-        lambda api: read_live(
-            api, namespace=NAMESPACE, desired=specs, now=remote.now, witness=witness, sleep=pause
-        )
+        lambda api: read_live(api, namespace=NAMESPACE, desired=specs, now=remote.now, witness=witness, sleep=pause)
     )
 
 

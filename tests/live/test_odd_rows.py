@@ -103,9 +103,7 @@ def test_an_odd_row_that_is_ours_stops_its_key_and_is_no_absence(
     code, out, _ = applied.run("--sandbox", "plan", "--json")
     found = json.loads(out)
     assert code == 0
-    assert [each["code"] for each in found["findings"] if each["severity"] == "refusal"] == [
-        "TERMS_UNREADABLE"
-    ]
+    assert [each["code"] for each in found["findings"] if each["severity"] == "refusal"] == ["TERMS_UNREADABLE"]
     assert [change["key"] for change in found["changes"]] == (["summer"] if spec == "removed" else [])
     assert applied.run("--sandbox", "apply", "--yes")[0] == 5
 

@@ -102,8 +102,7 @@ def test_the_real_element_reads_as_the_terms_that_describe_it() -> None:
 
 def test_equal_terms_make_equal_bytes() -> None:
     one, other = (
-        create_request("n", desired(goods_tags=("a", "b")).terms, mchids(3), {}).json_bytes()
-        for _ in range(2)
+        create_request("n", desired(goods_tags=("a", "b")).terms, mchids(3), {}).json_bytes() for _ in range(2)
     )
     assert one == other
 
@@ -134,14 +133,10 @@ def test_one_given_window_is_sent_with_the_other_filled_in() -> None:
     only_dates = create_request("n", terms(available_time=(window,)), mchids(1), {})
     periods = only_dates.activity_base_info.available_periods
     assert periods is not None
-    assert periods.model_dump()["available_day_time"] == [
-        {"begin_day_time": "000000", "end_day_time": "235959"}
-    ]
+    assert periods.model_dump()["available_day_time"] == [{"begin_day_time": "000000", "end_day_time": "235959"}]
 
 
-@pytest.mark.parametrize(
-    "spelling", ["2020-06-02T02:00:00Z", "2020-06-02T10:00:00.000+08:00", "2020-06-02T10:00:00"]
-)
+@pytest.mark.parametrize("spelling", ["2020-06-02T02:00:00Z", "2020-06-02T10:00:00.000+08:00", "2020-06-02T10:00:00"])
 def test_a_time_is_an_instant_however_it_is_written(spelling: str) -> None:
     assert read_terms(element(base={"begin_time": spelling})) == read_terms(element())
 
@@ -171,9 +166,7 @@ def test_absent_and_empty_mean_the_same(absent: str | None) -> None:
 
 def test_windows_that_narrow_nothing_are_none() -> None:
     whole = {
-        "available_time": [
-            {"begin_time": "2020-06-02T10:00:00+08:00", "end_time": "2020-06-02T23:29:35+08:00"}
-        ],
+        "available_time": [{"begin_time": "2020-06-02T10:00:00+08:00", "end_time": "2020-06-02T23:29:35+08:00"}],
         "available_day_time": [{"begin_day_time": "000000", "end_day_time": "235959"}],
     }
     assert read_terms(element(base={"available_periods": whole})) == read_terms(element())
@@ -243,20 +236,10 @@ def test_terms_with_a_time_that_is_none_cannot_be_read(name: str, time: str) -> 
         {"rule": {"transaction_amount_minimum": 10**30}},
         {"rule": {"transaction_amount_minimum": -1}},
         *(
-            {
-                "base": {
-                    "available_periods": {"available_day_time": [{"begin_day_time": at, "end_day_time": "2"}]}
-                }
-            }
+            {"base": {"available_periods": {"available_day_time": [{"begin_day_time": at, "end_day_time": "2"}]}}}
             for at in ("", "9:00", "250000", "１２００００")
         ),
-        {
-            "base": {
-                "available_periods": {
-                    "available_time": [{"begin_time": FAR_AWAY[0], "end_time": FAR_AWAY[1]}]
-                }
-            }
-        },
+        {"base": {"available_periods": {"available_time": [{"begin_time": FAR_AWAY[0], "end_time": FAR_AWAY[1]}]}}},
     ],
 )
 def test_terms_with_a_value_that_is_none_cannot_be_read(change: dict[str, Any]) -> None:

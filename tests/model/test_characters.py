@@ -70,9 +70,7 @@ def test_no_name_may_hold_what_cannot_be_seen(tmp_path: Path, code_point: int) -
 
 
 def test_letters_digits_and_marks_that_can_be_seen_are_allowed() -> None:
-    seen = [
-        c for c in map(chr, range(0x10000)) if unicodedata.category(c)[0] in "LNPS" and FORBIDDEN.match(c)
-    ]
+    seen = [c for c in map(chr, range(0x10000)) if unicodedata.category(c)[0] in "LNPS" and FORBIDDEN.match(c)]
     assert [hex(ord(c)) for c in seen] == ["0x115f", "0x1160", "0x2800", "0x3164", "0xffa0"]
 
 
@@ -90,11 +88,7 @@ def test_two_groups_or_brands_may_not_look_the_same(tmp_path: Path, where: str) 
 
 def commands_in(text: str) -> list[str]:
     """The lines that GitHub or Azure would obey."""
-    return [
-        line
-        for line in text.split("\n")
-        if line.strip().startswith("::") or "##[" in line or "##vso[" in line
-    ]
+    return [line for line in text.split("\n") if line.strip().startswith("::") or "##[" in line or "##vso[" in line]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -119,9 +113,7 @@ def test_json_that_may_land_in_a_log_means_the_same() -> None:
     assert commands_in(written) == []
 
 
-@pytest.mark.parametrize(
-    "name", ["::stop-commands::x.yaml", "##[error]x.yaml", " ::error::x.yml", "##vso[a]x.yaml"]
-)
+@pytest.mark.parametrize("name", ["::stop-commands::x.yaml", "##[error]x.yaml", " ::error::x.yml", "##vso[a]x.yaml"])
 def test_no_file_name_is_a_command_whatever_prints_it(project: Project, name: str) -> None:
     (project.root / "paygift.yaml").write_text("namespace: liangpin\nactivities: .\n", encoding="utf-8")
     (project.root / name).write_text("##[x]: ::y::\n", encoding="utf-8")
@@ -161,8 +153,7 @@ def test_an_annotation_is_one_command_and_holds_no_other(command: str) -> None:
 
 def test_twenty_thousand_equal_mistakes_are_one_line_with_their_number() -> None:
     lines = [
-        Diagnostic("g.txt", n, 1, message=f'"{n}" is not a merchant number', code="mchid")
-        for n in range(1, 20_001)
+        Diagnostic("g.txt", n, 1, message=f'"{n}" is not a merchant number', code="mchid") for n in range(1, 20_001)
     ]
     (told,) = condensed([*lines])
     assert (told.line, told.code) == (1, "mchid")

@@ -80,9 +80,7 @@ def test_an_answer_that_rejects_the_credentials_ends_a_command_as_they_do(
         ),
     ],
 )
-def test_an_error_tells_what_happened_and_the_remedy_apart(
-    error: PaygiftError, parts: tuple[str, str]
-) -> None:
+def test_an_error_tells_what_happened_and_the_remedy_apart(error: PaygiftError, parts: tuple[str, str]) -> None:
     assert error.parts == parts
 
 

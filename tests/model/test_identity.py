@@ -48,9 +48,7 @@ def test_the_longest_number_fits_into_the_api_limit() -> None:
     st.integers(1, 999_999_999),
     st.booleans(),
 )
-def test_every_number_that_is_made_can_be_parsed(
-    namespace: str, key: str, generation: int, protect: bool
-) -> None:
+def test_every_number_that_is_made_can_be_parsed(namespace: str, key: str, generation: int, protect: bool) -> None:
     number = RequestNumber(namespace, key, generation, "0123456789ab", protect=protect)
     assert parse_number(str(number)) == number
 
@@ -83,9 +81,7 @@ def test_the_mark_of_protection_takes_no_part_in_what_is_matched() -> None:
 @given(any_terms())
 def test_a_digest_depends_on_the_instant_and_not_on_how_it_is_written(each: Terms) -> None:
     tokyo = timezone(timedelta(hours=9))
-    elsewhere = replace(
-        each, begin_time=each.begin_time.astimezone(tokyo), end_time=each.end_time.astimezone(tokyo)
-    )
+    elsewhere = replace(each, begin_time=each.begin_time.astimezone(tokyo), end_time=each.end_time.astimezone(tokyo))
     assert terms_digest(elsewhere) == terms_digest(each)
 
 

@@ -143,9 +143,7 @@ def test_a_robot_is_told_why_nothing_was_written(stopped: AbortedApply, kind: st
     content = content_of(stopped)
     assert "Nothing was written." in content.splitlines()[0]
     assert ("> NUMBER_USED tea" in content) == (kind == "refused")
-    assert ("> ! summer: create liangpin_summer_g1_0: new, nobody has reviewed it" in content) == (
-        kind == "stale"
-    )
+    assert ("> ! summer: create liangpin_summer_g1_0: new, nobody has reviewed it" in content) == (kind == "stale")
     assert events(stopped) == {kind}
 
 
@@ -265,9 +263,7 @@ def test_whoever_answers_may_have_heard_and_is_not_told_twice(robot: Robot, stat
     assert len(robot.told) == 1
 
 
-def test_what_did_not_leave_is_sent_again_as_the_same_message(
-    robot: Robot, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_did_not_leave_is_sent_again_as_the_same_message(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
     really, refused = httpx.HTTPTransport.handle_request, [httpx.ConnectError("refused")]
     headers: list[str] = []
 
@@ -333,9 +329,7 @@ def test_an_address_that_httpx_does_not_take_is_not_quoted() -> None:
     assert failure == "PAYGIFT_WECOM_URL (wecom): it holds 70,045 characters, more than 8,192."
 
 
-def test_what_stays_on_this_machine_goes_through_no_proxy(
-    robot: Robot, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_stays_on_this_machine_goes_through_no_proxy(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert post([wecom(robot.url)]) == []
@@ -397,9 +391,7 @@ ADDRESS = f"https://h.cn/{KEY}"
         f"notify: '{ADDRESS}'",
     ],
 )
-def test_an_address_in_the_file_is_a_mistake_that_says_why_and_does_not_quote_it(
-    project: Project, text: str
-) -> None:
+def test_an_address_in_the_file_is_a_mistake_that_says_why_and_does_not_quote_it(project: Project, text: str) -> None:
     (project.root / "paygift.yaml").write_text(f"namespace: liangpin\n{text}\n", encoding="utf-8")
     for arguments in (("validate",), ("validate", "--json")):
         code, out, err = project.run(*arguments)

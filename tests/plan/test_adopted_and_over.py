@@ -39,9 +39,7 @@ def test_what_was_adopted_and_ended_first_is_followed_by_its_create_after_a_cras
     reviewed = plan([edited], [WEB])
     assert [each.operation for each in reviewed.operations] == ["terminate", "create"]
     half = [replace(WEB, activity_status=TERMINATED)]
-    fresh = make_plan(
-        [edited], half, namespace=NAMESPACE, now=NOW, witness=Witness(terminated=frozenset({"77"}))
-    )
+    fresh = make_plan([edited], half, namespace=NAMESPACE, now=NOW, witness=Witness(terminated=frozenset({"77"})))
     assert [each.operation for each in fresh.operations] == ["create"]
     assert staleness(reviewed, fresh, half, now=NOW) == ()
 
@@ -62,9 +60,7 @@ def test_what_was_adopted_and_ended_by_us_does_not_come_back_with_the_same_terms
     ended = [replace(WEB, activity_status=TERMINATED)]
     witness = Witness(terminated=frozenset({"77"}))
     same = desired(adopt="77", **RUNNING)
-    assert refused(make_plan([same], ended, namespace=NAMESPACE, now=NOW, witness=witness)) == [
-        "ADOPT_ENDED:spring"
-    ]
+    assert refused(make_plan([same], ended, namespace=NAMESPACE, now=NOW, witness=witness)) == ["ADOPT_ENDED:spring"]
 
 
 def test_an_unknown_adoption_does_not_stop_what_is_created_first() -> None:

@@ -78,9 +78,7 @@ def test_the_activity_of_another_living_spec_stays_that_specs(amount: int, prote
 
 
 def test_what_lost_its_spec_can_be_adopted_by_another() -> None:
-    made = plan(
-        [desired("heir", adopt="1", **RUNNING)], [live(desired("gone", **RUNNING), "1", status=ONGOING)]
-    )
+    made = plan([desired("heir", adopt="1", **RUNNING)], [live(desired("gone", **RUNNING), "1", status=ONGOING)])
     assert made.empty
     assert not made.refusals
 
@@ -160,11 +158,7 @@ PACKAGE = tuple(Award(str(stock), PICTURE, PICTURE) for stock in range(6))
 )
 def test_what_a_spec_cannot_say_does_not_end_what_it_adopts(changes: dict[str, Any], field: str) -> None:
     jump = {"delivery_purpose": "JUMP_MINI_APP", "mini_programs_appid": "wx1", "mini_programs_path": "/p"}
-    close = {
-        name: value
-        for name, value in changes.items()
-        if name in ("delivery_purpose", "delivery_user_category")
-    }
+    close = {name: value for name, value in changes.items() if name in ("delivery_purpose", "delivery_user_category")}
     spec = desired(
         adopt=WEB,
         **{**RUNNING, **(jump if "delivery_purpose" in close else {}), **close},
@@ -232,9 +226,7 @@ def test_a_protection_that_nothing_remembers_is_told() -> None:
     ("activity", "witness"),
     [(live(desired(protect=True, **RUNNING), "1", status=ONGOING), Witness()), (LIVE, REMEMBERS)],
 )
-def test_removing_a_protection_and_ending_in_one_change_is_told(
-    activity: LiveActivity, witness: Witness
-) -> None:
+def test_removing_a_protection_and_ending_in_one_change_is_told(activity: LiveActivity, witness: Witness) -> None:
     made = plan([desired(state="terminated", **RUNNING)], [activity], witness=witness)
     assert codes(made) == ["PROTECTION_REMOVED"]
     assert not made.refusals

@@ -51,9 +51,7 @@ def member(stock_id: str, **changes: Any) -> Coupon:
 
 
 def test_a_package_of_coupons_that_are_alike_is_fine() -> None:
-    made = make_plan(
-        [desired(award_list=PACKAGE, send_content="GIFT_PACKAGE")], [], namespace=NAMESPACE, now=NOW
-    )
+    made = make_plan([desired(award_list=PACKAGE, send_content="GIFT_PACKAGE")], [], namespace=NAMESPACE, now=NOW)
     assert stocks_named(made) == ["1", "2", "3"]
     assert package() == []
 
@@ -78,9 +76,7 @@ def test_a_package_of_coupons_that_are_alike_is_fine() -> None:
         ),
     ],
 )
-def test_a_coupon_that_is_not_like_the_others_is_named_with_both_values(
-    changes: dict[str, Any], told: str
-) -> None:
+def test_a_coupon_that_is_not_like_the_others_is_named_with_both_values(changes: dict[str, Any], told: str) -> None:
     (finding,) = package(c3=member("3", **changes))
     assert (finding.code, finding.severity) == ("COUPON_UNUSABLE", Severity.REFUSAL)
     assert finding.facts["problems"] == told
@@ -323,9 +319,7 @@ def test_coupons_are_read_from_the_account() -> None:
 def test_a_query_that_is_refused_proves_nothing_about_the_coupon(status: int) -> None:
     remote = Remote()
     remote.seed([spec()])
-    remote.world.add_fault(
-        {"kind": "refused", "route": "stock", "status": status, "message": "发券商户无权限"}
-    )
+    remote.world.add_fault({"kind": "refused", "route": "stock", "status": status, "message": "发券商户无权限"})
     (found,) = remote.call(lambda api: read_coupons(api, ["98065001"])).values()
     assert isinstance(found, UnreadCoupon)
     assert f"HTTP {status}" in found.reason

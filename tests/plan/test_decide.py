@@ -128,9 +128,7 @@ def test_other_terms_are_a_replacement_that_creates_first() -> None:
     made = plan([desired(transaction_amount_minimum=200)], [live(desired())])
     assert steps(made) == ["create spring", "terminate 10028001"]
     assert made.changes[0].kind is ChangeKind.REPLACE
-    assert made.changes[0].differences == (
-        Difference("award_send_rule.transaction_amount_minimum", 100, 200),
-    )
+    assert made.changes[0].differences == (Difference("award_send_rule.transaction_amount_minimum", 100, 200),)
 
 
 def test_a_replacement_can_terminate_first() -> None:
@@ -170,9 +168,7 @@ def test_of_several_with_the_same_terms_the_exact_number_stays_then_the_oldest()
     renamed = desired("spring", renamed_from=("spring-old",))
     young = replace(young, out_request_no=str(number_of(NAMESPACE, desired(generation=3))))
     other = replace(old, out_request_no=str(number_of(NAMESPACE, desired("spring-old", generation=7))))
-    made = plan(
-        [renamed], [replace(young, merchants=("1900000001",)), replace(other, merchants=("1900000001",))]
-    )
+    made = plan([renamed], [replace(young, merchants=("1900000001",)), replace(other, merchants=("1900000001",))])
     assert steps(made) == ["terminate 1"]
 
 
@@ -342,9 +338,7 @@ def test_a_refusal_is_waived_by_name(waiver: str) -> None:
 
 
 def test_a_waiver_for_another_key_waives_nothing() -> None:
-    made = plan(
-        [desired(protect=True, state="terminated")], [live(desired())], allow=frozenset({"PROTECTED:other"})
-    )
+    made = plan([desired(protect=True, state="terminated")], [live(desired())], allow=frozenset({"PROTECTED:other"}))
     assert made.refusals
     assert codes(made) == ["PROTECTED", "WAIVER_UNUSED"]
 
@@ -496,9 +490,7 @@ def test_an_uploaded_picture_is_known_by_the_number() -> None:
 def test_only_the_changed_field_is_shown_beside_an_unchanged_picture() -> None:
     spec = desired(merchant_logo_url=LOCAL)
     made = plan([desired(merchant_logo_url=LOCAL, activity_name="春节")], [uploaded(spec)])
-    assert [difference.path for difference in made.changes[0].differences] == [
-        "activity_base_info.activity_name"
-    ]
+    assert [difference.path for difference in made.changes[0].differences] == ["activity_base_info.activity_name"]
 
 
 def test_a_picture_with_other_bytes_is_a_replacement() -> None:
@@ -533,9 +525,7 @@ def test_a_colour_is_not_compared_where_nobody_knows_who_chose_it() -> None:
 
 def test_differences_reach_into_awards_and_tags() -> None:
     before = desired(goods_tags=("nuts", "tea"))
-    after = desired(
-        goods_tags=("gift", "tea"), award_list=(Award("98065002", PICTURE), Award("98065003", PICTURE))
-    )
+    after = desired(goods_tags=("gift", "tea"), award_list=(Award("98065002", PICTURE), Award("98065003", PICTURE)))
     made = plan([after], [live(before)])
     *first, last = made.changes[0].differences
     assert last == Difference("advanced_setting.goods_tags", None, "gift")
@@ -686,9 +676,7 @@ def test_the_digest_covers_operations_and_not_the_clock_the_order_or_the_paths()
 
 def test_the_digest_covers_preconditions() -> None:
     wanted = desired(merchants=mchids(3))
-    one, other = (
-        plan([wanted], [live(desired(), merchants=mchids(2), status=s)]) for s in (CREATED, ONGOING)
-    )
+    one, other = (plan([wanted], [live(desired(), merchants=mchids(2), status=s)]) for s in (CREATED, ONGOING))
     assert plan_digest(one) != plan_digest(other)
 
 

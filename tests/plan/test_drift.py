@@ -27,18 +27,7 @@ from reconciler.render.messages import UNDO
 from reconciler.render.text import listing_text
 from reconciler.render.views.drift import SENTENCES, UNWITNESSED, drift_view, sentence
 from tests.render.test_text import everything, everything_happened
-from tests.support.samples import (
-    FAILED,
-    NAMESPACE,
-    NOW,
-    ONGOING,
-    OVER_TIME,
-    PAUSED,
-    TERMINATED,
-    desired,
-    live,
-    mchids,
-)
+from tests.support.samples import FAILED, NAMESPACE, NOW, ONGOING, OVER_TIME, PAUSED, TERMINATED, desired, live, mchids
 
 YESTERDAY = NOW - timedelta(days=1)
 SPEC = desired()
@@ -61,11 +50,7 @@ def told(
 def names(found: Sequence[Drift]) -> tuple[list[str], list[str]]:
     """What was changed outside and what is pending, each as ``CODE key activity_id``."""
     outside, pending = (
-        [
-            " ".join((each.code, each.key or "-", each.activity_id)).strip()
-            for each in found
-            if each.pending is part
-        ]
+        [" ".join((each.code, each.key or "-", each.activity_id)).strip() for each in found if each.pending is part]
         for part in (False, True)
     )
     return outside, pending
@@ -126,9 +111,7 @@ def test_an_edit_that_is_not_applied_is_pending_and_no_drift(
     assert names(found) == ([], pending)
     assert all(each.since is None for each in found)
     # Whatever the journal knows of other things changes nothing about it.
-    assert names(
-        told(wanted, lives, Witness(created={"77": "elsewhere"}, terminated=frozenset("8")), **policy)
-    ) == (
+    assert names(told(wanted, lives, Witness(created={"77": "elsewhere"}, terminated=frozenset("8")), **policy)) == (
         [],
         pending,
     )
@@ -221,9 +204,7 @@ def test_the_numbers_are_named_and_a_long_list_is_cut_in_text_only() -> None:
     there = ("1900000001", "1900777777")
     left = Witness(merchants={"1": frozenset(spec.merchants)})
     (found,) = told([spec], [replace(live(spec, "1"), merchants=there)], left)
-    assert sentence(found) == (
-        "the merchants of activity 1 were changed: 1 added (1900777777), 1 missing (1900100001)"
-    )
+    assert sentence(found) == ("the merchants of activity 1 were changed: 1 added (1900777777), 1 missing (1900100001)")
     many = mchids(900)
     (found,) = told([desired(merchants=many)], [live(SPEC, "1", merchants=())], NO_WITNESS)
     assert "900 missing (1600000001, 1600000002, 1600000003 and 897 more)" in sentence(found)
@@ -410,9 +391,7 @@ def test_every_code_has_a_sentence(code: DriftCode, pending: bool, witnessed: bo
     evil = Drift(code, "spring", "1\x1b[2J", None, pending, witnessed, added=("\u202e",), refusals=(refusal,))
     assert "{" not in sentence(evil)
     assert listing_text(drift_view([evil])).replace("\n", "").isprintable()
-    (item,) = json.loads(json.dumps(drift_json([evil], make_plan([], [], namespace=NAMESPACE, now=NOW))))[
-        "items"
-    ]
+    (item,) = json.loads(json.dumps(drift_json([evil], make_plan([], [], namespace=NAMESPACE, now=NOW))))["items"]
     assert item["text"].isprintable()
 
 
@@ -486,9 +465,7 @@ def test_merchants_go_with_the_activity_that_the_same_run_created_and_not_with_a
 
 
 def test_of_a_run_each_way_back_is_told_once_with_its_keys() -> None:
-    done = [
-        replace(each, status=OutcomeStatus.DONE, rejections=()) for each in everything_happened().outcomes
-    ]
+    done = [replace(each, status=OutcomeStatus.DONE, rejections=()) for each in everything_happened().outcomes]
     found = ways_back(done)
     assert set(found) <= set(UNDO)
     assert "nothing" not in found

@@ -30,18 +30,7 @@ from reconciler.plan.plan_file import _adapter, _plan_fields
 from reconciler.plan.staleness import staleness
 from reconciler.render.json_ import dumps, plan_json
 from tests.support.project import Project
-from tests.support.samples import (
-    LOCAL,
-    NAMESPACE,
-    NOW,
-    ONGOING,
-    OVER_TIME,
-    PAUSED,
-    TERMINATED,
-    desired,
-    live,
-    mchids,
-)
+from tests.support.samples import LOCAL, NAMESPACE, NOW, ONGOING, OVER_TIME, PAUSED, TERMINATED, desired, live, mchids
 
 RUNNING: dict[str, Any] = {"begin_time": NOW - timedelta(days=3)}
 WANTED = [
@@ -50,9 +39,7 @@ WANTED = [
     desired("dearer", transaction_amount_minimum=5, merchants=mchids(2, start=1700000001), **RUNNING),
     desired("joined", merchants=mchids(6, start=1800000001)),
     desired("paused", merchants=("1500000001",), goods_tags=("p",), **RUNNING),
-    desired(
-        "used", merchants=("1500000002",), goods_tags=("u",), state="terminated", protect=True, **RUNNING
-    ),
+    desired("used", merchants=("1500000002",), goods_tags=("u",), state="terminated", protect=True, **RUNNING),
     desired("back", merchants=("1500000004",), goods_tags=("b",), transaction_amount_minimum=1, **RUNNING),
     desired("other", merchants=("1500000003",), goods_tags=("o",), **RUNNING),
 ]
@@ -126,9 +113,7 @@ def changed(value: Any, name: Any) -> Iterator[Any]:
     elif isinstance(value, str):
         yield from (each for each in OTHERS.get(name, ()) if each != value)
         yield (
-            f"{value}0"
-            if not re.fullmatch("[0-9a-f]{12,}", value)
-            else value[:-1] + ("0" if value[-1] != "0" else "1")
+            f"{value}0" if not re.fullmatch("[0-9a-f]{12,}", value) else value[:-1] + ("0" if value[-1] != "0" else "1")
         )
     if value is not None:
         yield None
@@ -376,9 +361,7 @@ def test_a_policy_and_the_validity_are_part_of_the_digest() -> None:
 
 def test_what_ends_by_itself_meanwhile_makes_no_plan_stale() -> None:
     """It is a picture of what is around the plan, and at the plan's moment it was so."""
-    brief = desired(
-        "brief", merchants=("1999999999",), goods_tags=("z",), **RUNNING, end_time=NOW + timedelta(hours=1)
-    )
+    brief = desired("brief", merchants=("1999999999",), goods_tags=("z",), **RUNNING, end_time=NOW + timedelta(hours=1))
     asked: dict[str, Any] = {"namespace": NAMESPACE, "mchid": "1900000001", "policy": POLICY}
     before = [*LIVES, live(brief, "50", status=ONGOING)]
     after = [*LIVES, live(brief, "50", status=OVER_TIME, merchants=None)]

@@ -64,18 +64,12 @@ def live(project: Project) -> dict[str, str]:
 def names(project: Project) -> list[str]:
     """The names of what has not ended."""
     with project.sandbox() as sandbox:
-        found = [
-            each["item"]["activity_base_info"]["activity_name"]
-            for each in sandbox.activities()
-            if not over(each)
-        ]
+        found = [each["item"]["activity_base_info"]["activity_name"] for each in sandbox.activities() if not over(each)]
     return sorted(found)
 
 
 def over(activity: dict[str, Any]) -> bool:
-    return activity["item"].get("activity_status") == "TERMINATE_ACT_STATUS" or bool(
-        activity.get("terminate_time")
-    )
+    return activity["item"].get("activity_status") == "TERMINATE_ACT_STATUS" or bool(activity.get("terminate_time"))
 
 
 # -- one key ----------------------------------------------------------------------------------------------------------
@@ -229,9 +223,7 @@ def test_a_reviewed_waiver_is_applied(project: Project) -> None:
 
 @pytest.mark.parametrize("form", ["text", "markdown", "html"])
 def test_a_plan_says_what_a_refusal_holds_and_fails_if_asked_to(refused: Project, form: str) -> None:
-    code, out, _ = refused.run(
-        "--sandbox", "plan", "--fail-on-refusals", "--out", str(refused.root / "p.json")
-    )
+    code, out, _ = refused.run("--sandbox", "plan", "--fail-on-refusals", "--out", str(refused.root / "p.json"))
     assert code == 5
     assert "Holds spring; the rest is applied." in out
     shown = ("show-plan", str(refused.root / "p.json"), "--format", form)

@@ -68,9 +68,7 @@ def test_a_campaign_that_is_divided_does_not_end_while_one_part_is_refused() -> 
     its create fails, all ends, west's 4 merchants have nothing.
     """
     remote = begun(spec("all", merchants=(*EAST, *WEST)))
-    west = spec(
-        "west", merchants=WEST, transaction_amount_minimum=300, award_list=(Award("404", local_image(1)),)
-    )
+    west = spec("west", merchants=WEST, transaction_amount_minimum=300, award_list=(Award("404", local_image(1)),))
     east = spec("east", merchants=EAST, transaction_amount_minimum=200)
     remote.seed([east])
     plan, _ = run(remote, [east, west])
@@ -81,9 +79,7 @@ def test_a_campaign_that_is_divided_does_not_end_while_one_part_is_refused() -> 
 def test_a_campaign_does_not_end_for_what_its_own_spec_says_while_another_is_refused() -> None:
     """``state: terminated`` beside a new campaign for the same shops: the plan says that nobody has nothing."""
     remote = begun(spec("old", merchants=EAST))
-    new = spec(
-        "new", merchants=EAST, transaction_amount_minimum=200, award_list=(Award("404", local_image(1)),)
-    )
+    new = spec("new", merchants=EAST, transaction_amount_minimum=200, award_list=(Award("404", local_image(1)),))
     plan, _ = run(remote, [spec("old", merchants=EAST, state="terminated"), new])
     assert said_bare(plan) == 0
     assert served(remote) == set(EAST)
@@ -103,9 +99,7 @@ def test_a_shop_that_moves_to_another_campaign_stays_where_it_was_while_it_is_re
 def test_two_campaigns_that_change_places_do_not_end_for_one_another_while_one_is_refused() -> None:
     """Each key gets the other's shops, with another amount. Seen: the one is created and ends its old activity, whose
     shops the other was to serve; that one's create fails."""
-    others = [
-        spec(f"other-{number}", merchants=("1500000001",), goods_tags=(str(number),)) for number in range(8)
-    ]
+    others = [spec(f"other-{number}", merchants=("1500000001",), goods_tags=(str(number),)) for number in range(8)]
     remote = begun(spec("east", merchants=EAST), spec("west", merchants=WEST), *others)
     wrong = (Award("404", local_image(1)),)
     wanted = [

@@ -35,12 +35,8 @@ def named(count: int) -> list[DesiredActivity]:
     return [desired(f"k{index:02}", activity_name=f"活动{index}") for index in range(count)]
 
 
-@pytest.mark.parametrize(
-    ("managed", "removed", "stops"), [(3, 1, False), (3, 2, True), (10, 2, False), (10, 3, True)]
-)
-def test_a_fifth_of_what_lives_may_end_in_one_plan_and_always_one(
-    managed: int, removed: int, stops: bool
-) -> None:
+@pytest.mark.parametrize(("managed", "removed", "stops"), [(3, 1, False), (3, 2, True), (10, 2, False), (10, 3, True)])
+def test_a_fifth_of_what_lives_may_end_in_one_plan_and_always_one(managed: int, removed: int, stops: bool) -> None:
     specs = named(managed)
     lives = [live(each, str(index)) for index, each in enumerate(specs)]
     made = plan(specs[removed:], lives)
@@ -59,19 +55,14 @@ def test_what_has_a_successor_does_not_count_as_ended() -> None:
     specs = [replace(each, terms=replace(each.terms, transaction_amount_minimum=7)) for each in named(4)]
     lives = [live(each, str(index)) for index, each in enumerate(named(4))]
     assert refused(plan(specs, lives, max_terminations=0)) == []
-    assert (
-        refused(plan(specs, [*lives, *(live(each, f"n{each.key}") for each in specs)], max_terminations=0))
-        == []
-    )
+    assert refused(plan(specs, [*lives, *(live(each, f"n{each.key}") for each in specs)], max_terminations=0)) == []
 
 
 @pytest.mark.parametrize(
     ("before", "after", "limit", "stops"),
     [(10, 7, 30, False), (10, 6, 30, True), (9, 1, 30, False), (100, 1, 100, False), (20, 19, 0, True)],
 )
-def test_a_large_part_of_the_merchants_may_not_go_unseen(
-    before: int, after: int, limit: int, stops: bool
-) -> None:
+def test_a_large_part_of_the_merchants_may_not_go_unseen(before: int, after: int, limit: int, stops: bool) -> None:
     lives = [live(desired(merchants=mchids(before)))]
     made = plan([desired(merchants=mchids(after))], lives, max_merchant_deletions=limit)
     assert refused(made) == (["TOO_MANY_DELETIONS:spring"] if stops else [])
@@ -81,10 +72,7 @@ def test_replacing_what_runs_can_be_forbidden() -> None:
     lives = [live(desired(**RUNNING), status=ONGOING)]
     wanted = [desired(transaction_amount_minimum=7, **RUNNING)]
     assert refused(plan(wanted, lives, allow_replace_running=False)) == ["REPLACE_RUNNING:spring"]
-    assert (
-        refused(plan([desired(transaction_amount_minimum=7)], [live(desired())], allow_replace_running=False))
-        == []
-    )
+    assert refused(plan([desired(transaction_amount_minimum=7)], [live(desired())], allow_replace_running=False)) == []
 
 
 def test_nothing_is_written_while_it_is_frozen() -> None:
@@ -109,9 +97,7 @@ SOON: dict[str, Any] = {**RUNNING, "end_time": NOW + timedelta(days=2)}
         (desired("next", begin_time=NOW, merchants=("1999999999",)), True),
     ],
 )
-def test_a_campaign_that_ends_with_nothing_after_it_is_named(
-    successor: DesiredActivity | None, warned: bool
-) -> None:
+def test_a_campaign_that_ends_with_nothing_after_it_is_named(successor: DesiredActivity | None, warned: bool) -> None:
     wanted = [desired(**SOON), *([successor] if successor else [])]
     made = plan(wanted, [live(desired(**SOON), status=ONGOING)])
     codes = [each.code for each in made.findings if each.severity is Severity.WARNING]
@@ -171,9 +157,7 @@ def test_a_policy_that_cannot_be_meant_is_told_with_its_place(tmp_path: Path, po
 
 
 def test_a_freeze_of_mixed_offsets_is_compared_as_instants(tmp_path: Path) -> None:
-    found = project(
-        tmp_path, "{freeze: [{begin_time: 2026-11-11T00:00:00, end_time: 2026-11-10T16:00:00.001Z}]}"
-    )
+    found = project(tmp_path, "{freeze: [{begin_time: 2026-11-11T00:00:00, end_time: 2026-11-10T16:00:00.001Z}]}")
     (freeze,) = found.freeze
     assert freeze.window.end_time - freeze.window.begin_time == timedelta(milliseconds=1)
 

@@ -14,9 +14,7 @@ def test_what_goes_on_in_the_evening_does_not_meet_what_ended_of_the_morning() -
     max_terminations 0 and max_merchant_deletions 0 pass without a finding. Alone, as a replacement of mornings by
     evenings, it is refused.
     """
-    spec = desired(
-        "both", renamed_from=("a", "b"), merchants=mchids(12), available_day_time=(EVENINGS,), **RUNNING
-    )
+    spec = desired("both", renamed_from=("a", "b"), merchants=mchids(12), available_day_time=(EVENINGS,), **RUNNING)
     lives = [
         running("a", "1", merchants=mchids(12), available_day_time=(MORNINGS,)),
         running("b", "2", merchants=mchids(12), available_day_time=(EVENINGS,)),

@@ -121,9 +121,7 @@ def reverted(project: Project, head: str = "") -> None:
         ("---\ngeneration: '1'\r\n", 2, "`generation: 2`, in place of `generation: '1'`", "---\ngeneration: 2\n"),
     ],
 )  # fmt: skip
-def test_a_revert_is_told_what_to_write(
-    project: Project, head: str, line: int, remedy: str, then: str
-) -> None:
+def test_a_revert_is_told_what_to_write(project: Project, head: str, line: int, remedy: str, then: str) -> None:
     reverted(project, head)
     _code, out, _ = project.run("--sandbox", "plan")
     assert out.startswith("refusal NUMBER_USED spring")

@@ -130,9 +130,7 @@ def test_a_paused_activity_gives_nothing_that_could_be_lost() -> None:
 
 
 @pytest.mark.parametrize(("order", "moment"), [("terminate_first", "gap"), ("create_first", "overlap")])
-def test_what_happens_between_the_two_calls_does_not_depend_on_the_hour_of_the_plan(
-    order: str, moment: str
-) -> None:
+def test_what_happens_between_the_two_calls_does_not_depend_on_the_hour_of_the_plan(order: str, moment: str) -> None:
     """A plan made at ten is applied at noon, and a create that is refused leaves nothing on any day."""
     lunch = {**RUNNING, "available_day_time": (DayWindow("110000", "135959"),)}
     changed = desired(**lunch, transaction_amount_minimum=7, replace=order)
@@ -209,9 +207,7 @@ def ended(made: Plan) -> list[str]:
 
 def test_of_several_the_one_that_gives_is_kept() -> None:
     paused = running(activity_id="1", status=PAUSED)
-    gives = replace(
-        running(activity_id="2"), out_request_no="liangpin_spring_g7_" + paused.out_request_no[-12:]
-    )
+    gives = replace(running(activity_id="2"), out_request_no="liangpin_spring_g7_" + paused.out_request_no[-12:])
     assert ended(plan([desired(**RUNNING)], [paused, gives])) == ["1"]
 
 
@@ -241,9 +237,7 @@ def test_raising_the_generation_runs_paused_terms_again() -> None:
 SOON: dict[str, Any] = {"begin_time": NOW - 3 * DAY, "end_time": NOW + 2 * DAY}
 
 
-def soon(
-    successor: list[DesiredActivity], lives: list[LiveActivity], **changes: Any
-) -> list[dict[str, object]]:
+def soon(successor: list[DesiredActivity], lives: list[LiveActivity], **changes: Any) -> list[dict[str, object]]:
     own = desired(merchants=mchids(500), **SOON)
     made = plan([own, *successor], [live(own, "1", status=ONGOING, **changes), *lives])
     return [dict(each.facts) for each in made.findings if each.code == "ENDS_SOON"]
@@ -288,12 +282,10 @@ def test_the_end_that_counts_is_that_of_the_live_one() -> None:
 def test_a_daily_window_that_meets_no_span_of_the_activity_is_named() -> None:
     morning = Window(NOW + HOUR, NOW + 3 * HOUR)  # 11:00 to 13:00 in Beijing
     window = DayWindow("180000", "200000")
-    spec = desired(
-        available_time=(morning,), available_day_time=(DayWindow("110000", "125959"), window), **RUNNING
-    )
-    assert [
-        each.facts["windows"] for each in plan([spec], []).findings if each.code == "WINDOW_NEVER_OPENS"
-    ] == [["180000–200000"]]
+    spec = desired(available_time=(morning,), available_day_time=(DayWindow("110000", "125959"), window), **RUNNING)
+    assert [each.facts["windows"] for each in plan([spec], []).findings if each.code == "WINDOW_NEVER_OPENS"] == [
+        ["180000–200000"]
+    ]
 
 
 # -- the arithmetic ----------------------------------------------------------------------------------------------------
@@ -349,6 +341,4 @@ def test_many_ways_to_fare_are_told_as_few() -> None:
         (1, 7, False),
         (6, 6, True),
     ]
-    assert "up to 6 d" in plan_text(
-        plan_view(plan([desired("other", state="terminated")], lives)), digest="d"
-    )
+    assert "up to 6 d" in plan_text(plan_view(plan([desired("other", state="terminated")], lives)), digest="d")

@@ -62,16 +62,10 @@ def whoever_loses_service_is_told_of(situation: Situation) -> None:
 def _told_in(plan: Plan) -> list[tuple[ActivityChange, DeleteMerchants | MerchantCoverage]]:
     """Each line that says of merchants that they lose something."""
     deleted = [
-        (change, step)
-        for change in plan.changes
-        for step in change.operations
-        if isinstance(step, DeleteMerchants)
+        (change, step) for change in plan.changes for step in change.operations if isinstance(step, DeleteMerchants)
     ]
     covered = [
-        (change, each)
-        for change in plan.changes
-        if change.coverage is not None
-        for each in change.coverage.sets
+        (change, each) for change in plan.changes if change.coverage is not None for each in change.coverage.sets
     ]
     return [*deleted, *covered]
 
@@ -219,9 +213,7 @@ def what_is_wanted_and_not_refused_is_there_in_the_end(situation: Situation) -> 
     everything = _waived(situation)
     plan = everything.plan()
     done = applied(everything, plan)
-    stuck = {
-        each.key for each in done.plan().findings if each.code in WAIVABLE or each.code == "LIVE_TERMS_DIFFER"
-    }
+    stuck = {each.key for each in done.plan().findings if each.code in WAIVABLE or each.code == "LIVE_TERMS_DIFFER"}
     for spec in done.desired:
         lives = [each for each in done.live if done.owner(each) == spec.key and not each.ended(done.now)]
         if spec.key in stuck:
@@ -273,9 +265,7 @@ def what_is_left_of_a_plan_is_what_was_reviewed(situation: Situation) -> None:
     """By whoever has the journal, which knows of an unfinished run what was to end for which start."""
     everything = _waived(situation)
     plan = everything.plan()
-    known = replace(
-        everything, witness=replace(everything.witness, switches=run_started(HERE, plan).switches)
-    )
+    known = replace(everything, witness=replace(everything.witness, switches=run_started(HERE, plan).switches))
     for part in _parts(plan):
         left = applied(known, part)
         fresh = left.plan()

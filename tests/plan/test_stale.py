@@ -36,8 +36,7 @@ def reasons(
 ) -> list[tuple[str, str, str | None]]:
     now = more.get("now", NOW)
     return [
-        (each.code, each.key, each.kind)
-        for each in staleness(reviewed, plan(wanted, lives, **more), lives, now=now)
+        (each.code, each.key, each.kind) for each in staleness(reviewed, plan(wanted, lives, **more), lives, now=now)
     ]
 
 
@@ -106,9 +105,7 @@ def test_what_is_left_after_part_was_done_is_the_one_that_was_reviewed(lives: li
         ),
     ],
 )
-def test_edited_specs_make_another_plan(
-    wanted: list[DesiredActivity], expected: list[tuple[str, str, str]]
-) -> None:
+def test_edited_specs_make_another_plan(wanted: list[DesiredActivity], expected: list[tuple[str, str, str]]) -> None:
     assert reasons(REVIEWED, wanted, LIVES) == expected
 
 
@@ -132,9 +129,7 @@ def test_what_others_did_meanwhile_makes_another_plan(
 def test_a_plan_is_stale_once_an_operation_means_something_else() -> None:
     reviewed = plan([desired()], [])
     later = desired().terms.begin_time
-    assert staleness(reviewed, plan([desired()], [], now=later), [], now=later) == (
-        Stale("expired", at=later),
-    )
+    assert staleness(reviewed, plan([desired()], [], now=later), [], now=later) == (Stale("expired", at=later),)
 
 
 def test_a_waiver_is_part_of_what_was_reviewed() -> None:

@@ -46,9 +46,7 @@ def test_a_file_that_was_renamed_and_edited_is_a_replacement_in_order() -> None:
     made = plan([EDITED], [OLD], max_terminations=0)
     assert steps(made) == [["create vip-nuts", "terminate members-nuts"]]
     assert made.changes[0].kind is ChangeKind.REPLACE
-    assert [each.path for each in made.changes[0].differences] == [
-        "award_send_rule.transaction_amount_minimum"
-    ]
+    assert [each.path for each in made.changes[0].differences] == ["award_send_rule.transaction_amount_minimum"]
     assert codes(made) == ["LOOKS_REPLACED", "REPLACES_RUNNING"]
     assert made.findings[0].facts["former"] == "members-nuts"
     text = plan_text(plan_view(made), digest="d")
@@ -95,9 +93,7 @@ def test_one_that_starts_can_join_what_two_had() -> None:
         running("east", "1", merchants=mchids(4)),
         running("west", "2", merchants=mchids(4, 1700000001)),
     )
-    both = desired(
-        "both", transaction_amount_minimum=7, merchants=(*mchids(4), *mchids(4, 1700000001)), **RUNNING
-    )
+    both = desired("both", transaction_amount_minimum=7, merchants=(*mchids(4), *mchids(4, 1700000001)), **RUNNING)
     made = plan([both], [east, west], max_terminations=0)
     assert steps(made) == [["create both", "terminate east", "terminate west"]]
     assert not made.refusals
@@ -138,9 +134,7 @@ def test_what_a_spec_says_to_end_ends_by_itself() -> None:
 
 
 def test_creations_come_before_ends_whatever_the_keys() -> None:
-    made = plan(
-        [desired("zebra", merchants=("9",))], [running("ape"), running("bee", "2")], max_terminations=2
-    )
+    made = plan([desired("zebra", merchants=("9",))], [running("ape"), running("bee", "2")], max_terminations=2)
     assert steps(made) == [["create zebra"], ["terminate ape"], ["terminate bee"]]
 
 
@@ -155,9 +149,7 @@ def test_creations_come_before_ends_whatever_the_keys() -> None:
         (3, 5, ["terminate", "create"]),
     ],
 )
-def test_what_runs_ends_first_only_where_it_would_overlap(
-    old_begins: int, new_begins: int, order: list[str]
-) -> None:
+def test_what_runs_ends_first_only_where_it_would_overlap(old_begins: int, new_begins: int, order: list[str]) -> None:
     new = desired(replace="terminate_first", begin_time=NOW + new_begins * DAY, transaction_amount_minimum=7)
     old = live(desired(begin_time=NOW + old_begins * DAY), status=ONGOING)
     assert [each.operation for each in plan([new], [old]).operations] == order
@@ -254,9 +246,7 @@ def test_one_image_that_changed_is_one_line() -> None:
     other = Image(sha256="cd" * 32, path="new.png")
     awards = (replace(PACKAGE[0], thumbnail_url=other), *PACKAGE[1:])
     after = replace(before, terms=replace(before.terms, award_list=awards))
-    assert differing(after, as_uploaded(before), URLS) == [
-        ("award_send_rule.award_list[0].thumbnail_url", False)
-    ]
+    assert differing(after, as_uploaded(before), URLS) == [("award_send_rule.award_list[0].thumbnail_url", False)]
     dearer = replace(after, terms=replace(after.terms, background_color=None, transaction_amount_minimum=7))
     assert differing(dearer, as_uploaded(before), URLS) == [
         (COLOUR, False),
@@ -267,9 +257,7 @@ def test_one_image_that_changed_is_one_line() -> None:
 
 def test_where_nobody_remembers_the_uploads_it_is_said_that_images_may_be_the_same() -> None:
     before = desired(merchant_logo_url=LOCAL, award_list=PACKAGE, send_content="GIFT_PACKAGE")
-    after = replace(
-        before, terms=replace(before.terms, merchant_logo_url=Image(sha256="cd" * 32, path="new.png"))
-    )
+    after = replace(before, terms=replace(before.terms, merchant_logo_url=Image(sha256="cd" * 32, path="new.png")))
     found = differing(after, as_uploaded(before))
     assert len(found) == 7
     assert all(unproven for _, unproven in found)
@@ -280,9 +268,7 @@ def test_where_nobody_remembers_the_uploads_it_is_said_that_images_may_be_the_sa
 def test_an_image_that_became_a_url_leaves_the_others_out() -> None:
     before = desired(merchant_logo_url=LOCAL)
     seen = live(before, terms=replace(before.terms, merchant_logo_url=Image(url=URLS[LOCAL.sha256])))
-    after = desired(
-        merchant_logo_url=LOCAL, award_list=(Award("98065001", Image(url="https://elsewhere/0")),)
-    )
+    after = desired(merchant_logo_url=LOCAL, award_list=(Award("98065001", Image(url="https://elsewhere/0")),))
     assert differing(after, seen) == [("award_send_rule.award_list[0].original_image_url", False)]
 
 

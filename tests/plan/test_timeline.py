@@ -18,18 +18,7 @@ from reconciler.render.html import plan_html
 from reconciler.render.json_ import dumps, plan_json
 from reconciler.render.views.timeline import timeline_rows
 from tests.support.project import Project
-from tests.support.samples import (
-    CREATED,
-    FAILED,
-    NAMESPACE,
-    NOW,
-    ONGOING,
-    OVER_TIME,
-    TERMINATED,
-    desired,
-    live,
-    terms,
-)
+from tests.support.samples import CREATED, FAILED, NAMESPACE, NOW, ONGOING, OVER_TIME, TERMINATED, desired, live, terms
 
 DAY = timedelta(days=1)
 
@@ -74,9 +63,7 @@ def test_what_has_ended_lately_is_there_until_the_day_it_ended(
 ) -> None:
     update_time = None if updated is None else NOW + updated * DAY
     rows = plan([running("tea", "1", begin, end, status=status, update_time=update_time)]).timeline.rows
-    assert [(row.state, row.end) for row in rows] == (
-        [] if expected is None else [("ended", NOW + expected * DAY)]
-    )
+    assert [(row.state, row.end) for row in rows] == ([] if expected is None else [("ended", NOW + expected * DAY)])
 
 
 def test_what_others_made_is_there_without_a_key_and_what_has_no_times_is_not() -> None:

@@ -24,15 +24,7 @@ from reconciler.render import messages as wording
 from reconciler.render.html import plan_html, report_html
 from reconciler.render.html.page import POLICY, SCRIPT, STYLE
 from reconciler.render.html.tags import Html, tag
-from reconciler.render.views.timeline import (
-    Scale,
-    Span,
-    gaps_of,
-    running_at_once,
-    scale_of,
-    spans,
-    timeline_rows,
-)
+from reconciler.render.views.timeline import Scale, Span, gaps_of, running_at_once, scale_of, spans, timeline_rows
 from tests.render.test_markdown import HOSTILE, RUNNING, hostile_plan
 from tests.render.test_text import compare, everything, everything_happened
 from tests.support.samples import CREATED, NAMESPACE, NOW, ONGOING, TERMINATED, desired, large, live, terms
@@ -41,9 +33,7 @@ DAY = timedelta(days=1)
 TERMS = terms()
 
 
-def row(
-    key: str, activity_id: str, state: TimelineState, begin: float | None, end: float | None
-) -> TimelineRow:
+def row(key: str, activity_id: str, state: TimelineState, begin: float | None, end: float | None) -> TimelineRow:
     """Times in days from now."""
     first, last = (None if days is None else NOW + days * DAY for days in (begin, end))
     return TimelineRow(key, activity_id, "暖冬热饮回馈", first, last, state)
@@ -100,9 +90,7 @@ class Page(HTMLParser):
 
 def body(html: str) -> str:
     """Without style and script, which a golden file need not repeat; a line for each block."""
-    return re.sub(
-        r"(</(?:li|article|p|div|h\d|head|style)>)", r"\1\n", html.replace(STYLE, "").replace(SCRIPT, "")
-    )
+    return re.sub(r"(</(?:li|article|p|div|h\d|head|style)>)", r"\1\n", html.replace(STYLE, "").replace(SCRIPT, ""))
 
 
 # -- word for word -----------------------------------------------------------------------------------------------------
@@ -159,9 +147,7 @@ def test_the_page_refers_to_nothing_but_itself(html: str) -> None:
     names = {name for name, _ in page.attributes}
     assert not names & {"src", "srcset", "action", "style", "data", "poster", "background"}
     assert not any(name.startswith("on") for name in names)
-    assert all(
-        (value or "").startswith("#") for name, value in page.attributes if name in ("href", "xlink:href")
-    )
+    assert all((value or "").startswith("#") for name, value in page.attributes if name in ("href", "xlink:href"))
     assert not re.search(r"url\((?!#)|@import|@font-face", STYLE)
 
 
@@ -213,18 +199,14 @@ def test_a_tag_escapes_text_and_keeps_html() -> None:
     assert tag("p", "<b>&", tag("i", "x"), None, class_="a\"'<") == (
         '<p class="a&quot;&#x27;&lt;">&lt;b&gt;&amp;<i>x</i></p>'
     )
-    assert (
-        tag("input", type="radio", checked=True, name="a", hidden=False)
-        == '<input type="radio" checked name="a">'
-    )
+    assert tag("input", type="radio", checked=True, name="a", hidden=False) == '<input type="radio" checked name="a">'
     assert isinstance(tag("p"), Html)
 
 
 # -- colours -----------------------------------------------------------------------------------------------------------
 
 PALETTES = [
-    dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block))
-    for block in STYLE.split("@media screen and (prefers")[:2]
+    dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block)) for block in STYLE.split("@media screen and (prefers")[:2]
 ]
 ON = [
     *((colour, f"{colour}-ground") for colour in ("red", "amber", "green", "blue", "violet")),
@@ -376,7 +358,6 @@ def test_a_bar_tells_its_exact_times() -> None:
     known = TimelineRow("tea", "1", "茶", TERMS.begin_time, TERMS.end_time, "live")
     html = plan_html(around(plan, [replace(known, begin=datetime(2026, 11, 22, 2, tzinfo=UTC))]))
     assert (
-        "<title>tea: to be terminated, 2026-11-22 10:00:00 – 2026-12-31 23:59:59; ends with this plan</title>"
-        in html
+        "<title>tea: to be terminated, 2026-11-22 10:00:00 – 2026-12-31 23:59:59; ends with this plan</title>" in html
     )
     assert "this is cut off</title>" in html

@@ -86,9 +86,7 @@ def test_what_is_refused_or_ends_stands_before_everything_else() -> None:
 
 
 def test_every_fold_says_what_would_take_its_change_back() -> None:
-    folds = re.findall(
-        r"<details><summary><b>\S+ (\S+)</b>.*?</details>", plan_markdown(everything()), re.DOTALL
-    )
+    folds = re.findall(r"<details><summary><b>\S+ (\S+)</b>.*?</details>", plan_markdown(everything()), re.DOTALL)
     assert sorted(folds) == sorted(change.key for change in everything().changes)
     for change in everything().changes:
         fold = plan_markdown(everything()).partition(f" {change.key}</b>")[2].partition("</details>")[0]
@@ -251,13 +249,9 @@ PIECES = (
     ),
     *("\n[x]: https://e", "[^1]", "| a | b |\n|---|---|\n", "\n```\n", "\n</details>\n", "$x$", ":tada:"),
 )
-HOSTILE = st.lists(
-    st.sampled_from(PIECES) | st.text(st.characters(codec="utf-8"), max_size=4), max_size=8
-).map("".join)
+HOSTILE = st.lists(st.sampled_from(PIECES) | st.text(st.characters(codec="utf-8"), max_size=4), max_size=8).map("".join)
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-LINKED = re.compile(
-    r"@\w|#\d|://|\bwww\.|[0-9a-f]{7}|\b[a-z]{2,}-\d|:(?!\d+:)[\w+-]+:|\bGH-", re.IGNORECASE | re.ASCII
-)
+LINKED = re.compile(r"@\w|#\d|://|\bwww\.|[0-9a-f]{7}|\b[a-z]{2,}-\d|:(?!\d+:)[\w+-]+:|\bGH-", re.IGNORECASE | re.ASCII)
 """What GitHub would make something of, outside of code."""
 
 OURS = {
@@ -392,9 +386,7 @@ def test_code_shows_what_it_was_given(text: str) -> None:
 def test_a_sentence_reads_as_it_was_written(text: str) -> None:
     if "`" in text:
         return
-    shown = "".join(
-        token.content for token in tokens(f"x {prose(text)}") if token.type in ("text", "code_inline")
-    )
+    shown = "".join(token.content for token in tokens(f"x {prose(text)}") if token.type in ("text", "code_inline"))
     assert shown.split() == f"x {safe(text)}".split()
 
 

@@ -22,18 +22,7 @@ from reconciler.render.json_ import dumps, show_json, status_json
 from reconciler.render.text import listing_text
 from reconciler.render.views.show import show_view
 from reconciler.render.views.status import WORDS, StatusRow, status_rows, status_view
-from tests.support.samples import (
-    CREATED,
-    FAILED,
-    NAMESPACE,
-    NOW,
-    ONGOING,
-    OVER_TIME,
-    PAUSED,
-    TERMINATED,
-    desired,
-    live,
-)
+from tests.support.samples import CREATED, FAILED, NAMESPACE, NOW, ONGOING, OVER_TIME, PAUSED, TERMINATED, desired, live
 
 DAY: Final = timedelta(days=1)
 SPEC: Final = desired()
@@ -283,9 +272,7 @@ WITNESSES: Final = st.sampled_from(
     ]
 )
 SPECS: Final = st.lists(
-    st.sampled_from(
-        [SPEC, EDITED, OVER, desired("easter"), desired("summer", adopt="6"), desired(state="terminated")]
-    ),
+    st.sampled_from([SPEC, EDITED, OVER, desired("easter"), desired("summer", adopt="6"), desired(state="terminated")]),
     unique_by=lambda spec: spec.key,
 )
 

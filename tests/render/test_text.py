@@ -90,9 +90,7 @@ def everything() -> Plan:
         live(desired("gone", activity_name="离场", merchants=mchids(2, start=1700000001)), "7"),
         live(activity_id="8"),
     ]
-    return make_plan(
-        wanted, lives, namespace=NAMESPACE, now=NOW, policy=Policy(allow=frozenset({"NUMBER_USED"}))
-    )
+    return make_plan(wanted, lives, namespace=NAMESPACE, now=NOW, policy=Policy(allow=frozenset({"NUMBER_USED"})))
 
 
 def everything_happened() -> Report:

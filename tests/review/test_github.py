@@ -45,16 +45,7 @@ from reconciler.review.github.drift import issue_body
 from reconciler.review.github.marker import read_marker, second_line, with_second_line
 from reconciler.review.github.states import planned, unplanned
 from tests.plan.test_stale import LIVES, WANTED, plan
-from tests.support.fake_github import (
-    BOT,
-    MOST_CHARACTERS,
-    REPOSITORY,
-    START,
-    TOKEN,
-    FakeGitHub,
-    Fault,
-    served,
-)
+from tests.support.fake_github import BOT, MOST_CHARACTERS, REPOSITORY, START, TOKEN, FakeGitHub, Fault, served
 from tests.support.signed import keys
 
 FILED = plan(WANTED, LIVES)
@@ -164,9 +155,7 @@ def test_each_namespace_and_account_has_a_comment_of_its_own(fake: FakeGitHub, g
     assert len(bodies(fake)) == 3
 
 
-def test_a_strangers_comment_with_our_marker_is_neither_used_nor_touched(
-    fake: FakeGitHub, github: GitHub
-) -> None:
+def test_a_strangers_comment_with_our_marker_is_neither_used_nor_touched(fake: FakeGitHub, github: GitHub) -> None:
     forged = fake.say(PULL, f"{marker(PLAN)}\n<!-- paygift head={HEAD} -->\nAll is well.")
     assert keep(github) == "created"
     assert forged["editor"] is None
@@ -281,9 +270,7 @@ def reviewed(github: GitHub, *, now: datetime = START, commit: str = MERGE) -> s
     return reviewed_digest(github, OWNER, pull_of_commit(github, commit), now=now).digest
 
 
-def test_the_digest_is_that_of_the_comment_on_the_merged_pull_request(
-    fake: FakeGitHub, github: GitHub
-) -> None:
+def test_the_digest_is_that_of_the_comment_on_the_merged_pull_request(fake: FakeGitHub, github: GitHub) -> None:
     keep(github, OTHER)
     keep(github)
     fake.merge(PULL, MERGE)
@@ -354,9 +341,7 @@ def test_a_forged_comment_beside_ours_changes_nothing(fake: FakeGitHub, github: 
 
 
 @pytest.mark.parametrize("editor", ["mallory", "github-actions", "dependabot[bot]", ""])
-def test_our_comment_edited_by_somebody_else_is_refused(
-    fake: FakeGitHub, github: GitHub, editor: str
-) -> None:
+def test_our_comment_edited_by_somebody_else_is_refused(fake: FakeGitHub, github: GitHub, editor: str) -> None:
     keep(github)
     fake.edit(fake.comments[0], f"{marker(OTHER)}\n<!-- paygift head={HEAD} -->", editor)
     fake.merge(PULL, MERGE)
@@ -468,9 +453,7 @@ def test_an_author_who_is_another_to_graphql_is_refused(
 ) -> None:
     keep(github)
     fake.merge(PULL, MERGE)
-    monkeypatch.setattr(
-        fake, "_marks", lambda _: {"author": {"__typename": "User", "login": "github-actions"}}
-    )
+    monkeypatch.setattr(fake, "_marks", lambda _: {"author": {"__typename": "User", "login": "github-actions"}})
     refused(github, r"was not written by github-actions\[bot\]")
     monkeypatch.setattr(fake, "_marks", lambda _: None)
     refused(github, "has been deleted")
@@ -640,8 +623,7 @@ def drift(*texts: str, **more: Any) -> dict[str, Any]:
         "mchid": "1900000001",
         "clean": not texts,
         "items": [
-            {"key": "tea", "activity_id": "20406387", "code": "PAUSED", "text": text, "since": None}
-            for text in texts
+            {"key": "tea", "activity_id": "20406387", "code": "PAUSED", "text": text, "since": None} for text in texts
         ],
         **more,
     }
@@ -1005,9 +987,7 @@ def test_a_list_that_is_none_is_an_error(fake: FakeGitHub, github: GitHub, body:
         list(github.items("issues"))
 
 
-@pytest.mark.parametrize(
-    "body", [{"data": None}, {"data": {"viewer": None}}, {"data": {"viewer": {"login": ""}}}]
-)
+@pytest.mark.parametrize("body", [{"data": None}, {"data": {"viewer": None}}, {"data": {"viewer": {"login": ""}}}])
 def test_a_token_whose_owner_is_unknown_is_an_error(fake: FakeGitHub, github: GitHub, body: Any) -> None:
     fake.faults.append(Fault(200, body=body, method="POST"))
     with pytest.raises(GitHubError, match=r"without data|whose token"):
@@ -1020,9 +1000,7 @@ def test_the_token_is_never_sent_to_another_host(fake: FakeGitHub, github: GitHu
         list(github.items("issues"))
 
 
-def test_a_list_without_end_is_an_error(
-    fake: FakeGitHub, github: GitHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_list_without_end_is_an_error(fake: FakeGitHub, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "MOST_PAGES", 1)
     for number in range(101):
         fake.say(PULL, f"remark {number}")
@@ -1050,9 +1028,7 @@ def test_deleting_fails_where_it_is_not_allowed(fake: FakeGitHub, github: GitHub
         ({"GITHUB_EVENT_PATH": "/nowhere"}, "GITHUB_EVENT_PATH names a file that cannot be read"),
     ],
 )
-def test_an_environment_that_cannot_be_meant_is_refused(
-    fake: FakeGitHub, changes: dict[str, str], reason: str
-) -> None:
+def test_an_environment_that_cannot_be_meant_is_refused(fake: FakeGitHub, changes: dict[str, str], reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         WorkflowRun.from_environment(environment(fake, **changes))
 
@@ -1069,9 +1045,7 @@ def test_questions_go_where_the_server_takes_them(fake: FakeGitHub, api: str, gr
     assert WorkflowRun.from_environment(environment(fake, GITHUB_API_URL=api)).graphql_url == graphql
 
 
-@pytest.mark.parametrize(
-    "event", ["[]", "{}", '{"pull_request": 1}', '{"pull_request": {"number": "7", "head": 1}}']
-)
+@pytest.mark.parametrize("event", ["[]", "{}", '{"pull_request": 1}', '{"pull_request": {"number": "7", "head": 1}}'])
 def test_an_event_without_pull_request_names_none(fake: FakeGitHub, tmp_path: Path, event: str) -> None:
     (tmp_path / "event.json").write_text(event)
     run = WorkflowRun.from_environment(environment(fake, GITHUB_EVENT_PATH=str(tmp_path / "event.json")))
@@ -1232,9 +1206,7 @@ def test_the_drift_command_tells_what_it_did(shell: Shell) -> None:
 
 
 def test_annotations_name_files_from_the_root_of_the_repository(shell: Shell) -> None:
-    found = shell.write(
-        "problems.json", problems({"file": "specs/tea.yaml", "line": 1, "column": 2, "message": "no"})
-    )
+    found = shell.write("problems.json", problems({"file": "specs/tea.yaml", "line": 1, "column": 2, "message": "no"}))
     line = "::error file={}specs/tea.yaml,line=1,col=2::no\n"
     assert shell.run("annotate", "--problems", found) == (0, line.format(f"{shell.folder.name}/"), "")
     shell.monkeypatch.setenv("GITHUB_WORKSPACE", "/elsewhere")

@@ -58,9 +58,7 @@ def test_an_approval_in_the_second_of_the_comment_counts(fake: FakeGitHub, githu
     assert approved_by(github) == ("alice",)
 
 
-def test_an_approval_before_the_comment_showed_another_plan_does_not_count(
-    fake: FakeGitHub, github: GitHub
-) -> None:
+def test_an_approval_before_the_comment_showed_another_plan_does_not_count(fake: FakeGitHub, github: GitHub) -> None:
     keep(github, OTHER)
     fake.review(PULL)
     keep(github)  # live has changed, and plan was run again
@@ -105,9 +103,7 @@ def test_an_approval_that_was_dismissed_does_not_count(fake: FakeGitHub, github:
     not_approved(github, "Nobody has approved pull request #7", require_approval=True)
 
 
-def test_changes_that_somebody_has_requested_stop_it_until_taken_back(
-    fake: FakeGitHub, github: GitHub
-) -> None:
+def test_changes_that_somebody_has_requested_stop_it_until_taken_back(fake: FakeGitHub, github: GitHub) -> None:
     keep(github)
     fake.review(PULL, "CHANGES_REQUESTED", login="mallory", may_write=False)  # anybody may say so
     fake.review(PULL, login="bob")
@@ -130,9 +126,7 @@ def test_who_pushed_the_commit_does_not_count_as_its_approver(fake: FakeGitHub, 
     assert approved_by(github) == ("bob",)
 
 
-def test_a_commit_that_somebody_else_wrote_counts_as_pushed_by_who_pushed_it(
-    fake: FakeGitHub, github: GitHub
-) -> None:
+def test_a_commit_that_somebody_else_wrote_counts_as_pushed_by_who_pushed_it(fake: FakeGitHub, github: GitHub) -> None:
     fake.open_pull(PULL, HEAD, author="alice")
     fake.authors[HEAD] = "carol"
     keep(github)
@@ -176,9 +170,7 @@ def test_an_approval_by_whom_it_is_not_for_does_not_count(
     not_approved(github, "the last approval, by alice")
 
 
-def test_a_merge_without_review_is_for_the_rules_of_the_repository_to_allow(
-    fake: FakeGitHub, github: GitHub
-) -> None:
+def test_a_merge_without_review_is_for_the_rules_of_the_repository_to_allow(fake: FakeGitHub, github: GitHub) -> None:
     keep(github)
     fake.merge(PULL, MERGE)
     assert approved_by(github) == ()
@@ -208,9 +200,7 @@ def test_reviews_that_are_not_told_are_an_error_and_not_an_absence(
     keep(github)
     fake.merge(PULL, MERGE)
     really = fake._question
-    monkeypatch.setattr(
-        fake, "_question", lambda data: answer if "reviews(" in data["query"] else really(data)
-    )
+    monkeypatch.setattr(fake, "_question", lambda data: answer if "reviews(" in data["query"] else really(data))
     with pytest.raises(GitHubError, match="does not tell the reviews of pull request #7"):
         approved_by(github)
 

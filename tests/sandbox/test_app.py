@@ -183,9 +183,7 @@ def at(seconds: int) -> str:
         (lambda: upload_request(multipart=multipart_body(b"{}", PNG, meta_more='; filename="m"')), "sign not match"),
     ],
 )  # fmt: skip
-def test_a_request_that_is_not_signed_as_sent_gets_401_and_no_proof(
-    world: World, asked: Any, issue: str
-) -> None:
+def test_a_request_that_is_not_signed_as_sent_gets_401_and_no_proof(world: World, asked: Any, issue: str) -> None:
     response = send(world, asked())
     assert refusal(response)[:2] == (401, "SIGN_ERROR")
     assert not proven(response)
@@ -253,9 +251,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read_to_its_end(world:
 
 
 def test_a_json_body_must_be_called_one(world: World) -> None:
-    response = send(
-        world, request("POST", wire.CREATE_PATH, create_body(), headers={"Content-Type": "text/plain"})
-    )
+    response = send(world, request("POST", wire.CREATE_PATH, create_body(), headers={"Content-Type": "text/plain"}))
     assert refusal(response) == (400, "PARAM_ERROR", "Http头Content-Type应为application/json")
 
 
@@ -271,9 +267,7 @@ def test_an_activity_lives_from_create_to_terminate_over_all_eight_endpoints(wor
     assert send(world, request("GET", one)).json()["activity_id"] == activity_id
     assert send(world, request("GET", f"{one}/goods?offset=0&limit=20")).json()["data"] == []
     change = {"merchant_id_list": ["1900000002", "1900000003"], "add_request_no": "a1"}
-    assert (
-        send(world, request("POST", f"{one}/merchants/add", change)).json()["invalid_merchant_id_list"] == []
-    )
+    assert send(world, request("POST", f"{one}/merchants/add", change)).json()["invalid_merchant_id_list"] == []
     change = {"merchant_id_list": ["1900000003"], "delete_request_no": "d1"}
     assert "delete_time" in send(world, request("POST", f"{one}/merchants/delete", change)).json()
     page = send(world, request("GET", f"{one}/merchants")).json()
@@ -296,9 +290,7 @@ def test_an_activity_lives_from_create_to_terminate_over_all_eight_endpoints(wor
 def test_repeating_a_create_makes_no_second_activity(world: World) -> None:
     asked = request("POST", wire.CREATE_PATH, create_body())
     assert send(world, asked).json() == send(world, asked).json()
-    other = send(
-        world, request("POST", wire.CREATE_PATH, create_body({"activity_base_info.activity_name": "别的"}))
-    )
+    other = send(world, request("POST", wire.CREATE_PATH, create_body({"activity_base_info.activity_name": "别的"})))
     assert refusal(other) == (400, "INVALID_REQUEST", "创建请求重入但与上次请求信息不一致")
     assert len(world.history()) == 1
 
@@ -366,9 +358,7 @@ def test_an_uploaded_picture_can_be_used(world: World) -> None:
         (lambda: upload_request(multipart=b"--B--", signed=b""), 403, "图片meta信息不一致"),
     ],
 )
-def test_a_bad_picture_is_refused_with_a_signed_answer(
-    world: World, asked: Any, status: int, message: str
-) -> None:
+def test_a_bad_picture_is_refused_with_a_signed_answer(world: World, asked: Any, status: int, message: str) -> None:
     response = send(world, asked())
     assert (response.status_code, response.json()["message"]) == (status, message)
     assert proven(response)
@@ -475,9 +465,7 @@ def test_an_embedded_sandbox_can_be_used_and_controlled(sandbox: Sandbox) -> Non
     sandbox.resume(activity_id)
     sandbox.fail_creation(activity_id)
     assert sandbox.activities()[0]["activity_status"] == "CREATE_ACT_FAILED"
-    item = {
-        "activity_base_info": create_body({"activity_base_info.out_request_no": ...})["activity_base_info"]
-    }
+    item = {"activity_base_info": create_body({"activity_base_info.out_request_no": ...})["activity_base_info"]}
     inserted = sandbox.insert_activity(item, ["1900000002"])
     sandbox.add_brand(["1900000008", "1900000009"])
     sandbox.declare_invalid("1900000004")
@@ -537,17 +525,13 @@ def test_a_chunked_upload_is_read(sandbox: Sandbox) -> None:
 
 def test_1200_merchants_and_a_client_that_goes_away_are_no_trouble(sandbox: Sandbox) -> None:
     merchants = [str(1900000001 + n) for n in range(1200)]
-    activity_id = sandbox.insert_activity(
-        {"activity_base_info": create_body()["activity_base_info"]}, merchants
-    )
+    activity_id = sandbox.insert_activity({"activity_base_info": create_body()["activity_base_info"]}, merchants)
     port = int(sandbox.base_url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as raw:
         raw.sendall(f"POST {wire.CREATE_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
     (truth,) = sandbox.activities()
     assert truth["merchants"] == merchants
-    page = ask_api(
-        sandbox, "GET", f"{wire.ACTIVITIES_PATH}/{activity_id}/merchants?offset=23&limit=50"
-    ).json()
+    page = ask_api(sandbox, "GET", f"{wire.ACTIVITIES_PATH}/{activity_id}/merchants?offset=23&limit=50").json()
     assert page["data"][-1]["mchid"] == merchants[-1]
 
 
@@ -616,9 +600,7 @@ serve(Path(sys.argv[1]), options=options, ready=lambda server: print(server.base
 def served(directory: Path) -> Iterator[subprocess.Popen[str]]:
     """``serve`` in a process of its own, ready; killed in the end if it still runs."""
     command = [sys.executable, "-c", SERVE, str(directory)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
-    ) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline().startswith("http://127.0.0.1:")
@@ -703,9 +685,7 @@ def test_keys_are_made_once_and_read_back_with_private_files_private(tmp_path: P
     assert made.mchid == "1900000001"
     assert len(made.apiv3_key.encode()) == 32
     assert len(made.serial_no) == 40
-    assert load_pem_x509_certificate(made.merchant_certificate_pem.encode()).serial_number == int(
-        made.serial_no, 16
-    )
+    assert load_pem_x509_certificate(made.merchant_certificate_pem.encode()).serial_number == int(made.serial_no, 16)
     for path in (tmp_path / "keys").iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "PRIVATE" not in repr(made)

@@ -138,10 +138,7 @@ def test_the_log_explains_a_signature_that_does_not_verify(paygift: Run, tmp_pat
 
     ask(tmp_path, bad, late)
     shown = paygift("sandbox", "log")[1]
-    assert (
-        "\n1: sign not match: signed with the right key, but over a message without its final newline\n"
-        in shown
-    )
+    assert "\n1: sign not match: signed with the right key, but over a message without its final newline\n" in shown
     assert f'   expected: "GET\\n{LIST}\\n' in shown
     assert "\n2: timestamp expired: the timestamp is 40" in shown
 
@@ -184,9 +181,7 @@ def test_the_clock_s_own_options_stay_options(paygift: Run) -> None:
     assert paygift("sandbox", "clock", "-x")[0] == 1
 
 
-@pytest.mark.parametrize(
-    "arguments", [["serve", "--port", "99999"], ["serve", "--port", "-1"], ["log", "-n", "-1"]]
-)
+@pytest.mark.parametrize("arguments", [["serve", "--port", "99999"], ["serve", "--port", "-1"], ["log", "-n", "-1"]])
 def test_a_number_out_of_bounds_is_refused(paygift: Run, arguments: list[str]) -> None:
     code, _, err = paygift("sandbox", *arguments)
     assert code == 1

@@ -84,9 +84,7 @@ def test_http_1_0_without_a_host_is_refused(sandbox: Sandbox) -> None:
 
 # --- bodies that are nested deeply ----------------------------------------------------------------------------------
 
-DEEP = [b"[" * n for n in (100_000, 5_000)] + [
-    b'{"a":' * n + b"1" + b"}" * n for n in (200, 900, 990, 5_000, 60_000)
-]
+DEEP = [b"[" * n for n in (100_000, 5_000)] + [b'{"a":' * n + b"1" + b"}" * n for n in (200, 900, 990, 5_000, 60_000)]
 
 
 @pytest.mark.parametrize("body", DEEP, ids=lambda body: f"{body[:1].decode()}{len(body)}")
@@ -102,9 +100,7 @@ def test_a_deep_body_is_a_bad_request_and_no_crash(sandbox: Sandbox, path: str, 
 @pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("body", DEEP, ids=lambda body: f"{body[:1].decode()}{len(body)}")
 @pytest.mark.parametrize("operation", ["seed", "insert_activity", "set_clock", "add_fault", "log"])
-def test_a_deep_argument_of_the_controls_is_a_bad_request_too(
-    sandbox: Sandbox, operation: str, body: bytes
-) -> None:
+def test_a_deep_argument_of_the_controls_is_a_bad_request_too(sandbox: Sandbox, operation: str, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     answer = httpx.post(f"{sandbox.base_url}/sandbox/{operation}", content=body, headers=headers)
     assert answer.status_code == 400
@@ -133,9 +129,7 @@ AWAY = [
 def test_a_server_file_that_leads_away_from_this_machine_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: object
 ) -> None:
-    monkeypatch.setattr(
-        "reconciler.sandbox.server.ask", lambda *_args, **_more: pytest.fail("asked somebody")
-    )
+    monkeypatch.setattr("reconciler.sandbox.server.ask", lambda *_args, **_more: pytest.fail("asked somebody"))
     (tmp_path / "server.json").write_text(json.dumps({"base_url": url, "pid": 1, "directory": "x"}))
     assert not is_loopback_url(url)
     with pytest.raises(SandboxError, match=r"server\.json leads away from this machine"):

@@ -147,9 +147,7 @@ def test_numbers_may_be_texts_as_a_command_line_gives_them() -> None:
     fault = parse(texts | parameters)
     assert (fault.count, fault.skip, fault.probability) == (0, 2, 0.5)
     assert fault.parameters == {"status": 503, "retry_after": 7, "signed": False}
-    assert (
-        parse({"kind": "invalid_merchants", "merchants": "1900000002,1900000003"})["merchants"] == OTHERS[:2]
-    )
+    assert parse({"kind": "invalid_merchants", "merchants": "1900000002,1900000003"})["merchants"] == OTHERS[:2]
     assert parse({"kind": "invalid_merchants", "merchants": OTHERS})["merchants"] == OTHERS
 
 
@@ -247,9 +245,7 @@ def test_faults_of_one_stage_wait_for_each_other_and_those_of_others_join_in() -
     assert struck_by(*errors, routes="list list list") == ["drop_before", "error_before", ""]
     several = [{"kind": "latency"}, {"kind": "status_lag"}, {"kind": "truncated"}, {"kind": "signtest"}]
     assert struck_by(*several, routes="list list") == ["latency, status_lag, truncated, signtest", ""]
-    assert struck_by({"kind": "signtest"}, {"kind": "error_before"}, routes="add") == [
-        "error_before, signtest"
-    ]
+    assert struck_by({"kind": "signtest"}, {"kind": "error_before"}, routes="add") == ["error_before, signtest"]
 
 
 def test_a_request_that_is_stopped_early_does_not_use_up_what_comes_later() -> None:
@@ -452,9 +448,7 @@ def listed(world: World) -> dict[str, str]:
     found = {}
     for each in content.data:
         sealed = each.encrypt_certificate
-        plain = key.decrypt(
-            sealed.nonce.encode(), base64.b64decode(sealed.ciphertext), sealed.associated_data.encode()
-        )
+        plain = key.decrypt(sealed.nonce.encode(), base64.b64decode(sealed.ciphertext), sealed.associated_data.encode())
         found[each.serial_no] = plain.decode()
         assert f"{load_pem_x509_certificate(plain).serial_number:040X}" == each.serial_no
     return found
@@ -633,9 +627,7 @@ def test_an_activity_is_seen_only_after_some_time(world: World) -> None:
     assert visible(world, first) == (True, 200)
 
 
-@pytest.mark.parametrize(
-    ("where", "found"), [("list", (False, 200)), ("detail", (True, 404)), ("both", (False, 404))]
-)
+@pytest.mark.parametrize(("where", "found"), [("list", (False, 200)), ("detail", (True, 404)), ("both", (False, 404))])
 def test_an_activity_can_be_missing_from_one_place_only(world: World, where: str, found: Any) -> None:
     world.add_fault({"kind": "late_activity", "where": where})
     activity_id = created(world)
@@ -790,9 +782,7 @@ def test_faults_survive_a_restart_with_their_counters(tmp_path: Path) -> None:
 
 def ask(sandbox: Sandbox, *requests: httpx.Request, **more: Any) -> httpx.Response:
     with httpx.Client(**more) as client:
-        answers = [
-            client.send(each) for each in requests or [request("GET", LIST, base_url=sandbox.base_url)]
-        ]
+        answers = [client.send(each) for each in requests or [request("GET", LIST, base_url=sandbox.base_url)]]
     return answers[-1]
 
 
@@ -833,9 +823,7 @@ def test_over_a_socket_the_rest_is_as_in_process(sandbox: Sandbox) -> None:
     assert (first.status_code, first.headers["Retry-After"], verdict(first)) == (429, "2", "missing")
     second = ask(sandbox)
     assert (second.status_code, second.headers["Wechatpay-Signature"]) == (200, "")
-    public = request(
-        "GET", LIST, base_url=sandbox.base_url, headers={"Wechatpay-Serial": sandbox.public_key_id}
-    )
+    public = request("GET", LIST, base_url=sandbox.base_url, headers={"Wechatpay-Serial": sandbox.public_key_id})
     third = ask(sandbox, public)
     assert (third.headers["Wechatpay-Serial"], verdict(third)) == (sandbox.public_key_id, "ok")
 

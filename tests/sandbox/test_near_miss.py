@@ -26,9 +26,7 @@ from tests.support.signed import PNG, keys, merchant_key, multipart_body, reques
 
 STAMP, NONCE = "1772337600", "5K8264ILTKCH16CQ2502SI8ZNMTM67VS"
 ADD = f"{wire.ACTIVITIES_PATH}/1/merchants/add"
-BODY = json.dumps(
-    {"merchant_id_list": ["1900000002"], "add_request_no": "春/1"}, ensure_ascii=False, indent=1
-).encode()
+BODY = json.dumps({"merchant_id_list": ["1900000002"], "add_request_no": "春/1"}, ensure_ascii=False, indent=1).encode()
 PARSED = json.loads(BODY)
 POST = SentSignature("POST", ADD, BODY, BODY, "127.0.0.1:8750")
 LIST = f"{wire.ACTIVITIES_PATH}?offset=0&limit=10&activity_name=%E6%98%A5%20a"
@@ -115,9 +113,7 @@ def dumped(**more: Any) -> bytes:
         (POST, message(POST, method="GET", body=b""), "over the method GET and an empty body"),
     ],
 )
-def test_a_signature_over_something_else_says_over_what(
-    sent: SentSignature, signed: bytes, said: str
-) -> None:
+def test_a_signature_over_something_else_says_over_what(sent: SentSignature, signed: bytes, said: str) -> None:
     found = told(sent, signed)
     assert found.startswith("signed with the right key, but over ")
     assert said in found
@@ -229,9 +225,7 @@ def wrapped(raw: bytes, end: str) -> str:
         (lambda raw: plain(raw.hex().encode()), "written in Base64 of hexadecimal digits"),
     ],
 )
-def test_the_right_signature_in_another_spelling_is_told_as_just_that(
-    write: Callable[[bytes], str], said: str
-) -> None:
+def test_the_right_signature_in_another_spelling_is_told_as_just_that(write: Callable[[bytes], str], said: str) -> None:
     signature = base64.b64decode(signing.sign(merchant_key(), message(POST)))
     nonce = 0
     while b"+" not in base64.b64encode(signature):  # not every signature has one
@@ -273,10 +267,7 @@ def test_a_refused_serial_number_is_explained(serial: str, said: str) -> None:
 
 def test_the_expected_message_is_told_and_cut_like_the_real_service_cuts_it() -> None:
     assert expected(GET, authorization("")) == message(GET).decode()[:128]
-    assert (
-        expected(SentSignature("GET", "/", b"", b"", ""), authorization(""))
-        == f"GET\n/\n{STAMP}\n{NONCE}\n\n"
-    )
+    assert expected(SentSignature("GET", "/", b"", b"", ""), authorization("")) == f"GET\n/\n{STAMP}\n{NONCE}\n\n"
 
 
 # In the log

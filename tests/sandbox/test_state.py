@@ -95,15 +95,11 @@ def delete(memory: Memory, activity_id: str, merchants: list[str], number: str =
     return take(memory, writes.delete_merchants(memory, MCHID, activity_id, body, now, options))
 
 
-def terminate(
-    memory: Memory, activity_id: str, *, now: datetime = NOW, options: SandboxOptions = DEFAULTS
-) -> Any:
+def terminate(memory: Memory, activity_id: str, *, now: datetime = NOW, options: SandboxOptions = DEFAULTS) -> Any:
     return take(memory, writes.terminate(memory, MCHID, activity_id, now, options))
 
 
-def detail(
-    memory: Memory, activity_id: str, *, now: datetime = NOW, options: SandboxOptions = DEFAULTS
-) -> Any:
+def detail(memory: Memory, activity_id: str, *, now: datetime = NOW, options: SandboxOptions = DEFAULTS) -> Any:
     return reads.detail(memory, MCHID, activity_id, now, options)
 
 
@@ -218,9 +214,7 @@ DAY = {"begin_day_time": "110000", "end_day_time": "135959"}
         (f"{BASE}.activity_id", "1"),
     ],
 )
-def test_a_value_outside_its_documented_limits_is_a_param_error_that_names_the_field(
-    path: str, value: Any
-) -> None:
+def test_a_value_outside_its_documented_limits_is_a_param_error_that_names_the_field(path: str, value: Any) -> None:
     refusal = refused(create, fresh(), {path: value})
     assert (refusal.status, refusal.code) == (400, "PARAM_ERROR")
     assert refusal.detail["field"].startswith("/body/" + path.replace(".", "/"))
@@ -292,9 +286,7 @@ def test_the_other_merchant_option_is_refused_in_the_observed_words() -> None:
 
 
 def test_an_end_a_year_away_is_too_far_and_a_second_less_is_not() -> None:
-    content = stock(
-        "1001", {"coupon_use_rule.coupon_available_time.available_end_time": "2027-06-30T00:00:00+08:00"}
-    )
+    content = stock("1001", {"coupon_use_rule.coupon_available_time.available_end_time": "2027-06-30T00:00:00+08:00"})
     times = {
         f"{BASE}.begin_time": "2027-01-01T00:00:00+08:00",
         f"{BASE}.end_time": "2027-03-01T12:00:00+08:00",
@@ -347,9 +339,7 @@ VALID = "coupon_use_rule.coupon_available_time"
         ({"coupon_code_mode": "MERCHANT_UPLOAD"}, None),
     ],
 )
-def test_f2_f3_a_coupon_that_does_not_fit_is_refused(
-    changes: dict[str, Any], allowed: SandboxOptions | None
-) -> None:
+def test_f2_f3_a_coupon_that_does_not_fit_is_refused(changes: dict[str, Any], allowed: SandboxOptions | None) -> None:
     refusal = refused(create, fresh(stock("1001", changes)), options=allowed or DEFAULTS)
     assert (refusal.status, refusal.code, refusal.message) == (400, "INVALID_REQUEST", COUPON_UNFIT)
 
@@ -479,9 +469,7 @@ def test_an_add_of_only_invalid_merchants_answers_without_a_time_or_is_refused()
     activity_id = create(memory)["activity_id"]
     take(memory, writes.declare(OTHERS[0], "理由"))
     assert (
-        refused(
-            add, memory, activity_id, OTHERS[:1], options=SandboxOptions(all_invalid_add="refuse")
-        ).message
+        refused(add, memory, activity_id, OTHERS[:1], options=SandboxOptions(all_invalid_add="refuse")).message
         == "理由"
     )
     assert "add_time" not in add(memory, activity_id, OTHERS[:1])
@@ -613,9 +601,7 @@ def test_the_status_can_lag_behind_the_clock() -> None:
     memory = fresh()
     activity_id = create(memory)["activity_id"]
     assert detail(memory, activity_id, now=BEGIN, options=slow)["activity_status"] == "CREATE_ACT_STATUS"
-    assert (
-        detail(memory, activity_id, now=END + SECOND, options=slow)["activity_status"] == "ONGOING_ACT_STATUS"
-    )
+    assert detail(memory, activity_id, now=END + SECOND, options=slow)["activity_status"] == "ONGOING_ACT_STATUS"
 
 
 def test_pausing_and_resuming_show_in_detail_with_their_times() -> None:
@@ -637,10 +623,7 @@ def test_pausing_and_resuming_show_in_detail_with_their_times() -> None:
 def test_hooks_need_an_activity_in_a_fitting_status() -> None:
     memory = fresh()
     activity_id = create(memory)["activity_id"]
-    assert (
-        refused(writes.platform_action, memory, "resume", activity_id, NOW, DEFAULTS).code
-        == "INVALID_REQUEST"
-    )
+    assert refused(writes.platform_action, memory, "resume", activity_id, NOW, DEFAULTS).code == "INVALID_REQUEST"
     assert refused(writes.platform_action, memory, "pause", "1", NOW, DEFAULTS).status == 404
 
 
@@ -718,9 +701,7 @@ def three(options: SandboxOptions = DEFAULTS) -> tuple[Memory, list[str]]:
 def test_the_list_is_newest_first_and_can_be_turned_round() -> None:
     memory, made = three()
     assert ids(listing(memory, "offset=0&limit=100")) == made[::-1]
-    assert (
-        ids(listing(memory, "offset=0&limit=100", options=SandboxOptions(list_order="oldest_first"))) == made
-    )
+    assert ids(listing(memory, "offset=0&limit=100", options=SandboxOptions(list_order="oldest_first"))) == made
 
 
 @pytest.mark.parametrize(
@@ -767,9 +748,7 @@ def test_merchants_come_oldest_first_page_by_page_with_the_limit_that_was_used()
     first = [str(1900000001 + n) for n in range(60)]
     activity_id = create(memory, {f"{RULE}.merchant_id_list": first})["activity_id"]
     add(memory, activity_id, ["1800000000"], now=NOW + SECOND)
-    page = reads.merchants(
-        memory, MCHID, activity_id, limits.page_query("offset=1&limit=500", DEFAULTS), DEFAULTS
-    )
+    page = reads.merchants(memory, MCHID, activity_id, limits.page_query("offset=1&limit=500", DEFAULTS), DEFAULTS)
     assert (page["limit"], page["total_count"], page["activity_id"]) == (50, 61, activity_id)
     assert len(page["data"]) == 11
     assert page["data"][-1] == {
@@ -910,9 +889,9 @@ def test_a_stock_outside_its_documented_limits_is_a_param_error(changes: dict[st
 def test_seeding_fills_in_what_is_left_out_counts_what_is_new_and_replaces_what_is_there() -> None:
     memory = Memory()
     assert take(memory, writes.seed(memory, [{}, {"stock_id": "5"}], MCHID, NOW))[1:] == ["5"]
-    assert take(
-        memory, writes.seed(memory, [{"stock_id": "5", "stock_state": "PAUSED"}, {}], MCHID, NOW)
-    ) == ["1263540000000004"]
+    assert take(memory, writes.seed(memory, [{"stock_id": "5", "stock_state": "PAUSED"}, {}], MCHID, NOW)) == [
+        "1263540000000004"
+    ]
     assert list(memory.stocks) == ["1263540000000001", "5", "1263540000000004"]
     assert memory.stocks["5"].content["stock_state"] == "PAUSED"
     assert memory.stocks["5"].content["belong_merchant"] == MCHID
@@ -1129,9 +1108,7 @@ def paths(value: Any, prefix: str = "") -> list[str]:
 PERIOD = {PERIODS: {"available_time": MANY_WINDOWS[:1], "available_day_time": [DAY]}}
 
 
-@pytest.mark.parametrize(
-    "asked", [create_body(PERIOD | PACKAGE | MEMBERS_ONLY), stock_request(), stock("1001"), ITEM]
-)
+@pytest.mark.parametrize("asked", [create_body(PERIOD | PACKAGE | MEMBERS_ONLY), stock_request(), stock("1001"), ITEM])
 @settings(max_examples=30)
 @given(data=st.data(), junk=JSON)
 def test_no_request_makes_a_rule_fall_over(asked: dict[str, Any], data: st.DataObject, junk: Any) -> None:
@@ -1157,9 +1134,7 @@ def test_no_request_makes_a_rule_fall_over(asked: dict[str, Any], data: st.DataO
 
 def test_options_are_read_from_texts() -> None:
     texts = ["paging=rows", "omit_empty_data=true", "over_time_lag_seconds=60"]
-    assert SandboxOptions.parse(texts) == SandboxOptions(
-        paging="rows", omit_empty_data=True, over_time_lag_seconds=60
-    )
+    assert SandboxOptions.parse(texts) == SandboxOptions(paging="rows", omit_empty_data=True, over_time_lag_seconds=60)
 
 
 @pytest.mark.parametrize(
@@ -1183,9 +1158,7 @@ def test_no_pure_module_asks_what_time_it_is() -> None:
     shells = {"api", "app", "control", "endpoints", "keys", "server", "store", "world"}
     for path in folder.glob("*.py"):
         if path.stem not in shells:
-            calls = [
-                node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)
-            ]
+            calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
             assert not [node for node in calls if node.attr in ("now", "today", "utcnow")], path.name
 
 

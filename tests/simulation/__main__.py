@@ -28,9 +28,7 @@ _AT_A_TIME = 20
 @click.option("--seeds", default="", help="How many fresh seeds, or FIRST..LAST; by default 300 fresh ones.")
 @click.option("--minutes", type=float, help="Go on with fresh seeds for so long.")
 @click.option("--known", is_flag=True, help="The lives that once failed, and nothing else.")
-@click.option(
-    "--jobs", type=int, default=os.cpu_count() or 1, help="Processes, one for each core by default."
-)
+@click.option("--jobs", type=int, default=os.cpu_count() or 1, help="Processes, one for each core by default.")
 @click.option("--story", type=int, help="Tell the life of one seed, and its smallest failing script.")
 def simulate(seeds: str, minutes: float | None, known: bool, jobs: int, story: int | None) -> None:
     """Live simulated lives of an account. Exits 1 if an invariant did not hold."""

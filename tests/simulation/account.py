@@ -38,9 +38,7 @@ class Account(World):
     """A sandbox in virtual time whose requests are struck by their script, and which tells of every effect."""
 
     def __init__(self, clock: Callable[[], datetime], *, oldest_first: bool) -> None:
-        options = SandboxOptions(
-            foreign_images="accept", list_order="oldest_first" if oldest_first else "newest_first"
-        )
+        options = SandboxOptions(foreign_images="accept", list_order="oldest_first" if oldest_first else "newest_first")
         super().__init__(keys(), options=options, real=clock)
         self.author: Process | None = None
         self.fault: Fault | None = None

@@ -19,13 +19,7 @@ from reconciler.model.activity import DesiredActivity
 from reconciler.model.errors import PaygiftError
 from reconciler.model.findings import Severity
 from reconciler.model.identity import parse_number
-from reconciler.model.operations import (
-    AddMerchants,
-    CreateActivity,
-    DeleteMerchants,
-    TerminateActivity,
-    UploadImage,
-)
+from reconciler.model.operations import AddMerchants, CreateActivity, DeleteMerchants, TerminateActivity, UploadImage
 from reconciler.model.plan import ActivityChange
 from reconciler.model.report import Outcome, OutcomeStatus
 from reconciler.sandbox.memory import Activity
@@ -207,9 +201,7 @@ class Judge:
         claimed = outcome.status in _CLAIMED
         said = f"{process} says {operation.operation} {outcome.activity_id}: {outcome.status.value}"
         begin, end = outcome.started_at or self._life.now(), outcome.finished_at or self._life.now()
-        looks = (
-            list(self._life.account.during(outcome.activity_id, begin, end)) if outcome.activity_id else []
-        )
+        looks = list(self._life.account.during(outcome.activity_id, begin, end)) if outcome.activity_id else []
         match operation:
             case CreateActivity() if claimed:
                 if not any(a.out_request_no == operation.out_request_no and s not in OVER for a, s in looks):
@@ -228,9 +220,7 @@ class Judge:
             case _:
                 pass
 
-    def _has(
-        self, said: str, outcome: Outcome, merchants: set[str], looks: Sequence[tuple[Activity, str]]
-    ) -> None:
+    def _has(self, said: str, outcome: Outcome, merchants: set[str], looks: Sequence[tuple[Activity, str]]) -> None:
         if not any(merchants <= set(activity.merchants) for activity, _ in looks):
             self.broken("told", f"{said}, and not all merchants are there")
 
@@ -256,9 +246,7 @@ class Judge:
 
     def nothing_twice(self) -> None:
         """By the sandbox's own words."""
-        created = Counter(
-            each["request_no"] for each in self._life.account.history() if each["effect"] == "created"
-        )
+        created = Counter(each["request_no"] for each in self._life.account.history() if each["effect"] == "created")
         for number, times in created.items():
             if times > 1:
                 self.broken("twice", f"{number} was created {times} times")
@@ -307,9 +295,7 @@ class Judge:
 
 def _is_of(spec: DesiredActivity, activity: Activity) -> bool:
     number = parse_number(activity.out_request_no)
-    ours = (
-        number is not None and number.namespace == NAMESPACE and number.key in (spec.key, *spec.renamed_from)
-    )
+    ours = number is not None and number.namespace == NAMESPACE and number.key in (spec.key, *spec.renamed_from)
     return ours or activity.activity_id == spec.adopt
 
 
@@ -339,9 +325,7 @@ def _says(operation: object, happened: Happened) -> bool:
             "merchants deleted",
         ):
             same = (change.activity_id or happened.activity_id) == happened.activity_id
-            return (
-                same and change.out_request_no == number and set(happened.merchants) <= set(change.merchants)
-            )
+            return same and change.out_request_no == number and set(happened.merchants) <= set(change.merchants)
         case TerminateActivity(activity_id=ended), "terminated":
             return ended == happened.activity_id
     return False

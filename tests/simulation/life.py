@@ -26,18 +26,7 @@ from tests.simulation.account import GOOD, Account
 from tests.simulation.judge import Judge, Violation
 from tests.simulation.machine import Stuck, VirtualLoop
 from tests.simulation.process import WAIVED, Process, git, origin
-from tests.simulation.script import (
-    MERCHANTS,
-    Apply,
-    Edit,
-    Elsewhere,
-    Event,
-    Hands,
-    Pass,
-    Script,
-    Spec,
-    Unlock,
-)
+from tests.simulation.script import MERCHANTS, Apply, Edit, Elsewhere, Event, Hands, Pass, Script, Spec, Unlock
 from tests.simulation.store import Heartbeat, InTurn, Server
 from tests.support.samples import NAMESPACE, NOW, desired, mchids, terms
 from tests.support.signed import create_body, keys
@@ -247,8 +236,7 @@ class Life:
         found = [
             activity
             for activity in self.account.memory.activities.values()
-            if self.account.status(activity, now) in statuses
-            and activity.out_request_no.startswith(NAMESPACE)
+            if self.account.status(activity, now) in statuses and activity.out_request_no.startswith(NAMESPACE)
         ]
         return found[::-1]
 
@@ -291,9 +279,7 @@ class Life:
     def _made_elsewhere(self, merchants: tuple[int, ...]) -> None:
         item = create_body({"activity_base_info.out_request_no": f"web-{len(self.elsewhere)}"})
         rule = item["award_send_rule"]
-        item["award_send_rule"] = {
-            "full_send_rule": {name: rule[name] for name in rule if name != "merchant_id_list"}
-        }
+        item["award_send_rule"] = {"full_send_rule": {name: rule[name] for name in rule if name != "merchant_id_list"}}
         info = item["activity_base_info"]
         info["begin_time"], info["end_time"] = "2026-11-20T00:00:00+08:00", "2026-12-31T23:59:59+08:00"
         self.elsewhere.append(self.account.insert_activity(item, [_ALL[index] for index in merchants]))

@@ -150,9 +150,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         step.handle = handle
         return handle
 
-    def run_in_executor(
-        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
-    ) -> asyncio.Future[T]:
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """In the next step of the process that asked, without a thread."""
         future: asyncio.Future[T] = self.create_future()
 

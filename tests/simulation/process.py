@@ -86,9 +86,7 @@ def git(root: object, *arguments: str) -> subprocess.CompletedProcess[str]:
 class Process:
     """``paygift apply --yes`` of the files of commit ``commit``."""
 
-    def __init__(
-        self, life: Life, number: int, event: Apply, commit: int, specs: tuple[DesiredActivity, ...]
-    ) -> None:
+    def __init__(self, life: Life, number: int, event: Apply, commit: int, specs: tuple[DesiredActivity, ...]) -> None:
         self.machine = Machine(f"process {number} (commit {commit})", hash_of(commit))
         self.life, self.commit, self.specs = life, commit, specs
         self.strikes, self.slow = event.strikes, event.slow
@@ -160,9 +158,7 @@ class Process:
         self.plan = made
 
     def _project(self) -> Project:
-        return Project(
-            self.life.root, NAMESPACE, ZoneInfo("Asia/Shanghai"), self.specs, PolicySection(), brands={}
-        )
+        return Project(self.life.root, NAMESPACE, ZoneInfo("Asia/Shanghai"), self.specs, PolicySection(), brands={})
 
     def client(self) -> Client:
         """What carries its requests to the account, past the script."""
@@ -265,9 +261,7 @@ class Process:
             if strike.what.startswith("hands_"):
                 self.life.hands(strike.what.removeprefix("hands_"), strike.value)
 
-    def _answered(
-        self, request: httpx.Request, call: ApiRequest, struck: Sequence[Strike]
-    ) -> httpx.Response | None:
+    def _answered(self, request: httpx.Request, call: ApiRequest, struck: Sequence[Strike]) -> httpx.Response | None:
         """What the account answers, or ``None`` where the connection is closed."""
         account = self.life.account
         account.author = self
@@ -304,9 +298,7 @@ class _Applying(Applying):
         self.process.run = run
         return await super().under_lock(account, run)
 
-    async def _write(
-        self, account: Account, session: Session, run: Run, made: Plan, origin: Origin
-    ) -> Report:
+    async def _write(self, account: Account, session: Session, run: Run, made: Plan, origin: Origin) -> Report:
         assert self.process is not None
         self.process.applying_since = self.process.life.now()
         return await super()._write(account, session, run, made, origin)
@@ -415,9 +407,7 @@ def _route_of(api: Router, call: ApiRequest) -> str:
     """The name of the endpoint that a request reaches, as strikes call it."""
     scope = _scope(call)
     return next(
-        route.name
-        for route in api.routes
-        if isinstance(route, Route) and route.matches(scope)[0] is Match.FULL
+        route.name for route in api.routes if isinstance(route, Route) and route.matches(scope)[0] is Match.FULL
     )
 
 
@@ -444,7 +434,5 @@ def _without_waiting(api: Router, request: httpx.Request, call: ApiRequest) -> h
     try:
         coroutine.send(None)
     except StopIteration:
-        return httpx.Response(
-            started["status"], headers=started["headers"], content=bytes(body), request=request
-        )
+        return httpx.Response(started["status"], headers=started["headers"], content=bytes(body), request=request)
     raise AssertionError("the sandbox waited")  # pragma: no cover

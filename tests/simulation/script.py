@@ -211,9 +211,7 @@ class _Author:
         for _ in range(lots.randint(2, 3)):
             if lots.random() < 0.7:
                 yield Edit(self._edited())
-            yield Apply(
-                self._strikes(), wait=False, behind=int(lots.random() < 0.2), slow=lots.choice((1, 5, 40))
-            )
+            yield Apply(self._strikes(), wait=False, behind=int(lots.random() < 0.2), slow=lots.choice((1, 5, 40)))
             yield Pass(lots.choice((0.05, 0.3, 1.1, 4)))
             if lots.random() < 0.2:
                 yield Unlock()
@@ -271,9 +269,7 @@ class _Author:
         if (spec := self._any()) is None:
             return self._file_made()
         order = self._order()
-        return self._with(
-            spec, replace(spec, amount=spec.amount + 100, replace=order, renamed_from=(), adopt=0)
-        )
+        return self._with(spec, replace(spec, amount=spec.amount + 100, replace=order, renamed_from=(), adopt=0))
 
     def _merchants_edited(self) -> tuple[Spec, ...]:
         if (spec := self._any()) is None:

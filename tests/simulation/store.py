@@ -144,9 +144,7 @@ class Server:
         session.create_function("pg_advisory_unlock", 1, give)
         session.create_function("pg_terminate_backend", 1, end)
         session.create_function("holder_of", 1, holder)
-        session.create_function(
-            "still_held", 2, lambda pid, number: int(pid == session.pid and holder(number) == pid)
-        )
+        session.create_function("still_held", 2, lambda pid, number: int(pid == session.pid and holder(number) == pid))
 
 
 def _begin(connection: Connection) -> None:

@@ -199,9 +199,7 @@ class Liar(Process):
 
     async def _apply(self) -> Report:
         report = await super()._apply()
-        return replace(
-            report, outcomes=tuple(replace(each, status=OutcomeStatus.FAILED) for each in report.outcomes)
-        )
+        return replace(report, outcomes=tuple(replace(each, status=OutcomeStatus.FAILED) for each in report.outcomes))
 
 
 class Boaster(Process):

@@ -372,9 +372,7 @@ def test_shown_texts_are_short_and_cannot_write_to_the_terminal() -> None:
 def test_the_reference_names_every_field() -> None:
     reference = (Path(__file__).parents[2] / "docs/specs.md").read_text(encoding="utf-8")
     models = [
-        value
-        for value in vars(models_module).values()
-        if isinstance(value, type) and issubclass(value, BaseModel)
+        value for value in vars(models_module).values() if isinstance(value, type) and issubclass(value, BaseModel)
     ]
     for model in models:
         for name in model.model_fields:

@@ -44,9 +44,7 @@ def test_wherever_a_picture_is_cut_off_it_is_no_picture(kind: str, content: byte
         assert verdict(content[:length]).startswith(("damaged_picture", "not_a_picture")), (kind, length)
 
 
-@pytest.mark.parametrize(
-    "file", sorted((ROOT / "activities/images").iterdir()), ids=lambda file: str(file.name)
-)
+@pytest.mark.parametrize("file", sorted((ROOT / "activities/images").iterdir()), ids=lambda file: str(file.name))
 def test_the_pictures_of_the_example_are_whole(file: Path) -> None:
     assert verdict(file.read_bytes()) in WHOLE
 
@@ -114,9 +112,7 @@ def test_what_has_no_pixels_is_damaged() -> None:
 
 
 def test_only_cmyk_is_noted_as_cmyk() -> None:
-    assert [examined(each).cmyk for each in (JPG, PROGRESSIVE_JPG, RESTARTING_JPG, CMYK_JPG)] == [
-        False
-    ] * 3 + [True]
+    assert [examined(each).cmyk for each in (JPG, PROGRESSIVE_JPG, RESTARTING_JPG, CMYK_JPG)] == [False] * 3 + [True]
     assert isinstance(examined(JPG), LocalImage)
 
 

@@ -117,9 +117,7 @@ def test_a_file_may_hold_several_documents_that_name_their_keys(tmp_path: Path) 
 
 
 def test_yaml_traps_are_texts(tmp_path: Path) -> None:
-    periods = (
-        "  available_periods:\n    available_day_time: [{begin_day_time: 000000, end_day_time: 010101}]\n"
-    )
+    periods = "  available_periods:\n    available_day_time: [{begin_day_time: 000000, end_day_time: 010101}]\n"
     spec = SPEC.replace("  delivery_purpose", f"{periods}  delivery_purpose").replace("海飞丝的券", "no")
     spec = spec.replace('"98065001"', "0980_6500")
     write(tmp_path, paygift_yaml=PROJECT, activities__spring_yaml=spec)
@@ -290,9 +288,7 @@ def test_what_stands_where_an_activity_should_be_is_told_or_why_it_is_none(
         ),
         (
             f"{PROJECT}brands:\n  a: {{merchants: ['1900000001', '1900000002']}}\n  b: {{merchants: ['1900000002']}}\n",
-            [
-                'paygift.yaml:4:3: brands.b: the merchant "1900000002" is in the brand "a" too (see paygift.yaml:3)'
-            ],
+            ['paygift.yaml:4:3: brands.b: the merchant "1900000002" is in the brand "a" too (see paygift.yaml:3)'],
         ),
         (
             f"{PROJECT}brands:\n  a: &m {{merchants: ['1900000001', '1900000002']}}\n  b: *m\n",
@@ -467,18 +463,14 @@ def test_a_former_key_can_be_claimed_once(tmp_path: Path) -> None:
 def test_what_a_spec_leaves_out_is_missing_there_and_not_in_the_defaults(tmp_path: Path) -> None:
     defaults = "defaults: {activity_base_info: {background_color: Color010}}\n"
     write(tmp_path, paygift_yaml=PROJECT + defaults, activities__a_yaml=without(SPEC, "activity_name"))
-    assert problems(tmp_path) == [
-        "activities/a.yaml:1:1: activity_base_info.activity_name: required, and missing"
-    ]
+    assert problems(tmp_path) == ["activities/a.yaml:1:1: activity_base_info.activity_name: required, and missing"]
 
 
 def test_what_is_missing_in_a_list_of_the_defaults_is_told_there(tmp_path: Path) -> None:
     defaults = "defaults:\n  award_send_rule:\n    award_list: [{stock_id: '1'}]\n"
     spec = without(SPEC, "award_list", "- {stock_id")
     write(tmp_path, paygift_yaml=PROJECT + defaults, activities__a_yaml=spec, activities__b_yaml=spec)
-    told = (
-        "paygift.yaml:4:18: defaults.award_send_rule.award_list[0].original_image_url: required, and missing"
-    )
+    told = "paygift.yaml:4:18: defaults.award_send_rule.award_list[0].original_image_url: required, and missing"
     assert problems(tmp_path) == [told]
 
 
@@ -492,15 +484,11 @@ def test_a_list_that_replaces_a_default_is_judged_where_it_is_written(tmp_path: 
 
 
 def test_two_defaults_that_contradict_each_other_are_told_in_the_project_file(tmp_path: Path) -> None:
-    times = (
-        "defaults:\n  activity_base_info:\n    begin_time: 2026-12-02 00:00\n    end_time: 2026-12-01 00:00\n"
-    )
+    times = "defaults:\n  activity_base_info:\n    begin_time: 2026-12-02 00:00\n    end_time: 2026-12-01 00:00\n"
     spec = without(SPEC, "begin_time", "end_time")
     write(tmp_path, paygift_yaml=PROJECT + times, activities__a_yaml=spec, activities__b_yaml=spec)
     (told,) = problems(tmp_path)
-    assert told.startswith(
-        "paygift.yaml:5:5: defaults.activity_base_info.end_time: 2026-12-01 00:00:00 is not later"
-    )
+    assert told.startswith("paygift.yaml:5:5: defaults.activity_base_info.end_time: 2026-12-01 00:00:00 is not later")
 
 
 JUMPING = """\
@@ -539,9 +527,7 @@ def test_the_project_file_is_no_spec_even_among_the_specs(tmp_path: Path) -> Non
 
 
 def test_links_inside_the_project_are_followed_and_others_are_refused(tmp_path: Path) -> None:
-    root = write(
-        tmp_path / "project", paygift_yaml=PROJECT, shared__summer_yaml=SPEC, activities__a_yaml=SPEC
-    )
+    root = write(tmp_path / "project", paygift_yaml=PROJECT, shared__summer_yaml=SPEC, activities__a_yaml=SPEC)
     secret = put(tmp_path, "secret.yaml", "password: 1\n")
     (root / "activities/in.yaml").symlink_to("../shared/summer.yaml")
     (root / "activities/more").symlink_to("../shared")
@@ -568,10 +554,7 @@ def test_groups_and_pictures_behind_links_that_leave_the_project_are_refused(tmp
     (root / "images").symlink_to(tmp_path / "outside")
     logo, group = problems(root)
     assert logo.endswith('merchant_logo_url: "images/logo.png" is a link that leaves the project')
-    assert (
-        group
-        == 'paygift.yaml:2:19: merchant_groups.east: "images/east.txt" is a link that leaves the project'
-    )
+    assert group == 'paygift.yaml:2:19: merchant_groups.east: "images/east.txt" is a link that leaves the project'
 
 
 def test_a_named_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
@@ -596,9 +579,7 @@ def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pyt
     assert problems(tmp_path) == ["activities: cannot be read: Permission denied"]
 
 
-def test_a_file_that_cannot_be_opened_or_read_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_cannot_be_opened_or_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(5, "Input/output error")
 

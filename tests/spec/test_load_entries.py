@@ -13,9 +13,7 @@ from reconciler.spec import find_root, load_project
 from tests.support.project import Project
 from tests.support.projects import NOW, PROJECT, SPEC, png, problems, put, write
 
-POINTER = (
-    "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22e\nsize 1234\n"
-)
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22e\nsize 1234\n"
 LFS = "is a Git LFS pointer and not the file itself: fetch it (git lfs pull; in CI, check out with LFS)"
 UNNAMED = "is an image that no spec names"
 
@@ -52,9 +50,7 @@ def root(tmp_path: Path) -> Path:
 def test_what_was_nearly_a_spec_is_told_with_the_name_that_it_needs(root: Path, name: str) -> None:
     put(root, f"activities/2026/{name}", SPEC)
     (told,) = problems(root)
-    assert told.startswith(
-        f"activities/2026/{name}: is not read, since its name does not end in .yaml or .yml"
-    )
+    assert told.startswith(f"activities/2026/{name}: is not read, since its name does not end in .yaml or .yml")
     assert 'rename it to "winter-tea.yaml"; if not, remove it' in told
 
 
@@ -214,9 +210,7 @@ def test_a_picture_behind_a_link_is_named_with_it(flat: Path) -> None:
 def test_a_group_that_is_called_like_a_spec_is_read_as_one_all_the_same(flat: Path) -> None:
     """Otherwise a slip in merchant_groups would hide a campaign."""
     put(flat, "paygift.yaml", f"{PROJECT}activities: .\nmerchant_groups: {{east: spring.yaml}}\n")
-    assert any(
-        line.startswith('spring.yaml:1:1: "activity_base_info:" is not a merchant') for line in problems(flat)
-    )
+    assert any(line.startswith('spring.yaml:1:1: "activity_base_info:" is not a merchant') for line in problems(flat))
 
 
 # --- the project file ----------------------------------------------------------------------------------------------
@@ -259,9 +253,7 @@ def test_a_project_file_that_is_a_broken_link_is_still_the_nearest(root: Path) -
     assert problems(root / "brands") == ["paygift.yaml: does not exist"]
 
 
-def test_a_folder_that_cannot_be_listed_is_no_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_listed_is_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_path: object) -> list[str]:
         raise PermissionError(13, "Permission denied")
 

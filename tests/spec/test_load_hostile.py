@@ -68,9 +68,7 @@ def test_a_billion_laughs_are_cut_short(parse: Callable[[str], Any]) -> None:
 
 @PARSERS
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
-def test_deep_nesting_ends_neither_in_a_crash_nor_in_a_long_wait(
-    parse: Callable[[str], Any], opening: str
-) -> None:
+def test_deep_nesting_ends_neither_in_a_crash_nor_in_a_long_wait(parse: Callable[[str], Any], opening: str) -> None:
     assert codes(parse(opening * 100_000))[-1:] in (["too_deep"], ["yaml_syntax"])
 
 
@@ -178,9 +176,7 @@ def test_thousands_of_mistakes_in_one_file_are_told_in_reasonable_time(tmp_path:
         ("a: b\n\x00", (2, 1), "yaml_character"),
     ],
 )
-def test_an_oddity_is_located(
-    parse: Callable[[str], Any], text: str, place: tuple[int, int], code: str
-) -> None:
+def test_an_oddity_is_located(parse: Callable[[str], Any], text: str, place: tuple[int, int], code: str) -> None:
     (issue,) = parse(text)[1]
     assert issue.code == code
     assert (issue.line, issue.column) == place or code == "yaml_syntax"
@@ -229,9 +225,7 @@ def test_odd_keys_are_escaped_in_paths() -> None:
 
 # --- properties ----------------------------------------------------------------------------------------------------
 
-FREELY = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60
-)
+FREELY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 
 LETTERS = list("ab:-[]{}&*!|>'\"%@#,?~< \n\t0\\你\ud83d\U0001f381")
 yaml_like = st.text(st.sampled_from(LETTERS), max_size=60)
@@ -244,9 +238,7 @@ raw = st.binary(max_size=60) | yaml_like.map(lambda text: text.encode("utf-8", "
 @example(content=b"\xef\xbb\xbfkey: a\n")
 @example(content=b"- - - -\n")
 @example(content=b"activity_base_info: {available_periods: {available_time: [x, {begin_time: }]}}")
-def test_any_bytes_as_a_spec_give_problems_in_that_file_and_nothing_worse(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_any_bytes_as_a_spec_give_problems_in_that_file_and_nothing_worse(tmp_path: Path, content: bytes) -> None:
     write(tmp_path, paygift_yaml=PROJECT, activities__a_yaml=content)
     told = problems(tmp_path)
     assert told
@@ -302,9 +294,7 @@ def test_any_shape_gives_problems_in_our_words_and_nothing_worse(
     for problem in caught.value.problems:
         assert problem.line or problem.code == "no_activity"
         assert "pydantic" not in problem.message
-        assert not problem.message.startswith(
-            ("Input should", "Field required", "Value error", "Extra inputs")
-        )
+        assert not problem.message.startswith(("Input should", "Field required", "Value error", "Extra inputs"))
 
 
 names = (
@@ -361,9 +351,7 @@ def test_a_valid_spec_means_what_it_says(
 @pytest.mark.parametrize("name", ["activities: {}", "merchant_groups: {{east: {}}}"])
 def test_a_path_that_leads_nowhere_is_said_with_its_place(project: Project, name: str, path: str) -> None:
     (project.root / "loop").symlink_to("loop")
-    (project.root / "paygift.yaml").write_text(
-        f"namespace: liangpin\n{name.format(path)}\n", encoding="utf-8"
-    )
+    (project.root / "paygift.yaml").write_text(f"namespace: liangpin\n{name.format(path)}\n", encoding="utf-8")
     code, out, err = project.run("validate")
     assert (code, out) == (3, "")
     assert err.startswith("paygift.yaml:2:")

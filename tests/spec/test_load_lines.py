@@ -132,9 +132,7 @@ def test_what_paygift_yaml_says_unreadably_is_told_there_and_nowhere_else(
 ) -> None:
     spec = SPEC.replace("  merchant_id_list", "  merchant_groups: [east]\n  merchant_id_list")
     groups = "" if "merchant_groups: [east]" in wrong else "merchant_groups: {east: east.txt}\n"
-    write(
-        tmp_path, paygift_yaml=f"{PROJECT}{groups}{wrong}\n", east_txt="1900000003\n", activities__a_yaml=spec
-    )
+    write(tmp_path, paygift_yaml=f"{PROJECT}{groups}{wrong}\n", east_txt="1900000003\n", activities__a_yaml=spec)
     if wrong.startswith("defaults"):
         put(tmp_path, "activities/a.yaml", spec.replace("  delivery_purpose: OFF_LINE_PAY\n", ""))
     (told,) = problems(tmp_path)
@@ -181,9 +179,7 @@ def test_no_file_of_a_project_is_a_link_out_of_it(tmp_path: Path) -> None:
     assert problems(root / "x") == [f"specs/a.yaml: {leaves}"]
 
 
-@pytest.mark.parametrize(
-    "read", [read_namespace, read_account, read_timezone], ids=lambda each: str(each.__name__)
-)
+@pytest.mark.parametrize("read", [read_namespace, read_account, read_timezone], ids=lambda each: str(each.__name__))
 def test_nobody_reads_a_project_file_through_a_link_out_of_the_project(tmp_path: Path, read: object) -> None:
     put(tmp_path, "secret", "TOKEN: abc\n")
     (tmp_path / "root").mkdir()

@@ -67,9 +67,7 @@ def test_in_the_project_file_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["“春”日，回馈", "春日：满减", "【春日】回馈", "春、夏", "Tag：春日", "（春）", "春日——夏"]
 )
-def test_names_may_hold_full_width_signs_and_are_not_accused_of_another_mistake(
-    tmp_path: Path, name: str
-) -> None:
+def test_names_may_hold_full_width_signs_and_are_not_accused_of_another_mistake(tmp_path: Path, name: str) -> None:
     good = spoilt("良品铺子回馈活动", name)
     assert told(tmp_path, good) == []
     (only,) = told(tmp_path, good.replace("OFF_LINE_PAY", "OFF"))
@@ -92,9 +90,7 @@ def test_comments_and_quoted_texts_are_left_alone() -> None:
         ("OFF_LINE_PAY", "OFF＿LINE＿PAY", '"＿" is full-width: write _'),
     ],
 )
-def test_a_value_that_must_be_ascii_says_which_sign_is_not(
-    tmp_path: Path, old: str, new: str, hint: str
-) -> None:
+def test_a_value_that_must_be_ascii_says_which_sign_is_not(tmp_path: Path, old: str, new: str, hint: str) -> None:
     assert any(hint in line for line in told(tmp_path, spoilt(old, new)))
 
 
@@ -145,14 +141,12 @@ def test_lines_of_signs_in_comments_are_fine(tmp_path: Path) -> None:
 def test_a_day_begins_at_its_beginning_and_ends_at_its_end(tmp_path: Path, written: str, day: str) -> None:
     begin = told(tmp_path, spoilt("2026-12-01T00:00:00", written))
     assert any(
-        f'begin_time: "{written}" has no time of day: for the beginning of the day write {day}T00:00:00'
-        in one
+        f'begin_time: "{written}" has no time of day: for the beginning of the day write {day}T00:00:00' in one
         for one in begin
     )
     end = told(tmp_path, spoilt("2026-12-31T23:59:59", written))
     assert any(
-        f'end_time: "{written}" has no time of day: for the whole day write {day}T23:59:59' in one
-        for one in end
+        f'end_time: "{written}" has no time of day: for the whole day write {day}T23:59:59' in one for one in end
     )
 
 
@@ -191,17 +185,13 @@ def test_what_people_call_the_time_of_china_is_asia_shanghai(tmp_path: Path, nam
     assert only.endswith("did you mean Asia/Shanghai?")
 
 
-@pytest.mark.parametrize(
-    "name", ["posix/Asia/Shanghai", "right/Asia/Shanghai", "localtime", "posixrules", "Asia", "x"]
-)
+@pytest.mark.parametrize("name", ["posix/Asia/Shanghai", "right/Asia/Shanghai", "localtime", "posixrules", "Asia", "x"])
 def test_files_that_are_no_zones_of_the_database_are_no_zones(name: str) -> None:
     with pytest.raises(UnknownZoneError):
         zone_named(name)
 
 
-@pytest.mark.parametrize(
-    "name", ["Asia/Shanghai", "Asia/Urumqi", "America/New_York", "UTC", "Etc/GMT-8", "Etc/GMT+0"]
-)
+@pytest.mark.parametrize("name", ["Asia/Shanghai", "Asia/Urumqi", "America/New_York", "UTC", "Etc/GMT-8", "Etc/GMT+0"])
 def test_zones_of_the_database_are_zones(name: str) -> None:
     assert zone_named(name).key == name
 

@@ -72,15 +72,11 @@ def codes(wanted: ActivitySpec, context: SpecContext = SHANGHAI) -> list[str]:
     return [fault.code for fault in diagnostics_in(wanted, context)]
 
 
-def periods(
-    time: list[tuple[str, str]] | None = None, day: list[tuple[str, str]] | None = None
-) -> dict[str, Any]:
+def periods(time: list[tuple[str, str]] | None = None, day: list[tuple[str, str]] | None = None) -> dict[str, Any]:
     return {
         "available_periods": {
             "available_time": [{"begin_time": begin, "end_time": end} for begin, end in time or ()],
-            "available_day_time": [
-                {"begin_day_time": begin, "end_day_time": end} for begin, end in day or ()
-            ],
+            "available_day_time": [{"begin_day_time": begin, "end_day_time": end} for begin, end in day or ()],
         }
     }
 
@@ -99,9 +95,7 @@ def test_times_without_offset_are_the_projects_and_all_become_utc() -> None:
     here = desired(spec()).terms
     assert here.begin_time == datetime(2026, 11, 30, 16, tzinfo=UTC)
     assert here.begin_time.tzinfo is UTC
-    there = desired(
-        spec({"begin_time": "2026-11-30T16:00:00Z", "end_time": "2026-12-31T10:59:59-05:00"})
-    ).terms
+    there = desired(spec({"begin_time": "2026-11-30T16:00:00Z", "end_time": "2026-12-31T10:59:59-05:00"})).terms
     assert there == here
     assert terms_digest(there) == terms_digest(here)
 
@@ -161,9 +155,7 @@ def test_our_own_keys_stand_beside_the_terms() -> None:
 def test_a_local_picture_is_its_hash_and_a_url_is_itself() -> None:
     wanted = spec({"merchant_logo_url": "logo.png"}, package(3, thumbnail_url="small.jpg"))
     assert list(local_images(wanted)) == ["logo.png", *["small.jpg"] * 3]
-    context = replace(
-        SHANGHAI, images={"logo.png": LocalImage("aa", "PNG"), "small.jpg": LocalImage("bb", "JPG")}
-    )
+    context = replace(SHANGHAI, images={"logo.png": LocalImage("aa", "PNG"), "small.jpg": LocalImage("bb", "JPG")})
     terms = desired(wanted, context).terms
     assert terms.merchant_logo_url == Image(sha256="aa")
     assert terms.award_list[0] == Award("0", Image(url=LOGO), Image(sha256="bb"))
@@ -177,9 +169,7 @@ def test_a_colour_nobody_chose_is_none() -> None:
 def test_the_only_group_of_a_spec_is_taken_as_it_is() -> None:
     east = ("1900000001", "1900000002")
     context = replace(SHANGHAI, groups={"east": east, "west": ("1900000000",)})
-    assert (
-        desired(spec(rule={"merchant_groups": ["east"], "merchant_id_list": []}), context).merchants is east
-    )
+    assert desired(spec(rule={"merchant_groups": ["east"], "merchant_id_list": []}), context).merchants is east
     both = spec(rule={"merchant_groups": ["east", "west"], "merchant_id_list": ["1900000003"]})
     assert desired(both, context).merchants == ("1900000000", *east, "1900000003")
 
@@ -205,9 +195,7 @@ def test_the_only_group_of_a_spec_is_taken_as_it_is() -> None:
         ("2027-10-01T00:00:00Z", "2027-11-23T00:00:00Z", ["too_far_ahead"]),
     ],
 )
-def test_an_activity_lasts_at_most_90_days_and_ends_within_a_year(
-    begin: str, end: str, told: list[str]
-) -> None:
+def test_an_activity_lasts_at_most_90_days_and_ends_within_a_year(begin: str, end: str, told: list[str]) -> None:
     assert codes(spec({"begin_time": begin, "end_time": end})) == told
 
 
@@ -229,9 +217,7 @@ def test_a_message_about_milliseconds_shows_them(begin: str, end: str, said: str
 
 def test_what_is_left_until_an_end_is_told_in_whole_seconds_whatever_the_clock_says() -> None:
     context = replace(SHANGHAI, now=NOW + timedelta(microseconds=123_456))
-    (fault,) = diagnostics_in(
-        spec({"begin_time": "2027-10-01T00:00:00Z", "end_time": "2027-11-23T00:00:01Z"}), context
-    )
+    (fault,) = diagnostics_in(spec({"begin_time": "2027-10-01T00:00:00Z", "end_time": "2027-11-23T00:00:01Z"}), context)
     assert fault.message == "365 days from now: an activity must end within less than 365 days"
 
 
@@ -267,9 +253,7 @@ def test_times_that_the_clock_skips_or_shows_twice_need_an_offset() -> None:
         ([(f"2026-12-{day:02}T00:00:00", f"2026-12-{day:02}T01:00:00") for day in range(1, 8)], ["too_many"]),
     ],
 )
-def test_windows_are_distinct_and_lie_inside_the_activity(
-    windows: list[tuple[str, str]], told: list[str]
-) -> None:
+def test_windows_are_distinct_and_lie_inside_the_activity(windows: list[tuple[str, str]], told: list[str]) -> None:
     assert codes(spec(periods(windows))) == told
 
 
@@ -282,9 +266,7 @@ def test_windows_are_distinct_and_lie_inside_the_activity(
         ([(f"0{hour}0000", f"0{hour}3000") for hour in range(7)], ["too_many"]),
     ],
 )
-def test_daily_windows_are_distinct_and_end_after_they_begin(
-    windows: list[tuple[str, str]], told: list[str]
-) -> None:
+def test_daily_windows_are_distinct_and_end_after_they_begin(windows: list[tuple[str, str]], told: list[str]) -> None:
     assert codes(spec(periods(day=windows))) == told
 
 
@@ -299,9 +281,7 @@ def test_daily_windows_are_distinct_and_end_after_they_begin(
         ({"mini_programs_appid": "wx1", "mini_programs_path": "/a"}, ["not_applicable", "not_applicable"]),
     ],
 )
-def test_a_mini_program_is_named_when_it_is_jumped_to_and_only_then(
-    base: dict[str, str], told: list[str]
-) -> None:
+def test_a_mini_program_is_named_when_it_is_jumped_to_and_only_then(base: dict[str, str], told: list[str]) -> None:
     assert codes(spec(base)) == told
 
 
@@ -316,9 +296,7 @@ def test_a_mini_program_is_named_when_it_is_jumped_to_and_only_then(
         ({"goods_tags": ["a", "a"]}, ["duplicate"]),
     ],
 )
-def test_members_need_their_appid_and_tags_are_few_and_distinct(
-    setting: dict[str, Any], told: list[str]
-) -> None:
+def test_members_need_their_appid_and_tags_are_few_and_distinct(setting: dict[str, Any], told: list[str]) -> None:
     assert codes(spec(setting=setting)) == told
 
 
@@ -401,9 +379,7 @@ def test_a_merchant_that_is_listed_twice_is_told_with_both_places() -> None:
 def test_groups_and_list_are_sets_that_may_overlap() -> None:
     rule = {"merchant_groups": ["east", "west"], "merchant_id_list": ["1900000002", "1900000009"]}
     merchants = desired(spec(rule=rule), GROUPS).merchants
-    assert merchants == tuple(
-        sorted({*(GROUPS.groups["east"] or ()), *(GROUPS.groups["west"] or ()), "1900000009"})
-    )
+    assert merchants == tuple(sorted({*(GROUPS.groups["east"] or ()), *(GROUPS.groups["west"] or ()), "1900000009"}))
     assert len(merchants) == len(set(merchants))
 
 
@@ -418,17 +394,11 @@ def test_all_merchants_are_of_one_brand_or_none_is_of_any() -> None:
     assert merchant_faults([], ["1900000008", "1900000009"], context) == []
     (fault,) = merchant_faults(["north", "east"], [], context)
     assert (fault.code, fault.path[-2:]) == ("mixed_brands", ("merchant_groups", 0))
-    assert (
-        fault.message
-        == 'merchants of several brands: 2 of "nuts", but 1900000004 (tea); one brand is allowed'
-    )
+    assert fault.message == 'merchants of several brands: 2 of "nuts", but 1900000004 (tea); one brand is allowed'
     listed = [f"190000001{n}" for n in range(5)]
     (fault,) = merchant_faults(["east"], listed, context)
     assert fault.path[-2:] == ("merchant_id_list", 0)
-    assert (
-        "1900000010 (in no brand), 1900000011 (in no brand), 1900000012 (in no brand) and 2 more"
-        in fault.message
-    )
+    assert "1900000010 (in no brand), 1900000011 (in no brand), 1900000012 (in no brand) and 2 more" in fault.message
 
 
 # --- what is left of a damaged spec --------------------------------------------------------------------------------

@@ -28,13 +28,9 @@ def test_none_that_is_written_is_known() -> None:
     assert not is_known(award, lambda each: each.original_image_url)
 
 
-@pytest.mark.parametrize(
-    "file", sorted(Path(reconciler.spec.__file__).parent.glob("*.py")), ids=lambda file: file.name
-)
+@pytest.mark.parametrize("file", sorted(Path(reconciler.spec.__file__).parent.glob("*.py")), ids=lambda file: file.name)
 def test_no_field_is_named_by_a_text_that_mypy_does_not_read(file: Path) -> None:
     """``getattr(spec, "agenda", None)`` is ``None`` whatever is written. Foreign errors have no types to ask."""
-    calls = [
-        node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
-    ]
+    calls = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
     named = [call for call in calls if ast.unparse(call.func) in ("getattr", "hasattr")]
     assert [ast.unparse(call) for call in named if ast.unparse(call.args[0]) not in ("os", "error")] == []

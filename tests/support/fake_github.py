@@ -71,9 +71,7 @@ class FakeGitHub:
     authors: dict[str, str] = field(default_factory=dict)
     """Who wrote a commit."""
     events: list[dict[str, Any]] = field(default_factory=list)
-    permissions: dict[str, str] = field(
-        default_factory=lambda: {"alice": "write", "bob": "admin", "mallory": "read"}
-    )
+    permissions: dict[str, str] = field(default_factory=lambda: {"alice": "write", "bob": "admin", "mallory": "read"})
     faults: deque[Fault] = field(default_factory=deque)
     asked: list[tuple[str, str]] = field(default_factory=list)
     now: datetime = START
@@ -145,9 +143,7 @@ class FakeGitHub:
         for each in (commit, *others):
             self.commits.setdefault(each, []).append(number)
 
-    def say(
-        self, number: int, body: str, *, login: str = "mallory", editor: str | None = None
-    ) -> dict[str, Any]:
+    def say(self, number: int, body: str, *, login: str = "mallory", editor: str | None = None) -> dict[str, Any]:
         """A comment by ``login``, edited afterwards by ``editor``."""
         self._tick()
         comment = {

@@ -141,8 +141,4 @@ def tells(said: str | bytes) -> list[str]:
 
 def everything_in(folder: Path) -> dict[Path, bytes]:
     """All files below ``folder``, by name."""
-    return {
-        Path(top) / name: (Path(top) / name).read_bytes()
-        for top, _, names in os.walk(folder)
-        for name in names
-    }
+    return {Path(top) / name: (Path(top) / name).read_bytes() for top, _, names in os.walk(folder) for name in names}

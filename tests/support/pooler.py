@@ -51,9 +51,7 @@ class Pooler:
         session = socket.socket(socket.AF_UNIX)
         session.connect(str(Path(str(self.server.query["host"])) / ".s.PGSQL.5432"))
         names = {"user": self.server.username or "postgres", "database": self.server.database or ""}
-        body = struct.pack("!I", _PROTOCOL) + b"".join(
-            f"{name}\0{value}\0".encode() for name, value in names.items()
-        )
+        body = struct.pack("!I", _PROTOCOL) + b"".join(f"{name}\0{value}\0".encode() for name, value in names.items())
         body += b"\0"
         session.sendall(struct.pack("!I", len(body) + 4) + body)
         self._hello = _until_ready(session)[0]
@@ -119,9 +117,7 @@ def _until_ready(session: socket.socket) -> tuple[bytes, bytes]:
 
 
 @contextmanager
-def pooled(
-    database_url: str, *, in_turn: bool = False, per_client: bool = False
-) -> Iterator[tuple[Pooler, str]]:
+def pooled(database_url: str, *, in_turn: bool = False, per_client: bool = False) -> Iterator[tuple[Pooler, str]]:
     """A pool before the database of that URL, and the URL of the pool."""
     pooler = Pooler(make_url(database_url), in_turn, per_client)
     listener = socket.create_server(("127.0.0.1", 0))

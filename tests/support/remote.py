@@ -157,9 +157,7 @@ class Remote:
             sleep=self.patience.sleep,
         )
 
-    def _planned(
-        self, desired: Sequence[DesiredActivity], read: LiveRead, policy: Policy, witness: Witness
-    ) -> Plan:
+    def _planned(self, desired: Sequence[DesiredActivity], read: LiveRead, policy: Policy, witness: Witness) -> Plan:
         return make_plan(
             desired,
             read.activities,

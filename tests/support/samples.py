@@ -10,16 +10,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from reconciler.model.activity import (
-    Award,
-    DayWindow,
-    DesiredActivity,
-    Image,
-    LiveActivity,
-    Source,
-    Terms,
-    Window,
-)
+from reconciler.model.activity import Award, DayWindow, DesiredActivity, Image, LiveActivity, Source, Terms, Window
 from reconciler.model.identity import number_of
 from reconciler.model.plan import Plan
 from reconciler.plan import make_plan
@@ -65,9 +56,7 @@ def terms(**changes: Any) -> Terms:
     return replace(plain, **changes)
 
 
-def desired(
-    key: str = "spring", *, merchants: Sequence[str] = ("1900000001",), **changes: Any
-) -> DesiredActivity:
+def desired(key: str = "spring", *, merchants: Sequence[str] = ("1900000001",), **changes: Any) -> DesiredActivity:
     """What a spec file called after ``key`` means. Fields of Terms go into its terms."""
     own = {name: changes.pop(name) for name in list(changes) if name in DesiredActivity.__dataclass_fields__}
     wanted = {"terms": terms(**changes), "source": Source(f"specs/{key}.yaml", 1), **own}
@@ -101,15 +90,9 @@ def large(operations: int) -> Plan:
     fifth, begun = operations // 5, NOW - timedelta(days=3)
     wanted = [
         *(desired(f"new-campaign-{number:04d}", goods_tags=(str(number),)) for number in range(fifth)),
-        *(
-            desired(f"dearer-campaign-{number:04d}", transaction_amount_minimum=200)
-            for number in range(fifth)
-        ),
+        *(desired(f"dearer-campaign-{number:04d}", transaction_amount_minimum=200) for number in range(fifth)),
         *(desired(f"grown-campaign-{number:04d}", merchants=("1", "2")) for number in range(fifth)),
-        *(
-            desired(f"kept-campaign-{number:04d}", protect=True, state="terminated")
-            for number in range(fifth // 2)
-        ),
+        *(desired(f"kept-campaign-{number:04d}", protect=True, state="terminated") for number in range(fifth // 2)),
     ]
     lives = [
         *(
@@ -139,9 +122,7 @@ def large(operations: int) -> Plan:
     return make_plan(wanted, lives, namespace=NAMESPACE, mchid="1900000001", now=NOW)
 
 
-_TEXT = st.text(
-    st.characters(codec="utf-8", max_codepoint=0xFFFF, exclude_categories=("Cc", "Cf", "Cs")), min_size=1
-)
+_TEXT = st.text(st.characters(codec="utf-8", max_codepoint=0xFFFF, exclude_categories=("Cc", "Cf", "Cs")), min_size=1)
 _URLS = st.integers(1, 99).map(lambda number: Image(url=f"https://wxpaylogo.qpic.cn/wxpaylogo/{number}/0"))
 _INSTANTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1)).map(  # noqa: DTZ001 - made aware below
     lambda moment: moment.replace(microsecond=0, tzinfo=UTC)
@@ -172,8 +153,7 @@ def any_terms(draw: st.DrawFn) -> Terms:
         transaction_amount_minimum=draw(st.integers(1, 1_000_000_000)),
         send_content="GIFT_PACKAGE" if package else "SINGLE_COUPON",
         award_list=tuple(
-            Award(str(98065001 + index), draw(_URLS), draw(_URLS) if package else None)
-            for index in range(awards)
+            Award(str(98065001 + index), draw(_URLS), draw(_URLS) if package else None) for index in range(awards)
         ),
         delivery_user_category=draw(st.sampled_from(["DELIVERY_ALL_PERSON", "DELIVERY_MEMBER_PERSON"])),
         merchant_member_appid=draw(st.sampled_from(["", "wx99"])),

@@ -165,13 +165,7 @@ def multipart_body(meta: bytes, content: bytes, *, meta_more: str = "", boundary
     file = f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n'
     kind = "Content-Type: application/json\r\n\r\n"
     end = f"\r\n--{boundary}--\r\n"
-    return (
-        (head + kind).encode()
-        + meta
-        + (file + "Content-Type: image/png\r\n\r\n").encode()
-        + content
-        + end.encode()
-    )
+    return (head + kind).encode() + meta + (file + "Content-Type: image/png\r\n\r\n").encode() + content + end.encode()
 
 
 def send(world: World, *requests: httpx.Request) -> httpx.Response:

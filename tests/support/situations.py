@@ -84,9 +84,7 @@ class Situation:
 
     def __repr__(self) -> str:
         """Short enough to be read when a property fails."""
-        return "\n  ".join(
-            ["", *map(_told, self.desired), *map(_told, self.live), str(self.policy), str(self.witness)]
-        )
+        return "\n  ".join(["", *map(_told, self.desired), *map(_told, self.live), str(self.policy), str(self.witness)])
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """What hypothesis shows."""
@@ -282,10 +280,7 @@ def _gives(what: Terms, at: datetime) -> bool:
     clock = f"{at.astimezone(BEIJING):%H%M%S}"
     return (
         what.begin_time <= at <= what.end_time
-        and (
-            not what.available_time
-            or any(each.begin_time <= at <= each.end_time for each in what.available_time)
-        )
+        and (not what.available_time or any(each.begin_time <= at <= each.end_time for each in what.available_time))
         and (
             not what.available_day_time
             or any(_in_day(clock, each.begin_day_time, each.end_day_time) for each in what.available_day_time)
@@ -346,9 +341,7 @@ def after(situation: Situation, plan: Plan) -> list[Giving]:
                     )
                 case AddMerchants(activity_id=""):
                     grown = made[step.out_request_no]
-                    made[step.out_request_no] = replace(
-                        grown, merchants=grown.merchants.union(step.merchants)
-                    )
+                    made[step.out_request_no] = replace(grown, merchants=grown.merchants.union(step.merchants))
                 case AddMerchants():
                     grown = there[step.activity_id]
                     there[step.activity_id] = replace(grown, merchants=grown.merchants.union(step.merchants))

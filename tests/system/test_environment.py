@@ -214,9 +214,7 @@ def test_a_header_of_a_request_is_no_proxy() -> None:
 
 def test_what_only_informs_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     run = {"GITHUB_REPOSITORY": "a/b", "GITHUB_RUN_ID": "7"}
-    assert (
-        job_url({**run, "GITHUB_SERVER_URL": "https://github.com"}) == "https://github.com/a/b/actions/runs/7"
-    )
+    assert job_url({**run, "GITHUB_SERVER_URL": "https://github.com"}) == "https://github.com/a/b/actions/runs/7"
     assert job_url({**run, "GITHUB_SERVER_URL": f"https://u:{LEFT}@github.com"}) == ""
     assert (
         job_url({"CI_JOB_URL": "http://gitlab.internal:8080/a/b/-/jobs/7"})

@@ -139,9 +139,7 @@ TREES = st.recursive(
 def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Every place in a tree, as the keys and indexes that lead there."""
     inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    return [path, *(found for name, value in inner for found in places(value, (*path, name)))][
-        0 if path else 1 :
-    ]
+    return [path, *(found for name, value in inner for found in places(value, (*path, name)))][0 if path else 1 :]
 
 
 @given(st.data())

@@ -109,9 +109,7 @@ def test_what_is_no_cache_is_named_and_neither_read_nor_written(project: Project
     assert (project.root / "secrets.env").read_text() == SECRET
 
 
-def test_drafts_that_somebody_has_put_beside_it_are_not_written_through(
-    project: Project, served: Sandbox
-) -> None:
+def test_drafts_that_somebody_has_put_beside_it_are_not_written_through(project: Project, served: Sandbox) -> None:
     target = project.root / "target"
     target.write_text("precious")
     for name in ("images.json.new", "images.json.tmp", "images.new", ".images.json"):
@@ -151,9 +149,7 @@ def test_a_folder_that_is_a_file_is_named(project: Project) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "-wal", "-shm", "-journal"])
-def test_a_journal_that_is_a_link_is_neither_read_nor_written(
-    project: Project, served: Sandbox, name: str
-) -> None:
+def test_a_journal_that_is_a_link_is_neither_read_nor_written(project: Project, served: Sandbox, name: str) -> None:
     assert project.run("apply", "--yes")[0] == 0
     (project.root / "target").write_bytes(b"precious")
     file = project.root / f".paygift/journal.db{name}"
@@ -246,9 +242,7 @@ def track(made: Repository, name: str, content: str = "x") -> None:
     made.git("add", "--force", "--", name)
 
 
-def test_a_folder_that_git_tracks_is_refused_before_anything_is_read(
-    project: Project, served: Sandbox
-) -> None:
+def test_a_folder_that_git_tracks_is_refused_before_anything_is_read(project: Project, served: Sandbox) -> None:
     made = add(project)
     track(made, ".paygift/images.json", "{}")
     before = served.log()

@@ -53,9 +53,7 @@ async def call(remote: Remote, endpoint: Callable[[PayGiftApi], Awaitable[T]], *
         return await endpoint(PayGiftApi(client, **options))
 
 
-async def collect(
-    remote: Remote, endpoint: Callable[[PayGiftApi], AsyncIterator[T]], **options: Any
-) -> list[T]:
+async def collect(remote: Remote, endpoint: Callable[[PayGiftApi], AsyncIterator[T]], **options: Any) -> list[T]:
     async with remote.client() as client:
         return [row async for row in endpoint(PayGiftApi(client, **options))]
 
@@ -132,9 +130,7 @@ async def test_an_incomplete_list_is_an_error() -> None:
 
 
 async def test_a_page_that_fails_is_never_the_end_of_a_list() -> None:
-    remote = Remote(
-        answers={f"GET {wire.ACTIVITIES_PATH}": (429, error_body("FREQUENCY_LIMITED", "频率超限"))}
-    )
+    remote = Remote(answers={f"GET {wire.ACTIVITIES_PATH}": (429, error_body("FREQUENCY_LIMITED", "频率超限"))})
     with pytest.raises(ApiError) as caught:
         await collect(remote, lambda api: api.activities())
     assert caught.value.status == 429
@@ -174,9 +170,7 @@ async def test_create_sends_the_exact_body_and_tells_the_request_id() -> None:
 
 
 async def test_terminate_sends_no_body_and_no_content_type() -> None:
-    remote = answering(
-        **{f"POST {ACTIVITY}/terminate": {"activity_id": "20406354", "terminate_time": "2026-01-01"}}
-    )
+    remote = answering(**{f"POST {ACTIVITY}/terminate": {"activity_id": "20406354", "terminate_time": "2026-01-01"}})
     reply = await call(remote, lambda api: api.terminate("20406354"))
     assert (reply.value.terminate_time, reply.request_id) == ("2026-01-01", "08F78B")
     assert last(remote).content == b""
@@ -251,9 +245,7 @@ async def test_a_proven_success_without_json_is_not_used(status: int, body: byte
 
 
 async def test_a_row_of_another_shape_is_named_by_its_place() -> None:
-    remote = answering(
-        **{f"GET {ACTIVITY}/merchants": {"data": [{"mchid": "1900000001"}, {}], "total_count": 2}}
-    )
+    remote = answering(**{f"GET {ACTIVITY}/merchants": {"data": [{"mchid": "1900000001"}, {}], "total_count": 2}})
     with pytest.raises(ProtocolError, match=r"data\.1\.mchid: Field required"):
         await collect(remote, lambda api: api.merchants("20406354"))
 
@@ -275,9 +267,7 @@ async def test_an_upload_signs_exactly_the_meta_part() -> None:
     boundary = last(remote).headers["Content-Type"].removeprefix("multipart/form-data; boundary=")
     meta_part, file_part = last(remote).content.split(f"--{boundary}".encode())[1:3]
     assert meta_part == (
-        b'\r\nContent-Disposition: form-data; name="meta"\r\nContent-Type: application/json\r\n\r\n'
-        + meta
-        + b"\r\n"
+        b'\r\nContent-Disposition: form-data; name="meta"\r\nContent-Type: application/json\r\n\r\n' + meta + b"\r\n"
     )
     assert file_part == (
         b'\r\nContent-Disposition: form-data; name="file"; filename="logo.png"\r\n'

@@ -85,9 +85,7 @@ class Remote:
 
     now: float = NOW
     signer: tuple[str, RSAPrivateKey] = field(default_factory=lambda: (serial(FIRST), rsa_key("platform")))
-    certificates: list[dict[str, Any]] = field(
-        default_factory=lambda: [sealed_certificate("platform", FIRST)]
-    )
+    certificates: list[dict[str, Any]] = field(default_factory=lambda: [sealed_certificate("platform", FIRST)])
     answers: dict[str, Reply] = field(default_factory=lambda: {"GET /v3/x": (200, b'{"ok":true}')})
     spoil: Spoil = lambda answer: answer
     spoil_certificates: Spoil = lambda answer: answer
@@ -104,9 +102,7 @@ class Remote:
         if not self._is_signed(request):
             return httpx.Response(401, content=error_body("SIGN_ERROR", "错误的签名,验签失败"))
         if request.url.path == wire.CERTIFICATES_PATH:
-            return self.spoil_certificates(
-                self._signed(200, json.dumps({"data": self.certificates}).encode())
-            )
+            return self.spoil_certificates(self._signed(200, json.dumps({"data": self.certificates}).encode()))
         unknown = (404, error_body("RESOURCE_NOT_EXISTS", "资源不存在"))
         return self.spoil(self._signed(*self.answers.get(f"{request.method} {request.url.path}", unknown)))
 
@@ -450,9 +446,7 @@ async def test_the_wrong_apiv3_key_is_named_before_anything_else_is_sent() -> No
         (changed(error_body("SYSTEM_ERROR", "系统异常"), status=500), ApiError, "系统异常"),
     ],
 )
-async def test_certificates_must_prove_themselves(
-    spoil: Spoil, expected: type[PaygiftError], told: str
-) -> None:
+async def test_certificates_must_prove_themselves(spoil: Spoil, expected: type[PaygiftError], told: str) -> None:
     remote = Remote(spoil_certificates=spoil)
     error = await failure(expected, remote)
     assert told in str(error)
@@ -509,9 +503,7 @@ async def test_a_public_key_that_is_not_configured_is_asked_for_by_name() -> Non
 
 
 @pytest.mark.parametrize(("method", "expected"), [("GET", CredentialsError), ("POST", UnverifiedError)])
-async def test_the_wrong_apiv3_key_found_late_leaves_a_write_unknown(
-    method: str, expected: type[PaygiftError]
-) -> None:
+async def test_the_wrong_apiv3_key_found_late_leaves_a_write_unknown(method: str, expected: type[PaygiftError]) -> None:
     both = public_key_credentials(apiv3_key=b"x" * 32)
     remote = Remote(answers={f"{method} /v3/x": (200, b"{}")})
     error = await failure(expected, remote, method, credentials=both)
@@ -598,9 +590,7 @@ async def test_a_wrong_private_key_names_the_variables_to_check() -> None:
 
 async def test_a_rejected_signature_is_blamed_on_the_clock_when_the_clock_is_wrong() -> None:
     body = error_body("SIGN_ERROR", "签名错误")
-    remote = Remote(
-        answers={"GET /v3/x": (401, body)}, spoil=changed(Date=formatdate(NOW - 999, usegmt=True))
-    )
+    remote = Remote(answers={"GET /v3/x": (401, body)}, spoil=changed(Date=formatdate(NOW - 999, usegmt=True)))
     error = await failure(ApiError, remote)
     assert error.remedy.startswith("This machine's clock is 999 s ahead of the service's: set it first. ")
     assert "PAYGIFT_PRIVATE_KEY" in error.remedy
@@ -746,9 +736,7 @@ async def test_when_the_backup_host_fails_too_the_main_host_is_asked_at_once() -
         assert cities.asked == ["GET backup", "GET main", "GET main"]
 
 
-@pytest.mark.parametrize(
-    "failure", [httpx.ReadError("reset"), httpx.ReadTimeout(""), httpx.WriteError("reset")]
-)
+@pytest.mark.parametrize("failure", [httpx.ReadError("reset"), httpx.ReadTimeout(""), httpx.WriteError("reset")])
 async def test_a_request_that_may_have_arrived_does_not_go_to_the_backup_host(failure: Exception) -> None:
     cities = Cities(down={"main": failure})
     async with cities.client() as client:
@@ -892,12 +880,8 @@ async def test_an_answer_that_drips_times_out_too() -> None:
     assert "of 9999 bytes; 0.6 s were not enough" in error.message
 
 
-@pytest.mark.parametrize(
-    "length", ["Content-Length: 99999\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n5000\r\n"]
-)
-async def test_an_answer_without_end_is_not_read_to_its_end(
-    length: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("length", ["Content-Length: 99999\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n5000\r\n"])
+async def test_an_answer_without_end_is_not_read_to_its_end(length: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "LONGEST_ANSWER", 10_000)
     answer = f"HTTP/1.1 200 OK\r\nRequest-ID: 08F\r\n{length}".encode() + b"x" * 0x5000
     async with serve(raw(answer, stall=True)) as base_url:
@@ -1020,9 +1004,7 @@ def _caused(error: httpx.RequestError, cause: BaseException) -> httpx.RequestErr
         (httpx.WriteTimeout("x"), "did not answer within 10 s"),
     ],
 )
-async def test_other_failures_of_the_network_are_told_in_plain_words(
-    error: httpx.RequestError, told: str
-) -> None:
+async def test_other_failures_of_the_network_are_told_in_plain_words(error: httpx.RequestError, told: str) -> None:
     def fail(request: httpx.Request) -> httpx.Response:
         raise error
 

@@ -27,14 +27,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from reconciler.model.errors import (
-    ApiError,
-    GitHubError,
-    PaygiftError,
-    TransportError,
-    UnverifiedError,
-    UsageError,
-)
+from reconciler.model.errors import ApiError, GitHubError, PaygiftError, TransportError, UnverifiedError, UsageError
 from reconciler.notify.post import Message, post
 from reconciler.review.github import GitHub, WorkflowRun
 from reconciler.system.trust import tls_context
@@ -514,8 +507,7 @@ async def test_a_promise_now_and_then_does_not_prolong_the_time_there_is() -> No
 
 IMAGE: Final = image_upload("large.png", b"\x89PNG\r\n\x1a\n" + bytes(8_000_000))
 REFUSALS: Final[dict[int, bytes]] = {
-    status: b"HTTP/1.1 %d X\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig" % status
-    for status in (403, 413)
+    status: b"HTTP/1.1 %d X\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig" % status for status in (403, 413)
 }
 
 
@@ -564,9 +556,7 @@ async def refused_upload(origin: str) -> ApiError | TransportError:
 
 @pytest.mark.parametrize("delay", [0.0, 0.03])
 @pytest.mark.parametrize("status", REFUSALS)
-async def test_the_refusal_of_an_upload_is_seen_although_its_body_was_not_needed(
-    status: int, delay: float
-) -> None:
+async def test_the_refusal_of_an_upload_is_seen_although_its_body_was_not_needed(status: int, delay: float) -> None:
     with early(REFUSALS[status], Afterwards.READS_ON, delay=delay) as origin:
         error = await refused_upload(origin)
     assert isinstance(error, ApiError)

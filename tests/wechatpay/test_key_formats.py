@@ -104,9 +104,7 @@ STATES: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "quoted": lambda pem: b'"' + pem.strip() + b'"',
     "text around": lambda pem: "商户私钥:\n".encode() + pem + "勿外传 END\n".encode(),
     "GBK around": lambda pem: "商户私钥:\n".encode("gbk") + pem,
-    "Bag Attributes": lambda pem: (
-        b"Bag Attributes\n    localKeyID: 01 02\nKey Attributes: <No Attributes>\n" + pem
-    ),
+    "Bag Attributes": lambda pem: b"Bag Attributes\n    localKeyID: 01 02\nKey Attributes: <No Attributes>\n" + pem,
     "UTF-8 BOM": lambda pem: b"\xef\xbb\xbf" + pem,
     "UTF-16 LE": lambda pem: b"\xff\xfe" + pem.decode().encode("utf-16-le"),
     "UTF-16 BE": lambda pem: b"\xfe\xff" + pem.decode().encode("utf-16-be"),
@@ -141,12 +139,8 @@ def others() -> dict[str, Given]:
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("geheim.pem", pem)
-    locked = own.private_bytes(
-        Encoding.DER, PrivateFormat.PKCS8, serialization.BestAvailableEncryption(MCHID.encode())
-    )
-    traditional = (
-        b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n"
-    )
+    locked = own.private_bytes(Encoding.DER, PrivateFormat.PKCS8, serialization.BestAvailableEncryption(MCHID.encode()))
+    traditional = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n"
     return {
         "PKCS#12": Given(pkcs12, "a PKCS#12 file (.p12, .pfx)"),
         "PKCS#12 in Base64": Given(base64.b64encode(pkcs12), "a PKCS#12 file (.p12, .pfx)"),
@@ -257,9 +251,7 @@ def mistaken() -> dict[str, Given]:
         "a line too few": Given(
             b"\n".join(pem.splitlines()[:5] + pem.splitlines()[6:]), "cut short or damaged", (PRIVATE,)
         ),
-        "another END": Given(
-            pem.replace(b"END PRIVATE", b"END RSA PRIVATE"), "cut short or damaged", (PRIVATE,)
-        ),
+        "another END": Given(pem.replace(b"END PRIVATE", b"END RSA PRIVATE"), "cut short or damaged", (PRIVATE,)),
         "nothing within": Given(
             b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----", "cut short or damaged", (PRIVATE,)
         ),
@@ -269,9 +261,7 @@ def mistaken() -> dict[str, Given]:
         "half of bare Base64": Given(body(pem)[:800], "cut short or damaged", (PRIVATE,)),
         "a line of bare Base64": Given(body(pem)[:64], "cut short or damaged", (PRIVATE,)),
         "half of DER": Given(der(pem)[:600], "cut short or damaged", (PRIVATE,)),
-        "half of a certificate": Given(
-            der(material()[CERTIFICATE])[:300], "cut short or damaged", (CERTIFICATE,)
-        ),
+        "half of a certificate": Given(der(material()[CERTIFICATE])[:300], "cut short or damaged", (CERTIFICATE,)),
         "two different keys": Given(pem + pem_of(rsa_key("public")), "2 different private keys", (PRIVATE,)),
         "two different public keys": Given(
             public_pem_of(rsa_key("merchant")) + material()[PUBLIC], "2 different public keys", (PUBLIC,)
@@ -357,9 +347,7 @@ def test_other_states_of_the_same_key_are_the_same_key(name: str, tmp_path: Path
     public = theirs.public_bytes(Encoding.DER, PublicFormat.PKCS1)
     chosen = {PRIVATE: pkcs1, PUBLIC: public, CERTIFICATE: der(material()[CERTIFICATE])}[name]
     marked = {
-        PRIVATE: b"-----BEGIN RSA PRIVATE KEY-----\n"
-        + body(material()[PRIVATE])
-        + b"\n-----END RSA PRIVATE KEY-----",
+        PRIVATE: b"-----BEGIN RSA PRIVATE KEY-----\n" + body(material()[PRIVATE]) + b"\n-----END RSA PRIVATE KEY-----",
         PUBLIC: b"-----BEGIN PUBLIC KEY-----" + base64.b64encode(public) + b"-----END PUBLIC KEY-----",
         CERTIFICATE: material()[CERTIFICATE].replace(b"CERTIFICATE", b"TRUSTED CERTIFICATE"),
     }[name]  # markers that somebody has put around it by hand
@@ -372,9 +360,7 @@ def test_other_states_of_the_same_key_are_the_same_key(name: str, tmp_path: Path
 
 @pytest.mark.parametrize("name", VARIABLES)
 @pytest.mark.parametrize("thing", [*others(), *mistaken(), *VARIABLES])
-def test_anything_else_is_named_with_its_variable_and_its_remedy(
-    thing: str, name: str, tmp_path: Path
-) -> None:
+def test_anything_else_is_named_with_its_variable_and_its_remedy(thing: str, name: str, tmp_path: Path) -> None:
     kinds = {PRIVATE: "a private key", PUBLIC: "a public key", CERTIFICATE: "a certificate"}
     swapped = {each: Given(pem, f"holds {kinds[each]}, not", (each,)) for each, pem in material().items()}
     known = {**others(), **mistaken(), **swapped}[thing]
@@ -413,9 +399,7 @@ def test_the_only_certificate_that_is_no_authoritys_is_meant(tmp_path: Path) -> 
 
 def _authority() -> bytes:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Tenpay.com Root CA")])
-    builder = x509.CertificateBuilder(
-        name, name, rsa_key("platform").public_key(), 1, BEGAN, BEGAN.replace(year=2040)
-    )
+    builder = x509.CertificateBuilder(name, name, rsa_key("platform").public_key(), 1, BEGAN, BEGAN.replace(year=2040))
     made = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     return made.sign(rsa_key("platform"), SHA256()).public_bytes(Encoding.PEM)
 

@@ -44,18 +44,14 @@ def pem_of(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, password: bytes 
 
 
 def public_pem_of(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
-    return key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def certificate_pem(
     key: CertificateIssuerPrivateKeyTypes, serial_no: int, begin: datetime, days: float = 1825
 ) -> bytes:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Tenpay.com sign")])
-    builder = x509.CertificateBuilder(
-        name, name, key.public_key(), serial_no, begin, begin + timedelta(days=days)
-    )
+    builder = x509.CertificateBuilder(name, name, key.public_key(), serial_no, begin, begin + timedelta(days=days))
     return builder.sign(key, SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
@@ -166,17 +162,12 @@ def test_a_private_key_loads_from_text_and_from_bytes() -> None:
 
 def test_a_public_key_loads() -> None:
     pem = public_pem_of(rsa_key("public"))
-    assert (
-        load_public_key(pem.decode(), where="x").public_numbers()
-        == rsa_key("public").public_key().public_numbers()
-    )
+    assert load_public_key(pem.decode(), where="x").public_numbers() == rsa_key("public").public_key().public_numbers()
 
 
 def _bad_private_keys() -> dict[str, tuple[bytes, str]]:
     pem = pem_of(rsa_key("merchant"))
-    traditional = (
-        b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n"
-    )
+    traditional = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n"
     return {
         "empty": (b"", "is not PEM"),
         "binary": (b"\xff\xfe\x00", "is not PEM"),

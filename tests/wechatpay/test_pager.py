@@ -285,9 +285,7 @@ def test_a_server_that_lies_by_one_is_found_out(server: Server, limit: int, lie:
 
 @pytest.mark.parametrize("meaning", Offset)
 @pytest.mark.parametrize("pages", [1, 2])
-def test_a_total_that_lags_behind_by_one_is_found_out_where_a_full_page_ends(
-    meaning: Offset, pages: int
-) -> None:
+def test_a_total_that_lags_behind_by_one_is_found_out_where_a_full_page_ends(meaning: Offset, pages: int) -> None:
     error = failed(Server(rows(20 * pages + 1), meaning, lie=-1), 20)
     assert f"announced {20 * pages}" in error.message
     assert error.found == 20 * pages + 1
@@ -309,9 +307,7 @@ def test_a_server_that_repeats_its_last_page_for_ever_still_ends() -> None:
 
 
 REMOVALS = st.integers(0, 10**6).map(lambda at: lambda live: live.pop(at % len(live)) if live else None)
-ADDITIONS = st.integers(0, 10**6).map(
-    lambda at: lambda live: live.insert(at % (len(live) + 1), f"new-{len(live)}")
-)
+ADDITIONS = st.integers(0, 10**6).map(lambda at: lambda live: live.insert(at % (len(live) + 1), f"new-{len(live)}"))
 MOMENTS = st.integers(0, 12)
 
 
@@ -390,9 +386,7 @@ def test_an_account_without_activities_is_empty(paging: str) -> None:
 
 @pytest.mark.parametrize("paging", ["pages_from_0", "pages_from_1", "rows"])
 @pytest.mark.parametrize("changes", [1, 2, 99])
-def test_an_account_that_changes_between_pages_is_read_again_up_to_three_times(
-    paging: str, changes: int
-) -> None:
+def test_an_account_that_changes_between_pages_is_read_again_up_to_three_times(paging: str, changes: int) -> None:
     remote = sandbox(120, paging=paging)
     pages = itertools.count(1)
     made: list[str] = []
@@ -473,9 +467,7 @@ def test_goods_are_asked_for_in_the_same_way() -> None:
     assert remote.call(goods) == []
     targets = [line["target"] for line in remote.world.log() if "/goods" in line["target"]]
     queries = [each.partition("?")[2] for each in targets]
-    assert queries == ["offset=0&limit=50", "offset=0&limit=20", "offset=0&limit=20"], (
-        "found out, and read anew"
-    )
+    assert queries == ["offset=0&limit=50", "offset=0&limit=20", "offset=0&limit=20"], "found out, and read anew"
 
 
 @pytest.mark.parametrize(

@@ -33,14 +33,7 @@ from reconciler.wechatpay.api import PayGiftApi
 from reconciler.wechatpay.client import Answer, Client
 from reconciler.wechatpay.retry import Retry, may_repeat
 from tests.wechatpay.test_client import Remote, Spoil, assert_no_secrets, changed, error_body, raw, serve
-from tests.wechatpay.test_keys import (
-    APIV3_KEY,
-    NOW,
-    PUBLIC_KEY_ID,
-    public_key_credentials,
-    rsa_key,
-    sealed_certificate,
-)
+from tests.wechatpay.test_keys import APIV3_KEY, NOW, PUBLIC_KEY_ID, public_key_credentials, rsa_key, sealed_certificate
 
 pytestmark = pytest.mark.anyio
 TRIES = Retry().tries
@@ -52,9 +45,7 @@ def anyio_backend() -> str:
 
 
 def api_error(status: int, retry_after_seconds: float | None = None, *, verified: bool = True) -> ApiError:
-    return ApiError(
-        status=status, code="X", text="x", retry_after_seconds=retry_after_seconds, verified=verified
-    )
+    return ApiError(status=status, code="X", text="x", retry_after_seconds=retry_after_seconds, verified=verified)
 
 
 # --- which errors -----------------------------------------------------------------------------------------------------
@@ -86,9 +77,7 @@ CLASSES: list[tuple[BaseException, tuple[bool, bool]]] = [
 
 
 @pytest.mark.parametrize(("error", "expected"), CLASSES, ids=repr)
-def test_the_class_of_an_error_decides_what_may_follow_it(
-    error: BaseException, expected: tuple[bool, bool]
-) -> None:
+def test_the_class_of_an_error_decides_what_may_follow_it(error: BaseException, expected: tuple[bool, bool]) -> None:
     assert (may_repeat(error, write=False), may_repeat(error, write=True)) == expected
 
 

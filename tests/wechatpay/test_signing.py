@@ -112,9 +112,7 @@ def test_authorize_writes_a_header_that_parses_back_and_verifies() -> None:
 
 def test_an_authorization_parses_in_any_order_and_with_spaces() -> None:
     written = Authorization("1900000001", "N", "c2ln", "7", "ABC")
-    shuffled = (
-        f'{signing.SCHEME} serial_no="ABC", timestamp="7" ,mchid="1900000001",signature="c2ln",nonce_str="N"'
-    )
+    shuffled = f'{signing.SCHEME} serial_no="ABC", timestamp="7" ,mchid="1900000001",signature="c2ln",nonce_str="N"'
     assert Authorization.parse(shuffled) == written
     assert Authorization.parse(written.header()) == written
 
@@ -136,9 +134,7 @@ def test_an_authorization_that_is_not_whole_is_refused(header: str, complaint: s
 
 
 def _headers(**changes: str) -> httpx.Headers:
-    made = signing.response_headers(
-        KEY, serial_no="5157F09E", timestamp="1554209980", nonce="c5ac", body=b"{}"
-    )
+    made = signing.response_headers(KEY, serial_no="5157F09E", timestamp="1554209980", nonce="c5ac", body=b"{}")
     return httpx.Headers({**made, **{name.replace("_", "-"): value for name, value in changes.items()}})
 
 
@@ -171,9 +167,7 @@ def test_a_proof_needs_each_of_its_headers(name: str, value: str | None) -> None
 )
 def test_a_timestamp_is_a_plain_number_of_seconds(timestamp: str) -> None:
     with pytest.raises(ValueError, match="not a number of seconds"):
-        Proof.read(
-            {**_headers(), **dict.fromkeys(signing.PROOF_HEADERS, "x"), "Wechatpay-Timestamp": timestamp}
-        )
+        Proof.read({**_headers(), **dict.fromkeys(signing.PROOF_HEADERS, "x"), "Wechatpay-Timestamp": timestamp})
 
 
 def test_age_is_positive_for_the_past_and_negative_for_the_future() -> None:

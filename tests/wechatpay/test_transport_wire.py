@@ -236,9 +236,7 @@ async def test_whoever_waits_for_an_answer_is_told_when_the_connection_is_closed
             await waiting
 
 
-async def test_damage_within_tls_is_an_error_of_reading(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_damage_within_tls_is_an_error_of_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which httpx lets through as Python's own."""
     server_tls, authority = tls_of(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
@@ -254,9 +252,7 @@ async def test_damage_within_tls_is_an_error_of_reading(
         serving = asyncio.create_task(asyncio.to_thread(answer_with_garbage, listening))
         async with slot() as one:
             with pytest.raises(httpx.ReadError) as caught:
-                await one.handle_async_request(
-                    request(httpx.URL(f"https://127.0.0.1:{listening.getsockname()[1]}"))
-                )
+                await one.handle_async_request(request(httpx.URL(f"https://127.0.0.1:{listening.getsockname()[1]}")))
         await serving
     assert "TLS failed (DECRYPTION_FAILED" in told(caught.value)
 

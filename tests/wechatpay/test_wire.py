@@ -117,9 +117,7 @@ def test_an_odd_element_leaves_its_page_readable_and_tells_which_activity_it_is(
     status = sent["activity_status"]
     assert found.activity_status == (status if isinstance(status, str) else "")
     base = sent["activity_base_info"]
-    assert found.activity_base_info.out_request_no == (
-        base["out_request_no"] if isinstance(base, dict) else ""
-    )
+    assert found.activity_base_info.out_request_no == (base["out_request_no"] if isinstance(base, dict) else "")
 
 
 @pytest.mark.parametrize(

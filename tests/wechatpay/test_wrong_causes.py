@@ -153,9 +153,7 @@ def test_a_proxy_whose_name_is_unknown_is_named(
     assert_proxy_blamed(project.run("plan"), "proxy.invalid:3128", "could not be resolved")
 
 
-def assert_proxy_blamed(
-    ran: tuple[int, str, str], host: str, told: str, variable: str = "HTTPS_PROXY"
-) -> None:
+def assert_proxy_blamed(ran: tuple[int, str, str], host: str, told: str, variable: str = "HTTPS_PROXY") -> None:
     code, out, err = ran
     said = out + err
     assert code == 1
@@ -195,9 +193,7 @@ async def test_a_proxy_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("answer", [b"", b"no TLS at all, and more of it"])
-async def test_what_fails_behind_the_proxy_is_not_the_proxys(
-    answer: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_fails_behind_the_proxy_is_not_the_proxys(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     with saying(b"HTTP/1.1 200 OK\r\n\r\n" + answer) as host:
         monkeypatch.setenv("HTTPS_PROXY", f"http://{host}")
         async with Client(public_key_credentials()) as client:
@@ -235,13 +231,9 @@ def gateway(
             if (own := answer(passed)) is not None:
                 self._reply(own[0], {"Content-Type": "application/json"}, own[1])
                 return
-            headers = {
-                name: value for name, value in self.headers.items() if name not in ("Host", "Content-Length")
-            }
+            headers = {name: value for name, value in self.headers.items() if name not in ("Host", "Content-Length")}
             with httpx.Client(trust_env=False) as http_client:
-                got = http_client.request(
-                    passed.method, behind + passed.target, content=passed.body, headers=headers
-                )
+                got = http_client.request(passed.method, behind + passed.target, content=passed.body, headers=headers)
             dropped = {
                 "content-length",
                 "transfer-encoding",
@@ -250,9 +242,7 @@ def gateway(
                 "date",
                 "server",
             }
-            self._reply(
-                got.status_code, {k: v for k, v in got.headers.items() if k not in dropped}, got.content
-            )
+            self._reply(got.status_code, {k: v for k, v in got.headers.items() if k not in dropped}, got.content)
 
         do_POST = do_GET  # noqa: N815 - the library's name
 
@@ -276,9 +266,7 @@ def gateway(
 
 CHANGES: Final[Mapping[str, Callable[[Passed], Passed]]] = {
     "without its query": lambda one: one._replace(target=one.target.partition("?")[0]),
-    "with another query": lambda one: one._replace(
-        target=re.sub(r"offset=0", "offset=0&trace=1", one.target)
-    ),
+    "with another query": lambda one: one._replace(target=re.sub(r"offset=0", "offset=0&trace=1", one.target)),
     "with something before its path": lambda one: one._replace(target=f"/pay{one.target}"),
     "for another path": lambda one: one._replace(target=one.target.replace("/v3/", "/v2/")),
 }
@@ -293,10 +281,7 @@ def test_a_gateway_that_changes_requests_is_blamed_and_not_the_key(
         set_variables(variables(base_url))
         for command in ("plan", "doctor"):
             code, out, err = project.run(command)
-            assert (
-                f"arrived at WeChat Pay {how}, so something between here and {host} has changed it"
-                in out + err
-            )
+            assert f"arrived at WeChat Pay {how}, so something between here and {host} has changed it" in out + err
             assert "PAYGIFT_PRIVATE_KEY is the key" not in out + err
             assert code == 1  # and not that of credentials
 
@@ -351,10 +336,7 @@ def test_what_arrived_is_held_against_what_was_sent(detail: object, told: str | 
 
 def test_a_query_that_nobody_sent_is_one() -> None:
     plain = Sent("GET", "/v3/x", b"", "host")
-    assert (
-        change_on_the_way(information(method="GET", url="/v3/x?a=b"), plain)
-        == "with a query that was not sent"
-    )
+    assert change_on_the_way(information(method="GET", url="/v3/x?a=b"), plain) == "with a query that was not sent"
 
 
 # --- answers that nobody has signed -----------------------------------------------------------------------------------
@@ -378,9 +360,7 @@ LIKE_WECHAT_PAY: Final = [
 
 @pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(("status", "code"), LIKE_WECHAT_PAY)
-def test_an_unsigned_answer_may_be_anybodys(
-    status: int, code: str, project: Project, set_variables: Set
-) -> None:
+def test_an_unsigned_answer_may_be_anybodys(status: int, code: str, project: Project, set_variables: Set) -> None:
     def answer(passed: Passed) -> tuple[int, bytes] | None:
         if not passed.target.startswith("/v3/marketing"):
             return None
@@ -443,18 +423,14 @@ async def test_a_request_that_is_no_http_is_not_the_networks(target: str, over_h
     assert (caught.value.sent, caught.value.lasting) == (False, True)
 
 
-@pytest.mark.parametrize(
-    "value", [b"PUB_KEY_ID_1 ", b" PUB_KEY_ID_1", b"PUB_KEY\r\n_ID_1", b"PUB\0KEY", b"\t"]
-)
+@pytest.mark.parametrize("value", [b"PUB_KEY_ID_1 ", b" PUB_KEY_ID_1", b"PUB_KEY\r\n_ID_1", b"PUB\0KEY", b"\t"])
 def test_a_header_that_is_no_http_is_put_down_to_its_variable(value: bytes) -> None:
     headers = [(b"Host", b"x"), (b"Accept", b""), (b"Wechatpay-Serial", value)]
     flaw = failures.flaw_of(headers, "/v3/x")
     assert flaw == "header Wechatpay-Serial"
     error = failures.unwritable(flaw, method="GET", path="/v3/x")
     assert (error.sent, error.lasting) == (False, True)
-    assert (
-        error.message == "the request was not sent, since its header Wechatpay-Serial is not valid in HTTP."
-    )
+    assert error.message == "the request was not sent, since its header Wechatpay-Serial is not valid in HTTP."
     assert error.remedy.startswith("It is made from PAYGIFT_PUBLIC_KEY_ID: look for white space")
 
 

@@ -52,6 +52,4 @@ def finding_card(finding: FindingView, changed: Container[str]) -> Html:
 
 def prose(text: str) -> Html:
     """A sentence, with what it has in backticks as code."""
-    return together(
-        *(tag("code", part) if index % 2 else part for index, part in enumerate(CODE.split(text)))
-    )
+    return together(*(tag("code", part) if index % 2 else part for index, part in enumerate(CODE.split(text))))

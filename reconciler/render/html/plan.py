@@ -15,27 +15,11 @@ from reconciler.render import messages as wording
 from reconciler.render.html.page import page
 from reconciler.render.html.parts import badge, facts, finding_card, key_link, prose, section
 from reconciler.render.html.tags import Html, tag, together
-from reconciler.render.html.timeline import (
-    PATTERNS,
-    axis_svg,
-    grid_svg,
-    legend_svg,
-    load_svg,
-    row_svg,
-    times,
-)
+from reconciler.render.html.timeline import PATTERNS, axis_svg, grid_svg, legend_svg, load_svg, row_svg, times
 from reconciler.render.values import SAMPLE, counted
 from reconciler.render.views.parts import Line
 from reconciler.render.views.plan import COUNTED, Block, Ending, PlanView, plan_view
-from reconciler.render.views.timeline import (
-    STATES,
-    Span,
-    gaps_of,
-    running_at_once,
-    scale_of,
-    spans,
-    timeline_rows,
-)
+from reconciler.render.views.timeline import STATES, Span, gaps_of, running_at_once, scale_of, spans, timeline_rows
 
 _ORDER: Final = (ChangeKind.TERMINATE, ChangeKind.REPLACE, ChangeKind.CREATE, ChangeKind.UPDATE)
 _STOPPING: Final = (Severity.REFUSAL, Severity.ERROR)
@@ -118,9 +102,7 @@ def _findings(heading: str, view: PlanView, *severities: Severity, waived: bool 
 def _endings(endings: Sequence[Ending]) -> Html | None:
     if not endings:
         return None
-    return section(
-        f"Ends permanently: {wording.IRREVERSIBLE}", (tag("div", *map(_ending, endings), class_="cards"),)
-    )
+    return section(f"Ends permanently: {wording.IRREVERSIBLE}", (tag("div", *map(_ending, endings), class_="cards"),))
 
 
 def _ending(ending: Ending) -> Html:
@@ -179,9 +161,7 @@ def _timeline(plan: Plan) -> Html | None:
     scale = scale_of(rows, now)
     marked = spans(rows, gaps_of(plan))
     kinds = {change.key: change.kind.value for change in plan.changes}
-    head = tag(
-        "div", tag("div", class_="what"), tag("div", axis_svg(scale, now), class_="track"), class_="row head"
-    )
+    head = tag("div", tag("div", class_="what"), tag("div", axis_svg(scale, now), class_="track"), class_="row head")
     return section(
         "Timeline",
         (
@@ -271,9 +251,7 @@ def _changes(view: PlanView) -> Html | None:
     opened = len(ordered) <= _OPEN_UP_TO
     uploads = tag("ul", *map(_line, view.uploads), class_="lines") if view.uploads else together()
     nothing = tag("p", "Nothing matches.", class_="nothing quiet", hidden=True)
-    return section(
-        "Changes", (nothing, *(_change(block, opened=opened) for block in ordered), uploads), name="changes"
-    )
+    return section("Changes", (nothing, *(_change(block, opened=opened) for block in ordered), uploads), name="changes")
 
 
 def _change(block: Block, *, opened: bool) -> Html:

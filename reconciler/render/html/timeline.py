@@ -66,9 +66,7 @@ def axis_svg(scale: Scale, now: datetime) -> Html:
         "svg",
         tag("text", "now", x=f"{here}%", y="13", class_="now", text_anchor=_anchor(here)),
         *(
-            tag(
-                "text", label, x=f"{at}%", y="29", text_anchor="middle", class_="minor" if index % 2 else None
-            )
+            tag("text", label, x=f"{at}%", y="29", text_anchor="middle", class_="minor" if index % 2 else None)
             for index, (at, label) in enumerate(shown)
         ),
         class_="axis",
@@ -104,10 +102,7 @@ def row_svg(row: TimelineRow, marked: Sequence[Span], scale: Scale, now: datetim
     return tag(
         "svg",
         *(bar for bar in bars if bar),
-        *(
-            _bar(span.code, scale.at(span.begin), scale.at(span.end), _span_title(span), always=True)
-            for span in marked
-        ),
+        *(_bar(span.code, scale.at(span.begin), scale.at(span.end), _span_title(span), always=True) for span in marked),
         class_="bar",
         role="img",
         aria_label="; ".join((words, *(span.words for span in marked))),

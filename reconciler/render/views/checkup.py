@@ -19,9 +19,7 @@ class CheckupView:
 def checkup_view(checkup: Checkup) -> CheckupView:
     """The checks in their order, and the sentences below them."""
     missing = "" if checkup.counts[CheckStatus.FAILED] else ", ".join(map(check_name, checkup.not_checked))
-    said = (
-        f"Essential, but not checked: {missing}. It is not known whether paygift works here; run again later."
-    )
+    said = f"Essential, but not checked: {missing}. It is not known whether paygift works here; run again later."
     summary = ", ".join(f"{count} {status}" for status, count in checkup.counts.items() if count)
     return CheckupView(checkup.checks, said if missing else "", f"{summary}.")
 

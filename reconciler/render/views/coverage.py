@@ -51,9 +51,7 @@ def _staying(each: MerchantCoverage, covered: Coverage) -> str:
     """What happens to merchants that something serves afterwards."""
     if not each.gap_seconds:
         return messages.COVERAGE_NONE[covered.moment].format(**_who(each))
-    return messages.COVERAGE_GAP.format(
-        **_who(each), loss=messages.COVERAGE_LOSS[_loss(each)].format(**_spans(each))
-    )
+    return messages.COVERAGE_GAP.format(**_who(each), loss=messages.COVERAGE_LOSS[_loss(each)].format(**_spans(each)))
 
 
 def _who(each: MerchantCoverage) -> dict[str, str]:

@@ -20,8 +20,7 @@ SENTENCES: Final[dict[DriftCode, str]] = {
     "ENDED_BY_HAND": "activity {activity_id} was terminated, and not by paygift",
     "IMAGES_DIFFER": "activity {activity_id} shows other images than were uploaded for its spec{fields}",
     "LIVE_TERMS_DIFFER": (
-        "activity {activity_id} carries the request number of its spec and has other terms{fields}; "
-        "see `paygift plan`"
+        "activity {activity_id} carries the request number of its spec and has other terms{fields}; see `paygift plan`"
     ),
     "MERCHANTS_DIFFER": "the merchants of activity {activity_id} were changed: {merchants}",
     "NEWCOMER": "activity {activity_id} was created recently, and no spec manages it",
@@ -34,9 +33,7 @@ SENTENCES: Final[dict[DriftCode, str]] = {
     "VANISHED": "activity {activity_id}, which paygift managed for it, is no longer on the account",
 }
 TO_REPLACE: Final = "`apply` would replace activity {activity_id}"
-MERCHANTS_PENDING: Final = (
-    "the merchants of activity {activity_id} are not yet those of the spec: {merchants}"
-)
+MERCHANTS_PENDING: Final = "the merchants of activity {activity_id} are not yet those of the spec: {merchants}"
 UNWITNESSED: Final[dict[DriftCode, str]] = {
     "ENDED_BY_HAND": (
         "activity {activity_id} was terminated; without a record of it in the journal it is not known by whom"
@@ -106,8 +103,7 @@ def merchants_text(drift: Drift) -> str:
 def _fields(found: Sequence[Difference], says: str) -> str:
     return sample(
         tuple(
-            f"{each.path} is {value(each.path, each.live)}, {says} {value(each.path, each.desired)}"
-            for each in found
+            f"{each.path} is {value(each.path, each.live)}, {says} {value(each.path, each.desired)}" for each in found
         )
     )
 

@@ -83,9 +83,7 @@ def holds(finding: Finding, held: Held, *, goes_on: bool) -> str:
         return ""
     if not finding.key:
         return messages.HOLDS_ALL
-    others = (
-        [] if held.whole else [key for key in held.by_refusal.get(finding.name, ()) if key != finding.key]
-    )
+    others = [] if held.whole else [key for key in held.by_refusal.get(finding.name, ()) if key != finding.key]
     return messages.HOLDS.format(
         key=finding.key,
         others=messages.HOLDS_OTHERS.format(keys=sample(tuple(others))) if others else "",
@@ -104,8 +102,6 @@ def _remedy(suggestion: object) -> _Remedy:
             "write": str() as write,
         }:
             lines = {"replace": (write,), "after": (present, write), "before": (write, present)}[place]
-            said = messages.REMEDIES[place].format(
-                at=Source(file, line), write=write.strip(), present=present.strip()
-            )
+            said = messages.REMEDIES[place].format(at=Source(file, line), write=write.strip(), present=present.strip())
             return {"remedy": said, "lines": lines}
     return {}

@@ -114,9 +114,7 @@ def plan_view(plan: Plan) -> PlanView:
     held = held_in(plan)
     goes_on = not rest(plan).empty
     return PlanView(
-        findings=tuple(
-            finding_view(finding, holds(finding, held, goes_on=goes_on)) for finding in plan.findings
-        ),
+        findings=tuple(finding_view(finding, holds(finding, held, goes_on=goes_on)) for finding in plan.findings),
         blocks=tuple(_block(change, plan.made_at) for change in plan.changes),
         uploads=tuple(_upload_lines(plan)),
         summary=_summary(plan, held, goes_on=goes_on),

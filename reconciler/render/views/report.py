@@ -120,9 +120,7 @@ def _not_replaced(report: Report) -> Iterator[str]:
 
 
 def _ways_back(report: Report) -> tuple[Line, ...]:
-    return tuple(
-        Line("", sample(keys), messages.UNDO[code]) for code, keys in ways_back(report.outcomes).items()
-    )
+    return tuple(Line("", sample(keys), messages.UNDO[code]) for code, keys in ways_back(report.outcomes).items())
 
 
 def _outcome_view(outcome: Outcome) -> OutcomeView:
@@ -175,6 +173,4 @@ def _advice(report: Report) -> str:
         )
     if report.interrupted:
         return "Something is left. Run `paygift apply` again: it goes on where this run stopped."
-    return (
-        "Something is left. Run `paygift plan`: it shows what, and whether something must be corrected first."
-    )
+    return "Something is left. Run `paygift plan`: it shows what, and whether something must be corrected first."

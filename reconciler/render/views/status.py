@@ -116,9 +116,7 @@ class _Told:
         for drift in drifts(plan, [each for _, each in live], desired, witness):
             found[drift.key].append(drift)
         ids = {key: frozenset(each) for key, each in running.items()}
-        ignored = frozenset(
-            each.key for each in plan.findings if each.code == FindingKind.REMOVED_SPEC_IGNORED
-        )
+        ignored = frozenset(each.key for each in plan.findings if each.code == FindingKind.REMOVED_SPEC_IGNORED)
         return cls(plan, {each.key: each for each in desired}, ids, past, ignored, found)
 
     def of_activity(self, key: str, activity_id: str) -> list[Drift]:

@@ -73,9 +73,7 @@ def _rows_of(change: ActivityChange, known: Mapping[str, TimelineRow]) -> Iterat
     for step in change.operations:
         match step:
             case CreateActivity(terms=terms):
-                yield TimelineRow(
-                    change.key, "", terms.activity_name, terms.begin_time, terms.end_time, "planned"
-                )
+                yield TimelineRow(change.key, "", terms.activity_name, terms.begin_time, terms.end_time, "planned")
             case AddMerchants() | DeleteMerchants() | TerminateActivity() if step.activity_id not in {
                 "",
                 *seen,
@@ -100,9 +98,7 @@ def _moment(row: TimelineRow) -> datetime:
     return row.begin or row.end or datetime.max.replace(tzinfo=BEIJING)
 
 
-def spans(
-    rows: Sequence[TimelineRow], gaps: Mapping[str, Sequence[Window]]
-) -> dict[TimelineRow, tuple[Span, ...]]:
+def spans(rows: Sequence[TimelineRow], gaps: Mapping[str, Sequence[Window]]) -> dict[TimelineRow, tuple[Span, ...]]:
     """For each row that something of its key came before, the gaps until it gives and its overlap with them.
 
     ``gaps`` are those of the plan's changes, by key (``gaps_of``).
@@ -134,12 +130,7 @@ def _gaps_of(row: TimelineRow, gaps: Iterable[Window]) -> Iterator[Span]:
 
 def _overlaps_of(row: TimelineRow, earlier: Iterable[TimelineRow]) -> Iterator[Span]:
     for other in earlier:
-        if (
-            row.begin is None
-            or other.end is None
-            or row.end is None
-            or other.state in ("ended", "terminating")
-        ):
+        if row.begin is None or other.end is None or row.end is None or other.state in ("ended", "terminating"):
             continue
         begin, end = max(row.begin, other.begin or row.begin), min(row.end, other.end)
         if begin < end:
@@ -169,9 +160,7 @@ class Scale:
             if (self.end - self.start) / step <= _MAX_TICKS:
                 return list(_labelled(self._every(step), "%m-%d" if step.days else "%m-%d %H:%M"))
         months = (self.end - self.start) / timedelta(days=30.4)
-        every = next(
-            (count for count in _MONTHS if months / count <= _MAX_TICKS), int(months / _MAX_TICKS) + 1
-        )
+        every = next((count for count in _MONTHS if months / count <= _MAX_TICKS), int(months / _MAX_TICKS) + 1)
         return list(_labelled(self._first_of_every(every), "%m"))
 
     def _every(self, step: timedelta) -> Iterator[datetime]:

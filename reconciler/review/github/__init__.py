@@ -23,13 +23,7 @@ from reconciler.review.github.comments import (
 )
 from reconciler.review.github.drift import DriftReport, keep_drift_issue, read_drift
 from reconciler.review.github.marker import Owner
-from reconciler.review.github.reviewed import (
-    Merged,
-    NotReviewedError,
-    Reviewed,
-    pull_of_commit,
-    reviewed_digest,
-)
+from reconciler.review.github.reviewed import Merged, NotReviewedError, Reviewed, pull_of_commit, reviewed_digest
 from reconciler.review.github.run import WorkflowRun
 from reconciler.review.github.waivers import waivers_of
 

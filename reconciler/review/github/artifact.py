@@ -39,9 +39,7 @@ def kept_plan(github: GitHub, owner: Owner, reviewed: Reviewed) -> Plan:
             continue
         if plan_digest(plan) == digest:
             return plan
-    raise StaleError(
-        f"No artifact {name} holds the plan that was reviewed, or it has expired.", remedy=REMEDY
-    )
+    raise StaleError(f"No artifact {name} holds the plan that was reviewed, or it has expired.", remedy=REMEDY)
 
 
 def _plan_files(github: GitHub, name: str) -> Iterator[Any]:
@@ -57,9 +55,7 @@ def _plan_files(github: GitHub, name: str) -> Iterator[Any]:
 
 
 def _usable(artifact: Json, name: str) -> bool:
-    return (
-        artifact.get("name") == name and not artifact.get("expired") and isinstance(artifact.get("id"), int)
-    )
+    return artifact.get("name") == name and not artifact.get("expired") and isinstance(artifact.get("id"), int)
 
 
 def _plan_in(archive: bytes) -> Any:

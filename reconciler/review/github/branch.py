@@ -52,9 +52,7 @@ def changed(github: GitHub, before: str, after: str, paths: Sequence[str]) -> li
     found: list[str] = []
     for start in range(0, len(wanted), _PATHS_AT_ONCE):
         part = wanted[start : start + _PATHS_AT_ONCE]
-        found += [
-            path for path, (one, other) in _objects(github, before, after, part).items() if one != other
-        ]
+        found += [path for path, (one, other) in _objects(github, before, after, part).items() if one != other]
     return found
 
 
@@ -77,9 +75,7 @@ def require_current(github: GitHub, commit: str, paths: Sequence[str]) -> None:
         )
 
 
-def _objects(
-    github: GitHub, before: str, after: str, paths: Sequence[str]
-) -> dict[str, tuple[str | None, str | None]]:
+def _objects(github: GitHub, before: str, after: str, paths: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:
     """The id of each path at both commits, ``None`` where there is nothing."""
     variables: dict[str, Any] = _repository(github)
     asked = []
@@ -94,10 +90,7 @@ def _objects(
         f"{side}{index}" not in repository for index in range(len(paths)) for side in "ab"
     ):
         raise GitHubError("GitHub does not tell which files differ.", remedy="Give the job `contents: read`.")
-    return {
-        path: (_oid(repository[f"a{index}"]), _oid(repository[f"b{index}"]))
-        for index, path in enumerate(paths)
-    }
+    return {path: (_oid(repository[f"a{index}"]), _oid(repository[f"b{index}"])) for index, path in enumerate(paths)}
 
 
 def _oid(found: Any) -> str | None:

@@ -101,9 +101,7 @@ class GitHub:
             if not url:
                 return
             if not url.startswith(f"{self.run.api_url}/"):
-                raise GitHubError(
-                    f"The next page of {path} is on another host.", remedy="Nothing was sent there."
-                )
+                raise GitHubError(f"The next page of {path} is on another host.", remedy="Nothing was sent there.")
         raise GitHubError(f"{path} has more than {MOST_PAGES} pages.")
 
     def download(self, path: str, *, at_most: int) -> bytes:
@@ -163,9 +161,7 @@ class GitHub:
     def _url(self, path: str) -> str:
         return f"{self.run.api_url}/repos/{self.run.repository}/{path}"
 
-    def _answer(
-        self, method: str, url: str, data: Json | None = None, *, repeatable: bool = True
-    ) -> httpx.Response:
+    def _answer(self, method: str, url: str, data: Json | None = None, *, repeatable: bool = True) -> httpx.Response:
         def again(error: Exception) -> bool | float:
             if not isinstance(error, GitHubError) or not error.passing or (error.unsure and not repeatable):
                 return False
@@ -184,13 +180,9 @@ class GitHub:
         try:
             answer = self._client.request(method, url, json=data)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise GitHubError(
-                f"{asked}: GitHub cannot be reached: {failure(error)}.", passing=True
-            ) from error
+            raise GitHubError(f"{asked}: GitHub cannot be reached: {failure(error)}.", passing=True) from error
         except httpx.HTTPError as error:
-            raise GitHubError(
-                f"{asked}: no answer came: {failure(error)}.", passing=True, unsure=True
-            ) from error
+            raise GitHubError(f"{asked}: no answer came: {failure(error)}.", passing=True, unsure=True) from error
         if (answer.is_success or answer.status_code == 302) and not any(map(_may_pass, _errors_of(answer))):
             return answer
         raise self._error(asked, answer)
@@ -200,9 +192,7 @@ class GitHub:
         pause = pause_asked(answer, self._clock())
         if pause is not None:
             remedy = f"GitHub's rate limit is used up for {pause:.0f} s more; run this job again then."
-            return GitHubError(
-                said, status=answer.status_code, passing=True, retry_after_seconds=pause, remedy=remedy
-            )
+            return GitHubError(said, status=answer.status_code, passing=True, retry_after_seconds=pause, remedy=remedy)
         broken = answer.status_code >= 500 or answer.is_success
         remedy = "" if broken else _REMEDIES.get(answer.status_code, "")
         return GitHubError(said, status=answer.status_code, passing=broken, unsure=broken, remedy=remedy)
@@ -229,10 +219,7 @@ def pause_asked(answer: httpx.Response, now: float) -> float | None:
     used_up = answer.headers.get("x-ratelimit-remaining") == "0"
     if not (
         answer.status_code == 429
-        or (
-            answer.status_code == 403
-            and (used_up or _names_limit(answer.text) or "retry-after" in answer.headers)
-        )
+        or (answer.status_code == 403 and (used_up or _names_limit(answer.text) or "retry-after" in answer.headers))
         or any(map(_is_limit, _errors_of(answer)))
     ):
         return None

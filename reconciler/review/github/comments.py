@@ -219,9 +219,7 @@ def keep_plan_state(
         facts = second_line(comment.body)
         marks = marks_of(github, comment)
         since = facts.get("since") or _last_touched(marks)
-        changes = (
-            {"state": state, "since": since} if _untouched(marks, login) else {"state": state, "since": ""}
-        )
+        changes = {"state": state, "since": since} if _untouched(marks, login) else {"state": state, "since": ""}
         written.append(_retell(github, comment, {**facts, **changes}, told))
     if not kept and state == "failed" and (first := whose.first_line()):
         body = with_second_line(f"{first}\n### paygift plan\n", {"head": head, "state": state}, told)
@@ -348,9 +346,7 @@ def _is(comment: Comment, kind: str, owner: Owner) -> bool:
 def _comment(data: Json, body: str) -> Comment:
     user = data.get("user")
     login = str(user.get("login", "")) if isinstance(user, dict) else ""
-    return Comment(
-        int(data.get("id", 0)), str(data.get("node_id", "")), login, body, _url(data), read_marker(body)
-    )
+    return Comment(int(data.get("id", 0)), str(data.get("node_id", "")), login, body, _url(data), read_marker(body))
 
 
 def _url(data: dict[str, Any]) -> str:

@@ -19,15 +19,7 @@ from reconciler.model.identity import instant
 from reconciler.plan import check_format
 from reconciler.review.github.approvals import Review, pushers_of, reviews_of
 from reconciler.review.github.client import GitHub, Json
-from reconciler.review.github.comments import (
-    Comment,
-    head_sha,
-    is_actor,
-    marked_comments,
-    marks_of,
-    moment,
-    viewer,
-)
+from reconciler.review.github.comments import Comment, head_sha, is_actor, marked_comments, marks_of, moment, viewer
 from reconciler.review.github.marker import COMMIT, DIGEST, CommentMarker, Owner, read_marker, second_line
 
 REMEDY: Final = (
@@ -61,18 +53,14 @@ def pull_of_commit(github: GitHub, commit: str) -> Merged:
     Its ``merge_commit_sha`` is that commit in all three cases; a commit that merely belongs to a pull request is not.
     """
     if not COMMIT.fullmatch(commit):
-        raise UsageError(
-            f"{commit!r} is not a commit.", remedy="Set GITHUB_SHA, or give --commit 40 hex digits."
-        )
+        raise UsageError(f"{commit!r} is not a commit.", remedy="Set GITHUB_SHA, or give --commit 40 hex digits.")
     found = [
         each
         for each in github.items(f"commits/{commit}/pulls")
         if each.get("merged_at") and each.get("merge_commit_sha") == commit and _into(github, each)
     ]
     if not found:
-        raise NotReviewedError(
-            f"No pull request was merged as {commit[:12]}: nobody reviewed it.", remedy=REMEDY
-        )
+        raise NotReviewedError(f"No pull request was merged as {commit[:12]}: nobody reviewed it.", remedy=REMEDY)
     if len(found) > 1:
         numbers = ", ".join(f"#{each.get('number')}" for each in found)
         raise StaleError(
@@ -118,15 +106,11 @@ def reviewed_digest(
     again = facts.get("head") == pull.commit != pull.head
     approved = _approved(github, pull, since, login, required=require_approval or again)
     if not DIGEST.fullmatch(marker.digest):
-        raise StaleError(
-            f"The plan on pull request #{pull.number} has no digest of 64 hex digits.", remedy=REMEDY
-        )
+        raise StaleError(f"The plan on pull request #{pull.number} has no digest of 64 hex digits.", remedy=REMEDY)
     return Reviewed(marker.digest, approved, facts.get("head", ""))
 
 
-def _approved(
-    github: GitHub, pull: Merged, since: datetime, login: str, *, required: bool
-) -> tuple[str, ...]:
+def _approved(github: GitHub, pull: Merged, since: datetime, login: str, *, required: bool) -> tuple[str, ...]:
     """Who approved what is shown since ``since``; perhaps nobody, unless it is ``required``. Raises StaleError."""
     said = reviews_of(github, pull.number, besides=login)
     if said.objecting:
@@ -171,9 +155,7 @@ def _one_comment(github: GitHub, owner: Owner, pull: int, login: str) -> Comment
             f"{login} wrote no plan of {_name(owner)} on pull request #{pull}.{forged}", remedy=REMEDY
         )
     if len(ours) > 1:
-        raise StaleError(
-            f"{login} wrote {len(ours)} plans of {_name(owner)} on pull request #{pull}.", remedy=REMEDY
-        )
+        raise StaleError(f"{login} wrote {len(ours)} plans of {_name(owner)} on pull request #{pull}.", remedy=REMEDY)
     return ours[0]
 
 
@@ -213,15 +195,11 @@ def _check_state(facts: Mapping[str, str], pull: Merged) -> None:
                 "default branch, or open a pull request.",
             )
         case "failed":
-            raise StaleError(
-                f"There is no plan on pull request #{pull.number}: planning failed.", remedy=REMEDY
-            )
+            raise StaleError(f"There is no plan on pull request #{pull.number}: planning failed.", remedy=REMEDY)
         case "outdated":
             raise StaleError(f"What {where} shows is outdated: no newer one came.", remedy=REMEDY)
         case other:
-            raise StaleError(
-                f"What {where} shows is {other!r}, which this paygift does not know.", remedy=REMEDY
-            )
+            raise StaleError(f"What {where} shows is {other!r}, which this paygift does not know.", remedy=REMEDY)
 
 
 def _check_moment(marks: Json, facts: Mapping[str, str], pull: Merged, now: datetime) -> None:

@@ -24,9 +24,7 @@ def planned(run: WorkflowRun, head: str, page: str = "") -> str:
 def unplanned(run: WorkflowRun, state: State, head: str, reason: str = "") -> str:
     """``reason`` is one sentence, perhaps of an error."""
     if state == "outdated":
-        said = (
-            f"**Outdated**: the pull request is at `{head[:12]}` by now, and the plan of that is being made"
-        )
+        said = f"**Outdated**: the pull request is at `{head[:12]}` by now, and the plan of that is being made"
     else:
         why = f"{_code(reason)}." if reason.strip() else "the run says why."
         said = f"**Failed**: there is no plan of `{head[:12]}`: {why} What stands below, if anything, no longer counts"

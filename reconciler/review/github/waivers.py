@@ -104,11 +104,7 @@ def _in_labels(github: GitHub, pull: int) -> Iterator[_Asked]:
         elif event.get("event") == "unlabeled":
             given.pop(name, None)
     labels = github.get(f"issues/{pull}").get("labels")
-    there = (
-        {str(each.get("name")) for each in labels if isinstance(each, dict)}
-        if isinstance(labels, list)
-        else set()
-    )
+    there = {str(each.get("name")) for each in labels if isinstance(each, dict)} if isinstance(labels, list) else set()
     for name, event in given.items():
         if name in there and (found := _WAIVER.fullmatch(name.strip())):
             by = _login(event.get("actor"))
