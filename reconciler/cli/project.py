@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,15 +24,10 @@ from reconciler.cli.options import HASH, TIME, WAIVER, option, wanted
 from reconciler.cli.streams import is_terminal
 from reconciler.cli.unexpected import terminable
 from reconciler.model.errors import EXIT_INTERRUPTED, EXIT_PARTIAL, EXIT_PENDING, EXIT_REFUSED, UsageError
-from reconciler.model.plan import Plan
-from reconciler.model.report import Report
-from reconciler.render.json_ import drift_json, dumps, plan_json, report_json, show_json, status_json
-from reconciler.render.text import listing_text, plan_text, report_text
-from reconciler.render.views.drift import drift_view
-from reconciler.render.views.plan import plan_view, question
-from reconciler.render.views.report import report_view
-from reconciler.render.views.show import show_view
-from reconciler.render.views.status import status_rows, status_view
+
+if TYPE_CHECKING:
+    from reconciler.model.plan import Plan
+    from reconciler.model.report import Report
 
 allow_option = option(
     "--allow",
@@ -79,11 +75,13 @@ def plan(
 
     Reads the live account and writes nothing to it. Refusals come first, one summary line last.
     """
+    from reconciler.cli import printing  # noqa: PLC0415 - see there
+
     made = commands.plan(context.workspace(), allow=allow, allow_file=allow_file, at=at, out=out)
     if as_json:
-        click.echo(dumps(plan_json(made)), nl=False)
+        click.echo(printing.plan_as_json(made), nl=False)
     else:
-        text = _plan_text(context, made, notes=notes, undo=undo)
+        text = printing.plan_text(made, colour=context.colours(), notes=notes, undo=undo)
         click.echo(text, nl=False, color=context.colours())
     if made.refusals and (detailed_exitcode or fail_on_refusals):
         return EXIT_REFUSED
@@ -146,22 +144,22 @@ def apply(
     Only one apply runs at a time on an account and namespace. The first Ctrl-C lets it finish what is in flight, report
     and exit 130; the second stops it at once, and the next apply finds out what has happened.
     """
+    from reconciler.cli import printing  # noqa: PLC0415 - see there
 
     def on_plan(made: Plan) -> None:
-        text = _plan_text(context, made)
+        text = printing.plan_text(made, colour=context.colours())
         if as_json:
             click.echo(text, nl=False, err=True, color=context.colours())
         else:
             context.say(text)
 
     def on_report(happened: Report) -> None:
-        text = report_text(report_view(happened), colour=context.colours())
-        context.say(dumps(report_json(happened)) if as_json else text)
+        context.say(printing.report(happened, as_json=as_json, colour=context.colours()))
 
     with terminable():
         happened = commands.apply(
             context.workspace(),
-            confirm=lambda made: yes or _agreed(made),
+            confirm=lambda made: yes or _agreed(printing.question(made)),
             plan_file=file,
             expect=expect,
             allow=allow,
@@ -188,10 +186,10 @@ def apply(
 @pass_context
 def status(context: Context, as_json: bool, everything: bool) -> int:
     """List live activities and how they stand to the specs."""
+    from reconciler.cli import printing  # noqa: PLC0415 - see there
+
     found = commands.status(context.workspace())
-    rows = status_rows(found.live, found.desired, found.plan, everything=everything, witness=found.witness)
-    text = dumps(status_json(rows, found.plan)) if as_json else listing_text(status_view(rows, found.plan))
-    click.echo(text, nl=False)
+    click.echo(printing.status(found, as_json=as_json, everything=everything), nl=False)
     return 0
 
 
@@ -206,10 +204,11 @@ def drift(context: Context, as_json: bool) -> int:
     activities that nobody manages. Edits of the specs that are not applied yet are listed separately, as pending. The
     journal tells the two apart.
     """
+    from reconciler.cli import printing  # noqa: PLC0415 - see there
+
     found = commands.status(context.workspace())
-    drifted = found.drifts
-    click.echo(dumps(drift_json(drifted, found.plan)) if as_json else listing_text(drift_view(drifted)), nl=False)
-    return EXIT_PENDING if drifted else 0
+    click.echo(printing.drift(found, as_json=as_json), nl=False)
+    return EXIT_PENDING if found.drifts else 0
 
 
 @click.command()
@@ -222,29 +221,20 @@ def show(context: Context, name: str, as_json: bool) -> int:
 
     KEY is a spec's key or an activity_id.
     """
-    found = commands.show(context.workspace(), name)
-    if as_json:
-        text = dumps(show_json(found.desired, found.live, found.goods, found.done))
-    else:
-        text = listing_text(show_view(found.desired, found.live, found.goods, found.done, now=found.now))
-    click.echo(text, nl=False)
+    from reconciler.cli import printing  # noqa: PLC0415 - see there
+
+    click.echo(printing.show(commands.show(context.workspace(), name), as_json=as_json), nl=False)
     return 0
 
 
-def _agreed(made: Plan) -> bool:
+def _agreed(question: str) -> bool:
     """Whether a person says yes to what will be done. Never asks where there is no terminal."""
     if not is_terminal(sys.stdin):
         raise UsageError("There is no terminal to ask on.", remedy="Give --yes to apply without asking.")
     click.echo(err=True)
     try:
         with stopping_at_once():
-            answer: str = click.prompt(question(made), default="no", show_default=False, err=True)
+            answer: str = click.prompt(question, default="no", show_default=False, err=True)
     except click.Abort as error:
         raise KeyboardInterrupt from error
     return answer.strip() == "yes"
-
-
-def _plan_text(context: Context, made: Plan, *, notes: bool = False, undo: bool = False) -> str:
-    return plan_text(
-        plan_view(made), digest=commands.plan_digest(made), colour=context.colours(), notes=notes, undo=undo
-    )

@@ -117,7 +117,7 @@ def test_an_interrupt_while_planning_is_reported(project: Project, monkeypatch: 
 def test_an_outcome_that_cannot_be_shown_is_in_the_report_all_the_same(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.cli.project.report_text", breaking(ValueError(SECRET)))
+    monkeypatch.setattr("reconciler.cli.printing.report_text", breaking(ValueError(SECRET)))
     code, err, text = left_by(project)
     assert code == 1
     assert json.loads(text)["kind"] == "report"
