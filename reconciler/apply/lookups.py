@@ -71,6 +71,7 @@ class Lookups:
             try:
                 return live_activity(await self._api.detail(activity_id))
             except ApiError as error:
+                # A gateway's unsigned 404 does not prove that the activity is absent.
                 if error.status != 404 or not error.verified:
                     raise
                 return None
