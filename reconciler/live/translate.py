@@ -51,7 +51,7 @@ def live_activity(item: ActivityItem) -> LiveActivity:
     """One element of the list, or a detail, in the types of ``activity``. What cannot be read is ``None``, or empty."""
     return LiveActivity(
         activity_id=item.activity_id,
-        out_request_no=item.activity_base_info.out_request_no or "",
+        out_request_no=item.activity_base_info.out_request_no or "",  # web pages may give none (API §9 8)
         activity_status=item.activity_status,
         terms=None if isinstance(item, OddActivityItem) else _terms(item),
         activity_type=item.activity_type or FULL_SEND,
@@ -155,8 +155,10 @@ def _full_send_terms(
         award_type=rule.award_type or "",
         award_list=tuple(_award(award) for award in rule.award_list or ()),
         merchant_option=rule.merchant_option or "",
+        # Absent means all persons, or there would be drift that nobody can end (API §1.1).
         delivery_user_category=advanced.delivery_user_category or ALL_PERSONS,
         merchant_member_appid=advanced.merchant_member_appid or "",
+        # Neither order nor repetition of tags means anything.
         goods_tags=tuple(sorted(set(advanced.goods_tags or ()))),
     )
 

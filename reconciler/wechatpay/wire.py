@@ -109,6 +109,7 @@ class FullSendRule(Wire):
     award_type: str | None = None
     award_list: list[AwardItem] | None = None
     merchant_option: str | None = None
+    # Nothing to rely on in reads: only the merchants endpoint is sure to have it (API §1.2, §2 F8).
     merchant_id_list: list[str] | None = None
 
 
@@ -144,6 +145,7 @@ class AwardSendRule(Wire):
 class ActivityItem(Wire):
     """An element of the list, and the whole of the detail."""
 
+    # An empty one in a path would name the whole list.
     activity_id: str = Field(min_length=1)
     activity_type: str | None = None
     activity_base_info: ActivityBaseInfo
