@@ -85,6 +85,7 @@ def coupon(stock: Stock) -> Coupon:
 def _redeem(rule: Mapping[str, object], period: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """When a coupon can be redeemed, beside its begin and end. Some documents put two of its fields one level up
     (API §3.1); an empty value says what none says."""
+    # irregulary_avaliable_time is how the API spells it (API §3.1).
     beside = {name: rule[name] for name in ("available_week", "irregulary_avaliable_time") if name in rule}
     for name, value in (beside | dict(period)).items():
         plain = _canonical(value)

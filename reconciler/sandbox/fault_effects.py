@@ -41,6 +41,7 @@ def insert_row_before_read(
     activity = memory.activities.get(activity_id)
     if activity is None:
         return Transaction(None)
+    # First, so that all other rows move on by one while a client reads pages.
     merchants = {_free(activity): now.timestamp(), **activity.merchants}
     return Transaction(None, (replace(activity, merchants=merchants),))
 
