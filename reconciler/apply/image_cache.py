@@ -102,6 +102,7 @@ class ImageCache:
         mac = entry.get("mac", "").encode(errors="surrogatepass")
         if not hmac.compare_digest(mac, self._mac(sha256, url, at).encode()):
             return None
+        # Not before: only what our key vouches for is sure to have this form.
         return KnownImage(sha256, url, datetime.fromisoformat(at))
 
     def _mac(self, sha256: str, url: str, at: str) -> str:

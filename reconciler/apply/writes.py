@@ -64,6 +64,7 @@ class Writer:
         # Asked inside the client: an intent may wait long for its turn, and the lock may be gone by then.
         self.api = api.permitted(self._permit)
         self._clock = clock
+        # One moment for all of a run: a call that is repeated in it keeps its number, and no later one meets it.
         self._started = clock()
         self._record = record
         self._stopping = stopping
@@ -171,6 +172,7 @@ class Writer:
         the plan says; what else it serves is for another plan to show. Whatever becomes of them, the activity is there.
         """
         activity_id, first = run.created_id, frozenset(operation.merchants)
+        # Patiently: how soon a new activity shows its merchants is not documented (API §9 2).
         present = await self._lookups.merchants_once(activity_id, first.issubset)
         rejections: list[Rejection] = []
         problem = ""

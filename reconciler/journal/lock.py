@@ -99,7 +99,7 @@ class Lock:
             connection.execute(insert(locks).values(token=me.token, holder=me.to_json(), beats=0, **self._ours))
             self._leave(connection, me)
         self._taken = True
-        # From here on a session or file that is another one is a lost lock, and not a reason to reconnect.
+        # From here on another session, or another file, means a lost lock, and nothing reconnects.
         self._database.pin()
         if not self._database.is_postgresql:
             # A second connection, so that it does not wait while the run's is in use.
@@ -163,8 +163,8 @@ class Lock:
 
     def _find(self, connection: Connection, *, keep: bool = False) -> Seen | None:
         query = select(locks.c.token, locks.c.holder, locks.c.beats).where(self._where)
-        row = connection.execute(query.with_for_update(read=True) if keep else query).first()
         # SQLite has no FOR SHARE, and needs none: BEGIN IMMEDIATE keeps all other writers out.
+        row = connection.execute(query.with_for_update(read=True) if keep else query).first()
         return None if row is None else _seen(row)
 
     def _mine(self, token: str) -> Any:

@@ -90,6 +90,7 @@ class _Read:
         if live.activity_id in self.found:
             return
         self.found[live.activity_id] = live
+        # By our clock as well: the status may lag behind the end (API §1.7).
         if self.ownership.key_of(live) is not None and not live.ended(self._now):
             reads.create_task(self._complete(live))
         else:

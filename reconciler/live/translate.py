@@ -54,7 +54,7 @@ def live_activity(item: ActivityItem) -> LiveActivity:
         out_request_no=item.activity_base_info.out_request_no or "",  # web pages may give none (API §9 8)
         activity_status=item.activity_status,
         terms=None if isinstance(item, OddActivityItem) else _terms(item),
-        activity_type=item.activity_type or FULL_SEND,
+        activity_type=item.activity_type or FULL_SEND,  # optional in answers (API §1.2)
         creator_merchant_id=_text(item.creator_merchant_id),
         belong_merchant_id=_text(item.belong_merchant_id),
         create_time=_maybe_instant(item.create_time),
@@ -210,6 +210,7 @@ def _number(value: object) -> int | None:
     """A whole number; samples have some of them as texts (API §3.1)."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < _LONG:
         return int(value)
+    # Python takes True for an int.
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

@@ -109,6 +109,7 @@ class Api:
             wait = extensions.get(SLEEP)
             if wait is not None:
                 await wait(delay["seconds"])
+            # The effect has happened all the same, which is what this fault is for.
             elif not await connection.lasts(delay["seconds"]):
                 return
         if answer is None:

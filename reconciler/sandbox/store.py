@@ -60,6 +60,7 @@ class Store:
         """Write all of ``transaction``, or nothing."""
         if not (transaction.entities or transaction.effects):
             return
+        # A with of sqlite3 ends a transaction, but begins none in this mode.
         self._memory.execute("BEGIN IMMEDIATE")
         with self._memory:
             self._memory.executemany(_PUT, [_row(entity) for entity in transaction.entities])

@@ -77,7 +77,7 @@ def terminate(memory: Memory, mchid: str, activity_id: str, now: datetime, optio
     activity = reads.find_owned(memory, mchid, activity_id)
     status = reads.status_of(activity, now, options)
     if status == reads.TERMINATED and options.repeated_terminate == "accept":
-        # Counted, though nothing happens: tests look for clients that end an activity twice.
+        # Counted, though nothing happens, so that a client that ends an activity twice shows.
         again = replace(activity, terminations=activity.terminations + 1)
         return Transaction(_terminate_answer(again), (again,))
     _check_not_ended(status)

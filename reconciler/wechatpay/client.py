@@ -91,6 +91,7 @@ class Client:
         origin = origin_of(base_url, "PAYGIFT_BASE_URL")
         backup = origin_of(backup_url, "PAYGIFT_BACKUP_URL") if backup_url else origin
         if transport is None:
+            # No proxy for loopback: from elsewhere it would reach its own machine's.
             transport = SlotTransport(concurrency, idle_seconds=_IDLE_SECONDS, direct=is_loopback(origin.host))
         self._exchanger = Exchanger(
             credentials, transport, timeout_seconds=timeout_seconds, wall_clock=wall_clock, nonce=nonce

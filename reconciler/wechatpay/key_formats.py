@@ -153,6 +153,7 @@ _LINE: Final = 64
 
 def pieces_of(content: str | bytes) -> tuple[Piece, ...]:
     """Everything that is in a file or a variable, in its order; at least one piece."""
+    # The bytes that a variable had, whatever their encoding.
     raw = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     return tuple(_pieces(raw, nested=False))
 

@@ -367,6 +367,7 @@ def _row(number: int, row: object) -> ActivityItem:
 
 def _odd(activity_id: str, sent: dict[str, object]) -> OddActivityItem:
     base = sent.get("activity_base_info")
+    # It tells whose the activity is: an odd one of ours must be neither absent nor ended.
     number = base.get("out_request_no") if isinstance(base, Mapping) else None
     return OddActivityItem(
         activity_id=activity_id,
