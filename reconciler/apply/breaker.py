@@ -47,4 +47,5 @@ class Breaker:
 def _is_the_specs_own(error: PaygiftError) -> bool:
     if not isinstance(error, ApiError) or not error.verified or error.status not in (400, 404):
         return False
+    # INVALID_REQUEST stands for causes of all kinds, so of it only the words tell (API §1.11).
     return error.code in _SPECS_OWN_CODES or any(text in error.text for text in _SPECS_OWN_TEXTS)

@@ -98,12 +98,15 @@ class ImageCache:
     def _proven(self, sha256: str, entry: Entry) -> KnownImage | None:
         """The image, if the entry was written with this account's key."""
         url, at = entry.get("url", ""), entry.get("uploaded_at", "")
+        # A stranger's JSON may hold half a surrogate pair, which must not end in a traceback.
         mac = entry.get("mac", "").encode(errors="surrogatepass")
         if not hmac.compare_digest(mac, self._mac(sha256, url, at).encode()):
             return None
+        # Not before: only what our key vouches for is sure to have this form.
         return KnownImage(sha256, url, datetime.fromisoformat(at))
 
     def _mac(self, sha256: str, url: str, at: str) -> str:
+        # The account and the hash too, or an entry could be moved to another image.
         said = canonical_json([self.credentials.mchid, sha256, url, at])
         return self.credentials.mac(PURPOSE, said.encode(errors="surrogatepass"))
 

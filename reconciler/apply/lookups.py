@@ -71,6 +71,7 @@ class Lookups:
             try:
                 return live_activity(await self._api.detail(activity_id))
             except ApiError as error:
+                # A gateway's unsigned 404 does not prove that the activity is absent.
                 if error.status != 404 or not error.verified:
                     raise
                 return None
@@ -90,6 +91,7 @@ class Lookups:
             found: dict[str, str] = {}
             async with aclosing(self._api.activities()) as items:
                 async for item in items:
+                    # What was made on web pages may have none (API §9 8).
                     number = item.activity_base_info.out_request_no or ""
                     if number in numbers:
                         found[number] = item.activity_id
@@ -113,6 +115,7 @@ class Lookups:
 
     async def has_ended(self, activity_id: str) -> bool:
         """Whether the remote shows it as over. Raises RemoteError, a 404 included."""
+        # By our clock as well: the status may lag behind the end by days (API §1.7).
         return live_activity(await self._api.detail(activity_id)).ended(self._clock())
 
     async def listed_in_time(self, out_request_no: str) -> LiveActivity | None:

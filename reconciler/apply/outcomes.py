@@ -34,6 +34,7 @@ class MerchantsChange:
 
 def is_known_conflict(error: ApiError) -> bool:
     """Whether a refused create says that its number was used before, with another body (API §1.10)."""
+    # The code is documented for coupons only (API §3.1), and no page of this product has it.
     return NUMBER_USED_TEXT in error.text or error.code == "RESOURCE_ALREADY_EXISTS"
 
 
@@ -59,6 +60,7 @@ def stale_reason(precondition: Precondition, live: LiveActivity, now: datetime, 
     """Why ``live`` is no longer what the operation was planned for, as a sentence, or nothing if it is."""
     if live.ended(now):
         return f"The activity has ended since the plan was made ({live.activity_status})."
+    # An activity begins by itself: nobody has touched it.
     begun = (precondition.activity_status, live.activity_status) == (
         "CREATE_ACT_STATUS",
         "ONGOING_ACT_STATUS",
@@ -93,6 +95,7 @@ def merchants_outcome(
         status = OutcomeStatus.UNVERIFIED
         reason = f"WeChat Pay's answer proves that it was done; it could not be read back: {changed.unread}"
     elif left:
+        # A create is never a failure for want of merchants: the activity is there, and lives.
         none = left == wanted and not isinstance(operation, CreateActivity)
         status = OutcomeStatus.FAILED if none else OutcomeStatus.PARTIAL
     elif changed.problem:

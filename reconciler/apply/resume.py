@@ -45,8 +45,10 @@ async def _ask(lookups: Lookups, seq: int, intent: Intent, created: Mapping[str,
     match intent.operation:
         case "create":
             activity_id = created.get(intent.request_no, "")
+            # A create that is still on its way may show later, and is then for a later plan (docs/reliability.md).
             status = OutcomeStatus.DONE if activity_id else OutcomeStatus.NOT_STARTED
         case "add_merchants" | "delete_merchants":
+            # The body is what was sent; the spec may have changed since.
             merchants = merchants_in(intent.body)
             if merchants is None:
                 status, reason = (

@@ -99,9 +99,11 @@ async def apply_plan(
 
     stages = _stages(doing.changes)
     await asyncio.gather(*(go(change, _first_leaning(change)) for change in stages.starts))
+    # Not at once: the first create that is refused must keep the next activity from ending.
     for change in stages.switches:
         await go(change, len(change.operations))
     await asyncio.gather(*(go(change, len(change.operations)) for change in stages.starts))
+    # Last: customers keep what they have until everything that creates has had its turn.
     await asyncio.gather(*(go(change, len(change.operations)) for change in stages.ends))
     done = (*held, *uploads, *(outcome for key in keys.values() for outcome in key.outcomes))
     came_to = {id(outcome.operation): outcome for outcome in done}
@@ -232,6 +234,7 @@ class _Key:
                 self.outcomes.append(outcome)
                 writer.note(outcome)
                 continue
+            # Anew: an outcome must not name, and so answer, the intents of the operation before.
             started, run.trace = recorder.clock(), Trace()
             outcome = await _apply_operation(writer, operation, run, breaker)
             self.outcomes.append(await recorder.done(outcome, run.trace, started))

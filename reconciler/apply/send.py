@@ -101,10 +101,12 @@ class Sender:
         ``None``), the identical write is sent once more. Raises JournalError, and sends nothing, if the intent could
         not be written down; OutcomeUnknownError when the reads fail too.
         """
+        # Before anything leaves, and once: a second try is the same request to the byte.
         trace.intents.append(await self._record.intend(intent))
         try:
             return await _once(send, trace)
         except RemoteError as error:
+            # A proven refusal is final: sending again would only be refused again.
             if not is_lost(error):
                 raise
             if happened is not None and await _resolve(error, partial(self._patiently, happened)):

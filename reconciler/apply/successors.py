@@ -25,6 +25,7 @@ class Successors:
 
     def note(self, outcome: Outcome) -> None:
         """What was certainly not created in this run need not be looked for by those who wait for it."""
+        # UNKNOWN is not among these: it may be there, and then it serves.
         operation, absent = outcome.operation, (OutcomeStatus.FAILED, OutcomeStatus.NOT_STARTED)
         if isinstance(operation, CreateActivity) and not outcome.activity_id and outcome.status in absent:
             self._not_created[operation.out_request_no] = outcome.status
@@ -86,6 +87,7 @@ class Successors:
         """Why merchants who are to go on under other keys do not yet, as a sentence, or nothing."""
         if not run.change.leans_on:
             return ""
+        # As they are now: merchants that somebody added since the plan lose the gift as well.
         waiting = await self.not_yet_served(run, await self._lookups.merchants(operation.activity_id))
         return waiting_reason(waiting) if waiting else ""
 

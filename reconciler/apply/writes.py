@@ -61,8 +61,10 @@ class Writer:
         record: Recorder,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
+        # Asked inside the client: an intent may wait long for its turn, and the lock may be gone by then.
         self.api = api.permitted(self._permit)
         self._clock = clock
+        # One moment for all of a run: a call that is repeated in it keeps its number, and no later one meets it.
         self._started = clock()
         self._record = record
         self._stopping = stopping
@@ -77,6 +79,7 @@ class Writer:
         try:
             await self._record.require()
         except JournalError as error:
+            # The intent is written, but nothing has left: as a JournalError it would count as failed.
             raise NotSentError(error.message, remedy=error.remedy) from error
 
     async def write(self, operation: ActivityOperation, run: KeyRun) -> Outcome:
@@ -104,6 +107,7 @@ class Writer:
         if it is refused, whatever the words, the number may have been used before and is looked for."""
         body = create_request(operation.out_request_no, operation.terms, operation.merchants, run.urls)
         number = operation.out_request_no
+        # To the byte: what WeChat Pay takes for the same request under one number is unknown (API §1.10).
         intent = Intent("create", operation.key, "", number, body.json_bytes().decode())
         status, request_id = OutcomeStatus.DONE, ""
         try:
@@ -112,16 +116,19 @@ class Writer:
             )
         except ApiError as error:
             run.created_id = await self._met(number, error)
+            # A used number that shows no activity yet is unknown, not failed: the list may lag behind.
             if not run.created_id and not is_known_conflict(error):
                 raise
             status, reply = OutcomeStatus.ALREADY_DONE, None
         if reply is not None:
             run.created_id, request_id = reply.value.activity_id, reply.request_id
         try:
+            # The answer, with the id in it, was lost, and reading has shown that it happened.
             if not run.created_id and status is OutcomeStatus.DONE:
                 run.created_id = await self._lookups.created_under(number)
             return await self._verified_create(operation, run, status, request_id)
         except RemoteError as error:
+            # Raised, it would be reported as failed, and the breaker would take it for a refusal.
             return not_verified(operation, run.created_id, error, request_id)
 
     async def _verified_create(
@@ -132,6 +139,7 @@ class Writer:
         if live is None:
             reason = "WeChat Pay has accepted this number, but shows no activity for it yet. Run plan again later."
             return Outcome(operation, OutcomeStatus.UNKNOWN, run.created_id, reason, request_id)
+        # An id proves nothing: creating may fail after it was issued (API §1.7).
         if live.activity_status == CREATE_FAILED:
             reason = "WeChat Pay accepted the request, and then failed to create the activity (CREATE_ACT_FAILED)."
             return Outcome(operation, OutcomeStatus.FAILED, run.created_id, reason, request_id)
@@ -155,6 +163,7 @@ class Writer:
         """The activity that a refused create has met, if the list shows one with its number."""
         if is_known_conflict(error):
             return await self._lookups.created_under(number)
+        # One look only: most refusals are about the request, and no activity will ever show.
         found = await self._lookups.listed(number) if may_be_a_conflict(error) else None
         return found.activity_id if found else ""
 
@@ -163,6 +172,7 @@ class Writer:
         the plan says; what else it serves is for another plan to show. Whatever becomes of them, the activity is there.
         """
         activity_id, first = run.created_id, frozenset(operation.merchants)
+        # Patiently: how soon a new activity shows its merchants is not documented (API §9 2).
         present = await self._lookups.merchants_once(activity_id, first.issubset)
         rejections: list[Rejection] = []
         problem = ""
@@ -177,6 +187,7 @@ class Writer:
             present, problem = changed.merchants, changed.unread
             rejections += changed.rejections
         run.merchants = present
+        # Never deleted here: nobody has reviewed that these merchants lose their gift.
         more = len(present - run.wanted_merchants(operation))
         if more and not problem:
             problem = f"The activity was there, with {more:,} merchants that the plan does not name. Plan again."
@@ -184,6 +195,7 @@ class Writer:
 
     async def _change_merchants(self, operation: AddMerchants | DeleteMerchants, run: KeyRun) -> Outcome:
         activity_id = run.activity_id_of(operation)
+        # Only before our first change: after it the merchants' digest differs because of ourselves.
         if run.merchants is None:
             run.merchants = await self._lookups.merchants(activity_id)
             if operation.precondition is not None:
@@ -193,9 +205,11 @@ class Writer:
                     return Outcome(operation, OutcomeStatus.FAILED, activity_id, stale)
         before = run.merchants
         adding = isinstance(operation, AddMerchants)
+        # What adding somebody again, or deleting who is not there, does is unknown (API §1.6).
         needed = set(operation.merchants) - before if adding else before & set(operation.merchants)
         if not needed:
             return Outcome(operation, OutcomeStatus.ALREADY_DONE, activity_id)
+        # Adding takes nothing from anybody, so only deletions wait.
         waiting = {} if adding else await self._successors.not_yet_served(run, needed)
         needed -= waiting.keys()
         if not needed:
@@ -222,6 +236,7 @@ class Writer:
         )
         invalid = (reply.value.invalid_merchant_id_list if reply else None) or ()
         rejections = tuple(Rejection(item.mchid, item.invalid_reason or "") for item in invalid)
+        # A 200 may reject some (API §1.6); waiting for these to show would use up every read.
         expected = frozenset(mchids) - {rejection.mchid for rejection in rejections}
         try:
             present = await self._lookups.merchants_once(activity_id, expected.issubset)
@@ -256,6 +271,7 @@ class Writer:
         live = await self._lookups.detail(activity_id)
         if live.ended(self._clock()):
             return Outcome(operation, OutcomeStatus.ALREADY_DONE, activity_id)
+        # The last chance to notice: there is no resume (API §1.5).
         stale = stale_reason(operation.precondition, live, self._clock())
         if stale:
             return Outcome(operation, OutcomeStatus.FAILED, activity_id, stale)
@@ -277,6 +293,7 @@ class Writer:
             return Outcome(operation, OutcomeStatus.ALREADY_DONE, activity_id, request_id=error.request_id)
         request_id = reply.request_id if reply else ""
         try:
+            # The status may lag behind what was answered (API §1.7).
             over = await self._lookups.until_true(lambda: self._lookups.has_ended(activity_id))
         except RemoteError as error:
             return not_verified(operation, activity_id, error, request_id)

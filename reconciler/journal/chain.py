@@ -126,6 +126,7 @@ def _link(line: str) -> _Link:
         account, namespace, seq, previous = (data[name] for name in ("mchid", "namespace", "seq", "previous"))
     except KeyError as error:
         raise JournalError(f"this is not an entry of a journal: it has no {error}") from error
+    # isinstance() would take true for an int.
     if type(seq) is not int or not all(isinstance(each, str) for each in (account, namespace, previous)):
         raise JournalError("this is not an entry of a journal: its place in the chain is not readable")
     content, hash_ = _content(line, data)

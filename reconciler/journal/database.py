@@ -83,6 +83,7 @@ class Database:
 
     def _connected(self) -> Connection:
         if self._connection is not None and self._connection.invalidated:
+            # Not a reconnect: the new session would write on without the lock.
             if self._pinned:
                 raise self._lost("the session with its server that held the lock has ended")
             self.close()
@@ -209,11 +210,14 @@ class Database:
     def upgrade(self) -> None:
         """Bring the schema to the newest version. Raises JournalError if it is newer than we know."""
         with self.reading() as connection:
+            # Reading waits for nobody, and hardly ever is there anything to bring up to date.
             if self._version(connection) == len(tables.MIGRATIONS):
                 return
         with self.transaction() as connection:
             if self.is_postgresql:
+                # Two who begin a journal at once would both make its tables.
                 connection.execute(select(func.pg_advisory_xact_lock(postgresql.number_for("schema"))))
+            # Asked again: somebody else may have done it since the look above.
             tables.upgrade(connection, self._version(connection))
 
     def _version(self, connection: Connection) -> int | None:
@@ -267,6 +271,7 @@ class Database:
             if self._pinned and isinstance(error, sa.DBAPIError) and error.connection_invalidated:
                 raise self._lost(f"the session with its server that held the lock has ended ({said})") from error
             name = getattr(cause, "sqlite_errorname", "")
+            # Extended codes as well, such as SQLITE_BUSY_SNAPSHOT.
             if self._file is not None and name.startswith("SQLITE_BUSY"):
                 if self._connection is not None:
                     self._wait_for_others(self._connection, in_vain=True)

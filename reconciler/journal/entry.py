@@ -42,6 +42,7 @@ class RunStarted:
     version: str = ""
     switches: Mapping[str, str] = field(default_factory=dict)
     reviewed: str = ""
+    # Words of existing journals: they stay, whatever the classes are called.
     entry: Literal["begun"] = "begun"
 
 

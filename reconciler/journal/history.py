@@ -98,6 +98,7 @@ def _rows(entries: Iterable[Entry]) -> Iterator[Row]:
                     for each in asked:
                         open_.pop(each, None)
                 yield _concluded(entry, entry.what, bodies, runs.get(entry.run, _UNKNOWN_RUN))
+    # What ended in doubt has its row, and is not shown twice.
     for entry, intent in (open_[each] for each in open_ if each not in concluded):
         yield _open(entry, intent, runs.get(entry.run, _UNKNOWN_RUN))
 

@@ -61,16 +61,19 @@ class Journal:
         """
         with self._database.transaction() as connection:
             if token is not None:
+                # The fence: in one transaction with the line, so a run that was put out cannot write, nor send.
                 self.lock.require(connection, token)
             seq, previous = self._head(connection)
             draft = Entry(self._mchid, self._namespace, seq + 1, self._now(), run, what, previous)
             line, hash_ = sealed(draft)
             connection.execute(insert(entries).values(**self._at(draft.seq), record=line, hash=hash_))
             if isinstance(what, Intent):
+                # A table of its own, or each run would read years of lines to find what is open.
                 connection.execute(insert(open_intents).values(**self._at(draft.seq)))
             elif isinstance(what, OperationFinished) and what.answers:
                 ours = self._ours(open_intents) & open_intents.c.seq.in_(what.intents)
                 connection.execute(delete(open_intents).where(ours))
+            # At the start: an older commit must not take back half of a newer one either.
             elif isinstance(what, RunStarted) and what.commit:
                 self._applies(connection, what.commit)
         return replace(draft, hash=hash_)
@@ -136,6 +139,7 @@ class Journal:
 
     def memory(self) -> Remembered:
         """What was written down last of what must outlast the files. Raises JournalError."""
+        # JSON escapes quotes within text, so that this never finds somebody's words.
         kind = entries.c.record.contains('"entry":"remembered"', autoescape=True)
         query = select(entries.c.record, entries.c.seq).where(self._ours(entries), kind)
         with self._database.reading() as connection:
@@ -144,6 +148,7 @@ class Journal:
         return what if isinstance(what, Remembered) else Remembered()
 
     def _applies(self, connection: Connection, commit: str) -> None:
+        # No upsert: SQLite and PostgreSQL have dialects of it, and the lock keeps others away.
         ours = update(applied).where(self._ours(applied)).values(commit_id=commit)
         if not connection.execute(ours).rowcount:
             mine = {"mchid": self._mchid, "namespace": self._namespace, "commit_id": commit}
@@ -257,6 +262,7 @@ async def locked(
         try:
             taken = await _wait(journal.lock, me, own, timeout_seconds, tell, monotonic, sleep)
         except BaseException:
+            # Cancelled as well: the ticket of a process that lives would hold up everybody behind it.
             await _leave(partial(journal.lock.give_up, me), own)
             raise
         run = Run(journal, me, secrets.token_hex(4), taken.displaced, own)
@@ -266,6 +272,7 @@ async def locked(
                 tell(f"The lock was taken over from {taken.displaced}: {_NOW[taken.reason]}")
             yield run
         except (asyncio.CancelledError, InterruptedRunError):
+            # The second signal: a journal that does not answer must not keep the process.
             deadline = _LEAVING_SECONDS
             raise
         finally:
@@ -329,6 +336,7 @@ async def _wait(
             if now - started >= timeout_seconds:
                 raise _locked(found)
             waiting_for = f"Waiting for another apply: {found.holder}."
+            # By our own monotonic time: clocks of two machines are never compared.
             since = {beat: since.get(beat, now) for beat in found.before}
         if not told:
             tell(waiting_for)

@@ -82,6 +82,7 @@ class Lock:
         ``silent`` are beats that were seen long enough ago to call their owner dead if nothing has changed since.
         Raises JournalError, also where nothing can be a lock.
         """
+        # While we waited, unlock may have put a copy in place of the file.
         self._database.refresh()
         self._database.refuse_pool()
         with self._database.transaction() as connection:
@@ -98,8 +99,10 @@ class Lock:
             connection.execute(insert(locks).values(token=me.token, holder=me.to_json(), beats=0, **self._ours))
             self._leave(connection, me)
         self._taken = True
+        # From here on another session, or another file, means a lost lock, and nothing reconnects.
         self._database.pin()
         if not self._database.is_postgresql:
+            # A second connection, so that it does not wait while the run's is in use.
             self._beating = _Heartbeat(self._database.another(), self._mine(me.token))
         return Taken(found.holder if found is not None else None, reason)
 
@@ -133,6 +136,7 @@ class Lock:
         except BusyError:
             if self._database.is_postgresql:
                 raise
+            # Who was stopped in a transaction keeps SQLite's write lock, and is not ours to kill.
             self._database.replace_file()
         return self._break()
 
@@ -159,6 +163,7 @@ class Lock:
 
     def _find(self, connection: Connection, *, keep: bool = False) -> Seen | None:
         query = select(locks.c.token, locks.c.holder, locks.c.beats).where(self._where)
+        # SQLite has no FOR SHARE, and needs none: BEGIN IMMEDIATE keeps all other writers out.
         row = connection.execute(query.with_for_update(read=True) if keep else query).first()
         return None if row is None else _seen(row)
 
@@ -172,6 +177,7 @@ class Lock:
         if found is None:
             return ""
         if self._database.is_postgresql:
+            # PostgreSQL knows who lives, so no process and no beat is asked.
             return "" if _is_held(connection, self._number) else SESSION_ENDED
         if found.holder.process.is_gone:
             return ENDED
@@ -235,7 +241,7 @@ class Lock:
             try:
                 connection.execute(select(func.pg_terminate_backend(pid)))
             except sa.DBAPIError as error:
-                if getattr(error.orig, "sqlstate", "") != "42501":
+                if getattr(error.orig, "sqlstate", "") != "42501":  # insufficient_privilege
                     raise
                 raise JournalError(
                     f"the lock cannot be taken away: it belongs to a session of the PostgreSQL role {role!r} "
@@ -287,6 +293,7 @@ def _holding(connection: Connection, number: int) -> dict[int, str]:
     return {row.pid: row.usename for row in connection.execute(text(_SESSIONS), {"number": number})}
 
 
+# A key of 64 bits stands in two halves, with objsubid 1; and keys of other databases are others.
 _SESSIONS: Final = """
 SELECT l.pid, a.usename FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
@@ -302,6 +309,7 @@ class _Heartbeat:
         self._database = database
         self._mine = mine
         self._over = threading.Event()
+        # A daemon: a process that was interrupted must not live on for its heartbeat.
         self._thread = threading.Thread(target=self._beat, name="paygift-heartbeat", daemon=True)
         self._thread.start()
 

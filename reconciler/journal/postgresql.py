@@ -60,11 +60,12 @@ def engine_for(url: str) -> tuple[Engine, str]:
     try:
         engine = create_engine(
             parsed,
-            poolclass=NullPool,
+            poolclass=NullPool,  # a pool would keep the session of a closed connection, and its locks
             isolation_level="READ COMMITTED",  # what the code is written for, whatever the server's default is
             connect_args={} if "connect_timeout" in options else {"connect_timeout": CONNECT_SECONDS},
         )
     except (sa.ArgumentError, ValueError):
+        # From None: the library's words may quote the password.
         raise invalid(_VARIABLE, "has an option after its ? that is invalid", _URL_REMEDY) from None
     event.listen(engine, "connect", _as_we_need_the_session)
     return engine, f"PostgreSQL ({address.host or 'local'})"
@@ -72,6 +73,7 @@ def engine_for(url: str) -> tuple[Engine, str]:
 
 def number_for(*names: str) -> int:
     """The signed 64-bit number that stands for ``names`` in PostgreSQL's advisory locks."""
+    # Not hash(), which differs from process to process.
     digest = hashlib.sha256("\0".join(("paygift", *names)).encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
@@ -81,9 +83,11 @@ def _as_we_need_the_session(connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, false)", (f"{busy.BUSY_SECONDS:g}s",))
         cursor.execute(_SETTINGS)
+    # A rollback would take the settings back.
     connection.commit()
 
 
+# From pg_settings, since older servers do not know all of them.
 _SETTINGS: Final = """
 SELECT set_config(name, CASE name WHEN 'synchronous_commit' THEN 'on' ELSE '0' END, false) FROM pg_settings
 WHERE name = 'synchronous_commit' AND setting = 'off'

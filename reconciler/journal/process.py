@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
+# A zombie holds its number until its parent asks, and does nothing any more.
 _ENDED = frozenset("ZX")
 _STOPPED = frozenset("Tt")
 
@@ -37,6 +38,7 @@ class Process:
             # Another boot, or another container with the same name: its numbers say nothing here.
             comparable = mine.rpartition("/")[0] == self.birth.rpartition("/")[0]
             return comparable and _birth(self.pid) != self.birth
+        # On Windows signal 0 is Ctrl-C: asking would interrupt it.
         return os.name == "posix" and not _exists(self.pid)
 
     @property

@@ -31,6 +31,7 @@ def read_sqlite(file: Path) -> Database | None:
     except JournalError as error:
         if not _wanted_to_write(error):
             raise
+    # Immutable would pass over the log, and what was committed last is only there.
     if any(part.stat().st_size for part in _left_beside(file)):
         return _begun(_Copy(file))
     return _begun(Database(_engine(file, "mode=ro&immutable=1"), str(file)))
@@ -66,6 +67,7 @@ def _left_beside(file: Path) -> list[Path]:
 def _engine(file: Path, how: str) -> Engine:
     def connect() -> sqlite3.Connection:
         uri = f"{file.absolute().as_uri()}?{how}"
+        # No isolation level, or sqlite3 would begin transactions by itself.
         return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
 
     engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)

@@ -49,6 +49,7 @@ def engine_for(file: Path) -> Engine:
     engine = create_engine(
         _sqlite_url(file),
         poolclass=NullPool,
+        # Worker and heartbeat are threads; Database lets one at a time use a connection.
         connect_args={"timeout": busy.BUSY_SECONDS, "check_same_thread": False},
     )
     event.listen(engine, "connect", _as_we_need_it)
@@ -71,6 +72,7 @@ def _as_we_need_it(connection: Any, _record: object) -> None:
 
 def _begin(connection: Connection) -> None:
     if not connection.get_execution_options().get("paygift_reading"):
+        # A deferred one fails at once, without waiting, if somebody wrote after its first read.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         return
     connection.exec_driver_sql("BEGIN")
@@ -96,6 +98,7 @@ def _read_only(file: Path) -> str:
 def busy_file(file: Path, where: str) -> BusyError:
     """Whose transaction it is nobody can see; who holds the lock is in what was committed before it."""
     try:
+        # It is for the message only: we have waited long enough.
         with closing(sqlite3.connect(_read_only(file), uri=True, timeout=0)) as connection:
             rows = connection.execute(f"SELECT token, holder FROM {locks.name}").fetchall()  # noqa: S608 - ours
         holders = [Holder.from_row(token, holder) for token, holder in rows]
@@ -112,6 +115,7 @@ def replace_by_copy(file: Path, where: str) -> None:
     """
     draft = file.with_name(f"{file.name}.new")
     try:
+        # One that was killed here may have left it.
         draft.unlink(missing_ok=True)
         with (
             closing(sqlite3.connect(_read_only(file), uri=True)) as old,
@@ -143,6 +147,7 @@ def wal_remark(connection: Connection, where: str) -> str:
 def set_aside(file: Path, suffix: str) -> Path:
     """Move a damaged SQLite journal, and what belongs to it, out of the way. Returns where it is now."""
     target = file.with_name(f"{file.name}.{suffix}")
+    # The file last: a new one must never find the log of the old one.
     for part in ("-wal", "-shm", ""):
         here = file.with_name(file.name + part)
         if here.exists():

@@ -101,6 +101,7 @@ class _Known:
             self.terminated.add(outcome.activity_id)
 
     def witness(self) -> Witness:
+        # A request whose outcome nobody knows may have changed, or may still change, whom they serve.
         in_flight = {intent.activity_id for intent, _ in self.intents.values()}
         return Witness(
             created=self.created,

@@ -84,6 +84,7 @@ class Worker:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             future, call = job
+            # Given up before it began: nobody would know that it was written after all.
             if not future.set_running_or_notify_cancel():
                 continue
             self._busy_since = time.monotonic()

@@ -64,6 +64,7 @@ async def read_live(
             await read.ask_for(read.ownership.adopted, reads)
             hidden = await read.hidden(witness.created)
             if hidden:
+                # The list may lag behind the detail of a new activity (API §9 2).
                 await sleep(SECOND_LOOK_SECONDS)
                 async for item in api.activities():
                     read.take(live_activity(item), reads)
@@ -85,9 +86,11 @@ class _Read:
 
     def take(self, live: LiveActivity, reads: asyncio.TaskGroup) -> None:
         """Note an activity, once; its merchants are read meanwhile if they are needed."""
+        # The second look brings the whole list again.
         if live.activity_id in self.found:
             return
         self.found[live.activity_id] = live
+        # By our clock as well: the status may lag behind the end (API §1.7).
         if self.ownership.key_of(live) is not None and not live.ended(self._now):
             reads.create_task(self._complete(live))
         else:
@@ -187,6 +190,7 @@ async def read_coupons(api: PayGiftApi, stock_ids: Iterable[str]) -> dict[str, C
         except ApiError as error:
             found[stock_id] = None if _is_absent(error) else UnreadCoupon(_refusal_in(error))
         except ProtocolError as error:
+            # Somebody else's stock, of any shape, must not keep the plan from being made.
             found[stock_id] = UnreadCoupon(error.message.rstrip("."))
 
     with one_cause():
@@ -197,6 +201,7 @@ async def read_coupons(api: PayGiftApi, stock_ids: Iterable[str]) -> dict[str, C
 
 
 def _is_absent(error: ApiError) -> bool:
+    # Believing a gateway's 404 would take a campaign that runs for absent, and create it again.
     return error.status == 404 and error.verified
 
 

@@ -51,10 +51,10 @@ def live_activity(item: ActivityItem) -> LiveActivity:
     """One element of the list, or a detail, in the types of ``activity``. What cannot be read is ``None``, or empty."""
     return LiveActivity(
         activity_id=item.activity_id,
-        out_request_no=item.activity_base_info.out_request_no or "",
+        out_request_no=item.activity_base_info.out_request_no or "",  # web pages may give none (API §9 8)
         activity_status=item.activity_status,
         terms=None if isinstance(item, OddActivityItem) else _terms(item),
-        activity_type=item.activity_type or FULL_SEND,
+        activity_type=item.activity_type or FULL_SEND,  # optional in answers (API §1.2)
         creator_merchant_id=_text(item.creator_merchant_id),
         belong_merchant_id=_text(item.belong_merchant_id),
         create_time=_maybe_instant(item.create_time),
@@ -85,6 +85,7 @@ def coupon(stock: Stock) -> Coupon:
 def _redeem(rule: Mapping[str, object], period: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """When a coupon can be redeemed, beside its begin and end. Some documents put two of its fields one level up
     (API §3.1); an empty value says what none says."""
+    # irregulary_avaliable_time is how the API spells it (API §3.1).
     beside = {name: rule[name] for name in ("available_week", "irregulary_avaliable_time") if name in rule}
     for name, value in (beside | dict(period)).items():
         plain = _canonical(value)
@@ -155,8 +156,10 @@ def _full_send_terms(
         award_type=rule.award_type or "",
         award_list=tuple(_award(award) for award in rule.award_list or ()),
         merchant_option=rule.merchant_option or "",
+        # Absent means all persons, or there would be drift that nobody can end (API §1.1).
         delivery_user_category=advanced.delivery_user_category or ALL_PERSONS,
         merchant_member_appid=advanced.merchant_member_appid or "",
+        # Neither order nor repetition of tags means anything.
         goods_tags=tuple(sorted(set(advanced.goods_tags or ()))),
     )
 
@@ -207,6 +210,7 @@ def _number(value: object) -> int | None:
     """A whole number; samples have some of them as texts (API §3.1)."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < _LONG:
         return int(value)
+    # Python takes True for an int.
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

@@ -101,6 +101,7 @@ class Api:
         served = endpoint is not None and request.method == endpoint.method
         struck = self._world.strike(endpoint.route if endpoint and served else "", verified=result.verified)
         answer = self._answer(request, endpoint, result, struck)
+        # Before it leaves: whoever has the answer finds it in the log.
         request_id = self._record(request, result, struck, answer)
         extensions = scope.get("extensions") or {}
         connection = _Connection(receive, send, extensions.get(HANG_UP))
@@ -108,6 +109,7 @@ class Api:
             wait = extensions.get(SLEEP)
             if wait is not None:
                 await wait(delay["seconds"])
+            # The effect has happened all the same, which is what this fault is for.
             elif not await connection.lasts(delay["seconds"]):
                 return
         if answer is None:
@@ -131,6 +133,7 @@ class Api:
         if (fault := struck.get(Stage.REQUEST)) is not None:
             return _fault_answer(fault, result)
         if result.error is not None:
+            # Only a request whose signature was accepted gets a signed answer (API §5.3).
             answer = ApiAnswer(result.error.status, result.error.body(), signed=False)
         else:
             try:
@@ -160,6 +163,7 @@ class Api:
     def _headers_and_body(
         self, request: ApiRequest, answer: ApiAnswer, struck: Struck, request_id: str
     ) -> tuple[list[tuple[str, str]], bytes]:
+        # Real time, wherever the business clock stands: clients check the age of answers (API §5.3).
         now = self._world.real()
         headers = [("Date", format_datetime(now, usegmt=True))]
         if answer.retry_after is not None:
@@ -174,7 +178,7 @@ class Api:
             stranger = self._world.keys.merchant_key
             signature, body = _sign(body, struck.get(Stage.SIGNATURE), signer, stranger, now)
         headers += [
-            ("Content-Type", "application/json; charset=utf-8"),
+            ("Content-Type", "application/json; charset=utf-8"),  # the Java SDK insists on it (API §11)
             ("Content-Language", "zh-CN"),
             ("Content-Length", str(len(body))),
             ("Request-ID", request_id),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+# To the character, commas included: clients tell refusals apart by such words (API §1.11).
 SAME_BRAND = "发券商户号校验失败，请核实是否满足同品牌等规则"
 COUPON_UNFIT = "商家券信息不满足活动规则，请核实券有效期或code"
 PACKAGE_MIXED = "传入的多张商户券的信息不一致"

@@ -86,6 +86,7 @@ def is_loopback_url(url: object) -> bool:
 
 def is_for_this_machine(hosts: Sequence[str]) -> bool:
     """Whether a request with these ``Host`` headers was meant for the sandbox: there is one, and it is ours."""
+    # Of two Host headers nobody knows which one a browser or a proxy went by.
     found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
     if found is None:
         return False

@@ -101,6 +101,7 @@ def check_headers(headers: Mapping[str, str]) -> None:
     accept = headers.get("accept", "").lower()
     if not headers.get("user-agent") or not accept:
         raise param_error("Http头缺少Accept或User-Agent")
+    # The Go SDK always sends */* (API §11).
     if not any(kind in accept for kind in ("application/json", "application/*", "*/*")):
         raise param_error("Http头Accept应为application/json")
 
@@ -158,6 +159,7 @@ def _hint(
 
 def _recent(timestamp: str, now: datetime) -> bool:
     numeric = timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12
+    # Nobody documents the window for requests; this one is the SDKs' for answers (API §5.2).
     return numeric and abs(now.timestamp() - int(timestamp)) <= WINDOW_SECONDS
 
 

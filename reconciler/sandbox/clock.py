@@ -16,6 +16,7 @@ _TIME: Final = re.compile(
 )
 _STEP: Final = re.compile(r"([+-])([0-9]{1,9})([smhdw])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+# Away from the ends of datetime, where an offset would lead out of the calendar.
 _YEARS: Final = range(1971, 9998)
 
 

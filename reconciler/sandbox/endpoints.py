@@ -56,10 +56,13 @@ def answer(world: World, request: ApiRequest, endpoint: Endpoint | None, mchid: 
     if request.method != endpoint.method:
         raise ApiErrorResponse(405, "METHOD_NOT_ALLOWED", f"请求方法应为{endpoint.method}")
     if endpoint.route == "upload":
+        # Real time: a limit by the minute must not pass by moving the business clock.
         world.uploads.check(world.real())
     now, activity_id = world.moment(), request.parameters.get("activity_id", "")
+    # It stays, even if the request is refused: somebody else has done it.
     world.commit(fault_effects.insert_row_before_read(world.memory, fault, mchid, activity_id, now))
     view = fault_effects.change_view(world.memory, fault, endpoint.route, activity_id, request.body or b"", now)
+    # After the view was taken, so that the read which is counted still misses the activity.
     world.commit(fault_effects.count_read(world.memory, endpoint.route, activity_id))
     context = RequestContext(
         memory=view,
@@ -98,6 +101,7 @@ def _goods(context: RequestContext, request: ApiRequest, activity_id: str) -> Tr
 
 
 def _terminate(context: RequestContext, request: ApiRequest, activity_id: str) -> Transaction:
+    # One client sends the body null here, and signs an empty one (API §11).
     if request.body:
         raise param_error("请求体应为空")
     return writes.terminate(context.memory, context.mchid, activity_id, context.now, context.options)
@@ -128,6 +132,7 @@ def _upload(context: RequestContext, request: ApiRequest) -> Transaction:
 
 def _certificates(context: RequestContext, request: ApiRequest) -> Transaction:
     """API §5.5. There are RSA certificates and no SM2 one; none at all, once there is only the public key."""
+    # The Java SDK sends this parameter (API §11).
     algorithm = limits.read_query(request.query, ("algorithm_type",)).get("algorithm_type", "RSA")
     if algorithm not in ("RSA", "SM2", "ALL"):
         raise param_error("algorithm_type应为RSA、SM2或ALL", "/query/algorithm_type", algorithm)

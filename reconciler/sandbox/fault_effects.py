@@ -41,6 +41,7 @@ def insert_row_before_read(
     activity = memory.activities.get(activity_id)
     if activity is None:
         return Transaction(None)
+    # First, so that all other rows move on by one while a client reads pages.
     merchants = {_free(activity): now.timestamp(), **activity.merchants}
     return Transaction(None, (replace(activity, merchants=merchants),))
 
@@ -112,6 +113,7 @@ def _without_unseen(memory: Memory, route: str, now: datetime) -> Memory:
 def _without_first(memory: Memory, activity_id: str) -> Memory:
     """Of the list the newest activity is missing, of an activity the merchant that it has had longest."""
     if not activity_id:
+        # The newest comes first in the list, unless an option turns it round.
         return memory.without_activities(list(memory.activities)[-1:])
     activity = memory.activities.get(activity_id)
     if activity is None:

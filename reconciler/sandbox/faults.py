@@ -51,6 +51,7 @@ class FaultKind:
 
 
 def _number(value: Any) -> float:
+    # float() takes true for 1.
     if isinstance(value, bool):
         raise ValueError("not a number")  # noqa: TRY004 (the reader is a person with a command line)
     number = float(value)

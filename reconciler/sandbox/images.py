@@ -44,9 +44,11 @@ def read_upload(content_type: str, body: bytes) -> Upload:
     if not boundary:
         return Upload()
     parts: dict[str, bytes] = {}
+    # The first boundary has no line end before it.
     for part in (b"\r\n" + body).split(b"\r\n--" + boundary)[1:-1]:
         head, _, content = part.partition(b"\r\n\r\n")
         parameters = {name.lower(): value for name, value in _PARAMETER.findall(head.decode("utf-8", "replace"))}
+        # The real service refuses a meta part with a filename (API §11).
         if ("filename" in parameters) == (parameters.get("name") == "file"):
             parts.setdefault(parameters.get("name", ""), content)
     return Upload(parts.get("meta"), parts.get("file"))

@@ -215,6 +215,7 @@ def _write_if_missing(file: Path, make: Callable[[], str]) -> None:
     draft = file.with_name(f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
     _write(draft, make())
     with contextlib.suppress(FileExistsError):
+        # A rename would replace a key that somebody faster uses already.
         os.link(draft, file)
     draft.unlink()
 

@@ -21,6 +21,7 @@ from reconciler.sandbox.schema import Field, Flag, List, Number, Object, Text, T
 MERCHANTS_PER_CALL: Final = 500
 LIST_LIMIT: Final = 100
 LONGEST_ACTIVITY: Final = timedelta(days=90)
+# The FAQ's year, which an interval must stay below (API §2 F7).
 FARTHEST_END: Final = timedelta(seconds=31_536_000)
 STATUSES: Final = (
     "ACT_STATUS_UNKNOWN",
@@ -31,6 +32,7 @@ STATUSES: Final = (
     "OVER_TIME_ACT_STATUS",
     "CREATE_ACT_FAILED",
 )
+# The ASCII |, although the documentation prints the full-width one (API §1.1).
 _NUMBER_CHARSET: Final = r"[0-9A-Za-z|_*-]+"
 _COLOURS: Final = tuple(f"Color{n:03}" for n in range(10, 101, 10))
 _DAY_TIME: Final = r"([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]"
@@ -70,6 +72,7 @@ _BASE_INFO: Final = Object(
 _AWARD: Final = Object(
     "奖品",
     {
+        # Labelled so by the documentation, although it is a 商家券's (API §1.1).
         "stock_id": Text("代金券批次Id", 1, 20),
         "original_image_url": Text("奖品原始图片(大图)", 10, 128),
         "thumbnail_url": Text("奖品缩略图片(小图)", 10, 128, required=False),
@@ -92,6 +95,7 @@ def _create_shape(options: SandboxOptions) -> Object:
             "投放用户类别", 1, 28, choices=("DELIVERY_ALL_PERSON", "DELIVERY_MEMBER_PERSON"), required=False
         ),
         "merchant_member_appid": Text("商户会员appid", 1, 32, required=False),
+        # 500, although the pages of detail and list still say 50 (API §8 4).
         "goods_tags": List("订单优惠标记", Text("订单优惠标记", 1, 15), 0, 500, required=False),
     }
     return Object(
@@ -104,6 +108,7 @@ def _create_shape(options: SandboxOptions) -> Object:
     )
 
 
+# No characters are documented for add_request_no, unlike for the other two (API §1.6).
 _ADD: Final = Object("请求体", {"merchant_id_list": _MERCHANTS, "add_request_no": Text("请求业务单据号", 1, 128)})
 _DELETE: Final = Object(
     "请求体",
@@ -250,6 +255,7 @@ def page_query(query: str, options: SandboxOptions) -> PageAsked:
 def _check_base_info(info: Any, options: SandboxOptions) -> None:
     pointer = "/body/activity_base_info"
     colour = info.get("background_color", "")
+    # Documents write Color010 and COLOR010 for the same colour (API §1.9).
     if colour and colour.lower() not in {known.lower() for known in _COLOURS}:
         raise fails("枚举", "背景颜色", f"{pointer}/background_color", "应为 Color010…Color100 之一", colour)
     span = clock.parse(info["end_time"]) - clock.parse(info["begin_time"])

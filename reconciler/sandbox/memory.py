@@ -19,6 +19,7 @@ class Activity:
     invalid values. All times are Unix seconds of the business clock.
     """
 
+    # Kinds and fields stand in stores of earlier versions: they stay, whatever classes are called.
     kind: ClassVar = "activity"
     activity_id: str
     mchid: str

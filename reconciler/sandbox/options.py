@@ -97,6 +97,7 @@ class SandboxOptions:
             value = getattr(self, name)
             if get_origin(kind) is Literal and value not in get_args(kind):
                 raise ValueError(f"{name} must be one of {_choices(kind)}, not {value!r}")
+            # isinstance() would take True for an int.
             if kind is int and (type(value) is not int or value < 0):
                 raise ValueError(f"{name} must be a whole number of at least 0, not {value!r}")
 

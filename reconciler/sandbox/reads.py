@@ -61,6 +61,7 @@ def listing(
         found = [each for each in found if status_of(each, now, options) == wanted]
     if options.list_order == "newest_first":
         found.reverse()
+    # So in the one real answer that is known (API §1.7).
     rows = [_with_empty_merchants(_element(each, now, options)) for each in _window(found, asked, options)]
     return _page_of(rows, len(found), asked, options)
 
@@ -133,7 +134,7 @@ def _element(activity: Activity, now: datetime, options: SandboxOptions) -> Json
         **activity.item,
         "activity_status": status_of(activity, now, options),
         "creator_merchant_id": activity.mchid,
-        "belong_merchant_id": activity.mchid,
+        "belong_merchant_id": activity.mchid,  # the same: its documentation calls it not enabled yet (API §1.2)
         "create_time": clock.beijing(activity.create_time),
         "update_time": clock.beijing(_update_time(activity, now, options)),
         **activity.odd,

@@ -104,6 +104,7 @@ def serve(
         note.unlink(missing_ok=True)
         listener.close()
 
+    # uvicorn raises the signal once more when it has shut down.
     with contextlib.suppress(KeyboardInterrupt):
         _Server(world, about, before=announce, after=leave).run([listener])
 
@@ -256,6 +257,7 @@ def _listen(host: str, port: int) -> socket.socket:
     # With the protocol named, asyncio sets TCP_NODELAY on what it accepts: without, an answer takes 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
+        # On Windows this option lets two servers share a port.
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((str(address), port))

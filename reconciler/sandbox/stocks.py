@@ -20,6 +20,7 @@ _QUERIED: Final = schema.Object(
         "stock_id": schema.Text("批次号", 1, 20),
         "stock_name": schema.Text("商家券批次名称", 1, 21),
         "belong_merchant": schema.Text("批次归属商户号", 8, 15, "[0-9]+"),
+        # STOPED is how the API spells it (API §3.1).
         "stock_state": schema.Text("批次状态", choices=("UNAUDIT", "RUNNING", "STOPED", "PAUSED")),
         "coupon_code_mode": schema.Text("券code模式", choices=("WECHATPAY_MODE", "MERCHANT_API", "MERCHANT_UPLOAD")),
         "coupon_use_rule": schema.Object(
@@ -156,6 +157,7 @@ def _normalised(value: Any) -> Any:
         plain = {name: _normalised(each) for name, each in value.items()}
         return {name: each for name, each in plain.items() if each not in (None, [], {})}
     if isinstance(value, list):
+        # By repr: dictionaries, numbers and texts have no order among them.
         return sorted((_normalised(each) for each in value), key=repr)
     moment = clock.seconds(value)
     return value if moment is None else ("at", moment)

@@ -60,6 +60,7 @@ class Store:
         """Write all of ``transaction``, or nothing."""
         if not (transaction.entities or transaction.effects):
             return
+        # A with of sqlite3 ends a transaction, but begins none in this mode.
         self._memory.execute("BEGIN IMMEDIATE")
         with self._memory:
             self._memory.executemany(_PUT, [_row(entity) for entity in transaction.entities])
@@ -114,7 +115,9 @@ _MEMORY_TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS history (n INTEGER PRIMARY KEY, content TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS blobs (url TEXT PRIMARY KEY, content BLOB NOT NULL)",
 )
+# AUTOINCREMENT, since a number must not come again after its row was trimmed.
 _LOG_TABLES: Final = ("CREATE TABLE IF NOT EXISTS log (n INTEGER PRIMARY KEY AUTOINCREMENT, content TEXT NOT NULL)",)
+# Not INSERT OR REPLACE: that gives a new rowid, and with it another place in every list.
 _PUT: Final = """INSERT INTO entities (kind, id, content) VALUES (?, ?, ?)
 ON CONFLICT (kind, id) DO UPDATE SET content = excluded.content"""
 

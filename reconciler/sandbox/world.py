@@ -99,6 +99,7 @@ class World:
         if option == "only" or (option == "started" and named == wechatpay.serial_no):
             return wechatpay
         signing = faults.rotation(self._faults())
+        # By turns and not at random, so that a test knows which comes.
         new = signing == "new" or (signing == "either" and self._requests % 2 == 1)
         return self.keys.next_platform if new else self.keys.platform
 

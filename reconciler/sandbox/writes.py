@@ -77,6 +77,7 @@ def terminate(memory: Memory, mchid: str, activity_id: str, now: datetime, optio
     activity = reads.find_owned(memory, mchid, activity_id)
     status = reads.status_of(activity, now, options)
     if status == reads.TERMINATED and options.repeated_terminate == "accept":
+        # Counted, though nothing happens, so that a client that ends an activity twice shows.
         again = replace(activity, terminations=activity.terminations + 1)
         return Transaction(_terminate_answer(again), (again,))
     _check_not_ended(status)
@@ -97,6 +98,7 @@ def add_merchants(
     """Add merchants (API §1.6): those that pass are added, the others are listed, and both with 200."""
     limits.check_merchant_change("add", body, options)
     activity = reads.find_owned(memory, mchid, activity_id)
+    # A number is the merchant's and not the activity's, so the digest must hold the activity.
     if (used := memory.used("add", mchid, body["add_request_no"])) is not None:
         return _repeated(used, [activity_id, body])
     _check_not_ended(reads.status_of(activity, now, options))
@@ -109,6 +111,7 @@ def add_merchants(
         "activity_id": activity_id,
         "invalid_merchant_id_list": [{"mchid": each, "invalid_reason": reason} for each, reason in invalid.items()],
     }
+    # With nobody added, add_time is missing: a guess (API §1.6).
     if invalid.keys() != reasons.keys():
         answer["add_time"] = clock.beijing(now.timestamp())
     merchants = dict(activity.merchants) | dict.fromkeys(added, now.timestamp())
@@ -193,6 +196,7 @@ def insert(memory: Memory, mchid: str, item: Any, merchants: Sequence[str], now:
     entities: list[Entity] = [activity, memory.state_after_ids()]
     if activity.out_request_no:
         answer = {"activity_id": activity.activity_id, "create_time": clock.beijing(activity.create_time)}
+        # No digest is "inserted", so a create under this number always differs from what used it.
         entities.append(UsedNumber("create", activity.mchid, activity.out_request_no, "inserted", answer))
     return Transaction(activity.activity_id, tuple(entities))
 
@@ -292,6 +296,7 @@ def _changed(
     """The transaction of a merchant change: without effect if it touched nobody."""
     number = body[f"{action}_request_no"]
     used = UsedNumber(action, activity.mchid, number, _digest([activity.activity_id, body]), answer)
+    # Its number is spent all the same.
     if not touched:
         return Transaction(answer, (used,))
     changed = replace(activity, merchants=merchants, update_time=now.timestamp())

@@ -34,6 +34,7 @@ _EDGES: Final = "\t\n\v\f\r \x85\u2028\u2029\u3000" + "".join(
     chr(point) for ranges in (DEFAULT_IGNORABLE, BLANKS) for first, last in ranges for point in range(first, last + 1)
 )
 """What copying, a file of variables or an editor leaves at the ends of a value."""
+# Python shows bytes of a variable that are not UTF-8 as halves of surrogate pairs.
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ASSIGNMENT: Final = re.compile(r"(?:export|set|setx|env)\s|(?:PAYGIFT|GITHUB|SSL_CERT)_\w+=|\w+_PROXY=", re.IGNORECASE)
 _REFERENCE: Final = re.compile(r"\$|%\w+%\Z")
@@ -197,6 +198,7 @@ def checked_address(name: str, value: str, form: Form) -> Address:
     Python, httpx, SQLAlchemy and libpq do not agree on where the host of an address begins if a password holds what
     should have been percent-encoded; then one of them shows half of it as a host or a port. So that is refused here.
     """
+    # The proxy of the system's settings comes here, too, and is no variable to set.
     is_variable = re.fullmatch(r"\w+", name)
     remedy = f"Set {name} to {form.example}." if is_variable else f"Expected {form.example}."
     remedy += _ESCAPES if "user" in form.parts else ""
@@ -255,6 +257,7 @@ def _host(text: str) -> str | None:
     labels = text.removesuffix(".").split(".")
     if len(text) > LONGEST_NAME or not all(map(_LABEL.fullmatch, labels)):
         return None if text else ""
+    # Some libraries read 127.1 as an address, so what ends in a number must be a whole one.
     if labels[-1].isdigit():
         try:
             return str(ipaddress.IPv4Address(text))

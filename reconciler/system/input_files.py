@@ -51,6 +51,7 @@ def parsed_json(content: bytes) -> object:
     for different things: duplicate keys, NaN and numbers without bounds, halves of characters, and what is too deep.
     """
     try:
+        # Editors on Windows put a byte order mark first.
         text = content.decode("utf-8-sig")
         data: object = json.loads(
             text,
@@ -66,6 +67,7 @@ def parsed_json(content: bytes) -> object:
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
     _check_depth(data)
+    # Only then: to write a large file out again takes time.
     if _SURROGATE.search(text):
         _check_characters(data)
     return data
@@ -86,6 +88,7 @@ def _shown(file: Path) -> str:
 def _read(descriptor: int, file: Path, most_bytes: int) -> bytes:
     content = bytearray()
     while True:
+        # Windows can select nothing but sockets.
         if os.name == "posix" and not select.select([descriptor], [], [], SILENCE_SECONDS)[0]:
             raise UsageError(
                 f"{file} cannot be read: nobody wrote to it for {SILENCE_SECONDS:g} s.",
@@ -121,12 +124,14 @@ def _finite(text: str) -> float:
 
 
 def _whole(text: str) -> int:
+    # Python refuses thousands of digits, and in words of its own.
     if len(text) > 19:
         raise ValueError("it holds a number that is too large")
     return int(text)
 
 
 def _check_depth(data: object) -> None:
+    # Level by level: recursion is what too deep a file would break.
     level: list[Any] = [data]
     for _ in range(DEEPEST + 1):
         level = [each for each in level if isinstance(each, (dict, list))]

@@ -21,6 +21,7 @@ def content(environ: Environ, name: str, *, most_bytes: int = LONGEST_TEXT) -> b
         raise invalid(name, "names a file in a home folder that is not known", "Give the whole path.") from None
     except OSError as error:
         why = f"names a file that cannot be read: {error.strerror or type(error).__name__}"
+        # From None: the error quotes the file's name, which may be a key in the wrong variable.
         raise invalid(name, why, "Correct the path, or the permissions.") from None
     if len(found) > most_bytes:
         raise invalid(name, f"names a file with more than {most_bytes:,} bytes", "Correct the path.")

@@ -91,6 +91,7 @@ def age_remark(root: Path, commit: str, last: str) -> str:
         )
     are_hashes = all(_HASH.fullmatch(each) for each in (commit, last))  # and no options of git
     known = _git(root, "merge-base", "--is-ancestor", commit, last) if are_hashes else None
+    # 1 is a no; anything else, that git does not have both.
     if known is None or known.returncode not in (0, 1):
         return (
             f"Whether commit {commit} is older than {last}, which was applied last, cannot be known: git does not have "
@@ -126,6 +127,7 @@ def require_tip(root: Path, ref: str, paths: Sequence[str]) -> None:
     if here == there:
         return
     where = [each or "." for each in paths]
+    # Literally, and with NUL between them: a folder's name may hold * or a line break.
     compared = _git(root, "--literal-pathspecs", "diff", "--name-only", "-z", here, there, "--", *where)
     if compared is None or compared.returncode:
         raise UsageError(
@@ -142,6 +144,7 @@ def require_tip(root: Path, ref: str, paths: Sequence[str]) -> None:
 
 
 def _commit_of(root: Path, ref: str) -> str:
+    # A ref that begins with - must not become an option.
     asked = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     return asked.stdout.strip() if asked is not None and asked.returncode == 0 else ""
 
@@ -158,6 +161,7 @@ def tracked_by_git(root: Path, name: str) -> tuple[str, ...] | None:
     """
     if not _in_repository(root):
         return ()
+    # On a Mac or on Windows .PayGift is the same folder.
     asked = _git(root, "ls-files", "-z", "--", f":(icase){name}")
     if asked is None or asked.returncode:
         return None

@@ -144,6 +144,7 @@ def _check_regular(file: Path, found: os.stat_result | None) -> None:
 def _replace(data: bytes, target: Path, before: os.stat_result | None) -> None:
     if target.is_file() and not target.is_symlink() and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    # As open() would: the umask takes away from it.
     mode = 0o666 if before is None else stat.S_IMODE(before.st_mode)
     draft, descriptor = _new_beside(target, mode)
     try:
@@ -152,6 +153,7 @@ def _replace(data: bytes, target: Path, before: os.stat_result | None) -> None:
                 _as_before(descriptor, before)
             opened.write(data)
             opened.flush()
+            # Before the move: a crash after it must not leave an empty file under the name.
             os.fsync(descriptor)
         draft.replace(target)
     except BaseException:
@@ -221,6 +223,7 @@ def _write_through(data: bytes, file: Path, found: os.stat_result) -> None:
 
 
 def _open_device(file: Path) -> int:
+    # Opening a terminal must not make it ours.
     return os.open(file, os.O_WRONLY | getattr(os, "O_NOCTTY", 0))
 
 
@@ -231,7 +234,7 @@ def _open_fifo(file: Path) -> int:
         try:
             return os.open(file, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as error:
-            if error.errno != errno.ENXIO:
+            if error.errno != errno.ENXIO:  # nobody reads from it yet
                 raise
             if time.monotonic() >= ends:
                 raise BlockingIOError(error.errno, error.strerror) from error

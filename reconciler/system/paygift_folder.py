@@ -61,6 +61,7 @@ def read(file: Path, *, remedy: str = _REMOVE) -> bytes | None:
     except OSError as error:
         raise _unreadable(file, error) from error
     try:
+        # Again, and of what was opened: it may have been exchanged since.
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise UsageError(f"{file} is {_kind(found)}, and not a file.", remedy=remedy)

@@ -65,6 +65,7 @@ def _covers(entry: str, host: str, port: int) -> bool:
         return False
     if address is not None:
         return _address(found["bracketed"] or found["name"]) == address
+    # example.com, .example.com and *.example.com are one and the same.
     name = (found["name"] or "").lstrip("*").strip(".")
     return bool(name) and (host == name or host.endswith(f".{name}"))
 

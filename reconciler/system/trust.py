@@ -50,6 +50,7 @@ def _of_file(file: str) -> ssl.SSLContext:
         if not Path(file).is_file():
             raise invalid(_FILE, "names no file that can be read", _FILE_REMEDY)
         return ssl.create_default_context(cafile=file)
+    # Before OSError, of which it is one.
     except ssl.SSLError:
         raise invalid(_FILE, "names a file that holds no certificate in PEM form", _FILE_REMEDY) from None
     except OSError:
@@ -60,6 +61,7 @@ def _of_folder(folder: str) -> ssl.SSLContext:
     """There may be several, with colons between them."""
     try:
         folders = [Path(each) for each in folder.split(os.pathsep) if each]
+        # OpenSSL takes a missing or empty folder without a word, and then trusts nobody.
         there = any(any(each.iterdir()) for each in folders if each.is_dir())
     except OSError:
         there = False

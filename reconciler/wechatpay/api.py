@@ -68,6 +68,7 @@ class PayGiftApi:
         """The same endpoints, whose writes ask ``permit`` before every try. Whatever it raises is raised, and nothing
         more is sent.
         """
+        # Shallow: what was found out about page sizes serves both.
         same = copy(self)
         same._permit = permit
         return same
@@ -113,6 +114,7 @@ class PayGiftApi:
 
     async def merchant_ids(self, activity_id: str) -> tuple[str, ...]:
         """The mchids of an activity, sorted; the only endpoint that has them (API §2 F8). Raises as above."""
+        # Interned: thousands of activities name the same merchants.
         return tuple(sorted([sys.intern(row.mchid) async for row in self.merchants(activity_id)]))
 
     def goods(self, activity_id: str) -> AsyncGenerator[wire.GoodsItem, None]:
@@ -287,6 +289,7 @@ def image_upload(filename: str, content: bytes) -> ImageUpload:
     name, media_type = _image_name(filename)
     meta = wire.ImageMeta(filename=name, sha256=digest).json_bytes()
     boundary = _boundary(digest, content)
+    # Meta first, as in the documentation and the Go SDK (API §4).
     body = b"\r\n".join(
         (
             f"--{boundary}".encode(),
@@ -309,6 +312,7 @@ def image_upload(filename: str, content: bytes) -> ImageUpload:
 def _image_name(filename: str) -> tuple[str, str]:
     """A name that the API takes (128 characters, JPG, PNG or BMP) and that cannot end a header, with its type."""
     path = PurePath(filename)
+    # Names must end in JPG, BMP or PNG (API §4), and .jpeg is none of these.
     suffix = path.suffix.lower().replace(".jpeg", ".jpg")
     if suffix not in _IMAGE_TYPES:
         raise UsageError(f"{filename!r} is not a .jpg, .png or .bmp file.", remedy="Convert the image first.")

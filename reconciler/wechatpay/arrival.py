@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from reconciler.wechatpay import signing
 
+# Only the length of what was signed is compared, so any nonce and time of the right length will do.
 _NONCE: Final = "0" * 32
 _TIMESTAMP: Final = "0" * 10
 _ORIGIN: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)

@@ -91,6 +91,7 @@ class Client:
         origin = origin_of(base_url, "PAYGIFT_BASE_URL")
         backup = origin_of(backup_url, "PAYGIFT_BACKUP_URL") if backup_url else origin
         if transport is None:
+            # No proxy for loopback: from elsewhere it would reach its own machine's.
             transport = SlotTransport(concurrency, idle_seconds=_IDLE_SECONDS, direct=is_loopback(origin.host))
         self._exchanger = Exchanger(
             credentials, transport, timeout_seconds=timeout_seconds, wall_clock=wall_clock, nonce=nonce
@@ -173,6 +174,7 @@ class Client:
     async def _upload(self, once: Callable[[], Awaitable[Answer]]) -> Answer:
         """An upload may have to wait for the next minute. It does so outside of a turn, so that other requests go on.
         A 429 all the same means that somebody else uploads for this merchant, and is waited for patiently."""
+        # Before the retry begins: waiting for the next minute must not use up its time.
         await self._uploads.turn()
         may_go = True
 
@@ -198,11 +200,13 @@ class Client:
         asked_at = await self._pace.turn()
         unreached: list[TransportError] = []
         for host in self._hosts.in_order():
+            # Here, after every wait: the lock may be lost, or a stop asked for, meanwhile.
             if call.permit is not None:
                 await call.permit()
             try:
                 exchange = await self._exchanger.send(call, host)
             except TransportError as error:
+                # A write that may have arrived must not be sent again by way of the other host.
                 if error.sent:
                     raise
                 self._hosts.unreachable(host)
@@ -220,6 +224,7 @@ class Client:
         except (UnverifiedError, CredentialsError) as doubt:
             if exchange.status < 400:
                 raise
+            # A refused signature, for one, is never signed (API §5.3), and its words are needed.
             raise error_answer(call, exchange, verified=False) from doubt
         if exchange.status >= 400:
             raise error_answer(call, exchange, verified=True)

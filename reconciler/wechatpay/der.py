@@ -50,7 +50,8 @@ class _Tag(IntEnum):
 _LONG: Final = 0x80
 _MOST_LENGTH_BYTES: Final = 4
 _MOST_CHILDREN: Final = 10
-_DSA_OTHERS: Final = 4
+_DSA_OTHERS: Final = 4  # q, g, y and x, after version and p; an RSA key has seven
+# 1.2.840.113549.1.7, as DER writes it.
 _PKCS7_PREFIX: Final = bytes.fromhex("2a864886f70d0107")
 
 
@@ -71,6 +72,7 @@ def _content(data: bytes, outer: _Element) -> Content | None:
         case [_Tag.INTEGER, _Tag.OCTETS, *_]:
             return Content.EC_PRIVATE
         case [_Tag.INTEGER, _Tag.SEQUENCE, *_]:
+            # A PFX begins with its version, which is 3 (RFC 7292).
             return Content.PKCS12 if _value(data, children[0]) == b"\x03" else None
         case [_Tag.INTEGER, _Tag.INTEGER, *others]:
             return _integers(_value(data, children[0]), len(others))

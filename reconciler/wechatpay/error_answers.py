@@ -145,6 +145,7 @@ def api_error(
         remedy = _remedy(status, error.code, headers, sent, verified=verified)
     return ApiError(
         status=status,
+        # Anybody may have written them, at any length.
         code=error.code[:_LONGEST_CODE],
         text=error.message[:_LONGEST_TEXT],
         detail=error.detail,

@@ -78,10 +78,12 @@ class Exchanger:
         headers = {
             "Host": origin.netloc.decode("ascii"),
             "Accept": JSON,
+            # Some refusals are told apart by their Chinese words alone (API §1.11, §5.1).
             "Accept-Language": "zh-CN",
-            "Accept-Encoding": "gzip",
-            "User-Agent": _USER_AGENT,
+            "Accept-Encoding": "gzip",  # nothing else is unpacked below
+            "User-Agent": _USER_AGENT,  # requests without one may be refused (API §5.1)
         }
+        # With every call, since it chooses the key that the answer is signed with (API §5.6).
         if self._credentials.public_key_id:
             headers["Wechatpay-Serial"] = self._credentials.public_key_id
         return Host(origin, [(name.encode(), value.encode()) for name, value in headers.items()])
@@ -161,7 +163,7 @@ async def _read_body(call: Call, answer: httpx.Response, arrived: _Arrived) -> b
     """The whole body, decompressed, while ``arrived`` counts. Raises TransportError when it is too long."""
     unzip = None
     if arrived.headers.get("Content-Encoding", "").strip().lower() == "gzip":
-        unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: the head is gzip's, not zlib's
     body = bytearray()
     pieces = 0
     async for piece in cast(httpx.AsyncByteStream, answer.stream):

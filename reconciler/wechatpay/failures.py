@@ -218,6 +218,7 @@ def _before_answer(error: Exception, host: str, timeout_seconds: float) -> tuple
 def _system_error(causes: Sequence[BaseException]) -> str:
     """What the operating system calls it. The words of libraries may repeat an address."""
     numbers = [cause.errno for cause in causes if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError)]
+    # Negative ones are the name resolver's, of which strerror knows nothing.
     return next((f": {os.strerror(number)}" for number in numbers if number and number > 0), "")
 
 

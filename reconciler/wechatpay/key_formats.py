@@ -153,6 +153,7 @@ _LINE: Final = 64
 
 def pieces_of(content: str | bytes) -> tuple[Piece, ...]:
     """Everything that is in a file or a variable, in its order; at least one piece."""
+    # The bytes that a variable had, whatever their encoding.
     raw = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     return tuple(_pieces(raw, nested=False))
 
@@ -215,7 +216,7 @@ def _blocks(text: str) -> Iterator[Piece]:
             return
         if end[1].replace(" ", "") != label:
             yield _damaged(label)
-        elif label != "ECPARAMETERS":
+        elif label != "ECPARAMETERS":  # OpenSSL writes these before an EC key
             yield _block(label, text[begin.end() : end.start()].strip(_DASHES))
         at = end.end()
 
@@ -270,12 +271,14 @@ def _base64(text: str) -> bytes | None:
     if len(joined) < _SHORTEST_BASE64 or not _BASE64.fullmatch(joined):
         return None
     try:
+        # Padding gets lost when people copy.
         return base64.b64decode(joined.rstrip("=") + "=" * (-len(joined.rstrip("=")) % 4), validate=True)
     except binascii.Error:
         return None
 
 
 def _from_base64(body: str) -> Piece | None:
+    # Lines with a colon are headers of the older PEM (RFC 1421), such as DEK-Info.
     raw = _base64("\n".join(line for line in body.splitlines() if ":" not in line))
     return None if raw is None else _binary(raw)
 

@@ -42,6 +42,7 @@ def _content(file: str, name: str) -> bytes:
     try:
         path = Path(file).expanduser()
         mode = path.stat().st_mode
+        # A pipe or a device might never end.
         if not stat.S_ISREG(mode):
             raise CredentialsError(
                 f"{name}_FILE names {_sort(mode)} instead of a file.",

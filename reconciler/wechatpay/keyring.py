@@ -95,6 +95,7 @@ def _open_certificate(listed: wire.PlatformCertificate, box: AESGCM) -> Certific
     serial_no = f"{certificate.serial_number:040X}"
     if not isinstance(public_key, RSAPublicKey):
         raise _unreadable(f"certificate {serial_no} holds no RSA key")
+    # The list around the sealed certificates is not sealed, and may name another.
     if not _same_serial(serial_no, listed.serial_no):
         raise _unreadable(f"certificate {serial_no} is listed under {listed.serial_no[:40]!r}")
     return Certificate(serial_no, public_key, certificate.not_valid_before_utc, certificate.not_valid_after_utc)

@@ -157,6 +157,7 @@ class Credentials:
         is derived for this ``purpose`` and merchant number alone, and never leaves here."""
         secret = self.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         info = f"paygift {purpose} {self.mchid}".encode()
+        # A change of info makes every cached image a stranger's, to be uploaded again.
         key = HKDF(hashes.SHA256(), length=32, salt=None, info=info).derive(secret)
         return hmac.new(key, data, "sha256").hexdigest()
 
@@ -249,6 +250,7 @@ def _wanted_pem(content: str | bytes, where: str, wanted: _Wanted) -> bytes:
     """The one piece of ``content`` that is wanted; what stands beside it does not matter."""
     pieces = pieces_of(content)
     fitting = [piece for piece in pieces if piece.kind is wanted.kind]
+    # The same key twice leaves no doubt.
     whole = list(dict.fromkeys(piece.pem for piece in fitting if not piece.damaged))
     if wanted is _CERTIFICATE and len(whole) > 1:  # a chain
         whole = [pem for pem in whole if not _is_authoritys(pem)]

@@ -38,6 +38,7 @@ def _plain(value: object, depth: int) -> object:
     """``value`` without what no text and no JSON can hold: halves of characters, infinite numbers, endless depths."""
     match value:
         case str():
+            # UTF-16 joins the halves that belong together; the others are replaced.
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case float():
             return value if math.isfinite(value) else None

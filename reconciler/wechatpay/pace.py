@@ -116,6 +116,7 @@ class Pace:
             return
         if status == 429:
             self._pacer.refused(self._clock(), asked_at)
+        # Neither way with 5xx: it says nothing about pace.
         elif status < 500:
             self._pacer.answered()
 

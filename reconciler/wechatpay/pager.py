@@ -89,6 +89,7 @@ class ListReading:
 
     def take(self, keys: Sequence[str], total: int | None, limit: int | None) -> None:
         """Judge one page by the keys of its rows, its ``total_count``, and the ``limit`` that it echoes."""
+        # Rows came or went meanwhile: pages may have moved, and one row fallen between two.
         if total is not None and self.total is not None and total != self.total:
             self._end(f"total_count went from {self.total} to {total} while the list was read")
             return
@@ -99,6 +100,7 @@ class ListReading:
         first = not self._seen
         self._seen.update(dict.fromkeys(fresh))
         self._pages += 1
+        # An echo that is smaller than the page itself says nothing.
         if limit is not None and max(1, len(keys)) <= limit < self.limit:
             self.limit = limit
 
@@ -121,12 +123,14 @@ class ListReading:
         meaning = self.meaning
         if self._pages == 0:
             self._first = list(keys)
+            # Page 0 of a server that counts from 1 may be empty.
             if not keys and self.total != 0:
                 self.meaning = Offset.PAGES_FROM_1
         elif self._pages == 1 and self._first:
             overlap = len(self._first) - 1
             if not fresh and list(keys) == self._first:
                 self.meaning = Offset.PAGES_FROM_1
+            # A server that counts rows gives the first page again, moved on by one.
             elif fresh and overlap > 0 and list(keys[:overlap]) == self._first[1:]:
                 self.meaning = Offset.ROWS
         return self.meaning is not meaning
@@ -135,6 +139,7 @@ class ListReading:
         if self.found > total:
             self._end(f"it holds {self.found} entries or more, but announced {total}")
         elif self.found == total:
+            # One more after a full page: a row that a lagging total_count hides would look absent.
             self.ended = stuck or not full
         elif stuck:
             self._end(f"it ended after {self.found} of {total} announced entries")

@@ -61,6 +61,7 @@ class PageSize:
             try:
                 return size, await ask(size)
             except ApiError as error:
+                # An unsigned 400 may be a gateway's, and then tells nothing of sizes.
                 if error.status != 400 or not error.verified:
                     raise
         return nothing, await ask(nothing)

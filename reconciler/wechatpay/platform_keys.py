@@ -46,6 +46,7 @@ class PlatformKeys:
         check(call, exchange, proof, keyring)
 
     def _may_refresh(self, proof: signing.Proof) -> bool:
+        # No list of certificates has the id of a public key.
         return self._credentials.apiv3_key is not None and not proof.serial_no.startswith(PUBLIC_KEY_ID_PREFIX)
 
     async def _refresh_for(self, call: Call, stale: Keyring) -> Keyring:
@@ -54,6 +55,7 @@ class PlatformKeys:
         try:
             await self._refresh(stale)
         except (RemoteError, CredentialsError) as error:
+            # A write has left by now, and only an UnverifiedError says that its outcome is unknown.
             if isinstance(error, CredentialsError) and call.method == "GET":
                 raise
             raise unverified(

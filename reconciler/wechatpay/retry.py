@@ -112,6 +112,7 @@ class Retry:
         asked = error.retry_after_seconds if isinstance(error, ApiError) else None
         if asked is None:
             return True
+        # Coming back earlier would be to ignore it.
         if asked > self.longest_retry_after_seconds:
             return False
         # Others were told the same: they should not all come back in the same moment.

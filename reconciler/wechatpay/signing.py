@@ -97,6 +97,7 @@ def sign(key: RSAPrivateKey, message: bytes) -> str:
 def verifies(key: RSAPublicKey, message: bytes, signature: str) -> bool:
     """Whether ``signature`` (Base64) is ``key``'s over ``message``. Text that is no Base64 simply does not verify."""
     try:
+        # Without validate, Python passes over what is no Base64.
         raw = base64.b64decode(signature, validate=True)
         key.verify(raw, message, _PADDING, _DIGEST)
     except (binascii.Error, ValueError, InvalidSignature):
@@ -149,6 +150,7 @@ class Proof:
         lacking = [name for name, part in zip(PROOF_HEADERS, parts, strict=True) if not part]
         if lacking:
             raise ValueError(f"{', '.join(lacking)} missing or empty")
+        # In another client a time that is not a number slips through the window (API §11).
         if not _TIMESTAMP.fullmatch(parts[0]):
             raise ValueError("Wechatpay-Timestamp is not a number of seconds")
         return cls(*parts)

@@ -45,6 +45,7 @@ class SlotTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Returns when the head of the answer has come. Its slot is free again when the answer is closed."""
         await self._turns.acquire()
+        # The one used last: its connection is the most likely to be still open.
         slot = self._free.pop()
         try:
             self._check_open()
@@ -53,6 +54,7 @@ class SlotTransport(httpx.AsyncBaseTransport):
                 await response.aclose()
                 raise httpx.ReadError("the connection was closed on this side")
         except BaseException:
+            # Cancelled, too: a pool of httpx may then wait forever for its only connection.
             await self._give_back(slot, reusable=False)
             raise
 

@@ -60,6 +60,7 @@ def check(call: Call, exchange: Exchange, proof: signing.Proof, keyring: Keyring
     if key is None:
         raise unverified(
             call,
+            # Cut: nobody has proven it yet, and it may be of any length.
             f"it is signed with the key {proof.serial_no[:100]!r}, which is unknown or not valid now",
             exchange,
             remedy=_serial_remedy(proof.serial_no),

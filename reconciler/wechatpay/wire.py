@@ -109,6 +109,7 @@ class FullSendRule(Wire):
     award_type: str | None = None
     award_list: list[AwardItem] | None = None
     merchant_option: str | None = None
+    # Nothing to rely on in reads: only the merchants endpoint is sure to have it (API §1.2, §2 F8).
     merchant_id_list: list[str] | None = None
 
 
@@ -144,6 +145,7 @@ class AwardSendRule(Wire):
 class ActivityItem(Wire):
     """An element of the list, and the whole of the detail."""
 
+    # An empty one in a path would name the whole list.
     activity_id: str = Field(min_length=1)
     activity_type: str | None = None
     activity_base_info: ActivityBaseInfo
@@ -365,6 +367,7 @@ def _row(number: int, row: object) -> ActivityItem:
 
 def _odd(activity_id: str, sent: dict[str, object]) -> OddActivityItem:
     base = sent.get("activity_base_info")
+    # It tells whose the activity is: an odd one of ours must be neither absent nor ended.
     number = base.get("out_request_no") if isinstance(base, Mapping) else None
     return OddActivityItem(
         activity_id=activity_id,
