@@ -26,7 +26,7 @@ class PollPolicy:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def until(self, look: Callable[[], Awaitable[T]], settled: Callable[[T], bool]) -> T:
-        """The first thing that ``look`` gives and ``settled`` accepts; the last one when patience runs out."""
+        """The first thing that ``look`` gives and ``settled`` accepts; the last one when the reads are used up."""
         found = await look()
         for pauses in range(self.reads - 1):
             if settled(found):

@@ -110,7 +110,7 @@ KINDS: Final[Mapping[str, FaultKind]] = {
     ),
     "refused": FaultKind(
         Stage.REQUEST,
-        "a error without any effect; code and message are the documented ones of the status, if none are given",
+        "an error without any effect; code and message are the documented ones of the status, if none are given",
         {
             "status": _one_of(403, 400, 401, 403, 404),
             "code": Parameter(None, _text, "a text"),

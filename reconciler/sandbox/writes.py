@@ -1,7 +1,7 @@
 """The rules: what each write does to the memory, and what it answers (API §1.1, §1.5, §1.6, §1.10, §2, §3.2, §4).
 
 Pure: a function takes the memory, the caller's mchid, the request and the business clock's ``now``, and returns a
-``Transaction``, or raises a ``ApiErrorResponse``. Nothing is changed here; ``world`` commits the transaction.
+``Transaction``, or raises an ``ApiErrorResponse``. Nothing is changed here; ``world`` commits the transaction.
 """
 
 from __future__ import annotations
