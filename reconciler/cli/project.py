@@ -85,6 +85,7 @@ def plan(
     else:
         text = _plan_text(context, made, notes=notes, undo=undo)
         click.echo(text, nl=False, color=context.colours())
+    # 5 before 2: what is refused is not merely pending.
     if made.refusals and (detailed_exitcode or fail_on_refusals):
         return EXIT_REFUSED
     return EXIT_PENDING if detailed_exitcode and not made.empty else 0
@@ -150,6 +151,7 @@ def apply(
     def on_plan(made: Plan) -> None:
         text = _plan_text(context, made)
         if as_json:
+            # stdout must hold one JSON document and nothing else.
             click.echo(text, nl=False, err=True, color=context.colours())
         else:
             context.say(text)
@@ -158,6 +160,7 @@ def apply(
         text = report_text(report_view(happened), colour=context.colours())
         context.say(dumps(report_json(happened)) if as_json else text)
 
+    # CI cancels jobs with SIGTERM, and the report must be written all the same.
     with terminable():
         happened = commands.apply(
             context.workspace(),
@@ -174,6 +177,7 @@ def apply(
         )
     if happened is None:
         return 0
+    # Before `complete`: whoever pressed Ctrl-C must not read "done".
     if happened.interrupted:
         return EXIT_INTERRUPTED
     if happened.complete:
@@ -233,14 +237,17 @@ def show(context: Context, name: str, as_json: bool) -> int:
 
 def _agreed(made: Plan) -> bool:
     """Whether a person says yes to what will be done. Never asks where there is no terminal."""
+    # An answer from a pipe would be an accident, and an end cannot be taken back.
     if not is_terminal(sys.stdin):
         raise UsageError("There is no terminal to ask on.", remedy="Give --yes to apply without asking.")
     click.echo(err=True)
     try:
         with stopping_at_once():
             answer: str = click.prompt(question(made), default="no", show_default=False, err=True)
+    # click turns Ctrl-C into Abort, which would skip the report of an interrupted apply.
     except click.Abort as error:
         raise KeyboardInterrupt from error
+    # The whole word: Enter or "y" comes too easily for what cannot be undone.
     return answer.strip() == "yes"
 
 
