@@ -163,6 +163,7 @@ class _Signals:
             with suppress(NotImplementedError):  # Windows, where every loop wakes up by itself
                 # For its wake-up descriptor alone: a loop that sleeps in select would not notice.
                 loop.add_signal_handler(number, _wake_up)
+            # After add_signal_handler, which puts a handler of its own in place.
             signal.signal(number, self._on_signal)
 
     def _let_go(self, loop: asyncio.AbstractEventLoop) -> None:

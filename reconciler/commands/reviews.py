@@ -59,6 +59,7 @@ def comment_plan(
     default the event's; ``page`` is where the plan is kept as a page. Raises StaleError if the pull request has moved
     on (exit code 6).
     """
+    # Checked as apply does: what apply would refuse must not be shown for approval.
     plan = show_plan(plan_file)
     with _connected(workspace) as github:
         on = _target(github, pull, head)

@@ -198,6 +198,7 @@ class Plan:
     mchid: str = ""
     allow: tuple[str, ...] = ()
     uploads: tuple[UploadImage, ...] = ()
+    # Not in the digest, which must be the same on a machine that remembers nothing.
     known_images: tuple[KnownImage, ...] = ()
     changes: tuple[ActivityChange, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -212,6 +213,7 @@ class Plan:
     @property
     def operations(self) -> tuple[Operation, ...]:
         """Uploads first, then every activity's operations, in the order of keys."""
+        # Uploads first: a create needs the address of its images.
         return (*self.uploads, *(step for change in self.changes for step in change.operations))
 
     @property
@@ -222,6 +224,7 @@ class Plan:
     @property
     def refusals(self) -> tuple[Finding, ...]:
         """The findings that hold back a key, or the whole plan."""
+        # Waived ones do not count here, but stay among the findings: reviewers must see what was waived.
         return tuple(finding for finding in self.findings if finding.stops)
 
     @property

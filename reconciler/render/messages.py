@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+# Never a sentence in a finding itself: a plan file would carry words that nobody here has written.
 FINDINGS: Final[dict[str, str]] = {
     "ADOPT_FOREIGN": (
         "activity {activity_id}, which this spec adopts, belongs to the namespace {namespace}: another project "
@@ -179,6 +180,7 @@ FINDINGS: Final[dict[str, str]] = {
     ),
 }
 
+# Said with every refusal: people wave one through if they do not see what it costs.
 HOLDS_ALL: Final = "Holds the whole plan: nothing is applied."
 HOLDS: Final = "Holds {key}{others}{rest}."
 HOLDS_OTHERS: Final = ", and with it {keys}"
@@ -240,6 +242,7 @@ CLOCKS_KEPT: Final[dict[str, str]] = {
 }
 """The same of an activity that the change does not end."""
 
+# Said at every end, in every rendering: there is no endpoint that takes one back (API §1.0, §1.5).
 IRREVERSIBLE: Final = "a termination cannot be undone"
 
 COVERAGE_GAP: Final = "gap for {merchants}: {loss}"

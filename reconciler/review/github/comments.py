@@ -156,6 +156,7 @@ def keep_plan_comment(
     of it stand, however often it is planned and worded anew. What somebody else has edited is written anew though it
     says the same again: until then it counts for nothing, and nobody could apply it.
     """
+    # Asked now and not taken from the event: a run may have waited in a queue since.
     head = _checked_head(github.get(f"pulls/{pull}"), pull, head)
     markdown = render(plan, MOST_CHARACTERS - RESERVED)
     owner = Owner(plan.namespace, plan.mchid)
