@@ -147,7 +147,6 @@ def main() -> NoReturn:
     # First of all, before anything opens a file.
     occupy_closed_descriptors()
     hush()
-    # Not sys.exit alone: a thread that looks up a name would keep the process.
     leave(run())
 
 

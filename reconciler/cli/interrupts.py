@@ -76,7 +76,7 @@ def interruptible() -> Iterator[asyncio.Event]:
         except asyncio.CancelledError:
             if not cancelled:
                 raise
-            # Else asyncio would cancel whatever runs next in this task, such as writing the report.
+            # Else asyncio goes on taking this task for one that is being cancelled.
             task.uncancel()
             raise InterruptedRunError(
                 "Stopped at once. What was in flight may or may not have happened.",

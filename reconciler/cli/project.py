@@ -177,7 +177,7 @@ def apply(
         )
     if happened is None:
         return 0
-    # Before `complete`: whoever pressed Ctrl-C must not read "done".
+    # Before `complete`: whoever pressed Ctrl-C must not be told exit 0.
     if happened.interrupted:
         return EXIT_INTERRUPTED
     if happened.complete:
@@ -244,7 +244,7 @@ def _agreed(made: Plan) -> bool:
     try:
         with stopping_at_once():
             answer: str = click.prompt(question(made), default="no", show_default=False, err=True)
-    # click turns Ctrl-C into Abort, which would skip the report of an interrupted apply.
+    # click turns Ctrl-C into Abort, which `commands` does not know, and would report as a defect.
     except click.Abort as error:
         raise KeyboardInterrupt from error
     # The whole word: Enter or "y" comes too easily for what cannot be undone.

@@ -30,7 +30,6 @@ def schema(kind: str, out: Path | None) -> None:
 
     A spec that begins with `# yaml-language-server: $schema=FILE` is completed and checked while it is written.
     """
-    # Made before the file is opened: a schema that fails must not leave an empty one.
     text = dumps(commands.schema(kind))
     if out is None:
         click.echo(text, nl=False)

@@ -90,7 +90,6 @@ def apply(
         open_session(workspace) as session,
     ):
         reporter.bind(session)
-        # Outside the event loop: printing and notifying may block.
         happened = _come_to(Applying(session, wanted, reporter, confirm, on_plan, lock_timeout, tip))
         if happened is not None:
             try:

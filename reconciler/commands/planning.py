@@ -78,7 +78,6 @@ def plan(
 
 def _waivers_in(file: Path) -> list[str]:
     try:
-        # Each line is checked as a waiver below, so nothing can hide in an odd line break.
         lines = read_input(file).decode().splitlines()
     except UnicodeDecodeError as error:
         raise UsageError(f"--allow-file {file} cannot be read: it is not UTF-8.") from error
@@ -233,7 +232,7 @@ class Planning:
     ) -> Planning:
         """Raises UsageError for a waiver that is unknown: one with a typing mistake must not be a silent one."""
         policy = policy_of(project, allow)
-        # The codes can be known only here: a policy may be read without any plan.
+        # Before the account is read: a typing mistake must not cost minutes.
         for waiver in policy.unknown_waivers:
             alike = get_close_matches(waiver.partition(":")[0], WAIVABLE, 1)
             hint = f"did you mean {alike[0]}?" if alike else f"there are {', '.join(sorted(WAIVABLE))}."

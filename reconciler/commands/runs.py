@@ -180,7 +180,6 @@ async def resume(api: PayGiftApi, run: Run, *, clock: Clock, poll: PollPolicy | 
     Raises RemoteError if WeChat Pay could not be asked: then they stay open.
     """
     interrupted = await run.open_intents()
-    # No request at all for the usual case.
     if not interrupted:
         return []
     lookups = Lookups(api, clock=clock, poll=poll or PollPolicy())

@@ -74,7 +74,6 @@ def remote_from(environ: Mapping[str, str]) -> Remote:
     # The real backup host knows nothing of what is served elsewhere.
     backup_url = text(environ, "PAYGIFT_BACKUP_URL") or (BACKUP_URL if base_url == BASE_URL else "")
     # Plain http never leaves this machine: somebody serves a sandbox there.
-    # A limit would only make a sandbox slow.
     rate = None if base_url.startswith("http://") else RATE
     return Remote(credentials, base_url, backup_url, rate)
 

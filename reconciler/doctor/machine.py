@@ -118,7 +118,7 @@ def judge_certificate(
         )
     if isinstance(certificate, CredentialsError):
         return failure(code, certificate)
-    # As the merchant platform shows it: 40 digits, leading zeros included.
+    # Forty digits, leading zeros included, as PAYGIFT_SERIAL_NO is written.
     own = f"{certificate.serial_number:040X}"
     # First: people take the wrong one of two files, and the other checks would only confuse them.
     if _is_platforms(certificate):
@@ -158,7 +158,6 @@ def judge_validity(certificate: x509.Certificate | CredentialsError | None, now:
         return skipped(code, "there is no merchant certificate to look at.")
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     days = (ends.timestamp() - now) / _DAY_SECONDS
-    # Before "not valid yet", which is more often a wrong clock than a wrong certificate.
     if days < 0:
         return unusable(code, f"it expired on {ends:%Y-%m-%d}.", _RENEW)
     if now < begins.timestamp():

@@ -28,7 +28,7 @@ from reconciler.model.activity import (
     Window,
 )
 
-# Longer ones do not match _NUMBER any more: every live activity would become unmanaged.
+# Changed, no number of a live activity would match any more, and all would become unmanaged.
 DIGEST_LENGTH: Final = 12
 """Hex digits of a digest that request numbers have room for."""
 _NUMBER: Final = re.compile(
@@ -174,7 +174,6 @@ def instant(moment: datetime) -> str:
 def _change_request_no(
     letter: str, activity_id: str, merchants: Iterable[str], before: Iterable[str], at: datetime
 ) -> str:
-    # `at`: the remote answers a number that it knows as before, and does nothing (API §1.10).
     parts = [sorted(set(merchants)), sorted(set(before)), at.astimezone(UTC).isoformat()]
     return f"{activity_id}_{letter}_{_sha256_hex(canonical_json(parts))[:DIGEST_LENGTH]}"
 

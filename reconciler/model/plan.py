@@ -198,7 +198,6 @@ class Plan:
     mchid: str = ""
     allow: tuple[str, ...] = ()
     uploads: tuple[UploadImage, ...] = ()
-    # Not in the digest, which must be the same on a machine that remembers nothing.
     known_images: tuple[KnownImage, ...] = ()
     changes: tuple[ActivityChange, ...] = ()
     findings: tuple[Finding, ...] = ()

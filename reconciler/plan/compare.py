@@ -199,7 +199,7 @@ def _could_have_been(live: Image, ours: Image | None, files: Mapping[str, str]) 
         yield Image(sha256=files[live.url], path=live.url)
     if ours is not None and ours.sha256:
         yield Image(sha256=ours.sha256, path=live.url)
-    # Last: a URL that the author wrote himself, which is the rarest.
+    # Last: the author may have written the URL himself.
     yield live
 
 

@@ -44,7 +44,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "mchid": plan.mchid,
         "made_at": plan_data(plan.made_at),
         "valid_until": plan_data(plan.valid_until),
-        # For readers; read_plan works it out again and believes only that.
+        # read_plan works it out again, and refuses a file in which it differs.
         "digest": plan_digest(plan),
         "allow": list(plan.allow),
         "policy": policy_data(plan.policy),

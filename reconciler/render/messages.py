@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# Never a sentence in a finding itself: a plan file would carry words that nobody here has written.
+# By code, so that the sentence in a plan file can be held against what this paygift says.
 FINDINGS: Final[dict[str, str]] = {
     "ADOPT_FOREIGN": (
         "activity {activity_id}, which this spec adopts, belongs to the namespace {namespace}: another project "
@@ -180,7 +180,6 @@ FINDINGS: Final[dict[str, str]] = {
     ),
 }
 
-# Said with every refusal: people wave one through if they do not see what it costs.
 HOLDS_ALL: Final = "Holds the whole plan: nothing is applied."
 HOLDS: Final = "Holds {key}{others}{rest}."
 HOLDS_OTHERS: Final = ", and with it {keys}"

@@ -216,7 +216,7 @@ def read_moment(value: object, info: ValidationInfo) -> object:
 
     Of a date alone it is told how it begins, or in an ``end_time`` how it ends: until the 1st means all of that day.
     """
-    # Defaults of the models are validated as they are, numbers already.
+    # A list, a mapping or nothing: pydantic's error for that is translated elsewhere.
     if not isinstance(value, str):
         return value
     found = MOMENT.fullmatch(value)

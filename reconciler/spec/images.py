@@ -78,7 +78,7 @@ def _look_at_png(content: bytes) -> tuple[str, bool]:
         length, name = struct.unpack_from(">I4s", content, position)
         body = content[position + 4 : position + 8 + length]
         (checksum,) = struct.unpack_from(">I", content, position + 8 + length)
-        # Phones refuse what desktop viewers forgive, and customers would be the first to see it.
+        # What one viewer forgives a phone may refuse, and customers would be the first to see it.
         if zlib.crc32(body) != checksum:
             raise _damaged(f"the checksum of its part {name.decode('ascii', 'replace')} is wrong")
         if not seen:
@@ -102,7 +102,7 @@ def _look_at_jpg(content: bytes) -> tuple[str, bool]:
     """Segments from SOI to EOI; previews inside segments are passed over with them, and padding between them too."""
     components = position = 0
     scanned = False
-    # A search and not a parser: phones and scanners pad between segments.
+    # A search, since what lies between segments may be padding.
     while found := _NEXT_MARKER.search(content, position):
         marker, position = found[1][0], found.end()
         if marker == _END:

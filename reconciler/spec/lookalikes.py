@@ -79,7 +79,7 @@ def lookalikes(text: str, *, is_yaml: bool) -> list[TextDiagnostic]:
     return [
         each
         for number, line in enumerate(text.split("\n"), 1)
-        # Almost every line: the patterns below are slow.
+        # Leaves out almost every line: the patterns are slow.
         if not line.isascii() or line.startswith(("<", "|", "=", ">"))
         for each in _in_line(number, line[:_LONGEST].rstrip("\r"), patterns)
     ]

@@ -129,7 +129,7 @@ def _judged(model: type[BaseModel], detail: ErrorDetails, path: Path, suggestion
         return _unknown_key(model, path, suggest=next(suggestions, None) is not None)
     if value is None:
         return FieldDiagnostic(path, "empty", EMPTY)
-    # A new version of pydantic may bring types: they end in the general words below, never quoted.
+    # By pydantic's own list: types that a new version brings are foreign too, and end in general words.
     if kind not in _FOREIGN_TYPES:
         return FieldDiagnostic(path, kind, detail["msg"], context)
     if kind == "literal_error":

@@ -78,7 +78,7 @@ class _Untagged:
 
 
 class _DepthCounting(_Untagged):
-    # In Python on purpose: the C composer would crash the process before anybody could count.
+    # Counted in the hook that composers call at each level, before the C stack could overflow.
     depth = 0
 
     def descend_resolver(self, current_node: Node | None, current_index: object) -> None:
@@ -99,7 +99,7 @@ class _PythonComposer(_DepthCounting, Reader, Scanner, Parser, Composer):
 
 
 try:
-    # Private, but the public CLoader brings the resolver that guesses types, and is slower.
+    # Private, but the public C loaders bring a resolver and a constructor of their own.
     from yaml._yaml import CParser
 except ImportError:
     _careful: Any = _PythonComposer
@@ -343,7 +343,6 @@ def _advice(said: str, character: str) -> str:
     for words, advice in _ADVICE:
         if words in said:
             return advice
-    # libyaml's own words as a last resort: they quote no value.
     return said.partition("\n")[0]
 
 

@@ -61,7 +61,7 @@ class GitHub:
             },
             timeout=httpx.Timeout(30.0, connect=10.0),
             transport=transport or Outbound(),
-            # Proxies come from our own reader of the environment, and .netrc must not replace the token.
+            # Proxies come from our own reader of the environment: httpx quotes addresses in its errors.
             trust_env=False,
             # The token must not go where an answer leads.
             follow_redirects=False,

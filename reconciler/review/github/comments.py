@@ -127,7 +127,7 @@ def is_actor(actor: Any, login: str) -> bool:
     if not isinstance(actor, dict):
         return False
     bot = login.endswith("[bot]")
-    # With the type, since anybody may register a user with an app's name.
+    # With the type, since a user may have the name of an app.
     return actor.get("login") == login.removesuffix("[bot]") and (actor.get("__typename") == "Bot") == bot
 
 
@@ -296,7 +296,7 @@ def look_again(write: Callable[[], Result]) -> Result:
     try:
         return write()
     except GitHubError as error:
-        # Once more only, since it looks before it writes: otherwise a second comment would be made.
+        # What is certain is not tried again; what is not may have been created, and the second look finds it.
         if not error.unsure and error.status != 404:
             raise
         return write()
