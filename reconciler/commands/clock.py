@@ -12,7 +12,6 @@ from reconciler.spec.context import clock_change, instant_of
 
 def system_clock() -> datetime:
     """The moment in UTC, by the clock of this machine."""
-    # time.time() by name, so that a test can move it; everywhere else the clock is an argument.
     return datetime.fromtimestamp(time.time(), UTC)
 
 

@@ -206,7 +206,7 @@ def tell(
     That a plan was refused or stale is told from CI only: elsewhere somebody has just read it.
     """
     about = events(happened)
-    # A typing mistake at somebody's desk is no news for the group.
+    # A typing mistake at somebody's desk does not concern the group.
     if isinstance(happened, AbortedApply) and not happened.writing and not environ.get("CI"):
         return []
     messages, failures = [], []

@@ -94,7 +94,7 @@ def _missing(seen: _Variables) -> tuple[str, ...]:
 
 def _hosts(seen: _Variables) -> ReachedHosts:
     main = seen.as_it_is("PAYGIFT_BASE_URL") or BASE_URL
-    # Unchecked here: the knock names the variable if it is no address.
+    # Unchecked here: the knock names the variable if it is not an address.
     return ReachedHosts(main, seen.as_it_is("PAYGIFT_BACKUP_URL") or (BACKUP_URL if main == BASE_URL else ""))
 
 

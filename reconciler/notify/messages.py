@@ -37,7 +37,7 @@ def events(happened: Report | AbortedApply) -> frozenset[str]:
         kind = stopped_view(happened).kind
         # Once writing has begun nobody knows, and "refused" would sound as if nothing had happened.
         return frozenset({"unknown"} if happened.writing else {kind} & _STOPPED)
-    # What others did before is no news of this run.
+    # What others did before is not news of this run.
     came_to = {outcome.status for outcome in happened.outcomes} - {OutcomeStatus.ALREADY_DONE}
     told = {"unknown" if status.open_question else status.value.replace(" ", "_") for status in came_to}
     return frozenset(told | {"refused"} if happened.held else told)

@@ -259,7 +259,7 @@ def _unlike_as_a_whole(reviewed: Plan, then: Plan, live: Sequence[LiveActivity],
     # What is done has no begin or end to come any more, so that the next boundary moves.
     if not begun and reviewed.valid_until != then.valid_until:
         yield "valid_until"
-    # One way only: what is put right since the review is no reason to stop.
+    # One way only: what is put right since the review does not stop anything.
     if {each for each in then.differing if each.key not in then.refused} - set(reviewed.differing):
         yield "differing"
     yield from dict.fromkeys(f"finding {each.code}" for each in _unlike_findings(reviewed, then, begun))

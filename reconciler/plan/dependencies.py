@@ -47,7 +47,7 @@ def newly(whole: ServiceMap, merchants: frozenset[str]) -> dict[str, list[Servic
     if merchants:
         before = {each.activity_id: each.merchants for each in whole.before}
         for each in sorted(whole.after, key=lambda each: (each.key, each.activity_id)):
-            # What served them before is no gain, and waiting for it would prove nothing.
+            # What served them before is not a gain, and waiting for it would prove nothing.
             for mchid in (each.merchants & merchants) - before.get(each.activity_id, frozenset()):
                 found[mchid].append(each)
     return found

@@ -25,7 +25,7 @@ def unfit(successor: LiveActivity, out_request_no: str, now: datetime, terms: Te
         return f"carries the request number {successor.out_request_no!r}, and not {out_request_no}"
     if successor.ended(now):
         return f"has ended ({successor.activity_status})"
-    # A list of what gives, not of what does not: a status that nobody knows is no successor.
+    # A list of what gives, not of what does not: a status that nobody knows is not a successor.
     if successor.activity_status not in GIVES:
         return f"is neither created nor running ({successor.activity_status})"
     return other_terms(successor, terms) if terms is not None else ""

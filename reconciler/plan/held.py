@@ -81,7 +81,7 @@ def as_reviewed(reviewed: Plan, fresh: Plan) -> Iterator[Finding]:
         yield Finding.of(FindingKind.REVIEWED_AS_REFUSED, facts={"reasons": codes})
     for change in fresh.changes:
         holds = [hold for key in change.keys if (hold := before.of_key.get(key)) is not None]
-        # That the cause has gone since is no approval: nobody has reviewed this change as one that happens.
+        # That the cause has gone since is not an approval: nobody has reviewed this change as one that happens.
         if holds and change.key not in now.changes and not before.whole:
             names = dict.fromkeys(name for hold in holds for name in hold.refusals)
             facts: dict[str, object] = {"reasons": list(names)}

@@ -144,10 +144,9 @@ class Serving:
             for mchid in each.merchants & merchants:
                 found[mchid].append(each)
         alike: dict[tuple[int, ...], tuple[Service, ...]] = {}
+        # By identity: hashing the terms again for every merchant would be far slower.
         self._alike = {
-            # By identity: hashing the terms again for every merchant would be far slower.
-            mchid: alike.setdefault(tuple(map(id, serving)), tuple(serving))
-            for mchid, serving in found.items()
+            mchid: alike.setdefault(tuple(map(id, serving)), tuple(serving)) for mchid, serving in found.items()
         }
         self._spans: dict[int, Spans] = {}
 

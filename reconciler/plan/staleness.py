@@ -102,7 +102,7 @@ def _unlike_in_effect(reviewed: Plan, fresh: Plan, live: Sequence[LiveActivity],
     before, after = effects(reviewed), effects(fresh)
     seen = _EffectsOnAccount(live, now)
     appeared = [effect for effect in after if effect not in before]
-    # An effect that the account shows is done, by us or by somebody: that is no reason to stop.
+    # An effect that the account shows is done, by us or by somebody: that does not stop anything.
     vanished = [effect for effect in before if effect not in after and not seen.shows(effect)]
     # The same end of an activity that has been edited or paused since is another decision.
     changed = [effect for effect in after if effect in before and not _same(before[effect], after[effect])]

@@ -241,7 +241,7 @@ CLOCKS_KEPT: Final[dict[str, str]] = {
 }
 """The same of an activity that the change does not end."""
 
-# Said at every end, in every rendering: there is no endpoint that takes one back (API §1.0, §1.5).
+# Said at every end, in every rendering: no endpoint takes one back (API §1.0, §1.5).
 IRREVERSIBLE: Final = "a termination cannot be undone"
 
 COVERAGE_GAP: Final = "gap for {merchants}: {loss}"

@@ -174,7 +174,7 @@ class _Written(GenerateJsonSchema):
         if schema["cls"] is Image:
             return _PICTURE
         made = super().dataclass_schema(schema)
-        # policy_data leaves them out, since a waiver is no rule of the team.
+        # policy_data leaves them out, since a waiver is not a rule of the team.
         if schema["cls"] is Policy:  # the waivers of a run stand beside it
             del made["properties"]["allow"]
             made["required"].remove("allow")

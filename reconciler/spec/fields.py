@@ -230,7 +230,7 @@ def read_moment(value: object, info: ValidationInfo) -> object:
         template = "{text} is more precise than milliseconds: at most {limit} digits may follow the point"
         raise invalid("fraction", template, text=shown(value), limit=MAX_FRACTION)
     try:
-        # RFC 3339 allows t and z, which fromisoformat does not take in small letters.
+        # RFC 3339 allows a small z, which fromisoformat does not take.
         return datetime.fromisoformat(value.upper())
     except ValueError:
         raise invalid("no_such_time", "{text} does not exist in the calendar", text=shown(value)) from None
@@ -293,7 +293,7 @@ def read_fen(value: object) -> object:
     if not _WHOLE.fullmatch(value):
         meant = _yuan_in_fen(value) or "¥1.00 is written 100, without point, sign or unit"
         raise invalid("not_fen", "{text} is not a whole number of fen: {meant}", text=shown(value), meant=meant)
-    # Apart from the pattern, so that it is not told that 0 is no whole number.
+    # Apart from the pattern, so that it is not told that 0 is not a whole number.
     if value == "0":
         raise invalid("zero", "0 fen: it is not known whether WeChat Pay accepts 0, so the least is 1 fen (¥0.01)")
     if (amount := int(value)) > MAX_FEN:

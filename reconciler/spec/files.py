@@ -136,7 +136,7 @@ def _is_utf16(content: bytes) -> bool:
     """Whether the zeros are where UTF-16 without a byte order mark has them: in one half of each ASCII character."""
     if b"\0" not in content:
         return False
-    # By proportion, since a stray zero byte is no sign of UTF-16.
+    # By proportion, since a stray zero byte is not a sign of UTF-16.
     zeros = sorted((content[::2].count(0), content[1::2].count(0)))
     return len(content) % 2 == 0 and zeros[1] > max(8 * zeros[0], len(content) // 8)
 

@@ -266,7 +266,7 @@ def _image_faults(spec: ActivitySpec, context: SpecContext) -> Iterator[FieldDia
             case LocalImage() if found.kind not in kinds:
                 message = f"{shown(image)} is a {found.kind}, only {' and '.join(kinds)} are allowed here"
                 yield FieldDiagnostic(path, "picture_kind", message)
-            # The upload goes by the name (API §4): a PNG called .jpg may be stored as something it is not.
+            # The upload names the kind by the ending of the file name (API §4), so that it has to be true.
             case LocalImage() if image.rpartition(".")[2].upper() != found.kind:
                 message = f"{shown(image)} is a {found.kind} by its content: rename it to end in .{found.kind.lower()}"
                 yield FieldDiagnostic(path, "picture_name", message)

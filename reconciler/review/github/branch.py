@@ -88,11 +88,9 @@ def _objects(github: GitHub, before: str, after: str, paths: Sequence[str]) -> d
     declared = ", ".join(f"${name}: String!" for name in variables)
     query = f"query({declared}) {{ repository(owner: $owner, name: $name) {{ {' '.join(asked)} }} }}"
     repository = github.ask(query, variables).get("repository")
+    # Missing is not null: null says that nothing is there, and would compare as equal.
     if not isinstance(repository, dict) or any(
-        # Missing is not null: null says that nothing is there, and would compare as equal.
-        f"{side}{index}" not in repository
-        for index in range(len(paths))
-        for side in "ab"
+        f"{side}{index}" not in repository for index in range(len(paths)) for side in "ab"
     ):
         raise GitHubError("GitHub does not tell which files differ.", remedy="Give the job `contents: read`.")
     return {path: (_oid(repository[f"a{index}"]), _oid(repository[f"b{index}"])) for index, path in enumerate(paths)}
