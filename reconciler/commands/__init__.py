@@ -80,6 +80,5 @@ __all__ = list(_MODULE_OF)
 def __getattr__(name: str) -> object:
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Lazily: imported together, all of this costs `--help` and `validate` most of their time.
     found: object = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     return found

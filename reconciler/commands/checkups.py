@@ -32,7 +32,6 @@ def _project_account(workspace: Workspace) -> ProjectAccount:
         return None
     try:
         return read_account(workspace.root())
-    # doctor is what people run before they have a project.
     except UsageError:  # no project here, and none is needed
         return None
     except ProjectError as error:

@@ -104,7 +104,7 @@ def read_waivers(
 
     Returns them, and a sentence for each that does not count: it is from somebody who may not write to the repository.
     """
-    # Before asking: an old file that stays would pass for the waivers of this pull request.
+    # Before GitHub is asked: that it cannot be written is known already.
     output = Output.checked(out)
     with _connected(workspace) as github:
         found = waivers_of(github, pull or _pull_of_run(github))

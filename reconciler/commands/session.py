@@ -176,7 +176,7 @@ def _made(
 def _check_account(project: Project, remote: Remote) -> None:
     """Credentials of one account must not act on the campaigns of another's project. Raises CredentialsError."""
     named, mchid = project.account, remote.credentials.mchid
-    # A project that names no account gets a warning in the plan instead (ACCOUNT_NOT_NAMED).
+    # A project that names no account gets a note in its plan instead (ACCOUNT_NOT_NAMED).
     if named is None or named.mchid == mchid:
         return
     raise CredentialsError(

@@ -89,7 +89,7 @@ def keep_drift_issue(github: GitHub, drift: DriftReport) -> Written:
             text = issue_body(drift, run_url=github.run.url)
             data = github.create("issues", {"title": title, "body": text})
             return Written("created", str(data.get("html_url", "")))
-        # The oldest: people have answered there.
+        # The oldest: people may have answered there.
         kept, *others = sorted(found, key=lambda each: int(each["number"]))
         _close(github, others, f"Told in #{kept['number']}")
         url = str(kept.get("html_url", ""))
