@@ -77,6 +77,7 @@ class Commands(click.Group):
         except _EXPECTED:
             raise
         except BaseException as error:
+            # Here and not in run(): only click's context knows which command it was.
             raise translated(error, command=f"paygift {ctx.invoked_subcommand or ''}".rstrip()) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -111,6 +112,7 @@ class Commands(click.Group):
     default=None,
     help="Whether to use colours. Default: as NO_COLOR or FORCE_COLOR say, else only on a terminal.",
 )
+# People pin versions in PAYGIFT_VERSION, which must not print one and exit.
 @click.version_option(__version__, "-V", "--version", prog_name="paygift", allow_from_autoenv=False)
 @click.pass_context
 def paygift(
@@ -142,6 +144,7 @@ def paygift(
 
 def main() -> NoReturn:
     """Run the command line and exit with one of the codes of the README."""
+    # First of all, before anything opens a file.
     occupy_closed_descriptors()
     hush()
     leave(run())
@@ -158,8 +161,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
+        # standalone_mode would exit by click's codes, and 2 means "changes pending" here.
         code = paygift.main(arguments, prog_name="paygift", standalone_mode=False)
         if sys.stdout is not None:
+            # Now, while an error can still become an exit code.
             sys.stdout.flush()
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted. Run `paygift plan` to see what is left; nothing is done twice.", err=True)
@@ -184,6 +189,7 @@ def _explain(error: PaygiftError, raised: BaseException) -> int:
         click.echo(_problem_count(error), err=True)
     else:
         for line in error.details:
+            # Details quote the account and the files, where commands for a CI system may stand.
             click.echo(safe(line), err=True)
         click.echo(f"Error: {safe(str(error))}", err=True)
     return error.exit_code

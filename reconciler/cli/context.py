@@ -39,6 +39,7 @@ class Context:
     colour: bool | None = None
     rate: float | None = None
     concurrency: int | None = None
+    # It holds a password.
     journal_url: str = field(default="", repr=False)
 
     def workspace(self) -> Workspace:
@@ -61,6 +62,7 @@ class Context:
                 return
             except StdoutError as error:
                 click.echo(f"Warning: {error} What should have been printed there follows.", err=True)
+        # What an apply has done must reach somebody, and a full disk must not decide on it.
         click.echo(text, nl=False, err=True, color=False)
 
     def colours(self) -> bool:
@@ -143,6 +145,7 @@ class Bar:
 
     def __call__(self, done: int, total: int) -> None:
         if self._shown is None:
+            # Rich takes long to import, and a log of CI keeps every frame of a bar.
             if not is_terminal(sys.stderr) or time.monotonic() - self._started < PATIENCE_SECONDS:
                 return
             self._shown = self._show()
@@ -153,6 +156,7 @@ class Bar:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        # stderr, since stdout may be JSON for a program.
         progress = Progress(*columns, console=Console(stderr=True), transient=True)
         progress.add_task(self._label, total=None)
         progress.start()

@@ -90,6 +90,7 @@ class _Story:
         colour = "--color" if self._colour else "--no-color"
         # One request after another: so the sandbox gives out the same ids each time, and plans have the same digest.
         code = run(["-C", str(self._root), colour, "--concurrency", "1", *arguments])
+        # The demo is run in tests: a story that goes on after a surprise would prove nothing.
         if code != expect:
             raise click.ClickException(
                 f"That should have exited with {expect}, and exited with {code}. The files are in {self._root}."
@@ -112,6 +113,7 @@ _MEANINGS: Final = {EXIT_PENDING: "changes pending", EXIT_PARTIAL: "partly appli
 
 def _copy_examples(folder: Path | None) -> Path:
     target = folder or Path(tempfile.mkdtemp(prefix="paygift-demo-"))
+    # It deletes and edits specs further on.
     if folder is not None and folder.exists() and any(folder.iterdir()):
         raise click.UsageError(f"{folder} is not empty. Name a new folder.")
     shutil.copytree(_examples(), target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".paygift"))
@@ -127,6 +129,7 @@ def _examples() -> Path:
 
 def _edit(file: Path, old: str, new: str) -> None:
     text = file.read_text(encoding="utf-8")
+    # An edit that changes nothing would let the story go on with a wrong plan.
     if old not in text:
         raise click.ClickException(f"The example {file.name} no longer holds {old!r}.")
     file.write_text(text.replace(old, new), encoding="utf-8")

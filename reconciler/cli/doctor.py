@@ -30,4 +30,5 @@ def doctor(context: Context, as_json: bool) -> int:
         click.echo(checkup_text(checkup_view(checkup), colour=colour), nl=False, color=colour)
     if checkup.passed:
         return 0
+    # 4 before 1: scripts tell by it whether to fetch new credentials.
     return EXIT_CREDENTIALS if checkup.credentials_failed else EXIT_ERROR

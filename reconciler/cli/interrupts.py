@@ -36,12 +36,14 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     try:
         with signals.restored(), asyncio.Runner() as runner:
             loop = runner.get_loop()
+            # asyncio.run waits for its threads, and getaddrinfo cannot be cancelled.
             loop.set_default_executor(_Abandoned())
             if not is_debugging():
                 loop.set_exception_handler(_say_nothing)
             return signals.answered(runner, loop, work)
     except BaseException:
         if signals.at_once:  # whatever a loop that was stopped in the middle says of it
+            # The loop's own complaints about being stopped would hide that it was the user.
             raise KeyboardInterrupt from None
         raise
     finally:
@@ -74,6 +76,7 @@ def interruptible() -> Iterator[asyncio.Event]:
         except asyncio.CancelledError:
             if not cancelled:
                 raise
+            # Else asyncio goes on taking this task for one that is being cancelled.
             task.uncancel()
             raise InterruptedRunError(
                 "Stopped at once. What was in flight may or may not have happened.",
@@ -112,6 +115,7 @@ class _Signals:
             assert task is not None  # noqa: S101 - it runs in one
             left.append(task.cancel)
             with self.doing(left):
+                # Only inside the task: before it there is nothing to cancel.
                 self._take_over(loop)
                 return await work
 
@@ -121,6 +125,7 @@ class _Signals:
             if left:
                 raise
         else:
+            # Both untouched: no signal came, neither for the work nor after it.
             if left and late:
                 return result
         finally:
@@ -152,10 +157,13 @@ class _Signals:
         if not in_main_thread():
             return
         for number in SIGNALS:
+            # nohup and a shell's background jobs rely on it.
             if signal.getsignal(number) is signal.SIG_IGN:
                 continue
             with suppress(NotImplementedError):  # Windows, where every loop wakes up by itself
+                # For its wake-up descriptor alone: a loop that sleeps in select would not notice.
                 loop.add_signal_handler(number, _wake_up)
+            # After add_signal_handler, which puts a handler of its own in place.
             signal.signal(number, self._on_signal)
 
     def _let_go(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -171,6 +179,7 @@ class _Signals:
         if not self._acts or self._loop is None or self._loop.is_closed():
             self.at_once = True
             interrupt(number, frame)
+        # Never here: a signal may strike in the middle of a callback of the loop.
         self._loop.call_soon_threadsafe(self._acts.pop(0))
 
 
@@ -181,6 +190,7 @@ class _Abandoned(ThreadPoolExecutor):
     """Threads whose end nobody waits for: a name that is looked up keeps them for as long as its server likes."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        # Runner.close() asks for wait=True.
         super().shutdown(wait=False, cancel_futures=True)
 
 

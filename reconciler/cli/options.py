@@ -52,6 +52,7 @@ class Option(click.Option):
         value = _held(name)
         if any(name == _variable(ctx, each) for each in self.secondary_opts):
             on = click.BOOL.str_to_bool(value)
+            # What is not a switch is left to click, which refuses it.
             return value if on is None else str(not on)
         return value or None
 
@@ -69,6 +70,7 @@ def _held(variable: str) -> str:
     value = os.environ.get(variable, "")
     if not value:
         return ""
+    # Start-up time counts for every --help.
     from reconciler.system.environment import stripped  # noqa: PLC0415 - only where a variable is set
 
     return stripped(value)
@@ -81,6 +83,7 @@ def wanted(form: tuple[str, str]) -> Callback:
     def check(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
         if variable_of(ctx, parameter):
             for each in value if isinstance(value, tuple) else (value,):
+                # From a variable only: typed by a person, the functions below say it better, and quote it.
                 if each is not None and not re.fullmatch(pattern, each):
                     raise click.BadParameter(f"expected {expected}", ctx, parameter)
         return value
@@ -125,6 +128,7 @@ def told(error: click.ClickException) -> str:
             return f"Error: {variable} does not hold what it should: {_expected(error)}.\n"
     said = io.StringIO()
     error.show(said)
+    # click quotes what was typed, which may hold control characters.
     return "\n".join(map(safe, said.getvalue().split("\n")))  # it quotes arguments
 
 
@@ -132,6 +136,7 @@ def _expected(error: click.BadParameter) -> str:
     """Of our own checks the message; click's quote the value."""
     assert error.param is not None  # noqa: S101 - looked at above
     kind = error.param.type
+    # By the beginning, as click gives its own errors no other mark.
     if error.message.startswith("expected "):
         return error.message
     if isinstance(kind, click.Choice):

@@ -44,6 +44,7 @@ def show_plan(context: Context, file: Path, form: str, max_chars: int, undo: boo
 
     A file that was changed after it was made is refused.
     """
+    # No project and no credentials: the page is made where only the artifact is.
     plan = commands.show_plan(file)
     if form == "json":
         click.echo(dumps(plan_json(plan)), nl=False)
@@ -56,4 +57,5 @@ def show_plan(context: Context, file: Path, form: str, max_chars: int, undo: boo
         digest = commands.plan_digest(plan)
         text = plan_text(plan_view(plan), digest=digest, colour=colour, notes=True, undo=undo)
         click.echo(text, nl=False, color=colour)
+    # Without the flag 0: a workflow shows the plan before it decides.
     return EXIT_REFUSED if fail_on_refusals and plan.refusals else 0

@@ -83,6 +83,7 @@ def plan(
     else:
         text = printing.plan_text(made, colour=context.colours(), notes=notes, undo=undo)
         click.echo(text, nl=False, color=context.colours())
+    # 5 before 2: what is refused is not merely pending.
     if made.refusals and (detailed_exitcode or fail_on_refusals):
         return EXIT_REFUSED
     return EXIT_PENDING if detailed_exitcode and not made.empty else 0
@@ -149,6 +150,7 @@ def apply(
     def on_plan(made: Plan) -> None:
         text = printing.plan_text(made, colour=context.colours())
         if as_json:
+            # stdout must hold one JSON document and nothing else.
             click.echo(text, nl=False, err=True, color=context.colours())
         else:
             context.say(text)
@@ -156,6 +158,7 @@ def apply(
     def on_report(happened: Report) -> None:
         context.say(printing.report(happened, as_json=as_json, colour=context.colours()))
 
+    # CI cancels jobs with SIGTERM, and the report must be written all the same.
     with terminable():
         happened = commands.apply(
             context.workspace(),
@@ -172,6 +175,7 @@ def apply(
         )
     if happened is None:
         return 0
+    # Before `complete`: whoever pressed Ctrl-C must not be told exit 0.
     if happened.interrupted:
         return EXIT_INTERRUPTED
     if happened.complete:
@@ -229,12 +233,15 @@ def show(context: Context, name: str, as_json: bool) -> int:
 
 def _agreed(question: str) -> bool:
     """Whether a person says yes to what will be done. Never asks where there is no terminal."""
+    # An answer from a pipe would be an accident, and an end cannot be taken back.
     if not is_terminal(sys.stdin):
         raise UsageError("There is no terminal to ask on.", remedy="Give --yes to apply without asking.")
     click.echo(err=True)
     try:
         with stopping_at_once():
             answer: str = click.prompt(question, default="no", show_default=False, err=True)
+    # click turns Ctrl-C into Abort, which `commands` does not know, and would report as a defect.
     except click.Abort as error:
         raise KeyboardInterrupt from error
+    # The whole word: Enter or "y" comes too easily for what cannot be undone.
     return answer.strip() == "yes"

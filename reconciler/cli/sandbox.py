@@ -49,6 +49,7 @@ class _TakesOffsets(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         offsets = [each for each in args if re.match("-[0-9]", each)]
+        # Whoever writes -- has said it already.
         if offsets and "--" not in args:
             args = [*(each for each in args if each not in offsets), "--", *offsets]
         return super().parse_args(ctx, args)
@@ -172,6 +173,7 @@ def insert(context: Context, file: Path) -> None:
 def reset(context: Context, yes: bool) -> None:
     """Forget everything: activities, stocks, images, clock, log. The keys stay."""
     if not yes:
+        # A script that resets by accident would lose the state that it is testing.
         if not sys.stdin.isatty():
             raise click.UsageError("There is no terminal to ask on. Give --yes to reset without asking.")
         click.confirm("Forget everything that this sandbox remembers?", abort=True, err=True)

@@ -21,6 +21,7 @@ class StdoutError(Exception):
 
     def __init__(self, error: OSError) -> None:
         super().__init__(f"stdout cannot be written: {error.strerror}.")
+        # Python ignores SIGPIPE, so that `| head` arrives here as an error.
         self.reader_left = error.errno == errno.EPIPE
 
 
@@ -42,9 +43,11 @@ class _Stream(io.RawIOBase):
         return not self.gone and self._raw.isatty()
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
+        # Claims success: an exception from every later print would hide the first reason.
         if self.gone:
             return len(data)
         try:
+            # A partial write is fine: BufferedWriter sends the rest.
             while (written := self._raw.write(data)) is None:  # whoever shares it has made it non-blocking
                 select.select([], [self._raw], [])
         except OSError as error:
@@ -102,4 +105,5 @@ def occupy_closed_descriptors() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
+            # Read-only on purpose: a write must fail, and not vanish.
             os.open(os.devnull, os.O_RDONLY)

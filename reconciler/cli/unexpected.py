@@ -54,6 +54,7 @@ def show_traceback(error: BaseException) -> None:
 def terminable() -> Iterator[None]:
     """SIGTERM interrupts like SIGINT, where it would end the process without a word."""
     before = signal.getsignal(signal.SIGTERM)
+    # Whoever ignores or handles it, such as nohup or an embedding program, has decided.
     if before is not signal.SIG_DFL or not in_main_thread():
         yield
         return
@@ -78,6 +79,7 @@ def hush() -> None:
     """Nothing that goes wrong beside a command, in a thread or while Python ends, prints a traceback of its own."""
     if is_debugging():
         return
+    # With -W somebody has asked for them.
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     sys.unraisablehook = _say_nothing
@@ -90,6 +92,7 @@ def hush_logs() -> None:
 
     root = logging.getLogger()
     if not root.handlers and not is_debugging():
+        # Libraries log addresses and bodies, in which secrets stand.
         root.addHandler(logging.NullHandler())
 
 
@@ -103,6 +106,7 @@ def leave(code: int) -> NoReturn:
                 stream.flush()
         except (OSError, ValueError):
             code = code or 1
+    # The only exit that does not join threads; so streams are flushed by hand before it.
     os._exit(code)
 
 
@@ -112,6 +116,7 @@ def _lines(error: BaseException) -> Iterator[str]:
         yield from _lines(cause)
         yield "Then:"
     yield "Traceback (most recent call last):"
+    # Lines of code and no values; the last forty, as a recursion has a thousand.
     for line in traceback.format_tb(error.__traceback__, limit=-40):
         yield line.rstrip("\n")
     yield f"{kind_of(error)}{_words(error)}"
@@ -122,6 +127,7 @@ def _lines(error: BaseException) -> Iterator[str]:
 
 def _words(error: BaseException) -> str:
     places = list(frames(error.__traceback__))
+    # A library may put a value into any message, also of these classes.
     plain = isinstance(error, _SAY_NO_VALUES) and bool(places) and is_ours(places[-1])
     return f": {error}" if plain else ""
 

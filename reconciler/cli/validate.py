@@ -24,6 +24,7 @@ def validate(context: Context, as_json: bool) -> int:
     except ProjectError as error:
         if not as_json:
             raise
+        # On stdout as well: `github annotate` reads it, whatever the exit code.
         _print_json(error.problems, specs=0, notes=())
         return EXIT_INVALID
     if as_json:

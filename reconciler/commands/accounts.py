@@ -28,6 +28,7 @@ def account_ref(workspace: Workspace) -> AccountRef:
     Raises SandboxError.
     """
     if not workspace.sandbox:
+        # `informing`: a command that needs no credentials must not fail for a bad variable.
         return AccountRef(informing(workspace.environ, ("PAYGIFT_MCHID",), _MCHID), system_clock())
     # Starlette, uvicorn and httpx, which `validate` without --sandbox must not wait for.
     from reconciler.commands.sandboxes import local_sandbox  # noqa: PLC0415

@@ -75,6 +75,7 @@ def apply(
     other JournalErrors (1), RemoteError (1; 4 for credentials that WeChat Pay rejects), InterruptedRunError (130), and
     UnexpectedError for a defect of paygift (1).
     """
+    # Before anything else: an option that is wrong must not remove an earlier report.
     wanted = WantedPlan.checked(plan_file, expect, tuple(allow))
     remark = workspace.callbacks.remark
     with (
@@ -94,6 +95,7 @@ def apply(
             try:
                 on_report(happened)
             finally:
+                # finally: that stdout is full must not cost the report as well.
                 reporter.publish(happened)
     return happened
 
@@ -104,6 +106,7 @@ def _come_to(applying: Applying) -> Report | None:
     try:
         return session.run(applying.run())
     except (PaygiftError, OSError, KeyboardInterrupt) as error:
+        # Once it is known what was written, nothing may turn that into "nothing was written".
         if reporter.happened is None:
             raise
         session.callbacks.remark(f"Warning: after everything was written: {str(error) or type(error).__name__}")
@@ -180,19 +183,25 @@ class Applying:
 
     async def under_lock(self, account: Account, run: Run) -> Report | None:
         """The same once the lock is held: what was read before may be of another time, as others have applied since."""
+        # While we waited, another apply may have pulled, merged and applied a newer commit.
         session = self.session.reread()
         self.reporter.bind(session)
         if self.tip is not None:
+            # Under the lock: before it, the branch could move on while we wait.
             require_tip(session.project.root, self.tip, session.project.reads)
         origin = session.origin
+        # Without this, an old pipeline that is started again would end what was merged since.
         doubt = await not_older(run, session.project.root, origin.commit)
         if doubt:
             session.callbacks.remark(doubt)
+        # Before planning: an open create may have happened, and would be planned a second time.
         for sentence in _resumed(await resume(account.api, run, clock=account.clock)):
             session.callbacks.remark(sentence)
         account = replace(account, uploaded=session.images.known)
+        # After resuming, so that the plan sees what it found.
         made = await self._plan(account, session, run, origin)
         refuse(made)
+        # After refuse(): nobody should say yes to what is then refused.
         if not made.empty and not self.confirm(made):
             session.callbacks.remark("Nothing was written.")
             return None
@@ -204,12 +213,14 @@ class Applying:
             witness = await run.witness()
             reporter.plan = made = await self.wanted.plan(account, session.project, reporter, witness, progress)
         if reporter.expected and not made.empty:
+            # An empty plan passes: to apply again what is done already is not an error.
             await not_spent(run, origin.commit, reporter.expected, reporter.reviewed_at)
         self.on_plan(made)
         return made
 
     async def _write(self, account: Account, session: Session, run: Run, made: Plan, origin: Origin) -> Report:
         reporter, callbacks = self.reporter, session.callbacks
+        # Before the call and not after: once it may have begun, "nothing was written" would be a lie.
         reporter.writing = True
         try:
             with (
@@ -268,10 +279,12 @@ async def write(
     written down.
     """
     held = held_in(made).keys  # of which the files do not hold yet
+    # Before the first request: a run that dies must not forget a `protect` that it was given.
     await remember(run, [spec for spec in project.activities if spec.key not in held])
     if made.empty:
         await up_to_date(run, origin.commit)
     else:
+        # Intent before action: a create without an entry would be unknown to the next run.
         await run.begin(run_started(origin, made, reviewed))
     happened = await apply_plan(
         account.api,

@@ -27,6 +27,7 @@ def instant_from(text: str, timezone: tzinfo | None = None) -> datetime:
         instant = instant_of(moment, zone)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{text!r} is not a time.", remedy="Write for example 2026-12-24T00:00:00+08:00.") from error
+    # An hour off, a plan for another time would show other begins and ends.
     if change:
         raise UsageError(
             f"{text!r} happens {change} in {zone}, where clocks change.",

@@ -74,6 +74,7 @@ async def _status(session: Session) -> AccountStatus:
 async def _remarked_witness(session: Session) -> tuple[Witness, str]:
     """What the journal knows, for a command that shows no findings."""
     witness, flaw = await read_witness(session)
+    # Said aloud: without the journal an activity that the list does not show looks as if it were gone.
     if flaw:
         session.callbacks.remark(f"Warning: {flaw} What only the journal knows is not taken into account.")
     return witness, flaw
@@ -110,6 +111,7 @@ async def _show(session: Session, name: str) -> Shown:
             else replace(live, merchants=await account.api.merchant_ids(live.activity_id))
             for live in mine
         ]
+        # Full-send activities have none (API §1.4), but the account may hold other types.
         goods = {
             live.activity_id: tuple([item.goods_id async for item in account.api.goods(live.activity_id)])
             for live in mine
@@ -128,6 +130,7 @@ def _meant(name: str, keys: Iterable[str | None]) -> str:
 
 def _done_to(session: Session, name: str) -> tuple[Row, ...]:
     """What the journal tells of a key or an activity_id; nothing where there is no journal."""
+    # Reading must not make a journal: it would look like one in which nothing ever happened.
     if not session.journal.exists:
         return ()
     from reconciler.journal.reader import read_history  # noqa: PLC0415 - SQLAlchemy, for who has a journal

@@ -55,6 +55,7 @@ def history(
         instant_from(since) if since else None,
         instant_from(until) if until else None,
     )
+    # Only the namespace is read: history must work while specs are broken.
     rows = read_history(workspace.journal(), read_namespace(workspace.root()), wanted)
     return History(rows, wanted)
 
@@ -102,6 +103,7 @@ def unlock(workspace: Workspace, *, confirm: Callable[[Held], bool]) -> list[Hol
     namespace, location = read_namespace(workspace.root()), workspace.journal()
     with _to_write(location) as database:
         held = [] if database is None else locks_in(database, namespace)
+    # The question is asked with the journal closed, since people take their time.
     if held and not confirm(held):
         return None
     who = who_runs(workspace.environ)
@@ -113,6 +115,7 @@ def _take_away(location: JournalLocation, mchid: str, namespace: str, who: str) 
         if database is None:
             return None
         journal = Journal(database, mchid=mchid, namespace=namespace, clock=system_clock)
+        # Whoever holds it by now, who may be another than was shown: the answer says who it was.
         displaced = journal.lock.break_()
         if displaced is not None:
             what = LockTakenOver(str(displaced), "by `paygift unlock`", who)

@@ -26,6 +26,7 @@ def show_plan(file: Path) -> Plan:
     """
     content = read_input(file)
     try:
+        # Our own parser, which refuses equal keys: two readers would believe different ones.
         data = parsed_json(content)
     except ValueError as error:
         raise StaleError(f"{file} is not a plan file: {error}.", remedy="Make one with `plan --out`.") from error
@@ -37,6 +38,7 @@ def intact_plan(data: object) -> Plan:
     otherwise.
     """
     plan = read_plan(data)
+    # Sentences are what people approve, and the checksum over them has no key.
     flaw = edited_place(data, plan)
     if flaw:
         raise StaleError(

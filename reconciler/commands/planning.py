@@ -63,6 +63,7 @@ def plan(
     cannot be read completely (1; 4 for credentials that WeChat Pay rejects). A journal that cannot be read is a
     finding, too.
     """
+    # A file of it would look like one that was made now, and reviewers would approve it.
     if at is not None and out is not None:
         raise UsageError("A plan for another time cannot be applied: give --at or --out.")
     if out is not None:
@@ -115,9 +116,11 @@ async def read_witness(session: Session) -> tuple[Witness, str]:
     try:
         look = partial(read, session.journal, mchid=session.mchid, namespace=session.project.namespace)
         return await worker.do(look, deadline_seconds=READING_SECONDS), ""
+    # A plan without the journal is worth more than none; what it could not know is a finding.
     except (JournalError, UsageError) as error:
         return NO_WITNESS, error.message
     finally:
+        # Not joined: a database server that hangs must not keep the command.
         worker.stop()
 
 
@@ -149,6 +152,7 @@ async def plan_as_reviewed(
     expired. What was refused in the review stays refused, whatever has become of its cause.
     """
 
+    # First, since for another account everything would differ and hide the reason.
     for name, theirs, ours in (
         ("namespace", reviewed.namespace, project.namespace),
         ("account", reviewed.mchid, account.mchid),
@@ -158,11 +162,13 @@ async def plan_as_reviewed(
                 f"The plan is for the {name} {theirs}, and this is {ours}. Nothing was written.",
                 remedy="Use the plan of this repository and account.",
             )
+    # The reviewed waivers and no others: --allow cannot be given beside a plan file.
     planning = Planning.checked(account, project, reviewed.allow, witness)
     live, fresh = await planning.plan(on_progress)
     then = unexplained = None
     if may_be_of(reviewed.made_at, fresh.made_at):
         then = await planning.of(live, reviewed.made_at, account.uploaded)
+        # Where nothing is remembered it would be the same plan once more.
         unexplained = await planning.of(live, reviewed.made_at, {}) if account.uploaded else None
     reasons = not_held(
         staleness(reviewed, fresh, live.activities, now=fresh.made_at, then=then, unexplained=unexplained),
@@ -174,6 +180,7 @@ async def plan_as_reviewed(
             details=stale_lines(reasons),
             remedy="Plan again, and have the new plan reviewed.",
         )
+    # `fresh` is what is done, and not `reviewed`: its preconditions are of this moment.
     return with_findings(fresh, as_reviewed(reviewed, fresh), policy_of(project, reviewed.allow))
 
 
@@ -193,6 +200,7 @@ async def plan_as_expected(
     """
 
     fresh = await plan_project(account, project, allow=allow, witness=witness, on_progress=on_progress)
+    # Two digests: what is refused only since the review is held, and the rest may go on.
     if digest not in digests_of_review(fresh):
         raise StaleError(
             f"The plan's digest is {plan_digest(fresh)}, and {digest} was reviewed. Nothing was written.",
@@ -224,6 +232,7 @@ class Planning:
     ) -> Planning:
         """Raises UsageError for a waiver that is unknown: one with a typing mistake must not be a silent one."""
         policy = policy_of(project, allow)
+        # Before the account is read: a typing mistake must not cost minutes.
         for waiver in policy.unknown_waivers:
             alike = get_close_matches(waiver.partition(":")[0], WAIVABLE, 1)
             hint = f"did you mean {alike[0]}?" if alike else f"there are {', '.join(sorted(WAIVABLE))}."
@@ -260,6 +269,7 @@ class Planning:
             unreadable=live.unreadable,
             uploaded={sha256: image.url for sha256, image in uploaded.items()},
         )
+        # Shared by up to three plans of one apply, so that each stock is asked for once.
         unread = [each for each in stocks_named(made) if each not in self.coupons]
         self.coupons.update(await read_coupons(self.account.api, unread))
         found = (
@@ -310,5 +320,6 @@ def policy_of(project: Project, allow: Iterable[str] = ()) -> Policy:
         allow_replace_running=written.allow_replace_running,
         freeze=tuple(Freeze(span, each.reason) for span, each in zip(spans, written.freeze, strict=True)),
         warn_before_end=written.warn_before_end,
+        # Never from paygift.yaml: a waiver is for one plan (docs/decisions/waivers.md).
         allow=frozenset(allow),
     )

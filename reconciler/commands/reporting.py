@@ -80,6 +80,7 @@ class ApplyReporter:
 
         What cannot be written is a warning: it changes nothing of what ``happened``.
         """
+        # Callbacks run whatever fails before them, the last one first.
         with ExitStack() as last:
             if not (isinstance(happened, AbortedApply) and self.happened is not None):  # that was told before
                 last.callback(self._tell, happened)
@@ -92,6 +93,7 @@ class ApplyReporter:
     def publish_aborted(self, error: PaygiftError) -> None:
         """The same for what ended it. Where the plan is what cannot be shown, it is left out."""
         aborted = self.aborted(error)
+        # What made the apply fail may be the plan itself, and a report must come all the same.
         for each in (aborted, replace(aborted, plan=None)):
             try:
                 self.publish(each)
@@ -156,8 +158,10 @@ def reported(
     reporter = ApplyReporter(_cleared(report), environ, warn, _cleared(rejected), sandbox)
     try:
         yield reporter
+    # Interrupts too: CI that cancels a job should find a report that says what was written.
     except BaseException as raised:
         error = translated(raised, command=COMMAND, writing=reporter.writing)
+        # Told once: a report that is complete must not be followed by one that says it failed.
         if reporter.happened is None or not reporter.published:
             reporter.publish_aborted(error)
         if error is raised:
@@ -172,6 +176,7 @@ def _check_names(report: Path | None, rejected: Path | None, plan_file: Path | N
     named = [("--report", report), ("--rejected", rejected), ("PLANFILE", plan_file)]
     given = [(name, file) for name, file in named if file is not None]
     for (name, file), (other, another) in combinations(given, 2):
+        # By file and not by name: the report would overwrite the plan that it is about.
         if same_file(file, another):
             raise UsageError(f"{name} and {other} are the same file, {file}.", remedy="Name two files.")
 
@@ -201,6 +206,7 @@ def tell(
     That a plan was refused or stale is told from CI only: elsewhere somebody has just read it.
     """
     about = events(happened)
+    # A typing mistake at somebody's desk does not concern the group.
     if isinstance(happened, AbortedApply) and not happened.writing and not environ.get("CI"):
         return []
     messages, failures = [], []
@@ -209,6 +215,7 @@ def tell(
             continue
         url = stripped(environ.get(target.url_from, ""))
         if not url:
+            # A failure, not silence: a secret that is missing in CI is noticed by nobody otherwise.
             failures.append(f"{target.url_from} ({target.kind}): it is not set.")
             continue
         dress = wecom_json if target.kind == "wecom" else summary_json

@@ -59,6 +59,7 @@ def comment_plan(
     default the event's; ``page`` is where the plan is kept as a page. Raises StaleError if the pull request has moved
     on (exit code 6).
     """
+    # Checked as apply does: what apply would refuse must not be shown for approval.
     plan = show_plan(plan_file)
     with _connected(workspace) as github:
         on = _target(github, pull, head)
@@ -103,6 +104,7 @@ def read_waivers(
 
     Returns them, and a sentence for each that does not count: it is from somebody who may not write to the repository.
     """
+    # Before GitHub is asked: that it cannot be written is known already.
     output = Output.checked(out)
     with _connected(workspace) as github:
         found = waivers_of(github, pull or _pull_of_run(github))
@@ -163,13 +165,16 @@ def reviewed_plan(workspace: Workspace, merge: Merge, out: Path, *, report: Path
                 found = _reviewed(workspace, github, merged, pull)
                 reporter.expected = found.digest
                 save_plan(kept_plan(github, merged.owner, found), out)
+        # Only this kind: a plan that was reviewed and is stale must never end green.
         except NotReviewedError as error:
+            # An unreviewed push that touches the project must fail loudly, not pass as "nothing to do".
             if not merged.changed_nothing(github):
                 raise
             workspace.callbacks.remark(f"{error.message} It changed nothing of this project.")
         else:
             return True
     if report is not None:
+        # reported() has made one for the error, which turned out to be none.
         report.unlink(missing_ok=True)
     return False
 
@@ -207,6 +212,7 @@ class _Target:
 
 def _target(github: GitHub, pull: int | None, head: str | None) -> _Target:
     run = github.run
+    # With --pr the commit of the event is of something else.
     return _Target(pull or _pull_of_run(github), head or run.head or (run.sha if not pull else ""))
 
 
@@ -281,6 +287,7 @@ def _sources(workspace: Workspace, commit: str, now: datetime, namespace: str | 
             raise
         return namespace, ("",)
     project = load_project(root, now=now)
+    # Fails closed: everything counts, so that any difference makes it stale.
     if head_of(root) != commit:
         return namespace or project.namespace, ("",)
     folder = _folder(workspace)
@@ -290,6 +297,7 @@ def _sources(workspace: Workspace, commit: str, now: datetime, namespace: str | 
 
 def _reviewed(workspace: Workspace, github: GitHub, merged: _Merged, pull: Merged) -> Reviewed:
     """Raises StaleError, also for a commit of which the default branch has taken something back."""
+    # Before the digest: an old run would otherwise find its old review in perfect order.
     require_current(github, pull.commit, merged.paths)
     found = digest_of_review(github, merged.owner, pull, now=merged.now, require_approval=merged.require_approval)
     by = f"approved by {', '.join(found.approved_by)}" if found.approved_by else "approved by nobody"

@@ -65,6 +65,7 @@ async def not_spent(run: Run, commit: str, digest: str, made_at: datetime | None
     which was reviewed anew. Else another ``commit`` tells that. Raises JournalError.
     """
     for each in await run.applications(digest):
+        # A digest alone is not spent permanently: add, remove and add again are three reviews.
         anew = each.commit != commit if made_at is None else made_at >= each.at
         if not anew:
             raise StaleError(
@@ -82,6 +83,7 @@ async def remember(run: Run, desired: Sequence[DesiredActivity]) -> None:
     """
     before = await run.memory()
     after = remembered(before, desired)
+    # One entry for each change and not for each run, or the journal would grow with every check.
     if after != before:
         await run.remember(after)
 
@@ -119,6 +121,7 @@ async def run_ended(run: Run, happened: Report) -> Report:
     try:
         refusals = tuple(each.name for each in happened.held)
         head = await run.end(RunEnded(dict(counts), interrupted=happened.interrupted, held_by=refusals))
+    # Everything is written by now: an error here would tell people that it is not.
     except JournalError as error:
         unwritten = f"The end of this run could not be written down: {error}"
         return replace(happened, run=run.run, remarks=(*happened.remarks, unwritten))
@@ -165,6 +168,7 @@ async def open_run(
             try:
                 await worker.do(database.close, deadline_seconds=CLOSING_SECONDS)
             except JournalError:
+                # A server that does not answer must not keep an apply that is done.
                 worker.later(database.close)
     finally:
         worker.stop()
@@ -181,5 +185,6 @@ async def resume(api: PayGiftApi, run: Run, *, clock: Clock, poll: PollPolicy | 
     lookups = Lookups(api, clock=clock, poll=poll or PollPolicy())
     found = await ask(lookups, interrupted)
     for outcome in found:
+        # One by one: what is found out must outlast a second crash.
         await run.conclude(outcome)
     return found

@@ -40,6 +40,7 @@ def local_sandbox(folder: Path) -> Iterator[LocalRemote]:
     for as long as this lasts. Raises SandboxError, UsageError.
     """
     running = find_running(folder)
+    # Two on one folder would overwrite each other's memory.
     if running is not None:
         yield _local_remote(folder, running)
         return
@@ -113,6 +114,7 @@ def seed_sandbox(local: LocalRemote, project: Project) -> Seeded:
     """
     made_up = {str(stock["stock_id"]): stock for stock in stocks_for(project.activities, local.control.mchid)}
     given = {str(stock["stock_id"]): stock for stock in _stocks_of(project.root / STOCKS_FILE)}
+    # only_missing: a stock that was changed for a test must stay as it is.
     new = local.control.seed(list({**made_up, **given}.values()), only_missing=True)
     return Seeded(new, [each for each in new if each not in given])
 

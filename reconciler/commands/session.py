@@ -70,12 +70,14 @@ class Session:
         Raises ProjectError, CredentialsError, and StaleError if they ask for the lock of another namespace by now.
         """
         project = self.read()
+        # The lock that we hold is that of the old namespace.
         if project.namespace != self.project.namespace:
             raise StaleError(
                 f"The namespace was {self.project.namespace} when this run asked for the lock, and is "
                 f"{project.namespace} now. Nothing was written.",
                 remedy="Run apply again.",
             )
+        # Whoever held the lock before may have uploaded images.
         return replace(self, project=project, images=self.images.reopened())
 
     @asynccontextmanager
@@ -105,6 +107,7 @@ def open_session(workspace: Workspace, *, at: str | None = None) -> Iterator[Ses
     Raises UsageError, ProjectError and CredentialsError before anything is sent.
     """
     root = workspace.root()
+    # Before .paygift/ is read: a commit could have put a journal or image cache there.
     doubt = check_untracked(root)
     stopped = None if at is None else _stopped(at, root)
     with (
@@ -173,6 +176,7 @@ def _made(
 def _check_account(project: Project, remote: Remote) -> None:
     """Credentials of one account must not act on the campaigns of another's project. Raises CredentialsError."""
     named, mchid = project.account, remote.credentials.mchid
+    # A project that names no account gets a note in its plan instead (ACCOUNT_NOT_NAMED).
     if named is None or named.mchid == mchid:
         return
     raise CredentialsError(

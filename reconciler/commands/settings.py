@@ -53,6 +53,7 @@ def remote_from(environ: Mapping[str, str]) -> Remote:
         missing.append("PAYGIFT_PRIVATE_KEY or PAYGIFT_PRIVATE_KEY_FILE")
     public_key, public_key_id = _either(environ, "PAYGIFT_PUBLIC_KEY"), text(environ, "PAYGIFT_PUBLIC_KEY_ID")
     apiv3_key = text(environ, "PAYGIFT_APIV3_KEY", lines=True)
+    # One of them must be there to check signatures with: an unsigned answer is never believed.
     if not public_key and not apiv3_key:
         missing.append("PAYGIFT_APIV3_KEY (or PAYGIFT_PUBLIC_KEY_ID with PAYGIFT_PUBLIC_KEY)")
     if public_key != bool(public_key_id):

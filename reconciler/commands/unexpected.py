@@ -20,6 +20,7 @@ _OURS: Final = __name__.partition(".")[0]
 
 def translated(error: BaseException, *, command: str, writing: bool = False) -> PaygiftError:
     """What can be said of any exception that ended ``command``; with ``writing``, something may have been written."""
+    # Our own sentences are written to quote no secret.
     if isinstance(error, PaygiftError):
         return error
     if isinstance(error, KeyboardInterrupt):
@@ -45,6 +46,7 @@ def kind_of(error: BaseException) -> str:
     name = type(error).__name__
     module = type(error).__module__
     said = name if module == "builtins" else f"{module}.{name}"
+    # strerror of the number, since the error's own text names files and addresses.
     if isinstance(error, OSError) and isinstance(error.errno, int):
         return f"{said} ({os.strerror(error.errno)})"
     return said
@@ -63,6 +65,7 @@ def _where(error: BaseException) -> str:
         return "an unknown place"
     ours = [place for place in places if is_ours(place)]
     last = places[-1]
+    # Modules and not files: a path tells about the machine, and changes from one to the next.
     return f"{ours[-1]} (in {last})" if ours and ours[-1] != last else last
 
 

@@ -17,6 +17,7 @@ def check_untracked(root: Path) -> str:
 
     Raises ProjectError if it does: what lies there is of one machine, and a commit must not bring another's.
     """
+    # git takes a while to start, and most checkouts in CI have no such folder.
     if not os.path.lexists(root / NAME):
         return ""
     tracked = tracked_by_git(root, NAME)

@@ -39,6 +39,7 @@ async def examine(
     check that failed. ``transport`` and ``wall_clock`` (Unix seconds) are replaced in tests.
     """
     material = local.read(environ)
+    # Side by side, so that all of it keeps within 15 seconds.
     (main, backup, signed), journal = await asyncio.gather(
         _ask_wechat_pay(material, transport, wall_clock), asyncio.to_thread(local.journal, environ)
     )
@@ -51,6 +52,8 @@ async def _ask_wechat_pay(
     main, backup = await remote.knock_at(material.hosts, transport, wall_clock)
     reachable = [knock for knock in (main, backup) if knock is not None and knock.error is None]
     credentials = material.credentials()
+    # Nothing is signed for nobody: the checks of this machine say what to do first.
     if credentials is None or not reachable:
         return main, backup, None
+    # The backup host is enough to judge the credentials.
     return main, backup, await remote.ask(credentials, reachable[0], transport, wall_clock)

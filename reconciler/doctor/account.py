@@ -47,6 +47,7 @@ def judge_signed_call(signed: Signed) -> Check:
     if any(map(_is_proven, outcomes)):
         return ok(code, f"{signed.host} accepts our signature.")
     for outcome in outcomes:
+        # All are looked at: any of them may have been answered by something in between.
         if isinstance(outcome, ApiError) and (is_rejection(outcome) or outcome.changed_on_the_way):
             return failure(code, outcome)
     first = outcomes[0]
@@ -72,6 +73,7 @@ def judge_certificates(found: Sequence[Certificate] | PaygiftError | None, *, ha
     if found is None:
         return skipped(code, "PAYGIFT_APIV3_KEY is not set; the WeChat Pay public key replaces them.")
     if isinstance(found, CredentialsError):
+        # A wrong APIv3 key fails to decrypt; anything else means that this merchant has no certificates.
         if has_public_key and not isinstance(found.__cause__, InvalidTag):
             return skipped(code, "this merchant has none; the WeChat Pay public key replaces them.")
         return failure(code, found)
@@ -121,6 +123,7 @@ def judge_image_upload(outcome: Outcome) -> Check:
     if isinstance(outcome, ApiError) and outcome.verified:
         if outcome.code in NO_PERMISSION:
             return unusable(code, said(outcome), _ASK_FOR_UPLOAD)
+        # By code and words: the same code refuses for other reasons too.
         if outcome.code == "REQUEST_BLOCKED" and META_REFUSED in outcome.text:
             return ok(code, "an upload was refused for its wrong digest and nothing else; nothing was uploaded.")
     return _cannot_tell(code, outcome)

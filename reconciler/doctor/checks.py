@@ -28,6 +28,7 @@ def unusable(code: str, text: str, remedy: str) -> Check:
 
 def failure(code: str, error: PaygiftError) -> Check:
     """It ended with ``error``, which tells whether that is because of the credentials."""
+    # It decides between exit 4 and 1, so that it must not follow from the text.
     credentials = isinstance(error, CredentialsError) or is_rejection(error)
     return Check(code, CheckStatus.FAILED, said(error), error.remedy, credentials=credentials)
 

@@ -58,6 +58,7 @@ class Material:
                 self.public_key_id,
                 self.public_key,
             )
+        # judge_account tells what is wrong; here it only means that nothing can be signed.
         except CredentialsError:
             return None
 

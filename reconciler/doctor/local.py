@@ -50,6 +50,7 @@ class _Variables:
         try:
             return text(self._environ, name, lines=lines)
         except PaygiftError as error:
+            # Collected: somebody who sets up CI should hear of all variables at once.
             self.errors[name] = error
             return ""
 
@@ -93,6 +94,7 @@ def _missing(seen: _Variables) -> tuple[str, ...]:
 
 def _hosts(seen: _Variables) -> ReachedHosts:
     main = seen.as_it_is("PAYGIFT_BASE_URL") or BASE_URL
+    # Unchecked here: the knock names the variable if it is not an address.
     return ReachedHosts(main, seen.as_it_is("PAYGIFT_BACKUP_URL") or (BACKUP_URL if main == BASE_URL else ""))
 
 
@@ -105,4 +107,5 @@ def _load(load: Callable[..., Loaded], environ: Mapping[str, str], name: str) ->
 
 
 def _mode(environ: Mapping[str, str]) -> int | None:
+    # Windows has no such bits, and Python makes some up.
     return mode(environ, "PAYGIFT_PRIVATE_KEY_FILE") if os.name == "posix" else None

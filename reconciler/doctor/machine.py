@@ -31,6 +31,7 @@ _RENEW: Final = (
 
 def judge_variables(missing: Sequence[str], invalid: Sequence[PaygiftError] = ()) -> Check:
     """Whether all variables that are needed are set, and all that are set hold a value."""
+    # Before what is missing: an invalid variable counts as empty, and would be told as missing.
     if invalid:
         return unusable("variables", " ".join(map(said, invalid)), invalid[0].remedy)
     if missing:
@@ -117,7 +118,9 @@ def judge_certificate(
         )
     if isinstance(certificate, CredentialsError):
         return failure(code, certificate)
+    # Forty digits, leading zeros included, as PAYGIFT_SERIAL_NO is written.
     own = f"{certificate.serial_number:040X}"
+    # First: people take the wrong one of two files, and the other checks would only confuse them.
     if _is_platforms(certificate):
         return unusable(
             code,
@@ -192,6 +195,7 @@ def judge_public_key(
 
 def _same_number(text: str, number: int) -> bool:
     try:
+        # As numbers: case and leading zeros differ between tools.
         return int(text, 16) == number
     except ValueError:
         return False

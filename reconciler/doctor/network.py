@@ -35,6 +35,7 @@ def judge_backup_host(knock: Knock | None) -> Check:
 
 def _answered(code: str, knock: Knock) -> Check:
     """WeChat Pay answers in JSON, whatever it answers; login pages and proxies do not."""
+    # Only a warning: what proves who answered is a signature, which comes later.
     if knock.media_type != "application/json":
         kind = knock.media_type or "no content type"
         return Check(
@@ -43,6 +44,7 @@ def _answered(code: str, knock: Knock) -> Check:
             f"{knock.host} answered, but probably not as WeChat Pay (HTTP {knock.status}, {kind}).",
             "Something in between may have: check PAYGIFT_BASE_URL, proxies, and login pages of this network.",
         )
+    # A success without a signature would be the oddest answer of all.
     if knock.status == 429 or not 400 <= knock.status < 500:
         return Check(
             code,
@@ -55,6 +57,7 @@ def _answered(code: str, knock: Knock) -> Check:
 
 def judge_clock(main: Knock, backup: Knock | None) -> Check:
     """By the first ``Date`` header that came."""
+    # Any host's clock will do: signatures are refused minutes off, not seconds.
     for knock in (main, backup):
         if knock is not None and knock.ahead_seconds is not None:
             return judge_skew(knock.ahead_seconds, knock.host)

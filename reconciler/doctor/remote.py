@@ -72,6 +72,7 @@ async def _knock(url: str, variable: str, transport: httpx.AsyncBaseTransport | 
                 seconds = time.perf_counter() - started
     except UsageError as error:  # of proxies, or of the certificates to trust
         return Knock(url, host, error)
+    # TimeoutError is that of asyncio.timeout: httpx's own limit starts anew with every byte.
     except (httpx.RequestError, TimeoutError) as broken:
         return Knock(url, host, _no_answer(broken, host))
     return Knock(
@@ -118,6 +119,7 @@ async def ask(
             base_url=door.url,
             transport=transport,
             timeout_seconds=SECONDS,
+            # A second try would hide a network that fails every other time.
             retry=Retry(tries=1),
             wall_clock=wall_clock,
         )
@@ -127,6 +129,7 @@ async def ask(
         certificates = None
         if credentials.apiv3_key is not None:
             certificates = await _outcome(client.certificates())
+            # Nothing could verify the other answers.
             if isinstance(certificates, PaygiftError) and credentials.public_key is None:
                 return Signed(door.host, certificates, None, None)
         activities, upload = await asyncio.gather(_outcome(_list_one(client)), _outcome(_upload_nothing(client)))

@@ -21,6 +21,7 @@ NAMESPACE_PATTERN: Final = re.compile(r"[a-z0-9-]{1,24}")
 FULL_SEND: Final = "FULL_SEND_ACT_TYPE"
 """The only activity_type that the API can create, and so the only one that we manage (API §1.2)."""
 
+# A fixed offset and not Asia/Shanghai: no machine needs a database of time zones for it.
 BEIJING: Final = timezone(timedelta(hours=8))
 """The zone of times that say none, and of everything that people read."""
 
@@ -46,6 +47,7 @@ class Image:
 
     url: str = ""
     sha256: str = ""
+    # compare=False: a file that only moved is the same image.
     path: str = field(default="", compare=False)
 
 
@@ -189,6 +191,7 @@ class LiveActivity:
     out_request_no: str
     activity_status: str
     terms: Terms | None
+    # None and () are different answers: not asked, and asked and empty.
     merchants: tuple[str, ...] | None = None
     activity_type: str = FULL_SEND
     creator_merchant_id: str = ""
@@ -196,10 +199,12 @@ class LiveActivity:
     create_time: datetime | None = None
     update_time: datetime | None = None
     pause_time: datetime | None = None
+    # compare=False: update_time moves by itself (API §1.7), and nothing would ever be equal.
     wire: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
 
     def ended(self, now: datetime) -> bool:
         """Whether it is over for good: a final status, or its end time has come, whatever the status says."""
+        # Asked first: an activity of another type has no terms here, but a status.
         if self.activity_status in FINAL_STATUSES:
             return True
         return self.terms is not None and self.terms.end_time <= now

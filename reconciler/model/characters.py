@@ -59,6 +59,7 @@ def safe(text: str) -> str:
     Hidden characters become ``\\x1b``-like escapes. What a CI system would take for a command is broken up in the same
     way, wherever it stands, since any text may come to stand where a line begins.
     """
+    # Most text is plain, and this runs for every word of a plan with thousands of lines.
     if not (text.isascii() and text.isprintable()):
         text = HIDDEN.sub(_escaped, text)
     return without_commands(text)
@@ -73,6 +74,7 @@ def escaped(text: str) -> str:
 
 def without_commands(text: str) -> str:
     """``text`` with what the log of a CI system would take for a command broken up; ``safe`` does that too."""
+    # A quick look first, for the same reason.
     if "##" in text or text.lstrip().startswith("::"):
         return _COMMAND.sub(_broken_up, text)
     return text
@@ -80,6 +82,7 @@ def without_commands(text: str) -> str:
 
 def safe_json(text: str) -> str:
     """JSON as ``text`` that means the same, and holds nothing that a CI system would take for a command."""
+    # Valid in JSON strings only; nowhere else in JSON can there be a #.
     return text.replace("##", "#\\u0023")
 
 
@@ -97,6 +100,7 @@ def _broken_up(found: re.Match[str]) -> str:
 
 def shown(text: str, limit: int = 40) -> str:
     """``text`` in quotes for a message: cut short, and what cannot be seen is escaped."""
+    # Cut before it is escaped, or an escape could be cut in two.
     cut = text if len(text) <= limit else text[:limit] + "…"
     return f'"{escaped(cut)}"'
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+# A network that drops everything fails no check: without this list it would pass.
 ESSENTIAL: Final = frozenset({"variables", "private_key", "account", "signed_call", "verification", "permission"})
 """The checks without which nothing works: that none of them failed is not enough, each must have been made."""
 

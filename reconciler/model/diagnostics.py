@@ -27,6 +27,7 @@ class Diagnostic:
     path: str = ""
     message: str = ""
     code: str = ""
+    # A mapping has neither order nor hash, and diagnostics are sorted and put into sets.
     facts: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
@@ -40,6 +41,7 @@ def condensed(problems: Iterable[Diagnostic]) -> list[Diagnostic]:
     Of one kind are those with the same code at the same field of one file, and those with the same words in many files.
     """
     in_files = _first_of_each(list(problems), _kind_in_file, "in this file")
+    # After the first pass: one mistake in `defaults` shows in thousands of files.
     return _first_of_each(in_files, lambda each: (each.code, each.message), "in other files")
 
 

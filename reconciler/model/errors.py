@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 EXIT_ERROR: Final = 1
 """Anything that has no code of its own."""
+# These numbers are documented, and scripts go by them: they can be added to, never changed.
 EXIT_PENDING: Final = 2
 """`--detailed-exitcode`: all is well, and something is left to do."""
 EXIT_INVALID: Final = 3
@@ -96,6 +97,7 @@ class ProjectError(PaygiftError):
 
     def __init__(self, problems: Sequence[Diagnostic]) -> None:
         self.problems = tuple(sorted(problems))
+        # All of them, uncondensed: a report has room that a terminal has not.
         self.details = tuple(str(problem) for problem in self.problems)
         super().__init__("\n".join(str(problem) for problem in condensed(self.problems)))
 
@@ -149,6 +151,7 @@ def one_cause() -> Iterator[None]:
     """Of several things done side by side, the first failure ended the others: one cause is what a person can fix."""
     try:
         yield
+    # A person cannot act on a group, and its repr would hide the sentence and the exit code.
     except ExceptionGroup as failures:
         cause: Exception = failures
         while isinstance(cause, ExceptionGroup):
@@ -337,16 +340,19 @@ class ApiError(RemoteError):
     @property
     def rejects_signature(self) -> bool:
         """Whether WeChat Pay refuses our signature, for our keys' sake. It never signs that (API §5.3)."""
+        # Any proxy can answer 401: only WeChat Pay's own words, or a signed answer, blame the keys.
         refused = self.code == SIGN_ERROR or self.verified
         return self.status == 401 and refused and not self.changed_on_the_way
 
     @property
     def rejects_credentials(self) -> bool:
         """Whether it is for the credentials: a signature that is refused, or a signed answer that they may not."""
+        # An unsigned NO_AUTH proves nothing, and would send people to look for permissions.
         return self.rejects_signature or (self.verified and self.code in NO_PERMISSION)
 
 
 def first_mistake(error: ValidationError, whole: str = "") -> str:
     """The first thing that pydantic found wrong: the field, or ``whole``, and why; never what stands there."""
+    # include_input=False: the input may be a secret, or a whole file.
     first = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"

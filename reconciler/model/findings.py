@@ -40,6 +40,7 @@ class FindingKind(StrEnum):
 
     def __new__(cls, code: str, severity: Severity, leaves_undone: bool = False) -> Self:
         kind = str.__new__(cls, code)
+        # Codes stand in plan files, waivers and workflows: a renamed one would be refused there.
         kind._value_ = code
         kind.severity = severity
         kind.leaves_undone = leaves_undone
@@ -57,6 +58,7 @@ class FindingKind(StrEnum):
 
     ADOPT_AMBIGUOUS = "ADOPT_AMBIGUOUS", Severity.REFUSAL, True
     ADOPT_ENDED = "ADOPT_ENDED", Severity.REFUSAL, True
+    # True: another project's activity is never touched, whatever is waived here.
     ADOPT_FOREIGN = "ADOPT_FOREIGN", Severity.REFUSAL, True
     ADOPT_NOT_EXPRESSIBLE = "ADOPT_NOT_EXPRESSIBLE", Severity.REFUSAL, True
     ADOPT_NOT_FOUND = "ADOPT_NOT_FOUND", Severity.REFUSAL, True
@@ -66,6 +68,7 @@ class FindingKind(StrEnum):
     COUPON_UNUSABLE = "COUPON_UNUSABLE", Severity.REFUSAL
     CREATE_UNPROVEN = "CREATE_UNPROVEN", Severity.REFUSAL
     CREATION_FAILED = "CREATION_FAILED", Severity.REFUSAL, True
+    # The only refusal that a review does not keep (plan.digest.OF_THE_MOMENT): it passes by itself.
     FROZEN = "FROZEN", Severity.REFUSAL
     LOOKS_RENAMED = "LOOKS_RENAMED", Severity.REFUSAL
     NO_SPECS = "NO_SPECS", Severity.REFUSAL

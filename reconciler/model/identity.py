@@ -28,6 +28,7 @@ from reconciler.model.activity import (
     Window,
 )
 
+# Changed, no number of a live activity would match any more, and all would become unmanaged.
 DIGEST_LENGTH: Final = 12
 """Hex digits of a digest that request numbers have room for."""
 _NUMBER: Final = re.compile(
@@ -51,6 +52,7 @@ class RequestNumber:
     protect: bool = False
 
     def __str__(self) -> str:
+        # Neither a namespace nor a key can hold an underscore, so the parts cannot run together.
         return f"{self.namespace}_{self.key}_{'p' if self.protect else 'g'}{self.generation}_{self.digest}"
 
     @property
@@ -87,8 +89,10 @@ class Ownership:
         """The key that manages ``live``, or ``None`` if it is not ours to touch."""
         adopting = self.adopted.get(live.activity_id)
         number = parse_number(live.out_request_no)
+        # Made elsewhere: only `adopt` can make it ours.
         if number is None:
             return adopting
+        # Before `adopt`: another project would end it, or create it again, at its next apply.
         if number.namespace != self.namespace:
             return None
         own = self.renamed.get(number.key, number.key)
@@ -104,6 +108,7 @@ def number_of(namespace: str, desired: DesiredActivity) -> RequestNumber:
 
 def parse_number(out_request_no: str) -> RequestNumber | None:
     """The parts of a number that some paygift made, or ``None`` for any other number."""
+    # fullmatch: a number made elsewhere may begin like one of ours.
     found = _NUMBER.fullmatch(out_request_no)
     if found is None:
         return None
@@ -175,8 +180,10 @@ def _change_request_no(
 
 def _terms_data(terms: Terms) -> dict[str, object]:
     data: dict[str, object] = {}
+    # Its order does not matter (keys are sorted), its names do: renaming a field changes every number.
     for name in FIELD_PATHS:
         value = _plain(getattr(terms, name))
+        # Absent and empty are the same to the API, and must be the same to the digest.
         if value not in (None, "", []):
             data[name] = value
     return data
@@ -187,6 +194,7 @@ def _plain(value: object) -> object:
         case datetime():
             return instant(value)
         case Image():
+            # Never the path, and never where it was uploaded: both differ between machines.
             return value.url or f"sha256:{value.sha256}"
         case Window():
             return [instant(value.begin_time), instant(value.end_time)]

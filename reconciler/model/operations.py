@@ -19,6 +19,7 @@ MERCHANTS_PER_CALL: Final = 500
 
 def in_calls(mchids: Iterable[str]) -> Iterator[tuple[str, ...]]:
     """``mchids``, sorted, in as many parts as calls are needed for them."""
+    # Sorted, or a set's order would give calls, numbers and digests that differ from run to run.
     ordered = sorted(mchids)
     for start in range(0, len(ordered), MERCHANTS_PER_CALL):
         yield tuple(ordered[start : start + MERCHANTS_PER_CALL])

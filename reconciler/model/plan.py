@@ -212,6 +212,7 @@ class Plan:
     @property
     def operations(self) -> tuple[Operation, ...]:
         """Uploads first, then every activity's operations, in the order of keys."""
+        # Uploads first: a create needs the address of its images.
         return (*self.uploads, *(step for change in self.changes for step in change.operations))
 
     @property
@@ -222,6 +223,7 @@ class Plan:
     @property
     def refusals(self) -> tuple[Finding, ...]:
         """The findings that hold back a key, or the whole plan."""
+        # Waived ones do not count here, but stay among the findings: reviewers must see what was waived.
         return tuple(finding for finding in self.findings if finding.stops)
 
     @property

@@ -49,10 +49,12 @@ class Policy:
 
     def waives(self, code: str, key: str) -> bool:
         """Whether this run allows the refusal ``code`` of ``key``, or of every key."""
+        # No patterns: a waiver must name what somebody has looked at.
         return code in self.allow or f"{code}:{key}" in self.allow
 
     def most_terminations(self, managed: int) -> int:
         """How many of so many managed activities one plan may end without a successor."""
+        # At least one, or a small project could never end anything.
         return max(1, managed // 5) if self.max_terminations is None else self.max_terminations
 
     def frozen(self, now: datetime) -> Freeze | None:
@@ -61,6 +63,7 @@ class Policy:
             (
                 each
                 for each in self.freeze
+                # People write 23:59:59 and mean all of that second.
                 if each.window.begin_time <= now < each.window.end_time + timedelta(seconds=1)
             ),
             None,

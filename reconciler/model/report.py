@@ -49,6 +49,7 @@ class OutcomeStatus(StrEnum):
     @property
     def open_question(self) -> bool:
         """Whether the next run must ask the remote what became of it."""
+        # UNVERIFIED too: a delete reports nothing but success (API §1.6), so only a read proves it.
         return self in (OutcomeStatus.UNKNOWN, OutcomeStatus.UNVERIFIED)
 
 
@@ -118,6 +119,7 @@ class Report:
     @property
     def complete(self) -> bool:
         """Whether live is what the files say. A refusal without operations keeps it from that, too."""
+        # A digest that was applied completely is spent: what is held must not count as complete.
         return not self.held and all(outcome.settled for outcome in self.outcomes)
 
     @property

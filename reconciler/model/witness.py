@@ -20,6 +20,7 @@ class Witness:
     create that was proven done.
     """
 
+    # One id too many costs a request; one too few, and an activity that the list hides is not missed.
     created: Mapping[str, str] = field(default_factory=dict)
     terminated: frozenset[str] = frozenset()
     merchants: Mapping[str, frozenset[str]] = field(default_factory=dict)

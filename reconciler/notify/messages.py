@@ -35,7 +35,9 @@ def events(happened: Report | AbortedApply) -> frozenset[str]:
     """What a notice would be about, as ``on`` in paygift.yaml names it; nothing where nothing was to do."""
     if isinstance(happened, AbortedApply):
         kind = stopped_view(happened).kind
+        # Once writing has begun nobody knows, and "refused" would sound as if nothing had happened.
         return frozenset({"unknown"} if happened.writing else {kind} & _STOPPED)
+    # What others did before is not news of this run.
     came_to = {outcome.status for outcome in happened.outcomes} - {OutcomeStatus.ALREADY_DONE}
     told = {"unknown" if status.open_question else status.value.replace(" ", "_") for status in came_to}
     return frozenset(told | {"refused"} if happened.held else told)
@@ -126,6 +128,7 @@ def _changed(report: Report) -> list[str]:
 
 def _link(url: str) -> str:
     """An address that can stand in a link, or none."""
+    # From a variable of CI: a bracket or a space would end the link and begin other Markdown.
     fits = url.startswith(("https://", "http://")) and url.isascii() and url.isprintable()
     return url if fits and len(url) <= _URL_CHARS and not set(url) & set(" ()<>[]") else ""
 
@@ -198,6 +201,7 @@ def _named(words: str, keys: Sequence[str]) -> Iterator[str]:
 
 def plain(text: str) -> str:
     """``text`` on one line, as nothing but text for WeCom's Markdown."""
+    # WeCom makes links of bare addresses, and names come from the account.
     return safe(text).translate(_LOOK_ALIKES).replace("://", "：//")
 
 
@@ -207,4 +211,5 @@ def _fitted(lines: Iterable[str]) -> str:
     if len(content.encode()) <= WECOM_BYTES:
         return content
     room = WECOM_BYTES - len(f"\n{_CUT}".encode())
+    # WeCom counts bytes, so that the cut may fall inside a character.
     return f"{content.encode()[:room].decode(errors='ignore')}\n{_CUT}"

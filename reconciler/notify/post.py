@@ -65,6 +65,7 @@ def post(messages: Sequence[Message]) -> list[str]:
 
     Threads that nobody waits for in the end: a lookup of a name can be bounded by no other means.
     """
+    # One deadline for all: an apply that is done must end.
     ends = time.monotonic() + SECONDS
     posting = [_Posting(message) for message in messages]
     for each in posting:
@@ -78,8 +79,10 @@ class _Posting(threading.Thread):
     """One message on its way. ``failure`` is empty once it has arrived."""
 
     def __init__(self, message: Message) -> None:
+        # A daemon, or Python would wait for a lookup that never ends.
         super().__init__(daemon=True)
         self.message = message
+        # True until something else is known: it is read when the time is up.
         self.failure = f"no answer within {SECONDS:g} s"
 
     def run(self) -> None:
@@ -105,12 +108,15 @@ def _post(message: Message) -> None:
             # What stays on this machine goes through no proxy.
             transport=Outbound(direct=is_loopback(address.host)),
             timeout=SECONDS,
+            # The address is a key, and would be passed on to whoever answers.
             follow_redirects=False,
+            # Proxies come through Outbound; httpx's own reading quotes addresses in its errors.
             trust_env=False,
             headers={"User-Agent": f"paygift/{__version__}"},
         ) as client,
     ):
         for attempt in stamina.retry_context(
+            # Only what did not leave: a group must not read the same news twice.
             on=lambda error: isinstance(error, _NotToldError) and error.unsent,
             attempts=TRIES,
             timeout=SECONDS,
@@ -128,6 +134,7 @@ def _send(client: httpx.Client, message: Message) -> None:
         ) as answer:
             _check(answer, message.kind)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        # from None: the error that caused it holds the request, and that the address.
         raise _NotToldError(f"it cannot be reached: {failure(error)}", unsent=True) from None
     except httpx.TimeoutException:
         raise _NotToldError(f"no answer within {SECONDS:g} s") from None
@@ -160,6 +167,7 @@ def _errcode(answer: httpx.Response) -> int | None:
     except ValueError:
         return None
     code = data.get("errcode") if isinstance(data, dict) else None
+    # Not isinstance: false would pass for 0, which means success.
     return code if type(code) is int else None
 
 

@@ -46,8 +46,10 @@ def adoption_blocked(
     if adopted is None:
         if desired.adopt in unreadable:
             return _refusal(FindingKind.ADOPT_NOT_READABLE, desired, reason=unreadable[desired.adopt])
+        # Taken over once, the key may live on under a number of ours after the adopted one is gone.
         return None if mine else _refusal(FindingKind.ADOPT_NOT_FOUND, desired)
     owner = ownership.key_of(adopted)
+    # Two keys that count on one activity would each end or change what the other needs.
     if owner is not None and owner != desired.key:
         return _refusal(FindingKind.ADOPT_OWNED, desired, owner=owner)
     if owner is None:
@@ -58,6 +60,7 @@ def adoption_blocked(
         # An apply ended it to create another, and came no further. With the same terms it would come back by accident.
         halfway = adopted.activity_id in terminated and not same_terms(desired, adopted)
         return None if mine or over or halfway else _refusal(FindingKind.ADOPT_ENDED, desired)
+    # Other types show up in reads only (API §1.2): what replaces one of them could not be created.
     if adopted.activity_type != FULL_SEND:
         return _refusal(FindingKind.ADOPT_NOT_FULL_SEND, desired, activity_type=adopted.activity_type)
     return None
@@ -72,6 +75,7 @@ def not_expressible(desired: DesiredActivity, lives: Sequence[LiveActivity]) -> 
 
     The author has not asked for that difference. Raising ``generation`` does: then what the spec says is meant.
     """
+    # Otherwise a spec could never be edited: what it cannot say would refuse every replacement permanently.
     if desired.generation > 1:
         return None
     for live in lives:
@@ -92,6 +96,7 @@ def inexpressible(terms: Terms) -> frozenset[str]:
     package = terms.send_content == "GIFT_PACKAGE"
     says = {
         **{name: _text(getattr(terms, name), most) for name, most in _MOST_CHARACTERS.items()},
+        # Reads show whatever the web pages stored, which is more than a create accepts.
         "merchant_logo_url": terms.merchant_logo_url.url.startswith("https://"),
         "background_color": terms.background_color is None or bool(_COLOUR.fullmatch(terms.background_color)),
         "end_time": timedelta() < terms.end_time - terms.begin_time <= _LONGEST,
@@ -102,6 +107,7 @@ def inexpressible(terms: Terms) -> frozenset[str]:
         "mini_programs_path": bool(terms.mini_programs_path) == jump,
         "transaction_amount_minimum": 1 <= terms.transaction_amount_minimum <= MOST_FEN,
         "send_content": package or terms.send_content == "SINGLE_COUPON",
+        # The only award that the create takes, though reads may show others (API §1.1).
         "award_type": terms.award_type == "BUSIFAVOR",
         "award_list": (3 <= count <= 5 if package else count == 1) and _awards(terms),
         "merchant_option": terms.merchant_option == "MANUAL_INPUT_MERCHANT",

@@ -33,6 +33,7 @@ def unproven_creates(
     switches = [change for change in plan.changes if _ends_first(change)]
     if not switches:
         return
+    # Only switches that end first are asked for proof: create_first loses nothing if its create fails.
     account = [] if _has_created(live, witness, plan.made_at) else [_NOT_CREATED]
     for change in switches:
         create = next(step for step in change.operations if isinstance(step, CreateActivity))
@@ -52,6 +53,7 @@ def _ends_first(change: ActivityChange) -> bool:
     """Whether it ends something that has begun, and creates what is to come in its place only then."""
     if not isinstance(change.operations[0], TerminateActivity):
         return False
+    # Ending what nobody sees yet costs customers nothing, so it needs no proof.
     begun = {clock.activity_id for clock in change.clocks if clock.code == "ends"}
     ends = {step.activity_id for step in change.operations if isinstance(step, TerminateActivity)}
     return bool(begun & ends) and any(isinstance(step, CreateActivity) for step in change.operations)
@@ -65,6 +67,7 @@ def _has_created(live: Iterable[LiveActivity], witness: Witness, now: datetime) 
     return any(
         each.create_time is not None
         and each.create_time >= since
+        # An id is issued before the creation may fail (API §1.7): that would prove the opposite.
         and each.activity_status != CREATE_FAILED
         and parse_number(each.out_request_no) is not None
         for each in live

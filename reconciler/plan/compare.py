@@ -51,6 +51,7 @@ def same_terms(desired: DesiredActivity, live: LiveActivity) -> bool:
     The number tells what reading cannot. It has room for 12 digits of the digest, so that the terms are compared too.
     """
     if same_number(desired, live):
+        # Twelve digits can be made to collide in minutes, so a number alone never says "the same".
         return not contradictions(desired, live)
     return live.terms is not None and not differing(desired.terms, live)
 
@@ -64,6 +65,7 @@ def differing(terms: Terms, live: LiveActivity) -> tuple[str, ...]:
 
 def _unlike(these: Terms, those: Terms) -> tuple[str, ...]:
     """The names of the fields that do not mean the same."""
+    # Most activities are as they should be: the slow way is for the others.
     if these == those:
         return ()
     ours, theirs = comparable(these), comparable(those)
@@ -94,8 +96,10 @@ def comparable(terms: Terms) -> Terms:
         terms,
         begin_time=whole.begin_time,
         end_time=whole.end_time,
+        # The server may fill in what a spec leaves out: the whole time, and no window, are the same.
         available_time=() if spans == (whole,) else spans,
         available_day_time=_within_days(terms.available_day_time),
+        # No source says that the list keeps its order; an order that differs must not end a campaign.
         award_list=tuple(sorted(terms.award_list, key=lambda award: award.stock_id)),
     )
 
@@ -126,6 +130,7 @@ def settled(terms: Terms, live: LiveActivity) -> Terms:
     if live.terms is None:
         return terms
     number = parse_number(live.out_request_no)
+    # The server picks a colour where none is named (API §1.9): to compare it would be drift without end.
     if not _colour_was_dropped(terms, live.terms, number):
         terms = _with_live_colour(terms, live.terms)
     if _images_are_unchanged(terms, live.terms, number):
@@ -178,6 +183,7 @@ def _as_written(terms: Terms, live: Terms, number: RequestNumber, uploaded: Mapp
     places = list(_images_by_place(live).items())
     choices = [list(dict.fromkeys(_could_have_been(image, ours.get(place), files))) for place, image in places]
     colours = dict.fromkeys((live.background_color, terms.background_color, None))
+    # Bounded: five awards with two images each have more combinations than anybody waits for.
     for images in islice(product(*choices), MOST_GUESSES):
         candidate = _with_images(live, images)
         for colour in colours:
@@ -193,6 +199,7 @@ def _could_have_been(live: Image, ours: Image | None, files: Mapping[str, str]) 
         yield Image(sha256=files[live.url], path=live.url)
     if ours is not None and ours.sha256:
         yield Image(sha256=ours.sha256, path=live.url)
+    # Last: the author may have written the URL himself.
     yield live
 
 
@@ -223,6 +230,7 @@ def _explain_items(path: str, before: tuple[object, ...], after: tuple[object, .
     from deepdiff import DeepDiff  # noqa: PLC0415 - slow to import, and most plans need no explanation
     from deepdiff.helper import NotPresent  # noqa: PLC0415
 
+    # Coupons that only changed places would be told as edits of every one of them.
     before = _in_the_order_of(after, before)
     tree = DeepDiff(_plain(before), _plain(after), view="tree")
     levels = [level for kind in tree.values() for level in kind]
@@ -285,6 +293,7 @@ def _images_are_unchanged(terms: Terms, live: Terms, number: RequestNumber | Non
     if number is None:
         return True
     ours, theirs = _images_by_place(terms), _images_by_place(live)
+    # Another set of places means other awards: there is nothing to put the images into.
     if ours.keys() != theirs.keys():
         return False
     candidate = _with_images(live, [ours[place] for place in theirs])
@@ -311,6 +320,7 @@ def _images_by_place(terms: Terms) -> dict[Place, Image]:
     """Every image by where it stands, in the order of ``Terms.images``: awards in another order are the same awards."""
     found: dict[Place, Image] = {("", "merchant_logo_url"): terms.merchant_logo_url}
     for award in terms.award_list:
+        # The remote may show a coupon twice, which no spec says: the first one counts, without an error.
         found.setdefault((award.stock_id, "original_image_url"), award.original_image_url)
         if award.thumbnail_url is not None:
             found.setdefault((award.stock_id, "thumbnail_url"), award.thumbnail_url)

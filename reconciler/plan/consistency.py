@@ -47,6 +47,7 @@ def contradiction(plan: Plan) -> str:
     """The first thing that ``plan`` shows and that its own operations contradict, as words, or nothing."""
     checks: dict[str, bool] = {
         "uploads": plan.uploads == uploads_of(plan.changes),
+        # Emptied or moved into the future, it would let a plan be applied after its campaign has begun.
         "valid_until": plan.valid_until == _valid_until(plan),
         "counts": plan.managed == plan.unchanged + len(touched_ids(plan.changes)) + len(plan.differing),
         "findings": all(_waived_as_allowed(each, plan.allow) for each in plan.findings),
@@ -60,12 +61,14 @@ def _flaws(change: ActivityChange, plan: Plan) -> Iterator[str]:
     creates = [step for step in steps if isinstance(step, CreateActivity)]
     new = [clock for clock in change.clocks if not clock.activity_id]
     ids = {clock.activity_id for clock in change.clocks} - {""}
+    # Reviewers look for the key: under another one, the end of a campaign is looked for in vain.
     if change.key not in {step.key for step in creates or steps}:
         yield "key"
     if not steps or change.kind is not kind_of(steps):
         yield "kind"
     if creates and change.activity_name != creates[0].terms.activity_name:
         yield "activity_name"
+    # Clocks of live activities need the account, so only whom they are about can be checked here.
     if new != [timing_of_new(step.terms, plan.made_at) for step in creates] or ids != touched_ids([change]):
         yield "clocks"
     if (change.coverage is not None) is not any(isinstance(step, TerminateActivity) for step in steps):
@@ -126,15 +129,18 @@ def _counts_hold(change: ActivityChange) -> bool:
         case ChangeKind.CREATE:
             return (change.merchants_before, change.merchants_after) == (0, made + added)
         case ChangeKind.REPLACE:
+            # How many there were before only the account knows: that is compared when the plan is applied.
             return change.merchants_after == made + added
         case ChangeKind.UPDATE:
             return change.merchants_after == change.merchants_before + added - deleted
+        # The same: an end says nothing of merchants.
         case ChangeKind.TERMINATE:
             return True
 
 
 def _waived_as_allowed(finding: Finding, allow: Iterable[str]) -> bool:
     allowed = Policy(allow=frozenset(allow)).waives(finding.code, finding.key)
+    # A finding marked as waived without its waiver would slip through everything that asks for open refusals.
     return finding.waived is (allowed and finding.severity is Severity.REFUSAL)
 
 
@@ -161,6 +167,7 @@ def unlike_shown(
     """
     before, after = _by_key(reviewed), _by_key(then)
     begun = {key for key, change in before.items() if done(change, after.get(key))}
+    # The reviewing machine may have remembered no uploads, and then its plan says less of what differs.
     explained = _by_key(unexplained) if unexplained is not None else {}
     whole = tuple(_unlike_as_a_whole(reviewed, then, tuple(live), begun))
     if whole:
@@ -187,6 +194,7 @@ def _unlike(
     for name in ("activity_name", "source"):
         if getattr(shown, name) != getattr(made, name):
             yield name
+    # Once a create is done, only the end is left, and that has no differences to tell.
     if not turned and shown.differences not in (made.differences, other_differences):
         yield "differences"
     if shown.clocks != made.clocks and not ((turned or partly) and _clocks_hold(shown, made)):
@@ -248,8 +256,10 @@ def _unlike_as_a_whole(reviewed: Plan, then: Plan, live: Sequence[LiveActivity],
     for name in ("namespace", "mchid", "policy"):
         if getattr(reviewed, name) != getattr(then, name):
             yield name
+    # What is done has no begin or end to come any more, so that the next boundary moves.
     if not begun and reviewed.valid_until != then.valid_until:
         yield "valid_until"
+    # One way only: what is put right since the review does not stop anything.
     if {each for each in then.differing if each.key not in then.refused} - set(reviewed.differing):
         yield "differing"
     yield from dict.fromkeys(f"finding {each.code}" for each in _unlike_findings(reviewed, then, begun))
@@ -298,6 +308,7 @@ def _timeline_holds(reviewed: Plan, then: Plan, live: Sequence[LiveActivity]) ->
 def _row_holds(row: TimelineRow, now_shown: Mapping[str, TimelineRow], lives: Mapping[str, LiveActivity]) -> bool:
     """Whether it may have been so when the plan was made: it has ended since, or found no room now."""
     found, shown = lives.get(row.activity_id), now_shown.get(row.activity_id)
+    # A row is a claim about the account: what cannot be found there was invented.
     if found is None or found.terms is None or (shown is not None and row.key != shown.key):
         return False
     if (row.name, row.begin) != (found.terms.activity_name, found.terms.begin_time):

@@ -46,6 +46,7 @@ def unproven(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
 
     What would be refused, what WeChat Pay may refuse, and everything that is not known of a coupon.
     """
+    # What cannot be read is good enough for a create, and not for an end that comes before it.
     yield from _problems(terms, coupons)
     yield from _doubts(terms, coupons)
     yield from _unknowns(terms, coupons)
@@ -79,10 +80,12 @@ def _problems(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
 
 def _problems_of(coupon: Coupon, terms: Terms) -> Iterator[str]:
     name = f"coupon {coupon.stock_id}"
+    # Empty means not read, which is told as unknown: a refusal would block on our own ignorance.
     if coupon.stock_state not in ("RUNNING", ""):
         yield f"{name} is {coupon.stock_state}, not RUNNING"
     if coupon.coupon_code_mode == "MERCHANT_API":
         yield f"{name} has the code mode MERCHANT_API, which does not fit pay-gift"
+    # Customers would be promised a coupon that has no code to give.
     if coupon.coupon_code_mode == "MERCHANT_UPLOAD" and coupon.codes_left is not None and coupon.codes_left <= 0:
         yield f"{name} has no uploaded codes left"
     begin_time, end_time = coupon.begin_time, coupon.end_time
@@ -96,6 +99,7 @@ def _problems_of(coupon: Coupon, terms: Terms) -> Iterator[str]:
 
 def _doubts(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
     for coupon in _read(terms, coupons):
+        # Whether equal passes is not documented (API §2 F2): a refusal might forbid what works.
         if coupon.begin_time == terms.begin_time:
             yield f"coupon {coupon.stock_id} begins at the same second as the activity"
         if coupon.end_time == terms.end_time:
@@ -143,6 +147,7 @@ def _read(terms: Terms, coupons: Mapping[str, CouponRead]) -> list[Coupon]:
 
 # -- a package ---------------------------------------------------------------------------------------------------------
 
+# Its own object, since None and "none" are values that coupons may be compared by.
 _UNKNOWN: Final = object()
 _NONE: Final = "none"
 
@@ -173,6 +178,7 @@ def _difference(name: str, values: Mapping[str, object]) -> Iterator[str]:
     if len(counts) < 2:
         return
     usual, most = counts[0]
+    # Without a majority nobody can say which coupon is the odd one out.
     if most == counts[1][1]:
         each = ", ".join(f"coupon {stock_id} {_shown(value)}" for stock_id, value in known.items())
         yield f"the coupons of a package must be alike in {name}: {each}"

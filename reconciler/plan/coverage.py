@@ -14,6 +14,7 @@ from reconciler.model.plan import ActivityChange, Coverage, CoveredSet, Merchant
 from reconciler.plan.service import Claim, ServiceMap, Serving
 from reconciler.plan.spans import Spans, seconds, union, without
 
+# A plan that changes thousands of merchants must still fit a comment and a plan file.
 MOST_SETS: Final = 4
 """So many sets of merchants that fare differently are told apart; the rest are told together, by the worst of them."""
 MOST_GAPS: Final = 20
@@ -25,6 +26,7 @@ def covered(
 ) -> tuple[ActivityChange, ...]:
     """``changes``, those that end something with what that means to customers."""
     ending = {claim: None for change in changes for claim in _claims_of(change, claims)}
+    # Once for all changes: for each of them it would take the square of the merchants.
     others = whole.after_for(frozenset().union(*(claim.merchants for claim in ending)))
     return tuple(
         replace(change, coverage=_coverage(change, found, others))
@@ -61,6 +63,7 @@ def _sets(claims: Sequence[Claim], others: Serving) -> Iterator[MerchantCoverage
             for given, mchids in others.alike(group.merchants):
                 found[name, seconds(lost), seconds(without(lost, given))].update(mchids)
     for name in ("both", "old"):
+        # The worst first, as the rest may be cut off: what is hidden must never be worse than what is shown.
         alike = sorted(((key, mchids) for key, mchids in found.items() if key[0] == name), reverse=True, key=_worst)
         yield from (_told(*each) for each in alike[: MOST_SETS - 1])
         if rest := alike[MOST_SETS - 1 :]:
@@ -74,6 +77,7 @@ def _worst(each: tuple[tuple[CoveredSet, int, int], set[str]]) -> tuple[int, int
 
 def _told(key: tuple[CoveredSet, int, int], mchids: set[str]) -> MerchantCoverage:
     name, gap, nothing = key
+    # Those who go on having the gift can be thousands, and nobody has to look them up.
     named = () if name == "both" else tuple(sorted(mchids))
     return MerchantCoverage(name, len(mchids), gap, named, nothing_seconds=nothing)
 
@@ -91,6 +95,7 @@ def _joined(change: ActivityChange, claims: Sequence[Claim]) -> Iterator[Merchan
 def _moment(change: ActivityChange, claims: Sequence[Claim]) -> Moment:
     """What happens between the two calls of a replacement that takes effect at once."""
     ended = [each for claim in claims for each in claim.ended]
+    # Nobody is given anything now, so there is no moment in which customers could go without.
     if ended and all(each.paused for each in ended):
         return "paused"
     if not any(each.runs for each in ended):

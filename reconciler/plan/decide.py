@@ -63,18 +63,22 @@ def decide(context: PlanContext, key: str, desired: DesiredActivity | None, live
 
     Raises ValueError if the merchants of an activity that may go on were not read.
     """
+    # By the clock and not by the status alone, which may lag for days (API §1.7).
     running = [live for live in lives if not live.ended(context.now)]
     past = [live for live in lives if live.ended(context.now)]
     if desired is None:
         return _removed(context, key, running)
+    # Before `state`: an adoption that goes wrong must not end an activity either.
     blocked = _blocked(context, desired, running)
     if blocked is not None:
         return Decision(findings=(blocked,))
+    # Before the end is looked at, since it is the only way to end what runs longer than its spec.
     if desired.state == "terminated":
         return _terminate(context, desired.key, running, "state", desired)
     if desired.terms.end_time <= context.now:
         return _spec_ended(context, desired, running)
     kept = matching(context.namespace, desired, running)
+    # Before `kept` is used: _keep would end the adopted one as superseded.
     if kept is not None and (ambiguous := adopts_another(desired, kept, running)) is not None:
         return Decision(findings=(ambiguous,))
     if kept is None:
@@ -83,6 +87,7 @@ def decide(context: PlanContext, key: str, desired: DesiredActivity | None, live
             # What would stop the create once these have ended stops their end.
             hindered = _blocked(context, desired, [])
         if hindered is not None:
+            # No operations at all: a waiver must not end the old activity whose successor can never be created.
             return Decision(findings=(hindered,))
         return _replace(context, desired, running) if running else _create(context, desired)
     return _keep(context, desired, kept, [live for live in running if live is not kept])
@@ -94,9 +99,11 @@ def _removed(context: PlanContext, key: str, running: list[LiveActivity]) -> Dec
         return Decision()
     ids = [live.activity_id for live in running]
     if context.policy.on_removed == "ignore":
+        # Told in every plan: what is ignored in silence would run on, and nobody would know of it.
         ignored = Finding.of(FindingKind.REMOVED_SPEC_IGNORED, key, {"activity_ids": ids})
         return Decision(findings=(ignored,))
     decision = _terminate(context, key, running, "removed", None)
+    # With the operations all the same, so that a waiver has something to allow.
     if context.policy.on_removed == "refuse":
         refusal = Finding.of(FindingKind.REMOVED_SPEC, key, {"activity_ids": ids})
         return replace(decision, findings=(refusal, *decision.findings))
@@ -123,6 +130,7 @@ def _terminate(
             operations=tuple(terminate_operation(key, live, reason) for live in running),
             source=desired.source if desired else None,
             clocks=_clocks_of(running, context.now),
+            # Of several that run under one key, mostly the same merchants: a sum would count them twice.
             merchants_before=max(len(live.merchants or ()) for live in running),
         ),
         findings=(*protected(key, running, desired, context.witness), *_oddities(key, running)),
@@ -180,6 +188,7 @@ def _create(context: PlanContext, desired: DesiredActivity) -> Decision:
 
 def _begins_in_past(context: PlanContext, desired: DesiredActivity) -> tuple[Finding, ...]:
     """A date that has passed is a slip, or customers have gone without since."""
+    # Only a warning: WeChat Pay accepts a begin that has passed (API §1.1).
     if desired.terms.begin_time >= context.now:
         return ()
     facts = {"begin_time": desired.terms.begin_time}
@@ -189,6 +198,7 @@ def _begins_in_past(context: PlanContext, desired: DesiredActivity) -> tuple[Fin
 def _replace(context: PlanContext, desired: DesiredActivity, running: list[LiveActivity]) -> Decision:
     """New terms mean a new activity; the old ones end permanently."""
     creates = tuple(create_operations(context.namespace, desired))
+    # Terms cannot be edited once an activity is created (API §1.13).
     ends = tuple(terminate_operation(desired.key, live, "replaced") for live in running)
     operations: tuple[ActivityOperation, ...] = (
         (*creates, *ends) if _creates_first(desired, running, context.now) else (*ends, *creates)
@@ -210,6 +220,7 @@ def _replace(context: PlanContext, desired: DesiredActivity, running: list[LiveA
         findings=(
             *protected(desired.key, running, desired, context.witness),
             # What replaces a running activity began when that one did, and nobody need wonder.
+            # A refusal to replace says it already.
             *(irreversible or _begins_in_past(context, desired)),
             *_oddities(desired.key, running),
         ),
@@ -245,6 +256,7 @@ def _keep(
     context: PlanContext, desired: DesiredActivity, kept: LiveActivity, superseded: list[LiveActivity]
 ) -> Decision:
     """The activity is there: bring its merchants in line, and end what it has superseded."""
+    # Not read is not empty: taken for empty, every merchant would be added once more.
     if kept.merchants is None:
         raise ValueError(f"the merchants of activity {kept.activity_id} were not read")
     differing = contradictions(desired, kept)
@@ -257,11 +269,13 @@ def _keep(
         return Decision(findings=tuple(findings))  # nothing about it is as it seems, so nothing is changed by itself
     findings += protected(desired.key, superseded, desired, context.witness)
     findings += replaces_running(context, desired.key, superseded, desired.source)
+    # A paused survivor gives nothing, and no API resumes it: ending the others would leave customers bare.
     giving = [live.activity_id for live in superseded if live.activity_status in GIVES]
     if kept.activity_status not in GIVES and giving:
         why = f"activity {kept.activity_id}, which has the terms of this spec, is {kept.activity_status}"
         findings.append(successor_unfit(desired.key, giving, why, desired.source))
     merchants = tuple(merchant_operations(desired, kept))
+    # They wait for `kept` to be seen serving their merchants, in case something changes before the apply.
     ends = tuple(supersede_operation(desired, live, kept) for live in superseded)
     equal = "" if merchants else kept.activity_id
     if not merchants and not ends:
@@ -294,6 +308,7 @@ def _about_kept(desired: DesiredActivity, kept: LiveActivity, differing: Sequenc
             "fields": [FIELD_PATHS[name] for name in differing],
         }
         yield Finding.of(FindingKind.LIVE_TERMS_DIFFER, desired.key, facts, desired.source)
+    # Terms decide, and not the number: raising generation for nothing must not replace a running campaign.
     elif number is not None and number.generation != desired.generation:
         facts = {"activity_id": kept.activity_id, "generation": number.generation}
         yield Finding.of(FindingKind.GENERATION_NOT_NEEDED, desired.key, facts, desired.source)
@@ -309,6 +324,7 @@ def _oddities(key: str, lives: Iterable[LiveActivity]) -> Iterable[Finding]:
             number = parse_number(live.out_request_no)
             facts["next_generation"] = (number.generation if number else 1) + 1
             yield Finding.of(FindingKind.PAUSED, key, {**facts, "pause_time": live.pause_time})
+        # The documented list may grow: a status that is new must be seen, and must not stop everything.
         elif live.activity_status not in KNOWN_STATUSES:
             yield Finding.of(FindingKind.STATUS_UNKNOWN, key, facts)
 

@@ -27,6 +27,7 @@ def with_dependencies(
     One that waits for another creates before it ends, whatever its spec says: otherwise two could wait for each other.
     """
     left = {key: frozenset(_left(claim)) for key, claim in claims.items()}
+    # Only for merchants who are left with nothing: others need not wait for anybody.
     new = newly(whole, frozenset().union(*left.values()))
     if not new:
         return list(changes)
@@ -46,6 +47,7 @@ def newly(whole: ServiceMap, merchants: frozenset[str]) -> dict[str, list[Servic
     if merchants:
         before = {each.activity_id: each.merchants for each in whole.before}
         for each in sorted(whole.after, key=lambda each: (each.key, each.activity_id)):
+            # What served them before is not a gain, and waiting for it would prove nothing.
             for mchid in (each.merchants & merchants) - before.get(each.activity_id, frozenset()):
                 found[mchid].append(each)
     return found
@@ -58,12 +60,14 @@ def _with_dependencies(
     on: dict[Service, list[str]] = defaultdict(list)
     for mchid in sorted(frozenset().union(*(left.get(key, frozenset()) for key in keys))):
         others = (each for each in new.get(mchid, ()) if each.key not in keys)
+        # One is enough: to wait for all of them would hold an end back for a gift that it does not need.
         if (service := next(others, None)) is not None:
             on[service].append(mchid)
     if not on:
         return change
     return replace(
         change,
+        # sorted() is stable: the order within creates and within ends stays as it was decided.
         operations=tuple(sorted(change.operations, key=lambda step: isinstance(step, TerminateActivity)))
         if any(isinstance(step, CreateActivity) for step in change.operations)
         else change.operations,
@@ -97,6 +101,7 @@ def wanted_and_not_served(
             for mchid in named
             if not any((key, mchid) in served for key, others in by.items() if mchid in others)
         }
+        # Most and not any: one shop that left a brand must not keep a whole campaign from ending.
         if 2 * len(unserved) > len(claim.merchants):
             keys = ", ".join(key for key, named in by.items() if named & unserved)
             why = f"{keys} names most of its merchants, and does not serve them"

@@ -32,9 +32,12 @@ def plan_digest(plan: Plan) -> str:
         "namespace": plan.namespace,
         "mchid": plan.mchid,
         "operations": [_without_paths(operation_data(operation)) for operation in plan.operations],
+        # A waiver is part of what was approved: added afterwards, it is another plan.
         "waived": sorted(list(each) for each in waived(plan)),
         "refused": sorted({each.name for each in plan.refusals if each.code not in OF_THE_MOMENT}),
+        # Loosened after the review, a limit would let through what reviewers were shown as refused.
         "policy": policy_data(plan.policy),
+        # Otherwise the field could be edited, and the digest would still fit.
         "valid_until": plan_data(plan.valid_until),
     }
     return hashlib.sha256(canonical_json(covered).encode()).hexdigest()
@@ -42,6 +45,7 @@ def plan_digest(plan: Plan) -> str:
 
 def policy_data(policy: Policy) -> dict[str, object]:
     """The team's rules as JSON-ready data; the waivers of a run are told apart from them."""
+    # A new field of Policy joins the digest by itself: forgotten, it could be changed after the review.
     return {each.name: plan_data(getattr(policy, each.name)) for each in fields(policy) if each.name != "allow"}
 
 
@@ -70,6 +74,7 @@ def _without_paths(data: object) -> object:
     """An image is its bytes, wherever the file lies."""
     match data:
         case dict():
+            # A file that only moved must not make a reviewed plan stale.
             return {name: _without_paths(value) for name, value in data.items() if name != "path"}
         case list():
             return [_without_paths(item) for item in data]
@@ -88,6 +93,7 @@ def plan_data(value: object) -> object:
         return value
     match value:
         case Image():
+            # Never both: an address that one machine remembers would give it another digest.
             return {"url": value.url} if value.url else {"sha256": value.sha256, "path": value.path}
         case datetime():
             return instant(value)
@@ -98,5 +104,6 @@ def plan_data(value: object) -> object:
         case Mapping():
             return {str(name): plan_data(item) for name, item in value.items()}
     if is_dataclass(value):
+        # Not dataclasses.asdict, which copies deeply and knows no instants or images.
         return {field.name: plan_data(getattr(value, field.name)) for field in fields(value)}
     return value

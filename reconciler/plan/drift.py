@@ -93,6 +93,7 @@ def drifts(
     """Everything that is not as specified: what was changed outside, by key; newcomers, the oldest first; then what is
     pending, by key. ``plan`` is the plan for ``desired`` and ``live``.
     """
+    # From the plan and not from a comparison of its own: drift and plan must never disagree.
     account = _Account.of(plan, live, desired, witness)
     found = [
         *(each for key, steps in account.steps.items() for each in _of_steps(account, key, steps)),
@@ -104,6 +105,7 @@ def drifts(
     ordered = sorted(found, key=lambda drift: (drift.key, drift.code, drift.activity_id))
     return (
         *(each for each in ordered if not each.pending),
+        # What somebody changed outside comes first, since what is pending is known to whoever merged it.
         *_newcomers(account.unmanaged, plan.made_at),
         *(each for each in ordered if each.pending),
     )
@@ -145,6 +147,7 @@ class _Account:
             if key is None:
                 unmanaged.append(each)
             else:
+                # The plan's clock: with a later one, what ends in between would be told both ways.
                 (past if each.ended(plan.made_at) else running)[key].append(each)
         return cls(
             plan,
@@ -280,6 +283,7 @@ def _newly_adopted(account: _Account, key: str, activity_id: str) -> bool:
     spec, witness = account.wanted.get(key), account.witness
     if spec is None or spec.adopt != activity_id or witness == NO_WITNESS:
         return False
+    # Before the first apply nothing was left in it, so that no difference can be anybody's doing.
     return activity_id not in witness.adopted and activity_id not in witness.created
 
 
@@ -290,6 +294,7 @@ def _refused(account: _Account) -> Iterator[Drift]:
     """Keys that a refusal keeps from being as specified, unless somebody outside is the reason for it."""
     for key, refusals in account.refusals.items():
         if key not in account.steps:
+            # A number that is used up has a reason that people can act on: somebody ended the activity.
             yield _outside(account, key, refusals) or Drift(
                 "REFUSED", key, _activity_id(refusals[0]), pending=True, refusals=refusals
             )
@@ -318,6 +323,7 @@ def _ended_by_hand(account: _Account, key: str, live: LiveActivity) -> bool:
         return True
     if live.activity_status != TERMINATED or live.activity_id in account.witness.terminated:
         return False
+    # A replacement ends the old one too, so without a journal only the last of a key tells anything.
     later = [each for each in account.past.get(key, ()) if _made(each) > _made(live)]
     return not account.running.get(key) and all(each.activity_status == CREATE_FAILED for each in later)
 
@@ -369,6 +375,7 @@ def _paused(account: _Account) -> Iterator[Drift]:
 
 def _newcomers(unmanaged: Iterable[LiveActivity], now: datetime) -> Iterator[Drift]:
     """Activities of somebody else that were made lately and live."""
+    # A bound, or an account that is shared with others would fill every report.
     since = now - timedelta(days=NEWCOMER_DAYS)
     made = [
         (each.create_time, each.activity_id)

@@ -20,10 +20,12 @@ def unfit(successor: LiveActivity, out_request_no: str, now: datetime, terms: Te
     ``out_request_no`` is the number that it must carry, empty if any will do. ``terms`` are what it was to be created
     with, if that is known: a number proves nothing of them.
     """
+    # Ids come from a response that may be forged or mixed up: the number is what we chose ourselves.
     if out_request_no and successor.out_request_no != out_request_no:
         return f"carries the request number {successor.out_request_no!r}, and not {out_request_no}"
     if successor.ended(now):
         return f"has ended ({successor.activity_status})"
+    # A list of what gives, not of what does not: a status that nobody knows is not a successor.
     if successor.activity_status not in GIVES:
         return f"is neither created nor running ({successor.activity_status})"
     return other_terms(successor, terms) if terms is not None else ""

@@ -29,6 +29,7 @@ def check_format(
     remedy: str,
 ) -> None:
     """Raise ``error`` if the first number of ``found`` is not that of ``ours``; ``what`` begins its sentence."""
+    # Fails closed: half understood, an operation could mean something else than it says.
     if first_number(found) != first_number(ours):
         version = f"format {found or 'unknown'}"
         raise error(f"{what} {version}; this paygift reads {first_number(ours)}.x.", remedy=remedy)

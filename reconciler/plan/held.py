@@ -56,6 +56,7 @@ class Held:
 
 def held_in(plan: Plan) -> Held:
     """What the open refusals of ``plan`` hold."""
+    # Limits count across keys: none of the changes can be said to be the innocent one.
     whole = tuple(each.name for each in plan.refusals if not each.key)
     changes = _held_changes(plan)
     if whole:
@@ -72,6 +73,7 @@ def as_reviewed(reviewed: Plan, fresh: Plan) -> Iterator[Finding]:
     applied after all is what nobody has reviewed. What only asked to wait does not count.
     """
     before, now = held_in(_lasting(reviewed)), held_in(fresh)
+    # Nothing will be applied, so nothing can be applied that was not reviewed.
     if now.whole:
         return
     if before.whole:
@@ -79,6 +81,7 @@ def as_reviewed(reviewed: Plan, fresh: Plan) -> Iterator[Finding]:
         yield Finding.of(FindingKind.REVIEWED_AS_REFUSED, facts={"reasons": codes})
     for change in fresh.changes:
         holds = [hold for key in change.keys if (hold := before.of_key.get(key)) is not None]
+        # That the cause has gone since is not an approval: nobody has reviewed this change as one that happens.
         if holds and change.key not in now.changes and not before.whole:
             names = dict.fromkeys(name for hold in holds for name in hold.refusals)
             facts: dict[str, object] = {"reasons": list(names)}
@@ -86,6 +89,7 @@ def as_reviewed(reviewed: Plan, fresh: Plan) -> Iterator[Finding]:
 
 
 def _lasting(plan: Plan) -> Plan:
+    # A freeze said "later", and whoever approved the plan meant that.
     kept = (each for each in plan.findings if not (each.stops and each.code in OF_THE_MOMENT))
     return replace(plan, findings=tuple(kept))
 
@@ -140,6 +144,7 @@ def _reached(
     key: str, followers: Mapping[str, Sequence[tuple[ActivityChange, bool]]]
 ) -> Iterator[tuple[ActivityChange, str]]:
     """The changes that are not applied without ``key``, near ones first, each with the key that it goes with."""
+    # Changes may go with each other in a circle.
     asked, reached = {key}, set[str]()
     waiting = deque(asked)
     while waiting:
@@ -147,6 +152,7 @@ def _reached(
         for change, goes_with in followers.get(each, ()):
             if change.key not in reached:
                 reached.add(change.key)
+                # Transitively: what goes with a held change must not happen either.
                 waiting += (other for other in change.keys if other not in asked)
                 asked.update(change.keys)
                 yield change, each if goes_with else ""
@@ -161,6 +167,7 @@ def _held_uploads(plan: Plan, changes: Mapping[str, Hold]) -> dict[str, Hold]:
     for change in plan.changes:
         hold = changes.get(change.key)
         for sha256 in _images(change):
+            # One free create that needs the image is enough for it to be uploaded.
             if hold is None:
                 needed.add(sha256)
             else:

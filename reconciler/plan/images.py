@@ -35,6 +35,7 @@ def image_findings(
     ownership = Ownership.of(plan.namespace, desired)
     for each in live:
         spec = wanted.get(ownership.key_of(each) or "")
+        # What is over cannot be corrected, and would be told in every plan to come.
         if spec is None or each.ended(plan.made_at):
             continue
         differing = differing_images(spec, each, uploaded)
@@ -66,6 +67,7 @@ def differing_images(
         known, there = uploaded.get(image.sha256), theirs.get(path)
         if known is None or there is None or there.url == known.url:
             continue
+        # An image that was uploaded later may have another address with the same bytes, and both are right.
         if known.uploaded_at <= live.create_time + SKEW:
             found.append((path, there.url, known))
     return found

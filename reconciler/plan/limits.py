@@ -28,6 +28,7 @@ def over_the_limits(
 ) -> Iterator[Finding]:
     """A refusal for each limit that ``changes`` go beyond. ``managed`` activities are live before them."""
     frozen = policy.frozen(now)
+    # A plan without changes passes: where nothing is written, a freeze has nothing to stop.
     if frozen is not None and changes:
         facts: dict[str, object] = {
             "begin_time": frozen.window.begin_time,
@@ -35,6 +36,7 @@ def over_the_limits(
             "reason": frozen.reason or "no reason is given",
         }
         yield Finding.of(FindingKind.FROZEN, facts=facts)
+    # By claims, not by operations: a replacement whose successor serves nobody is an end all the same.
     yield from _too_many_terminations(policy, claims, managed)
     yield from _too_many_replacements(policy, claims)
     sources = {change.key: change.source for change in changes}
@@ -46,6 +48,7 @@ def _too_many_terminations(policy: Policy, claims: Mapping[str, Claim], managed:
     """Activities count, not keys: one key can have several that live."""
     ending = [each for claim in claims.values() for each in claim.without_successor()]
     allowed = policy.most_terminations(managed)
+    # The last net under a wrong branch, an empty checkout or a bad glob: no key, so that it holds all.
     if len(ending) > allowed:
         keys = list(dict.fromkeys(each.key for each in ending))
         facts: dict[str, object] = {"count": len(ending), "allowed": allowed, "keys": keys}
@@ -74,6 +77,7 @@ def _too_many_deletions(policy: Policy, claim: Claim, source: Source | None) -> 
     if not claim.successors and not claim.kept:
         return
     before, lost = len(claim.merchants), len(claim.lost)
+    # In whole numbers: a float would make the limit a matter of rounding.
     if before >= FEW_MERCHANTS and lost * 100 > before * policy.max_merchant_deletions:
         facts: dict[str, object] = {
             "count": lost,
@@ -108,6 +112,7 @@ def ending_soon(
     ending = [
         (each, end)
         for each in whole.after
+        # Windows count: an activity whose last window is over gives nothing until its end.
         if each.key in specs and each.key in living and each.spans and now <= (end := _end(each)) <= horizon
     ]
     others = whole.after_for(frozenset().union(*(each.merchants for each, _ in ending)))

@@ -47,21 +47,25 @@ def make_plan(
     their SHA-256; it explains differences and decides nothing. Raises ValueError if the merchants of a managed activity
     that has not ended were not read.
     """
+    # Sorted below wherever it is walked: the same files must give the same digest on every machine.
     wanted = {activity.key: activity for activity in desired}
     live, ownership = tuple(live), Ownership.of(namespace, desired)
     context = PlanContext(
         namespace, now, policy or Policy(), witness, ownership, _named(live, ownership), unreadable, uploaded
     )
     mine, unmanaged = _by_key(live, ownership)
+    # Keys of both sides: one that only lives has lost its spec.
     decisions = [decide(context, key, wanted.get(key), mine.get(key, ())) for key in sorted({*wanted, *mine})]
     alive = {key: [each for each in lives if not each.ended(now)] for key, lives in mine.items()}
     running = [each for lives in alive.values() for each in lives]
     started = [decision.change for decision in decisions if decision.change is not None]
     found = pairs(started, alive, wanted, witness.switches)
     joined = merged(started, found, uploaded)
+    # Plain ends last: whatever stops an apply on the way, they are what cannot be taken back.
     ordered = sorted(joined, key=lambda each: (each.kind is ChangeKind.TERMINATE, each.key))
     whole = service_map(((key, each) for key, lives in alive.items() for each in lives), ordered, now)
     claims = whole.claims(ordered, partners(found))
+    # Before `covered` and `applied_together`, which go by the order that results from it.
     waiting = with_dependencies(ordered, claims, whole)
     changes = covered(
         applied_together(waiting, claims, whole, _blocked_specs(decisions, wanted, now), now), claims, whole
@@ -136,6 +140,7 @@ def _switched(context: PlanContext, found: Iterable[Pair]) -> Iterator[Finding]:
 def _no_specs(
     context: PlanContext, desired: Sequence[DesiredActivity], running: Sequence[LiveActivity]
 ) -> Iterator[Finding]:
+    # An empty folder is a wrong checkout far more often than the wish to end everything.
     if running and not desired and context.policy.on_removed != "ignore":
         yield Finding.of(FindingKind.NO_SPECS, facts={"managed": len(running)})
 

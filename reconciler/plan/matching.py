@@ -25,6 +25,7 @@ def number_used(desired: DesiredActivity, past: list[LiveActivity]) -> Finding |
         {
             "activity_id": spent.activity_id,
             "activity_status": spent.activity_status,
+            # Above all that were used, or the next attempt would meet a spent number again.
             "next_generation": max(generations) + 1,
         },
         desired.source,
@@ -41,12 +42,14 @@ def matching(namespace: str, desired: DesiredActivity, running: list[LiveActivit
         for live in running
         if (same_terms(desired, live) or same_number(desired, live)) and not given_up_on(desired, live)
     ]
+    # The usual case, without the hashing below.
     if len(candidates) <= 1:
         return candidates[0] if candidates else None
     number, wanted = str(number_of(namespace, desired)), frozenset(desired.merchants)
     return min(
         candidates,
         key=lambda live: (
+            # Most important first: whatever is not chosen here is ended as superseded.
             bool(contradictions(desired, live)),
             live.activity_status not in GIVES,
             live.activity_status == PAUSED,
@@ -55,6 +58,7 @@ def matching(namespace: str, desired: DesiredActivity, running: list[LiveActivit
             not same_number(desired, live),
             -len(live.merchants or ()),  # what deleting from it changes comes after what it does not
             live.create_time or datetime.max.replace(tzinfo=UTC),
+            # Without a last word the choice would depend on the order of the list, which is not documented.
             live.activity_id,
         ),
     )

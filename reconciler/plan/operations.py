@@ -22,6 +22,7 @@ from reconciler.model.operations import (
 def create_operations(namespace: str, desired: DesiredActivity) -> Iterator[ActivityOperation]:
     """The create with its first 500 merchants, then the rest."""
     number = str(number_of(namespace, desired))
+    # A call takes 500 merchants (API §1.1, §1.6).
     first, *rest = in_calls(desired.merchants)
     yield CreateActivity(desired.key, number, desired.terms, first)
     yield from (AddMerchants(desired.key, "", number, chunk) for chunk in rest)
@@ -33,6 +34,7 @@ def merchant_operations(desired: DesiredActivity, live: LiveActivity) -> Iterato
     wanted = set(desired.merchants)
     for chunk in in_calls(wanted - before):
         yield AddMerchants(desired.key, live.activity_id, live.out_request_no, chunk, _precondition(live, before))
+        # Each call expects what the one before it leaves, or the second would look stale.
         before |= set(chunk)
     for chunk in in_calls(before - wanted):
         yield DeleteMerchants(desired.key, live.activity_id, live.out_request_no, chunk, _precondition(live, before))

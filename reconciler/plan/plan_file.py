@@ -2,7 +2,7 @@
 
 Readers ignore keys that they do not know, and refuse a format whose first number they do not know. A file that was
 damaged is found out by its checksum, and operations that do not fit their digest by that. Neither has a key, so that
-whoever edits a file can make them anew: what is shown is held against the operations (see ``shown``).
+whoever edits a file can make them anew: what is shown is held against the operations (see ``consistency``).
 """
 
 from __future__ import annotations
@@ -53,13 +53,16 @@ def read_plan(data: object) -> Plan:
         raise StaleError("This is not a plan file.", remedy=_REMEDY)
     version = str(data.get("format_version"))
     check_format("This plan file has", version, PLAN_FORMAT_VERSION, error=StaleError, remedy=_REMEDY)
+    # Before anything is parsed, so that a file cut off by a full disk is called damaged and nothing else.
     if data.get("checksum") != checksum(data):
         raise StaleError("This plan file was changed after it was made: its checksum does not fit.", remedy=_REMEDY)
+    # Later, astimezone would raise OverflowError in the middle of showing or applying.
     if _NO_YEAR.search(canonical_json(data)):
         raise StaleError("A time in this plan file is before year 2 or after year 9998.", remedy=_REMEDY)
     try:
         plan = _adapter().validate_python(_plan_fields(data))
         digest, flaw = plan_digest(plan), contradiction(plan)
+    # An edited file can hold anything anywhere: whatever trips over it, the answer is exit 6.
     except (ValidationError, KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise StaleError(f"This plan file cannot be read: {_first_line(error)}.", remedy=_REMEDY) from error
     if data.get("digest") != digest:
@@ -85,4 +88,5 @@ def _plan_fields(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _first_line(error: Exception) -> str:
+    # pydantic's own text goes over many lines and quotes its input.
     return first_mistake(error) if isinstance(error, ValidationError) else repr(error)

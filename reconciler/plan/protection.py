@@ -21,6 +21,7 @@ def protected(
     for live in ending:
         facts: dict[str, object] = {"activity_id": live.activity_id}
         source = desired.source if desired else None
+        # Deleting the file must not be the way around `protect`: the mark and the journal outlive it.
         remembered = _marked(live) or not witness.protected.isdisjoint(_keys(key, live, witness))
         if desired.protect if desired else remembered:
             yield Finding.of(FindingKind.PROTECTED, key, facts, source)
@@ -30,6 +31,7 @@ def protected(
 
 def not_marked(desired: DesiredActivity, kept: LiveActivity, witness: Witness) -> Iterator[Finding]:
     """A note where nothing would remember ``protect`` once the spec is gone."""
+    # Written after the create: a number cannot be edited, so only the next apply can remember it.
     if desired.protect and not _marked(kept) and desired.key not in witness.protected:
         facts: dict[str, object] = {"activity_id": kept.activity_id}
         yield Finding.of(FindingKind.PROTECT_NOT_MARKED, desired.key, facts, desired.source)

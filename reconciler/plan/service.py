@@ -46,6 +46,7 @@ class Service:
     @property
     def spans(self) -> Spans:
         """When it gives from now on."""
+        # Nothing resumes a paused activity through the API (API §1.0), so it must never count as a successor.
         return () if self.paused else self.nominal
 
     @property
@@ -56,6 +57,7 @@ class Service:
     @property
     def runs(self) -> bool:
         """Whether it has begun and still gives, be it at other hours than this one."""
+        # Not "gives at this second": a lunch campaign runs at breakfast too.
         return self.begun and bool(self.spans)
 
 
@@ -79,12 +81,15 @@ class Group:
         """
         stays = {each.activity_id for each in self.have}
         gone = [each for each in self.had if each.activity_id not in stays]
+        # A pause must not make an activity free to end: somebody may resume it on the web pages.
         owed = union(span for each in gone for span in each.nominal)
         met = union(span for each in self.have for span in each.nominal)
         if not owed:
             return False
+        # Moved to other days before it began: customers never had it, so any time will do.
         if not any(each.begun for each in gone):
             return not met
+        # Half, or an end that moves by a day would count as a lost campaign.
         return 2 * seconds(overlap(owed, met)) < seconds(owed)
 
 
@@ -125,6 +130,7 @@ class Claim:
         """The ended activities for most of whose merchants nothing comes in their place."""
         lost = self.lost
         for each in self.ended:
+            # An activity without merchants is an end too, or emptying it first would escape the limit.
             if 2 * len(each.merchants & lost) > len(each.merchants) or not (each.merchants or self.kept):
                 yield each
 
@@ -138,6 +144,7 @@ class Serving:
             for mchid in each.merchants & merchants:
                 found[mchid].append(each)
         alike: dict[tuple[int, ...], tuple[Service, ...]] = {}
+        # By identity: hashing the terms again for every merchant would be far slower.
         self._alike = {
             mchid: alike.setdefault(tuple(map(id, serving)), tuple(serving)) for mchid, serving in found.items()
         }
@@ -210,6 +217,7 @@ def service_map(
                     made.append(
                         Service(step.key, "", step.out_request_no, step.terms, merchants, paused=False, now=now)
                     )
+                # Without an id it belongs to the create right before it (create_operations).
                 case AddMerchants(activity_id=""):
                     made[-1] = replace(made[-1], merchants=made[-1].merchants.union(step.merchants))
                 case AddMerchants() | DeleteMerchants():
@@ -218,6 +226,7 @@ def service_map(
                     change_by = served.merchants.union if adding else served.merchants.difference
                     after[step.activity_id] = replace(served, merchants=change_by(step.merchants))
                 case TerminateActivity():
+                    # A plan file may name an activity that is not read here, or end one twice.
                     after.pop(step.activity_id, None)
     return ServiceMap(before, (*after.values(), *made))
 
@@ -246,7 +255,9 @@ def _claim(key: str, had: Sequence[Service], kept: Sequence[Service], spare: dic
     alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[str]] = defaultdict(list)
     known: dict[int, Service] = {}
     served, serving = _members(had), _members(kept)
+    # Sorted, as `spare` runs out: who gets it must not depend on the order of a set.
     for mchid in sorted(served):
+        # pop: what stands in for one campaign does not stand in for the next.
         have = serving[mchid] if mchid in serving else [spare.pop(mchid)] if mchid in spare else []
         known.update({id(each): each for each in (*served[mchid], *have)})
         alike[tuple(map(id, served[mchid])), tuple(map(id, have))].append(mchid)

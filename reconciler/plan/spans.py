@@ -31,6 +31,7 @@ def union(spans: Iterable[tuple[int, int]]) -> Spans:
     for begin, end in sorted(spans):
         if begin >= end:
             continue
+        # Touching counts as joined: half-open spans leave no second between them.
         if joined and begin <= joined[-1][1]:
             joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
         else:
@@ -50,6 +51,7 @@ def _overlaps(these: Spans, those: Spans) -> Iterator[tuple[int, int]]:
         begin, end = max(one[0], other[0]), min(one[1], other[1])
         if begin < end:
             yield begin, end
+        # Whichever ends first cannot meet anything later.
         if one[1] <= other[1]:
             one = next(mine, None)
         else:
@@ -106,6 +108,7 @@ def _days(terms: Terms, now: datetime, windows: Iterable[DayWindow]) -> Iterator
     begin = max(now, terms.begin_time).astimezone(BEIJING) - timedelta(days=1)  # one that goes over midnight
     day = _stamp(begin.replace(hour=0, minute=0, second=0, microsecond=0))
     until = _stamp(min(now + HORIZON, terms.end_time))
+    # No zone is documented; Beijing time is assumed (API §1.1), which has no clock changes.
     spans = [(_of_day(each.begin_day_time), _of_day(each.end_day_time) + 1) for each in windows]
     while day < until:
         for opens, closes in spans:
@@ -115,6 +118,7 @@ def _days(terms: Terms, now: datetime, windows: Iterable[DayWindow]) -> Iterator
 
 def _of_day(text: str) -> int:
     """Seconds since midnight of ``HHMMSS``; what is not a time of day opens for the whole of it."""
+    # Read from the account, where anything may stand: it must not keep a plan from being made.
     if len(text) != 6 or not text.isdecimal():
         return 0
     return int(text[:2]) * 3600 + int(text[2:4]) * 60 + int(text[4:])

@@ -79,28 +79,36 @@ def staleness(
     """Every reason why ``fresh``, made at ``now`` from ``live``, is not what was reviewed; none means go on.
 
     ``then`` is the plan that the same files and ``live`` give for the moment at which ``reviewed`` was made, and
-    ``unexplained`` the same without remembered images (see ``shown``). Not needed where ``fresh`` is of that moment.
+    ``unexplained`` the same without remembered images (see ``consistency``). Not needed where ``fresh`` is of that moment.
     """
+    # Alone, since everything else follows from it and would only confuse.
     if reviewed.valid_until is not None and now >= reviewed.valid_until:
         return (Stale("expired", at=reviewed.valid_until),)
     if not may_be_of(reviewed.made_at, now):
         return (Stale("shown", what=("made_at",)),)
+    # The same moment needs no second plan, which costs as much as the first.
     then = fresh if then is None and fresh.made_at == reviewed.made_at else then
     reasons = (*_unlike_in_effect(reviewed, fresh, live, now), *_bare(reviewed, fresh))
+    # What it does comes first: how it is shown differs as a matter of course where effects do.
     if reasons or then is None:
         return reasons
     return tuple(_shown(reviewed, then, live, unexplained))
 
 
 def _unlike_in_effect(reviewed: Plan, fresh: Plan, live: Sequence[LiveActivity], now: datetime) -> Iterator[Stale]:
+    # Equal digests mean equal effects, and the usual case: no need to list 100,000 of them.
     if plan_digest(reviewed) == plan_digest(fresh):
         return
     before, after = effects(reviewed), effects(fresh)
     seen = _EffectsOnAccount(live, now)
     appeared = [effect for effect in after if effect not in before]
+    # An effect that the account shows is done, by us or by somebody: that does not stop anything.
     vanished = [effect for effect in before if effect not in after and not seen.shows(effect)]
+    # The same end of an activity that has been edited or paused since is another decision.
     changed = [effect for effect in after if effect in before and not _same(before[effect], after[effect])]
+    # create_first turned into terminate_first has the same effects, with a gap between them.
     reordered = sorted(_orders(fresh, before) ^ _orders(reviewed, after))
+    # One way: a waiver that was reviewed and is not needed any more does no harm.
     yield from (Stale("waived", each[1], waiver=each) for each in sorted(waived(fresh) - waived(reviewed)))
     yield from (Stale("reordered", key) for key in dict.fromkeys(order.first[0] for order in reordered))
     yield from _grouped("appeared", appeared)
@@ -134,6 +142,7 @@ def _bare(reviewed: Plan, fresh: Plan) -> Iterator[Stale]:
     """The keys whose ends leave more merchants with nothing than was reviewed: another activity was to go on."""
     before = _left_with_nothing(reviewed)
     for key, count in _left_with_nothing(fresh).items():
+        # A key without coverage in the review is new, which "appeared" tells already.
         if count > before.get(key, count):
             yield Stale("bare", key)
 
@@ -167,6 +176,7 @@ def _effects_of(
 ) -> Iterator[_Effect]:
     match step:
         case CreateActivity():
+            # The whole digest: twelve digits in the number tell accident from edit, not forgery.
             yield _Effect(step.key, "create", step.out_request_no, terms_sha256(step.terms), terms=step.terms)
             yield from (_Effect(step.key, "add", step.out_request_no, mchid) for mchid in step.merchants)
         case AddMerchants() | DeleteMerchants():
@@ -216,6 +226,7 @@ def _same(reviewed: Precondition | None, fresh: Precondition | None) -> bool:
     theirs appears in the fresh plan as an effect of its own."""
     if reviewed is None or fresh is None:
         return True
+    # Status too: ending a paused activity and ending a running one are two decisions.
     return (reviewed.activity_id, reviewed.activity_status, reviewed.terms_digest) == (
         fresh.activity_id,
         fresh.activity_status,
@@ -234,11 +245,13 @@ class _EffectsOnAccount:
 
     def shows(self, effect: _Effect) -> bool:
         """Whether ``effect`` has come about, by whomever."""
+        # By number as well: what the plan creates has no id yet when it is reviewed.
         live = self._by_id.get(effect.activity_id) or self._by_number.get(effect.out_request_no)
         merchants = live.merchants if live is not None else None
         match effect.kind:
             case "create":
                 number = parse_number(effect.out_request_no)
+                # A slot, as `protect` changes the number and not what is created.
                 made = self._by_slot.get(number.slot) if number is not None else None
                 return made is not None and _made_with(made, effect.terms)
             case "add":

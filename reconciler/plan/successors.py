@@ -74,6 +74,7 @@ def pairs(
     ``alive`` holds our activities that have not ended by key, ``wanted`` the specs by key: what a spec says to end ends
     because it says so. ``switches`` are the activities that an earlier run was to end for a start, with its key.
     """
+    # Usually this is all, before any merchants are compared.
     gone = sorted(key for key, lives in alive.items() if lives and key not in wanted)
     if not gone:
         return []
@@ -83,6 +84,7 @@ def pairs(
     order = sorted(gone, key=lambda key: (not starts.coupons & _coupons_of(alive[key]), key))
     found: list[Pair] = []
     for former in order:
+        # The journal first: what an earlier run has begun is finished as it was reviewed, not guessed anew.
         begun = _begun_before(alive[former], alive, wanted, switches)
         if begun is not None:
             found.append(Pair(former, alive[former], begun, ends.get(former), same=False))
@@ -100,6 +102,7 @@ def _begun_before(
     """The start that an earlier run has made in the place of ``lives``, if it is there and still wanted."""
     for live in lives:
         key = switches.get(live.activity_id, "")
+        # Of several, nobody knows which one was to take over.
         if key in wanted and wanted[key].state == "running" and len(alive.get(key, ())) == 1:
             return Start(wanted[key], live=alive[key][0])
     return None
@@ -140,12 +143,14 @@ class _Starts:
         for live in lives:
             number = parse_number(live.out_request_no)
             start = self._by_digest.get(number.digest) if number is not None else None
+            # The digest in a number is short, so a pair needs terms that do not contradict it.
             if start is not None and not shown_otherwise(start.spec.terms, live):
                 return start
         return None
 
     def _most_merchants(self, before: frozenset[str], lives: Sequence[LiveActivity]) -> Start | None:
         coupons = _coupons_of(lives)
+        # What does not rank above this shares half or less, and is a coincidence rather than a successor.
         best: tuple[int, int, bool] = (len(before) // 2, len(coupons) + 1, True)
         chosen: Start | None = None
         for merchants, starts in self._by_merchants.items():
@@ -170,6 +175,7 @@ def merged(
     """
     joined = {change.key: change for change in changes}
     for pair in found:
+        # Left apart: its end is refused, and must not drag the start along.
         if pair.end is None or pair.start.flaw:
             continue
         if pair.start.change is not None:
@@ -194,6 +200,7 @@ def looks_alike(found: Sequence[Pair]) -> Iterator[Finding]:
         if pair.start.flaw:
             if pair.end is not None:
                 yield successor_unfit(pair.former, ids, pair.start.flaw, None)
+        # A start that is there and an end that is not planned have nothing left to tell.
         elif pair.end is not None or pair.start.live is None:
             fate = STAYS if pair.end is None else ENDS
             facts: dict[str, object] = {"former": pair.former, "activity_ids": ids, "fate": fate}

@@ -25,6 +25,7 @@ def timeline(live: Iterable[LiveActivity], touched: Container[str], ownership: O
     rows = [row for each in live if (row := _row(each, ownership, now)) is not None]
     told = sorted((row for row in rows if row.activity_id in touched), key=lambda row: (row.key, row.activity_id))
     around = [row for row in rows if row.activity_id not in touched]
+    # Not sorted()[:200]: an account can hold 10,000 activities.
     shown = nsmallest(MOST_ROWS, around, key=lambda row: _distance(row, now))
     return Timeline(rows=(*told, *shown), left_out=len(around) - len(shown))
 
@@ -48,6 +49,7 @@ def _row(live: LiveActivity, ownership: Ownership, now: datetime) -> TimelineRow
 
 def _end(live: LiveActivity, planned: datetime, now: datetime) -> datetime:
     """What somebody ended was changed then for the last time, as far as the remote tells; and never in the future."""
+    # No read tells when somebody ended it; update_time also moves by itself (API §1.7).
     return min(planned, live.update_time or now, now) if live.activity_status in FINAL_STATUSES else planned
 
 

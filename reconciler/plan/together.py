@@ -34,6 +34,7 @@ def applied_together(
     """
     taking = {key: groups for key, claim in claims.items() if (groups := tuple(_taken(claim)))}
     merchants = frozenset(mchid for groups in taking.values() for group in groups for mchid in group.merchants)
+    # Where nothing is taken from anybody, holding any part of the plan back harms nobody.
     if not merchants:
         return list(changes)
     promised = _with_blocked(newly(whole, merchants), blocked, whole, merchants, now)
@@ -42,6 +43,7 @@ def applied_together(
     together: dict[str, set[str]] = defaultdict(set)
     for change in changes:
         for dependency in change.leans_on:
+            # Both ways: the end without the start leaves a gap, the start without the end gives twice.
             together[change.key].add(dependency.key)
             together[owners.get(dependency.key, dependency.key)].add(change.key)
         for group in (group for key in change.keys for group in taking.get(key, ())):
@@ -110,6 +112,7 @@ def _relied_on(
         for service in services:
             if service in meant:
                 yield service, True
+            # No number: a spec that is refused, and therefore has no create in the plan.
             elif not group.have and not service.out_request_no:
                 yield service, False  # a refused spec that may well be the successor
             elif overlap(group.lost, _gained(service, mchids, before.get(owners.get(service.key, ""), ()))):
@@ -118,5 +121,6 @@ def _relied_on(
 
 def _gained(service: Service, mchids: Iterable[str], before: Iterable[Service]) -> Spans:
     """When ``service`` gives, and what goes on if it does not come would not give to all of ``mchids``."""
+    # All of them, as a group fares alike: what stays for some does not help the others.
     stays = [each.spans for each in before if each.merchants.issuperset(mchids)]
     return without(service.spans, union(span for spans in stays for span in spans))

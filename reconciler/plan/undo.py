@@ -52,8 +52,10 @@ def undo_of(step: Operation | Outcome) -> Undo:
             # What was given out meanwhile stays given out.
             return Undo("terminate", possible=False)
         case TerminateActivity():
+            # Nothing takes an end back (API §1.5): a new activity has another id, and customers saw the gap.
             return Undo("run_again", possible=False)
         case UploadImage():
+            # An image that nothing uses is seen by nobody.
             return Undo("nothing", possible=True)
 
 
@@ -90,6 +92,7 @@ def _undo_of_outcome(outcome: Outcome) -> Undo:
         return Undo("not_done", possible=True)
     undo = undo_of(outcome.operation)
     rejected = {each.mchid for each in outcome.rejections}
+    # Deleting merchants that never got in is undocumented (API §1.6).
     return replace(undo, merchants=tuple(each for each in undo.merchants if each not in rejected))
 
 

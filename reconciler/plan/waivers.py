@@ -12,12 +12,14 @@ from reconciler.model.policy import Policy
 
 def with_findings(plan: Plan, more: Iterable[Finding], policy: Policy) -> Plan:
     """``plan`` with ``more`` findings, all judged by ``policy``: which waivers were of use shows once all are there."""
+    # Judged anew: a waiver that seemed unused may be what a later finding needs.
     found = [each for each in (*plan.findings, *more) if each.code != FindingKind.WAIVER_UNUSED]
     return replace(plan, findings=tuple(_judged(policy, [*found, *_unused_waivers(policy, found)])))
 
 
 def _unused_waivers(policy: Policy, findings: Sequence[Finding]) -> Iterator[Finding]:
     refusals = [each for each in findings if each.severity is Severity.REFUSAL]
+    # A misspelt waiver waives nothing, and whoever wrote it believes that it does: so it is told.
     used = {waiver for each in refusals for waiver in (each.code, f"{each.code}:{each.key}")}
     for waiver in sorted(policy.allow - used):
         yield Finding.of(FindingKind.WAIVER_UNUSED, facts={"waiver": waiver})

@@ -1,7 +1,7 @@
 """Text from specs and from the remote, made harmless for Markdown and for HTML. Pure.
 
 What a reader cannot see is shown first (``characters.safe``, which is all that plain text needs); then every format has
-its own function. Other formats have theirs where they are written: ``rejected.cell`` for CSV, ``notice.plain`` for
+its own function. Other formats have theirs where they are written: ``rejected.cell`` for CSV, ``notify.messages.plain`` for
 WeCom, ``github.annotate.in_command`` for workflow commands.
 
 Markdown is the hardest: GitHub turns names, numbers and addresses into links after Markdown is done, so escaping single
@@ -48,7 +48,9 @@ def code(text: str) -> str:
     if not content:
         return ""
     runs = {len(run) for run in re.findall("`+", content)}
+    # A run that is not in the content: otherwise the content could close the span and go on as Markdown.
     fence = "`" * next(length for length in range(1, 12) if length not in runs)
+    # CommonMark takes one space off both ends, but not where there is nothing else.
     padded = content[0] in "` " or content[-1] in "` "
     return f"{fence} {content} {fence}" if padded and content.strip() else f"{fence}{content}{fence}"
 
@@ -57,6 +59,7 @@ def code_block(lines: Iterable[str], language: str) -> str:
     """Lines as a fenced block of Markdown."""
     content = [_without_long_runs(safe(line)) for line in lines]
     longest = max((len(run) for line in content for run in re.findall("`+", line)), default=0)
+    # Longer than any run inside, so that no line of the content can close it.
     fence = "`" * max(3, longest + 1)
     return "\n".join((fence + language, *content, fence))
 
@@ -78,6 +81,7 @@ def _code_tag(text: str) -> str:
 def _prose(text: str, as_code: Callable[[str], str]) -> str:
     if not text.strip():  # nothing at all after a dash would make a heading of the line above
         return as_code(text) if text else ""
+    # safe() first: an escape that it makes must be escaped for Markdown like any other text.
     parts = CODE.split(safe(text).strip())
     dressed = [as_code(part) if index % 2 else _words(part, as_code) for index, part in enumerate(parts)]
     sentence = _TOUCHING.sub("` `", "\n".join(part for part in dressed if part)).replace("\n", "")
@@ -85,6 +89,7 @@ def _prose(text: str, as_code: Callable[[str], str]) -> str:
     if starts is None:
         return sentence
     last = starts.end() - 1
+    # An entity and no backslash, which would be seen where Markdown does not apply.
     return f"{sentence[:last]}&#{ord(sentence[last])};{sentence[last + 1 :]}"
 
 
@@ -95,6 +100,7 @@ def _words(text: str, as_code: Callable[[str], str]) -> str:
 @lru_cache(maxsize=4096)
 def _word(word: str, as_code: Callable[[str], str]) -> str:
     """Sentences of a plan have most of their words in common, so that few have to be looked at twice."""
+    # A list of what is harmless: everything else goes into code, so a trick that is new fails too.
     if not word or (_PLAIN.fullmatch(word) and not _LINKED.search(word)):
         return word
     found = _WRAPPED.fullmatch(word)

@@ -126,8 +126,10 @@ class Document:
 
     def fitted(self, max_chars: int) -> str:
         """The document in at most ``max_chars`` characters. Raises ValueError where these are below MIN_CHARS."""
+        # Better no comment than one that cannot even say that it is cut.
         if max_chars < MIN_CHARS:
             raise ValueError(f"max_chars is {max_chars:,}; at least {MIN_CHARS:,} are needed")
+        # The whole is tried first: only a text that is really cut may say that it is.
         return self._whole(max_chars) or self._shortened(max_chars)
 
     def _whole(self, max_chars: int) -> str | None:
@@ -143,10 +145,12 @@ class Document:
 
     def _shortened(self, max_chars: int) -> str:
         for item in (item for section in self.sections for item in section.items):
+            # _whole has filled in some before it gave up.
             item.shown = ""
         self.notice = self._warning(max_chars)  # names every section; they may each be named a second time
         room = max_chars - len(self._text("")) - self._titles() - _NAMED_TWICE * len(self.sections)
         bare = "\n".join(names.text()[0] for names in self.names)
+        # What ends or is refused is never dropped in silence: then the text says not to approve it.
         if len(bare) > room:
             return self._overflowing(room, max_chars)
         longer = (_within(form, int(room * _ESSENTIAL_SHARE)) for form in self.essential)
@@ -207,6 +211,7 @@ def _within(form: Form, room: int) -> str | None:
 def _while_room(room: int, shows: Iterable[Callable[[int], int]]) -> int:
     for show in shows:
         left = show(room)
+        # The first that does not fit ends it: skipping it for smaller ones would make holes nobody sees.
         if left < 0:
             break
         room = left

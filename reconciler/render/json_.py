@@ -44,6 +44,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "mchid": plan.mchid,
         "made_at": plan_data(plan.made_at),
         "valid_until": plan_data(plan.valid_until),
+        # read_plan works it out again, and refuses a file in which it differs.
         "digest": plan_digest(plan),
         "allow": list(plan.allow),
         "policy": policy_data(plan.policy),
@@ -81,6 +82,7 @@ def edited_place(data: object, plan: Plan) -> str:
     Keys that this paygift does not write are nobody's business.
     """
     try:
+        # The plan is written once more: a list of fields to check would always lack the newest one.
         return ".".join(_unlike(data, plan_json(plan)) or ())
     except (KeyError, IndexError, ValueError, TypeError, AttributeError):
         return "a finding that this paygift does not know"
@@ -94,6 +96,7 @@ def _unlike(found: object, written: object) -> tuple[str, ...] | None:
         case list() | tuple() if isinstance(found, list) and len(found) == len(written):
             inside = ((str(index), found[index], each) for index, each in enumerate(written))
         case _:
+            # By type as well: in Python true equals 1, and 1 equals 1.0.
             return None if type(found) is type(written) and found == written else ()
     for name, here, there in inside:
         rest = _unlike(here, there)
@@ -187,6 +190,7 @@ def show_json(
                 "activity_id": each.activity_id,
                 "merchants": plan_data(each.merchants),
                 "goods": list(goods.get(each.activity_id, ())),
+                # Whole: fields that we do not know are why people look here.
                 "wire": each.wire,
             }
             for each in live
@@ -268,6 +272,7 @@ def stopped_json(stopped: AbortedApply) -> dict[str, object]:
             {"code": each.code, "key": each.key, "text": each.text, "source": each.source} for each in view.refusals
         ],
         "details": list(view.details),
+        # Never true: nobody knows how far it came.
         "written": None if stopped.writing else False,
         "text": view.written,
     }
@@ -325,4 +330,5 @@ def _outcome(outcome: Outcome) -> dict[str, object]:
 
 def dumps(data: object) -> str:
     """JSON for people too: indented, Chinese as it is, a newline at the end, and no command for the log of a CI."""
+    # No key order of its own: the checksum is of the data, not of this text.
     return safe_json(json.dumps(data, ensure_ascii=False, indent=2)) + "\n"

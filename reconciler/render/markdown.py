@@ -56,6 +56,7 @@ def plan_markdown(plan: Plan, *, max_chars: int = MAX_CHARS, title: str = "") ->
     digest = plan_digest(plan)
     return Document(
         marker=str(Marker("plan", digest, plan.namespace, plan.mchid)),
+        # Cut before it is escaped: a cut inside a code span would leave it open.
         title=prose(title[:_TITLE_CHARS]) or "paygift plan",
         summary="\n\n".join((f"**{prose(view.summary)}**", *_table(view, plan))),
         essential=(partial(_essential, view), partial(_essential_in_short, view)),
@@ -104,6 +105,7 @@ def report_markdown(report: Report, *, max_chars: int = MAX_CHARS, title: str = 
 
 def _outcome(report: Report) -> str:
     """A refused key without an operation is left to do too."""
+    # "complete" spends the review, so that anything doubtful must not be called that.
     if not report.complete or report.interrupted or report.plan.refusals:
         return "partial"
     return "complete" if report.outcomes else "nothing"
@@ -224,6 +226,7 @@ def _remedy(finding: FindingView) -> str:
     """What to write, as the block that a review comment on that line would take for a suggestion."""
     if not finding.lines or finding.waived:
         return ""
+    # Indented, so that it belongs to its list item.
     return indent(f"\n\n{prose(finding.remedy)}\n\n{code_block(finding.lines, 'suggestion')}", "  ")
 
 
@@ -248,6 +251,7 @@ def _name(key: str, activity_name: str) -> str:
 
 def _short(name: str) -> str:
     """At most ten characters where a spec was checked (API §1.1); a plan file may hold anything."""
+    # One long name must not take the room of the refusals.
     return name if len(name) <= _NAME_CHARS else f"{name[:_NAME_CHARS]}…"
 
 
@@ -286,6 +290,7 @@ def _block_line(block: Block) -> str:
 
 def _block_fold(block: Block) -> str:
     head = f"<b>{block.symbol} {prose_in_tags(block.key)}</b> {prose_in_tags(_short(block.activity_name))}"
+    # In a fence nothing is Markdown, whatever a spec is called.
     lines = (f"# {block.source}", *map(_line_text, (*block.lines, *block.undo)))
     headline = prose_in_tags(block.headline)
     return f"<details><summary>{head} · {headline}</summary>\n\n{code_block(lines, 'diff')}\n\n</details>"

@@ -29,6 +29,7 @@ class Marker:
 
     def __str__(self) -> str:
         """A plan file may hold anything as its namespace: what does not fit makes a marker that nobody reads."""
+        # A > here would end the comment, and what follows would be shown as Markdown.
         namespace = re.sub(r"[^a-z0-9-]", "?", self.namespace)
         mchid = re.sub(r"[^0-9A-Za-z_-]", "?", self.mchid)
         outcome = f" outcome={self.outcome}" if self.outcome else ""
@@ -41,5 +42,6 @@ class Marker:
 def read_marker(markdown: str) -> Marker | None:
     """The marker in the first line of a text, if it is one. Whether to believe it depends on who wrote the text."""
     first, _, _ = markdown.partition("\n")
+    # GitHub stores what a browser sends with carriage returns.
     found = _MARKER.fullmatch(first.rstrip("\r"))
     return Marker(**found.groupdict("")) if found else None

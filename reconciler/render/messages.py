@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+# By code, so that the sentence in a plan file can be held against what this paygift says.
 FINDINGS: Final[dict[str, str]] = {
     "ADOPT_FOREIGN": (
         "activity {activity_id}, which this spec adopts, belongs to the namespace {namespace}: another project "
@@ -240,6 +241,7 @@ CLOCKS_KEPT: Final[dict[str, str]] = {
 }
 """The same of an activity that the change does not end."""
 
+# Said at every end, in every rendering: no endpoint takes one back (API §1.0, §1.5).
 IRREVERSIBLE: Final = "a termination cannot be undone"
 
 COVERAGE_GAP: Final = "gap for {merchants}: {loss}"

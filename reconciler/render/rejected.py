@@ -30,4 +30,5 @@ def rejected_csv(report: Report) -> str:
 def cell(value: str) -> str:
     """A spreadsheet would compute what begins like a formula, and the server's words are not ours."""
     text = safe(value)
+    # The sign that spreadsheets take for "this is text"; quotes of CSV do not stop a formula.
     return f"'{text}" if _FORMULA.match(text) else text

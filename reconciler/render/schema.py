@@ -164,6 +164,7 @@ class _Written(GenerateJsonSchema):
     """Fields with a default are written too, and some things look otherwise than their type."""
 
     def field_is_required(self, *_: object, **__: object) -> bool:
+        # Readers should not have to guess: what is named is always written.
         return True
 
     def datetime_schema(self, schema: core_schema.DatetimeSchema) -> Schema:
@@ -173,6 +174,7 @@ class _Written(GenerateJsonSchema):
         if schema["cls"] is Image:
             return _PICTURE
         made = super().dataclass_schema(schema)
+        # policy_data leaves them out, since a waiver is not a rule of the team.
         if schema["cls"] is Policy:  # the waivers of a run stand beside it
             del made["properties"]["allow"]
             made["required"].remove("allow")

@@ -38,8 +38,10 @@ def stopped_as(suffix: str, stopped: AbortedApply) -> str:
 def stopped_markdown(stopped: AbortedApply, *, max_chars: int = COMMENT_CHARS) -> str:
     """For a comment, in at most ``max_chars`` characters. Its first line is a report's marker."""
     view = stopped_view(stopped)
+    # As code: a detail may quote a spec, a path or the server.
     items = [Item(partial("- {}".format, code(line))) for line in view.details]
     return Document(
+        # "stopped" leaves the review unspent: the same plan may be applied once the cause is gone.
         marker=str(Marker("report", stopped.plan_digest, stopped.namespace, stopped.mchid, outcome="stopped")),
         title="paygift apply",
         summary="\n\n".join(_paragraphs(view)),

@@ -61,6 +61,7 @@ class Pen:
         self._colours = ColorSystem.STANDARD if colour else None
 
     def __call__(self, text: str, style: str = "") -> str:
+        # Rich only colours: its markup is never used, or text in brackets would be taken for a style.
         return Style.parse(style).render(text, color_system=self._colours)
 
 
@@ -107,6 +108,7 @@ def _finding(finding: FindingView, pen: Pen) -> str:
 
 
 def _block(block: Block, pen: Pen, *, undo: bool) -> str:
+    # Escaped before it is coloured, or our own colours would be escaped too.
     head = f"{block.symbol} {safe(block.key)}  {safe(block.activity_name)}".rstrip()
     title = f"{pen(head, _SYMBOL_COLOURS[block.symbol])}  {pen(safe(block.source), 'dim')}"
     lines = (*block.lines, *(block.undo if undo else ()))
@@ -196,6 +198,7 @@ def _fact(fact: Fact) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns under their heads, two spaces apart, escaped, aligned by display width."""
+    # Before it is measured: an escape is wider than the character.
     cells = [[safe(cell) for cell in row] for row in (head, *rows)]
     widths = [max(cell_len(row[column]) for row in cells) for column in range(len(head))]
     return "\n".join(

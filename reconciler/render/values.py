@@ -28,6 +28,7 @@ def beijing(moment: datetime) -> str:
     """
     try:
         local = moment.astimezone(BEIJING).replace(tzinfo=None)
+    # A live activity or an edited file may hold the year 9999, and must be shown all the same.
     except OverflowError:
         return f"{moment.replace(tzinfo=None).isoformat(sep=' ', timespec='seconds')} UTC"
     return local.isoformat(sep=" ", timespec="milliseconds" if local.microsecond else "seconds")
@@ -65,6 +66,7 @@ def value(path: str, content: object) -> str:
     match plan_data(content):
         case None | "" | []:
             return "(none)"
+        # Only our own form of an instant: a name that looks like a date stays as it is.
         case str() as text:
             return beijing(datetime.fromisoformat(text)) if _INSTANT.fullmatch(text) else text
         case int() as fen if path.rpartition(".")[2] in FEN_FIELDS:

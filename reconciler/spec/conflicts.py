@@ -44,6 +44,7 @@ def _rename_conflicts(headers: Sequence[Header], keys: Mapping[str, int]) -> Ite
                     index,
                     FieldDiagnostic(path, "renamed_from_itself", f"{name} is the key this spec has now"),
                 )
+            # Both would own the activities of that key, and one plan would end them for the other.
             elif former in keys:
                 message = f"{name} is still the key of another spec"
                 yield index, _conflict(path, "renamed_from_living", message, keys[former], ("key",))
@@ -52,6 +53,7 @@ def _rename_conflicts(headers: Sequence[Header], keys: Mapping[str, int]) -> Ite
                     index,
                     _conflict(path, "renamed_from_twice", f"{name} is claimed twice", *claims[former]),
                 )
+            # Even a claim that is wrong: a second one of the same key is told too.
             claims.setdefault(former, (index, path))
 
 

@@ -65,8 +65,10 @@ def clock_change(moment: datetime, timezone: tzinfo) -> str:
     """How a local time fails to name one instant where clocks change: ``never`` happens, ``twice``, or empty."""
     if moment.tzinfo is not None:
         return ""
+    # Python takes such times silently and picks one: a campaign would begin an hour off.
     first, second = moment.replace(tzinfo=timezone), moment.replace(tzinfo=timezone, fold=1)
     if first.utcoffset() == second.utcoffset():
         return ""
+    # A time that is skipped comes back as another one; a time that happens twice comes back as itself.
     back = first.astimezone(UTC).astimezone(timezone).replace(tzinfo=None, fold=0)
     return "twice" if back == moment else "never"

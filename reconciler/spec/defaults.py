@@ -17,6 +17,7 @@ def merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
         return own
     for (part, name, choice), fields in NOT_APPLICABLE.items():
         mine, default = own.get(part), defaults.get(part)
+        # Without this, defaults for a mini program would make OFF_LINE_PAY impossible to write.
         if isinstance(mine, dict) and isinstance(default, dict) and mine.get(name) == choice:
             left = {field: value for field, value in default.items() if field not in fields}
             defaults = {**defaults, part: left}
@@ -24,6 +25,7 @@ def merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _over(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    # Lists replace: merged merchants or awards would give more than the spec shows.
     result = {**defaults, **own}
     for key, value in defaults.items():
         mine = own.get(key)

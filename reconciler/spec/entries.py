@@ -20,6 +20,7 @@ PROJECT_FILE: Final = "paygift.yaml"
 SPEC_ENDINGS: Final = (".yaml", ".yml")
 
 _ALMOST_A_SPEC: Final = re.compile(r"(.+?)\.ya?ml", re.IGNORECASE)
+# From the kinds that fields accepts, so that a new kind of image is known here as well.
 _IMAGE_ENDINGS: Final = tuple(f".{kind.lower()}" for kind in {*LOGO_KINDS, *AWARD_KINDS})
 
 
@@ -53,11 +54,13 @@ def misnamed_project_files(folder: Path) -> list[str]:
         names = [path.name for path in folder.iterdir()]
     except (OSError, ValueError):  # not a folder, or closed to us: whoever reads something in it says so
         return []
+    # Otherwise the search goes on above, and finds the project of somebody else.
     return sorted(name for name in names if name != PROJECT_FILE and _is_project_file(name))
 
 
 def _walk(root: Path, folder: Path, prefix: str) -> Iterator[FolderEntry]:
     top = str(folder)
+    # A list instead of recursion: links can nest deeper than Python's stack.
     todo: list[tuple[str, str, frozenset[Path]]] = [(top, prefix, frozenset({folder}))]
     while todo:
         path, prefix, above = todo.pop()
@@ -67,8 +70,10 @@ def _walk(root: Path, folder: Path, prefix: str) -> Iterator[FolderEntry]:
         except OSError as error:
             yield FolderEntry(prefix.rstrip("/"), UnusableError("unreadable", f"cannot be read: {reason_of(error)}"))
             continue
+        # A submodule that was not fetched is an empty folder: its campaigns would look deleted, and end.
         if not visible and path != top:
             yield FolderEntry(prefix.rstrip("/"), _empty_folder())
+        # Told on Linux already: on a Mac the checkout has lost one of both, and its campaign would end.
         yield from _same_names(sorted(entry.name for entry in visible), prefix)
         for entry in visible:
             name = prefix + entry.name
@@ -78,6 +83,7 @@ def _walk(root: Path, folder: Path, prefix: str) -> Iterator[FolderEntry]:
                     todo.append((entry.path, f"{name}/", chain))
                 else:
                     yield FolderEntry(name, unusable)
+            # The letter case counts: winter.YAML is told instead of read, in the same way on every system.
             elif entry.name.endswith(SPEC_ENDINGS) and not _is_project_file(entry.name):
                 yield FolderEntry(name, _link_error(root, entry))
             else:
@@ -100,6 +106,7 @@ def _enter(root: Path, entry: os.DirEntry[str], above: frozenset[Path]) -> tuple
         return None, above | {Path(entry.path)}
     error = _link_error(root, entry)
     real = Path(entry.path).resolve()
+    # Only folders above: two links to one folder are odd, and end by themselves.
     if error is None and real in above:
         error = UnusableError("link_cycle", "is a link to a folder that it is in")
     return error, above | {real}

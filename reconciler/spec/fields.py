@@ -31,6 +31,7 @@ OPAQUE_PATTERN: Final = r"^[!-~]+$"
 ADOPT_PATTERN: Final = r"^[0-9]{1,20}$"
 
 
+# Our own type instead of ValueError: pydantic would put "Value error, " in front of every message.
 def invalid(code: str, template: str, **facts: object) -> PydanticCustomError:
     """Stands in pydantic's list of errors; ``{name}`` in the template is filled from the facts."""
     return PydanticCustomError(code, template, facts)
@@ -43,6 +44,7 @@ def check_text(value: str) -> str:
     """Only what the API stores and a reviewer can see: characters of the BMP, none invisible (API §5.1)."""
     if found := FORBIDDEN.search(value):
         raise _bad_character(value, found.start())
+    # Not stripped: what is sent must be what the file says, and the digest goes by it.
     if value[:1].isspace() or value[-1:].isspace():
         raise invalid("untrimmed", "{text} begins or ends with a space: remove it", text=shown(value))
     return value
@@ -74,6 +76,7 @@ def read_composed(value: object) -> object:
     """
     if not isinstance(value, str) or is_normalized("NFC", value):
         return value
+    # Refused and not composed for the author: the file is what a reviewer approves.
     composed = normalize("NFC", value)
     index = next(index for index, (one, other) in enumerate(zip(value, composed, strict=False)) if one != other)
     facts = {
@@ -125,6 +128,7 @@ def check_path(value: str) -> str:
     if value.startswith("/") or value[1:2] == ":":
         template = "{text} is an absolute path: write it relative to the folder of paygift.yaml"
         raise invalid("absolute_path", template, text=shown(value))
+    # Counted on the text, without looking at a disk: the same path is judged alike everywhere.
     depth = 0
     for part in value.split("/"):
         depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
@@ -158,6 +162,7 @@ def check_award_image(value: str) -> str:
 
 
 def _image(value: str, kinds: tuple[str, ...]) -> str:
+    # Only a prefix that is exact makes a URL: HTTPS:// falls through to the refusal below.
     if is_url(value):
         return _url(value)
     check_text(value)
@@ -211,11 +216,13 @@ def read_moment(value: object, info: ValidationInfo) -> object:
 
     Of a date alone it is told how it begins, or in an ``end_time`` how it ends: until the 1st means all of that day.
     """
+    # A list, a mapping or nothing: pydantic's error for that is translated elsewhere.
     if not isinstance(value, str):
         return value
     found = MOMENT.fullmatch(value)
     if found is None:
         if day := _DATE.fullmatch(value):
+            # Not completed: midnight as an end would cut off the last day, and nobody would see it.
             raise _date_only(value, day, is_end=info.field_name == "end_time")
         template = "{text} is not a time: write for example 2026-12-01T00:00:00+08:00, from the years 2000 to 2099"
         raise invalid("time_format", template, text=shown(value))
@@ -223,6 +230,7 @@ def read_moment(value: object, info: ValidationInfo) -> object:
         template = "{text} is more precise than milliseconds: at most {limit} digits may follow the point"
         raise invalid("fraction", template, text=shown(value), limit=MAX_FRACTION)
     try:
+        # RFC 3339 allows a small z, which fromisoformat does not take.
         return datetime.fromisoformat(value.upper())
     except ValueError:
         raise invalid("no_such_time", "{text} does not exist in the calendar", text=shown(value)) from None
@@ -252,6 +260,7 @@ def check_time_of_day(value: str) -> str:
     """Six digits HHMMSS, Beijing time (API §1.1); of anything else that looks like a time, what was meant."""
     if TIME_OF_DAY.fullmatch(value):
         return value
+    # Only a hint: YAML 1.1 reads 11:00:00 as the number 39600, so that editors and we would disagree.
     digits = value.replace(":", "")
     meant = digits.zfill(len(digits) + len(digits) % 2).ljust(6, "0")
     hint = f": did you mean {meant}?" if digits and TIME_OF_DAY.fullmatch(meant) else ""
@@ -284,6 +293,7 @@ def read_fen(value: object) -> object:
     if not _WHOLE.fullmatch(value):
         meant = _yuan_in_fen(value) or "¥1.00 is written 100, without point, sign or unit"
         raise invalid("not_fen", "{text} is not a whole number of fen: {meant}", text=shown(value), meant=meant)
+    # Apart from the pattern, so that it is not told that 0 is not a whole number.
     if value == "0":
         raise invalid("zero", "0 fen: it is not known whether WeChat Pay accepts 0, so the least is 1 fen (¥0.01)")
     if (amount := int(value)) > MAX_FEN:
@@ -296,6 +306,7 @@ def read_fen(value: object) -> object:
 def _yuan_in_fen(value: str) -> str:
     """How an amount that is plainly in yuan, with a point or a sign, is written in fen; empty for any other text."""
     found = _YUAN.fullmatch(value)
+    # A bare number may be fen: to read it as yuan would give a hundred times as much.
     if found is None or not (found["sign"] or found["cents"] or found["unit"]):
         return ""
     fen = int(found["yuan"].replace(",", "")) * 100 + int((found["cents"] or "").ljust(2, "0"))

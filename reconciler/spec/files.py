@@ -39,6 +39,7 @@ def inside(root: Path, relative: str) -> Path:
         real = (root / relative).resolve()
     except (OSError, RuntimeError) as error:  # a loop of links
         raise UnusableError("unreadable", f"cannot be read: {reason_of(error)}") from error
+    # A commit can hold a link to /etc or to somebody's key, and errors quote what is read.
     if not real.is_relative_to(root):
         raise UnusableError("outside_project", "is a link that leaves the project")
     return real
@@ -47,6 +48,7 @@ def inside(root: Path, relative: str) -> Path:
 def read_bytes(path: Path, limit: int) -> bytes:
     """The content of a regular file of at most ``limit`` bytes. Raises UnusableError, also for a Git LFS pointer."""
     try:
+        # Opened first and judged by descriptor: a path could be exchanged between two looks.
         descriptor = os.open(path, _OPEN_FLAGS)
     except FileNotFoundError as error:
         raise UnusableError("not_found", "does not exist") from error
@@ -58,6 +60,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
         raise UnusableError("unreadable", f"cannot be read: {reason_of(error)}") from error
     finally:
         os.close(descriptor)
+    # It is a text, so that without this check the pointer would be told as bad YAML or a bad image.
     if content.startswith(_LFS_POINTERS):
         message = "is a Git LFS pointer and not the file itself: fetch it (git lfs pull; in CI, check out with LFS)"
         raise UnusableError("lfs_pointer", message)
@@ -81,6 +84,7 @@ def _read_open(descriptor: int, limit: int) -> bytes:
         raise UnusableError("not_a_file", "is not a file")
     if status.st_size > limit:
         raise UnusableError("too_large_file", f"has {status.st_size:,} bytes, at most {limit:,} are allowed")
+    # One byte more than there should be, to notice a file that grows.
     content = os.read(descriptor, status.st_size + 1)
     if len(content) != status.st_size:
         raise UnusableError("changed", "changed while it was read: run again")
@@ -94,6 +98,7 @@ def read_text(path: Path) -> str:
     which it is shown: a reviewer would approve what is not there.
     """
     content = read_bytes(path, MAX_TEXT).removeprefix(BOM_UTF8)
+    # Before decoding: an Excel file deserves another word than "byte 0xd0 is not UTF-8".
     _check_encoding(content)
     try:
         text = content.decode()
@@ -131,6 +136,7 @@ def _is_utf16(content: bytes) -> bool:
     """Whether the zeros are where UTF-16 without a byte order mark has them: in one half of each ASCII character."""
     if b"\0" not in content:
         return False
+    # By proportion, since a stray zero byte is not a sign of UTF-16.
     zeros = sorted((content[::2].count(0), content[1::2].count(0)))
     return len(content) % 2 == 0 and zeros[1] > max(8 * zeros[0], len(content) // 8)
 
@@ -153,6 +159,7 @@ def _check_characters(content: bytes, text: str) -> None:
     first = found[0]
     more = f" (and {len(found) - 1:,} more such characters in this file)" if len(found) > 1 else ""
     name = f"the character U+{ord(first[0]):04X}"
+    # YAML or Python would end a line where the diff shows none: a comment could hide a value.
     if first["line"]:
         code = "hidden_line_break"
         message = f"{name} ends a line for some programs and not for git: press Enter instead"
@@ -190,6 +197,7 @@ class FileNames:
         folder, found = self._root, []
         for part in given:
             names = frozenset({part}) if part == ".." else self._names(folder)
+            # The exact name first: on Linux both spellings can exist.
             spelt = part if part in names else _alike(part, names)
             if spelt is None:
                 return None  # there is no such file, which whoever opens it says
@@ -212,6 +220,7 @@ def _alike(name: str, names: Iterable[str]) -> str | None:
 
 def same_name(name: str) -> str:
     """What is equal for two names that are one file on a Mac or on Windows."""
+    # macOS stores names decomposed, and neither it nor Windows tells case apart.
     return normalize("NFC", name).casefold()
 
 

@@ -50,6 +50,7 @@ def examined(content: bytes) -> LocalImage:
             try:
                 kind, is_cmyk = look(content)
             except (struct.error, IndexError):  # there is less than its own numbers say
+                # struct's own words are about buffers, which say nothing to an author.
                 raise _cut_off() from None
             return LocalImage(sha256_of(content), kind, is_cmyk)
     other = next((f"{kind} and " for pattern, kind in _OTHER_KINDS if pattern.match(content)), "")
@@ -77,6 +78,7 @@ def _look_at_png(content: bytes) -> tuple[str, bool]:
         length, name = struct.unpack_from(">I4s", content, position)
         body = content[position + 4 : position + 8 + length]
         (checksum,) = struct.unpack_from(">I", content, position + 8 + length)
+        # What one viewer forgives a phone may refuse, and customers would be the first to see it.
         if zlib.crc32(body) != checksum:
             raise _damaged(f"the checksum of its part {name.decode('ascii', 'replace')} is wrong")
         if not seen:
@@ -100,6 +102,7 @@ def _look_at_jpg(content: bytes) -> tuple[str, bool]:
     """Segments from SOI to EOI; previews inside segments are passed over with them, and padding between them too."""
     components = position = 0
     scanned = False
+    # A search, since what lies between segments may be padding.
     while found := _NEXT_MARKER.search(content, position):
         marker, position = found[1][0], found.end()
         if marker == _END:
@@ -124,7 +127,9 @@ def _look_at_bmp(content: bytes) -> tuple[str, bool]:
         width, height, _, bits = struct.unpack_from("<HHHH", content, 18)
     else:
         width, height, _, bits, packed = struct.unpack_from("<iiHHI", content, 18)
+    # A negative height means top-down rows; a negative width means nothing.
     _sized(max(width, 0), height)
+    # Other packings are compressed, so that only the announced size can be checked.
     rows = (width * bits + 31) // 32 * 4 * abs(height) if packed in (0, 3, 6) else 0
     if max(offset + rows, announced if packed else 0) > len(content):
         raise _cut_off()

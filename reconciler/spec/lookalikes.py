@@ -74,10 +74,12 @@ def full_width_hint(value: str) -> str:
 
 def lookalikes(text: str, *, is_yaml: bool) -> list[TextDiagnostic]:
     """Each such thing of ``text``, at its own line. ``is_yaml`` tells that it can be parsed all the same."""
+    # In valid YAML a full-width sign may be a campaign's name, which customers read.
     patterns = _CERTAIN if is_yaml else (*_CERTAIN, *_LIKELY)
     return [
         each
         for number, line in enumerate(text.split("\n"), 1)
+        # Leaves out almost every line: the patterns are slow.
         if not line.isascii() or line.startswith(("<", "|", "=", ">"))
         for each in _in_line(number, line[:_LONGEST].rstrip("\r"), patterns)
     ]
@@ -87,6 +89,7 @@ def _in_line(number: int, line: str, patterns: tuple[re.Pattern[str], ...]) -> I
     if found := CONFLICT.match(line):
         yield TextDiagnostic(number, 1, (), "merge_conflict", f"{found[1]}: {CONFLICT_MESSAGE}")
         return
+    # The same length, or every column behind it would be wrong.
     bare = _QUOTED.sub(lambda quoted: "x" * len(quoted[0]), line)
     found_signs = (found for each in patterns for found in each.finditer(bare))
     places = {found.start(found.lastgroup or 0): found[found.lastgroup or 0] for found in found_signs}

@@ -30,9 +30,11 @@ def parse_group(file: str, text: str) -> tuple[tuple[str, ...], list[Diagnostic]
             several = ", one in each line" if re.search(r"[\s,;，；、]", entry) else ""
             message = f"{shown(entry)} is not a merchant number: 8 to 15 digits{several}{full_width_hint(entry)}"
             diagnostics.append(Diagnostic(file, number, column, message=message, code="mchid"))
+        # Told and not dropped: a double is mostly a slip for another number.
         elif entry in lines:
             message = f"the merchant {shown(entry)} is written twice (see {file}:{lines[entry]})"
             diagnostics.append(Diagnostic(file, number, column, message=message, code="duplicate_merchant"))
         else:
+            # Thousands of specs and groups name the same merchants: one text for all of them.
             lines[intern(entry)] = number
     return tuple(sorted(lines)), diagnostics

@@ -53,6 +53,7 @@ _DAY_TIME: Final = "six digits HHMMSS, Beijing time"
 class SpecObject(BaseModel):
     """No key is allowed that is not named here: a misspelt key would silently change what is given to customers."""
 
+    # forbid: `protct: true` must be an error, not an activity without protection.
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -66,6 +67,7 @@ class SpecSection(SpecObject):
     Lists are not merged, so that what stands in them is a plain SpecObject.
     """
 
+    # Only the published schema: what is missing after the merge is a mistake all the same.
     model_config = ConfigDict(json_schema_extra=_requires_nothing)
 
 
@@ -79,6 +81,7 @@ class AvailableTimeSpec(SpecObject):
 class AvailableDayTimeSpec(SpecObject):
     """A daily span in which coupons are given, Beijing time."""
 
+    # A text and not a time: the digest and the API use the six digits.
     begin_day_time: TimeOfDay = Field(description=f"From, {_DAY_TIME}.")
     end_day_time: TimeOfDay = Field(description=f"Until, {_DAY_TIME}.")
 
@@ -139,6 +142,7 @@ class AwardSendRuleSpec(SpecSection):
     award_list: Annotated[tuple[AwardItemSpec, ...], at_most(MAX_AWARDS, 1)] = Field(
         description="Exactly 1 coupon for SINGLE_COUPON, 3 to 5 for GIFT_PACKAGE."
     )
+    # Samples of the API send another value, which it refuses for 商家券 (API §1.1, §7 C1).
     merchant_option: Literal["MANUAL_INPUT_MERCHANT"] = Field(
         "MANUAL_INPUT_MERCHANT", description="No other value works for 商家券."
     )
@@ -288,6 +292,7 @@ class ProjectFile(SpecObject):
     )
     timezone: Name = Field("Asia/Shanghai", description="IANA name, for times that are written without an offset.")
     activities: RelativePath = Field("activities/", description="The folder of the specs, searched recursively.")
+    # Judged in each spec after merging, since only there it is known what is missing.
     defaults: dict[str, Any] = Field({}, description="What every spec begins with, and may say otherwise.")
     merchant_groups: dict[Name, RelativePath] = Field(
         {}, description="Lists of merchants in text files: one number a line."

@@ -25,6 +25,7 @@ def normalize(spec: ActivitySpec, key: str, source: Source, context: SpecContext
         protect=spec.protect,
         state=spec.state,
         replace=spec.replace,
+        # Sorted wherever order means nothing: reordering a list must not look like a change.
         renamed_from=tuple(sorted(spec.renamed_from)),
         adopt=spec.adopt,
     )
@@ -59,6 +60,7 @@ def _terms(spec: ActivitySpec, context: SpecContext) -> Terms:
         merchant_option=rule.merchant_option,
         delivery_user_category=setting.delivery_user_category,
         merchant_member_appid=setting.merchant_member_appid,
+        # A set to the API, so that their order must not end a campaign.
         goods_tags=tuple(sorted(setting.goods_tags)),
     )
 
@@ -68,6 +70,7 @@ def _available_time(base: ActivityBaseInfoSpec, whole: Window, timezone: tzinfo)
         Window(instant_of(each.begin_time, timezone), instant_of(each.end_time, timezone))
         for each in base.available_periods.available_time
     )
+    # The whole time is the same as no window: else removing it would replace a running campaign.
     return () if windows == [whole] else tuple(windows)
 
 
@@ -75,6 +78,7 @@ def _available_day_time(base: ActivityBaseInfoSpec) -> tuple[DayWindow, ...]:
     windows = sorted(
         DayWindow(each.begin_day_time, each.end_day_time) for each in base.available_periods.available_day_time
     )
+    # As above: the API takes 000000 to 235959 for "no daily limit" (API §1.1).
     return () if windows == [DayWindow(*WHOLE_DAY)] else tuple(windows)
 
 

@@ -34,6 +34,7 @@ class Positions:
         return (mark.line + 1, mark.column + 1)
 
     def _entries(self, node: Node) -> dict[Any, tuple[yaml.Mark, Node]]:
+        # By id: a file with thousands of mistakes would be searched once for each of them.
         if id(node) not in self._indices:
             self._indices[id(node)] = _entries(node)
         return self._indices[id(node)]
@@ -56,6 +57,7 @@ def dotted(path: Path) -> str:
             text += f"[{part}]"
         else:
             text += f".{part}" if text else part
+            # A key is the author's own text, which may hold what a terminal or CI would act on.
             if escaped(part) != part or len(part) > 60:
                 text = text.removesuffix(part) + shown(part)
     return text

@@ -72,8 +72,10 @@ def find_root(start: Path) -> Path:
     Raises UsageError if there is none, ProjectError if a nearer folder holds a paygift.yml or the like: the project
     above it is not the one that was meant.
     """
+    # Not resolve(): through a link to a folder the project above the link is meant.
     start = start.absolute()
     for folder in (start, *start.parents):
+        # lexists: a broken link is a mistake to be told, and not a reason to look further up.
         if os.path.lexists(folder / PROJECT_FILE):
             return folder
         if names := misnamed_project_files(folder):
@@ -130,6 +132,7 @@ def read_image(project_root: Path, image: Image) -> bytes:
         content = image_bytes(project_root.resolve(), image.path)
     except UnusableError as error:
         raise ProjectError([Diagnostic(image.path, 0, 0, message=error.message, code=error.code)]) from error
+    # The reviewed bytes are uploaded or none: a file may change between plan and apply.
     if sha256_of(content) != image.sha256:
         message = "has changed since the specs were loaded: plan again"
         raise ProjectError([Diagnostic(image.path, 0, 0, message=message, code="image_changed")])
@@ -180,6 +183,7 @@ class _Loading:
         self.defaults_known = is_known(project, lambda of: of.defaults)
         brand_of = {mchid: brand for brand, mchids in brands.items() for mchid in mchids}
         groups_known = is_known(project, lambda of: of.merchant_groups)
+        # With an unknown zone nothing is planned, but the specs are still judged.
         context = SpecContext(zone or BEIJING, self.now, groups, brand_of, self.images, groups_known=groups_known)
         if reading.diagnostics:
             reading.add_of_text(PROJECT_FILE, lookalikes(sheet.text, is_yaml=True))
@@ -190,6 +194,7 @@ class _Loading:
         for index, conflict in conflicts(self.headers):
             reading.add(conflict, reading.sheet_of(index))
         self._check_entries([found for found in entries if found.unusable], project, defaults)
+        # All or nothing: a spec left out looks like one that was deleted, and its campaign would end.
         if reading.diagnostics or zone is None:
             raise ProjectError(sorted(set(reading.diagnostics)))
         activities = tuple(sorted(self.activities, key=lambda activity: activity.key))
@@ -210,6 +215,7 @@ class _Loading:
         names = {PROJECT_FILE, project.activities, *project.merchant_groups.values(), *self.images}
         places = [self.root / name for name in (*names, *(found.name for found in entries))]
         if any(os.path.realpath(place) != os.path.normpath(place) for place in places):
+            # What a link leads to cannot be named by a path of the commit: so everything counts.
             return ("",)
         return tuple(sorted(os.path.normpath(name) for name in names))
 
@@ -234,6 +240,7 @@ class _Loading:
         named = self._named_files(project, defaults)
         sound = not self.reading.diagnostics
         for found in unread:
+            # By real path: the same file may be named through a link or in another way.
             if found.path and (os.path.realpath(found.path) in named or (found.is_image and not sound)):
                 continue
             if found.unusable is not None:
@@ -291,9 +298,11 @@ class _Loading:
         )
         self.reading.sources.append((sheet.file, sheet.index))
         for each in mistakes:
+            # What is missing may stand in the defaults that could not be read.
             if self.defaults_known or each.code != "missing":
                 self.reading.add(each, sheet)
         self.notes += (self.reading.located(note, sheet) for note in notes_in(spec, context))
+        # A spec whose merchants are not known would seem to lose them all.
         if sound and not mistakes and context.groups_known:
             self.activities.append(normalize(spec, key, Source(sheet.file, line), context))
 

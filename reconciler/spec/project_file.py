@@ -33,6 +33,7 @@ def project_sheet(reading: Reading) -> Sheet:
     text = reading.text(PROJECT_FILE) or ""
     documents, found = reading.parsed(PROJECT_FILE, text)
     document = documents[0] if documents else YamlDocument(0, {})
+    # The second would be passed over, and a policy in it with it.
     if len(documents) > 1:
         message = "the project file is one document: remove the `---` above this line"
         reading.diagnostics.append(Diagnostic(PROJECT_FILE, documents[1].line, 1, "", message, "several_documents"))
@@ -91,6 +92,7 @@ class ProjectSettings:
         """What stands under every spec."""
         defaults = dict(known(self.written, lambda of: of.defaults) or {})
         for name in NO_DEFAULTS:
+            # `adopt` as a default would make every spec claim one activity.
             if defaults.pop(name, None) is not None:
                 message = "belongs to one activity: it cannot be a default"
                 self._add(FieldDiagnostic(("defaults", name), "not_a_default", message))
@@ -119,6 +121,7 @@ class ProjectSettings:
             return None
         mchids, found = parse_group(file, text)
         self.reading.diagnostics += found
+        # A line that was misread is a merchant that would be deleted from every live activity.
         return mchids if all(each.code == "duplicate_merchant" for each in found) else None
 
     def brands(self, groups: Groups) -> dict[str, tuple[str, ...]]:
@@ -136,6 +139,7 @@ class ProjectSettings:
                 self._add(FieldDiagnostic(("brands", name), "two_brands", message, also=(("brands", other),)))
             for mchid in brands[name]:
                 brand_of.setdefault(mchid, name)
+        # Half known, brands would call good merchants strangers.
         return brands if all(_is_known(brand, groups) for brand in written.values()) else {}
 
     def _members(self, name: str, brand: BrandSection, groups: Groups) -> tuple[str, ...]:

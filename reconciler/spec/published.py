@@ -64,6 +64,7 @@ def any_case(word: str) -> str:
 
 
 def _all_of(pattern: str) -> str:
+    # JavaScript's \d is ASCII, Python's takes the digits of every script.
     return f"^(?:{pattern})$".replace(r"\d", "[0-9]")
 
 

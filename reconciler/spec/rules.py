@@ -54,6 +54,7 @@ def diagnostics_in(spec: ActivitySpec, context: SpecContext) -> list[FieldDiagno
     """
     base, rule = known(spec, lambda of: of.activity_base_info), known(spec, lambda of: of.award_send_rule)
     setting = known(spec, lambda of: of.advanced_setting)
+    # A terminated spec is a record: its times and merchants may be anything by now.
     running = known(spec, lambda of: of.state) == "running"
     begin = _checked(known(base, lambda of: of.begin_time), context.timezone)
     end = _checked(known(base, lambda of: of.end_time), context.timezone)
@@ -119,9 +120,11 @@ def _validity_faults(
         if end <= begin:
             message = f"{_local(end, context.timezone)} is not later than begin_time {_local(begin, context.timezone)}"
             yield FieldDiagnostic(_END, "ends_before_begin", message, partners=(_BEGIN,))
+        # Checked here, as WeChat Pay often names no field in its errors (API §7 C5).
         elif end - begin > MAX_VALIDITY:
             message = f"{_duration(end - begin)} after begin_time, at most 90 days are allowed"
             yield FieldDiagnostic(_END, "too_long_validity", message, partners=(_BEGIN,))
+    # Which two moments "1 year" lies between is not documented: the stricter reading counts (API §1.1).
     if running and end is not None and end - context.now >= MAX_AHEAD:
         left = timedelta(seconds=(end - context.now) // timedelta(seconds=1))
         message = f"{_duration(left)} from now: an activity must end within less than 365 days"
@@ -179,6 +182,7 @@ def _day_window_faults(periods: AvailablePeriodsSpec | None) -> Iterator[FieldDi
         opens, closes = known(window, lambda of: of.begin_day_time), known(window, lambda of: of.end_day_time)
         if opens is None or closes is None:
             continue
+        # The API says nothing of windows over midnight, so none is sent.
         if closes <= opens:
             message = f"{closes} is not later than begin_day_time {opens}: a window over midnight is written as two"
             yield FieldDiagnostic((*here, "end_day_time"), "ends_before_begin", message)
@@ -223,6 +227,7 @@ def _award_faults(rule: AwardSendRuleSpec | None) -> Iterator[FieldDiagnostic]:
         here = (*_AWARDS, index)
         stock = known(award, lambda of: of.stock_id)
         no_thumbnail = is_known(award, lambda of: of.thumbnail_url) and award.thumbnail_url is None
+        # By count, and not by send_content, which may be what is wrong.
         if len(awards) > 1 and no_thumbnail:
             yield FieldDiagnostic(
                 (*here, "thumbnail_url"), "missing", "required where an activity gives several coupons"
@@ -261,6 +266,7 @@ def _image_faults(spec: ActivitySpec, context: SpecContext) -> Iterator[FieldDia
             case LocalImage() if found.kind not in kinds:
                 message = f"{shown(image)} is a {found.kind}, only {' and '.join(kinds)} are allowed here"
                 yield FieldDiagnostic(path, "picture_kind", message)
+            # The upload names the kind by the ending of the file name (API §4), so that it has to be true.
             case LocalImage() if image.rpartition(".")[2].upper() != found.kind:
                 message = f"{shown(image)} is a {found.kind} by its content: rename it to end in .{found.kind.lower()}"
                 yield FieldDiagnostic(path, "picture_name", message)
@@ -321,9 +327,11 @@ def _merchant_faults(
     yield from _repeated(listed, _LISTED, "the merchant {} is written twice", "duplicate_merchant")
     groups = {name: context.groups.get(name) for name in names if name is not None}
     members = {name: group for name, group in groups.items() if group}
+    # Only where all of it could be read: what is damaged is told already.
     if running and not listed and not members and None not in names and None not in groups.values():
         message = "no merchants whose payers would get the coupon: write merchant_id_list or merchant_groups"
         yield FieldDiagnostic(_RULE, "no_merchants", message)
+    # No API tells brands (API §9 10): a team that writes down none is not checked.
     if context.brand_of:
         brands = context.brands_in(listed).union(*map(context.brands_in_group, members))
         if len(brands) > 1:

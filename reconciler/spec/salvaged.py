@@ -21,6 +21,7 @@ def known(part: Part | None, field: Callable[[Part], Value]) -> Value | None:
         return None
     try:
         return field(part)
+    # model_construct leaves out what could not be read, and pydantic then raises this.
     except AttributeError:
         return None
 

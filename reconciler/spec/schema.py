@@ -89,6 +89,7 @@ def _as_yaml_sees(schema: Any) -> Any:
         return [_as_yaml_sees(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
+    # Before all else: widened twice, an amount would accept a switch.
     if any(each.get("type") in ("integer", "boolean") for each in schema.get("anyOf", ())):
         return schema  # what may be written in either way has been said already
     if schema.get("type") != "string" or "enum" in schema or "const" in schema:
@@ -101,6 +102,7 @@ def _as_yaml_sees(schema: Any) -> Any:
 
 
 def _as_number(schema: Schema) -> Iterator[Schema]:
+    # Tried out instead of read from the pattern, which may be any regular expression.
     lengths = [length for length in range(1, _LONGEST + 1) if _fits(schema, "1" * length)]
     if not lengths:
         return

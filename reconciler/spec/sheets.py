@@ -35,6 +35,7 @@ class Sheet:
     """The project file, for a spec whose defaults come from there."""
 
     @cached_property
+    # Not made with the sheet: composing a file again is dear, and most files have no mistake.
     def positions(self) -> Positions:
         """Looked up where something is reported, and only there."""
         return Positions(self.text, self.index)
@@ -76,6 +77,7 @@ class Reading:
     def parsed(self, file: str, text: str) -> tuple[list[YamlDocument], list[TextDiagnostic]]:
         """What ``parse`` finds. Where it is not YAML and something in it explains why, that is told instead."""
         documents, found = parse(text)
+        # The parser names the line after; the cause has its own.
         if any(each.code == "yaml_syntax" for each in found) and (causes := lookalikes(text, is_yaml=False)):
             found = [*(each for each in found if each.code != "yaml_syntax"), *causes]
         self.add_of_text(file, found)
@@ -93,6 +95,7 @@ class Reading:
     def sheet_of(self, index: int) -> Sheet:
         """The document of the spec that was loaded as number ``index``."""
         file, document = self.sources[index]
+        # Read again, since keeping the texts of thousands of specs for a rare conflict would fill memory.
         return Sheet(file, self.text(file) or "", document)
 
     def add(self, diagnostic: FieldDiagnostic, sheet: Sheet) -> None:

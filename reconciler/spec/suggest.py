@@ -47,6 +47,7 @@ def generation_line(root: Path, source: Source, generation: int) -> Suggestion |
     key, value = written.get("generation") or written.get("key") or node.value[0]
     present = lines[key.start_mark.line].removesuffix("\r")
     indent = present[: key.start_mark.column]
+    # Better no suggestion than one that breaks the file when it is pasted.
     if indent.strip() or not _on_one_line(key, value):
         return None
     place: Literal["replace", "after", "before"] = "before"

@@ -100,6 +100,7 @@ whose value may be a secret."""
 
 def diagnostics_of(model: type[BaseModel], error: ValidationError) -> list[FieldDiagnostic]:
     """Every mistake that ``error`` holds, in our words."""
+    # Not str(error): pydantic quotes its input there, which may be a secret.
     details = error.errors(include_url=False)
     suggestions = iter(range(_MAX_SUGGESTIONS))
     return [_diagnostic(model, detail, suggestions) for detail in details]
@@ -110,6 +111,7 @@ def _diagnostic(model: type[BaseModel], detail: ErrorDetails, suggestions: Itera
     if path[-1:] == ("[key]",):  # what pydantic adds where it is a mapping's key that it refuses
         path = path[:-1]
     value = detail["input"]
+    # Wherever in `notify` it stands: logs of CI are read by more people than may know it.
     if path[:1] == ("notify",) and isinstance(value, str) and "://" in value:
         return FieldDiagnostic(path, "address_written", ADDRESS_WRITTEN)  # before any sentence that would quote it
     diagnostic = _judged(model, detail, path, suggestions)
@@ -127,6 +129,7 @@ def _judged(model: type[BaseModel], detail: ErrorDetails, path: Path, suggestion
         return _unknown_key(model, path, suggest=next(suggestions, None) is not None)
     if value is None:
         return FieldDiagnostic(path, "empty", EMPTY)
+    # By pydantic's own list: types that a new version brings are foreign too, and end in general words.
     if kind not in _FOREIGN_TYPES:
         return FieldDiagnostic(path, kind, detail["msg"], context)
     if kind == "literal_error":
@@ -270,6 +273,7 @@ def salvage(model: type[Model], data: object) -> Model:
             good[name] = _salvage_field(model, name, written[name])
         except ValidationError:
             lost.append(name)
+    # Without validating: half a spec is for finding more mistakes, and never becomes a plan.
     instance = model.model_construct(None, **good)
     for name in lost:
         instance.__dict__.pop(name, None)
@@ -281,6 +285,7 @@ def _salvage_field(model: type[BaseModel], name: str, value: object) -> object:
     inner = _inner_model(field)
     kind = get_origin(field.annotation)
     if kind is tuple and isinstance(value, list):
+        # Not filtered: the position of an entry is how its line is found.
         return tuple(_salvage_item(model, name, item) for item in value)
     if kind is dict and isinstance(value, dict):
         return {key: _salvage_item(model, name, item) for key, item in value.items()}

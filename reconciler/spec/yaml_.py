@@ -66,6 +66,7 @@ class _TooDeepError(Exception):
 class _Untagged:
     """The part of a resolver that composers call: nodes without an explicit tag get none."""
 
+    # No type is guessed from how a value looks: a mchid or 000000 would become a number.
     def resolve(self, kind: object, value: object, implicit: object) -> None:
         return None
 
@@ -77,6 +78,7 @@ class _Untagged:
 
 
 class _DepthCounting(_Untagged):
+    # Counted in the hook that composers call at each level, before the C stack could overflow.
     depth = 0
 
     def descend_resolver(self, current_node: Node | None, current_index: object) -> None:
@@ -97,6 +99,7 @@ class _PythonComposer(_DepthCounting, Reader, Scanner, Parser, Composer):
 
 
 try:
+    # Private, but the public C loaders bring a resolver and a constructor of their own.
     from yaml._yaml import CParser
 except ImportError:
     _careful: Any = _PythonComposer
@@ -129,6 +132,7 @@ def parse(text: str) -> tuple[list[YamlDocument], list[TextDiagnostic]]:
     try:
         for node in compose(text):
             if len(documents) == MAX_DOCUMENTS:
+                # An end, or a megabyte of `---` would be read for minutes.
                 raise _StopError(node, (), "too_many_documents", f"more than {MAX_DOCUMENTS} documents in one file")
             documents.append(YamlDocument(node.start_mark.line + 1, walker.root(node), walker.sound))
     except _StopError as stop:
@@ -184,8 +188,10 @@ class _Walker:
     def _container(self, node: Any, path: Path) -> Any:
         if len(path) >= MAX_DEPTH:
             raise _StopError(node, path, "too_deep", f"nested more than {MAX_DEPTH} levels deep")
+        # YAML lets an alias contain itself, and the walk would never end.
         if id(node) in self._open:
             raise _StopError(node, path, "alias_cycle", "an alias that contains itself")
+        # Counted after aliases: a few lines of nested ones expand to billions ("billion laughs").
         self._left -= len(node.value)
         if self._left < 0:
             message = f"more than {MAX_NODES:,} values once aliases (*name) are expanded"
@@ -229,10 +235,12 @@ class _Walker:
         key = key_node.value
         if key_node.tag is not None:
             self._tagged(key_node, (*path, key))
+        # A merge key hides which value counts; quoted it is a key like any other, and unknown.
         if key == "<<" and not key_node.style:
             message = "merge keys are not supported: write what specs share under `defaults:` in paygift.yaml"
             self._report(key_node, (*path, key), "merge_key", message)
             return False
+        # YAML forbids equal keys and most parsers take the last: then a diff shows one value and another counts.
         first = self._first_keys(mapping)[key]
         if first is key_node:
             return True
@@ -290,6 +298,7 @@ _IN_BRACKETS: Final = (
 
 
 def _syntax_diagnostic(error: Exception, text: str) -> TextDiagnostic:
+    # First, since the parser points at the beginning of the file for these.
     if found := _UNPRINTABLE.search(text):
         line, column = line_and_column(text, found.start())
         message = f"the character U+{ord(found[0]):04X} is not allowed in YAML: remove it"

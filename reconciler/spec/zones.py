@@ -31,12 +31,14 @@ def zone_named(name: str) -> ZoneInfo:
     Only a name in the database is one, to the letter: some systems find ``asia/shanghai`` too, or files that are no
     zones. ``Etc/GMT+8`` is in it but means eight hours behind UTC, so nobody may write it.
     """
+    # available_timezones() walks the whole database, which costs start-up time.
     if name == USUAL:
         return ZoneInfo(name)
     hours = _REVERSED.fullmatch(name)
     if hours and int(hours[1]):
         meant = USUAL if hours[1] == "8" else f"Etc/GMT-{hours[1]}"
         raise UnknownZoneError(f"is {hours[1]} hours behind UTC, although it says +; did you mean {meant}?")
+    # Not try ZoneInfo(name): it opens any file below the database, in any case where the disk allows it.
     if name in available_timezones() and name not in _NO_PLACES:
         return ZoneInfo(name)
     raise UnknownZoneError(f"is not a time zone's IANA name{_hint(name)}")

@@ -14,6 +14,7 @@ from typing import Final
 from reconciler.render.html.tags import Html, tag, together
 
 _FILES: Final = files(__package__)
+# Read once at import: its hash below must be of the very text that stands in the page.
 STYLE: Final = "\n" + _FILES.joinpath("page.css").read_text(encoding="utf-8")
 """What stands between the tags of ``style``."""
 SCRIPT: Final = "\n" + _FILES.joinpath("page.js").read_text(encoding="utf-8")
@@ -27,6 +28,7 @@ def _hash(content: str) -> str:
 POLICY: Final = "; ".join(
     (
         "default-src 'none'",
+        # No 'unsafe-inline': that would let an injected attribute or element style the page.
         f"style-src {_hash(STYLE)}",
         f"script-src {_hash(SCRIPT)}",
         "base-uri 'none'",
@@ -40,9 +42,11 @@ def page(title: str, *body: str | None) -> str:
     """A whole document, which needs nothing but itself."""
     head = together(
         tag("meta", charset="utf-8"),
+        # Second, right after the charset: a policy holds only for what comes after it.
         tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
+        # The page's own address may be an artifact's, which is a key by itself.
         tag("meta", name="referrer", content="no-referrer"),
         tag("meta", name="robots", content="noindex"),
         tag("title", title),

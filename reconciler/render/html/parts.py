@@ -52,4 +52,5 @@ def finding_card(finding: FindingView, changed: Container[str]) -> Html:
 
 def prose(text: str) -> Html:
     """A sentence, with what it has in backticks as code."""
+    # Split first and escape afterwards: tag() and together() do that, each part for itself.
     return together(*(tag("code", part) if index % 2 else part for index, part in enumerate(CODE.split(text))))

@@ -53,6 +53,7 @@ def plan_html(plan: Plan, *, title: str = "") -> str:
         ),
         tag(
             "main",
+            # What stops or ends comes before everything else: many readers see only the top.
             _findings(view.refused, view, *_STOPPING),
             _endings(view.endings),
             _findings("Waived by name", view, *_STOPPING, waived=True),
@@ -138,6 +139,7 @@ def _tools(view: PlanView, plan: Plan) -> Html:
         tag("output", aria_live="polite"),
         class_="tools",
         role="search",
+        # Without the script it would do nothing.
         hidden=True,
     )
 
@@ -248,6 +250,7 @@ def _changes(view: PlanView) -> Html | None:
     if not view.blocks and not view.uploads:
         return None
     ordered = [block for kind in _ORDER for block in view.blocks if block.kind is kind]
+    # A page of thousands of open changes takes browsers very long to lay out.
     opened = len(ordered) <= _OPEN_UP_TO
     uploads = tag("ul", *map(_line, view.uploads), class_="lines") if view.uploads else together()
     nothing = tag("p", "Nothing matches.", class_="nothing quiet", hidden=True)

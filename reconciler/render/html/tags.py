@@ -26,6 +26,7 @@ def tag(name: str, /, *children: str | None, **attributes: str | bool | None) ->
 
 def together(*children: str | None) -> Html:
     """``children`` side by side: text escaped, HTML as it is, ``None`` left out."""
+    # By type: what forgets to say that it is HTML is escaped, which is ugly and safe.
     return Html("".join(child if isinstance(child, Html) else markup(child) for child in children if child))
 
 
@@ -33,4 +34,5 @@ def _attribute(name: str, value: str | bool | None) -> str:
     if value is None or value is False:
         return ""
     written = name.rstrip("_").replace("_", "-")
+    # Always in quotes: unquoted, a space in a value would begin another attribute.
     return f" {written}" if value is True else f' {written}="{markup(value)}"'

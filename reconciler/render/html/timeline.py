@@ -127,6 +127,7 @@ def _bar(name: str, begin: float, end: float, title: str, *, always: bool = Fals
         "rect",
         tag("title", title),
         x=f"{begin}%",
+        # At least visible: a campaign of an hour on a scale of months must not vanish.
         width=f"{max(round(end - begin, 3), 0.3)}%",
         y="22%",
         height="56%",

@@ -18,6 +18,7 @@ class CheckupView:
 
 def checkup_view(checkup: Checkup) -> CheckupView:
     """The checks in their order, and the sentences below them."""
+    # What failed is why the others were not checked, and is told already.
     missing = "" if checkup.counts[CheckStatus.FAILED] else ", ".join(map(check_name, checkup.not_checked))
     said = f"Essential, but not checked: {missing}. It is not known whether paygift works here; run again later."
     summary = ", ".join(f"{count} {status}" for status, count in checkup.counts.items() if count)

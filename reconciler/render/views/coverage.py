@@ -67,6 +67,7 @@ def _loss(each: MerchantCoverage) -> Literal["nothing", "partly", "others", "non
     """Whether anything else is given while this gift is lost."""
     if not each.gap_seconds:
         return "none"
+    # "Nothing at all" is the strongest sentence there is, and is kept for what is exactly so.
     if each.nothing_seconds == each.gap_seconds:
         return "nothing"
     return "partly" if each.nothing_seconds else "others"

@@ -56,6 +56,7 @@ def drift_view(found: Sequence[Drift]) -> Listing:
         return Listing(("No drift: live is as specified.",))
     outside = [each for each in found if not each.pending]
     pending = [each for each in found if each.pending]
+    # Nobody is to be accused where no journal tells who it was.
     head = OUTSIDE if all(each.witnessed for each in outside) else OUTSIDE_OR_UNKNOWN
     groups = (_group(title, part) for title, part in ((head, outside), (PENDING, pending)) if part)
     summary = f"{len(outside):,} changed outside, {len(pending):,} pending. Times are Beijing time."

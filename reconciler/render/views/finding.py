@@ -56,6 +56,7 @@ class _Remedy(TypedDict, total=False):
 
 def finding_text(finding: Finding) -> str:
     """The sentence of a finding, its facts in human units."""
+    # A suggestion is a line of YAML, and has renderings of its own.
     facts = {name: value(name, fact) for name, fact in finding.facts.items() if name != SUGGESTION}
     return messages.FINDINGS[finding.code].format(key=finding.key, **facts)
 
@@ -79,6 +80,7 @@ def finding_view(finding: Finding, holds: str) -> FindingView:
 
 def holds(finding: Finding, held: Held, *, goes_on: bool) -> str:
     """What an open refusal holds, as a sentence. ``goes_on``: something else will be done."""
+    # A waived refusal holds nothing any more.
     if not finding.stops:
         return ""
     if not finding.key:

@@ -42,6 +42,7 @@ COUNTED: Final[dict[ChangeKind, str]] = {
     ChangeKind.TERMINATE: "to terminate",
 }
 
+# Left out by name, so that a new field of Terms is shown unless somebody decides otherwise.
 _LEFT_OUT_OF_NEW: Final = frozenset({"award_type", "merchant_option"})
 """Fields that have one possible value, so that showing them says nothing."""
 
@@ -112,6 +113,7 @@ class PlanView:
 def plan_view(plan: Plan) -> PlanView:
     """All that is said of ``plan``. Times are Beijing time, as seen at the moment when it was made."""
     held = held_in(plan)
+    # Asked of the rest, as apply does: "the rest is applied" must not be said of nothing.
     goes_on = not rest(plan).empty
     return PlanView(
         findings=tuple(finding_view(finding, holds(finding, held, goes_on=goes_on)) for finding in plan.findings),
@@ -119,6 +121,7 @@ def plan_view(plan: Plan) -> PlanView:
         uploads=tuple(_upload_lines(plan)),
         summary=_summary(plan, held, goes_on=goes_on),
         valid_until=beijing(plan.valid_until) if plan.valid_until else "",
+        # Once more and apart: in a replacement, an end is easily overlooked below the new activity.
         endings=tuple(ending for change in plan.changes for ending in _endings(change, plan.made_at)),
         made_at=beijing(plan.made_at.replace(microsecond=0)),
         refused=messages.REFUSED if goes_on else messages.REFUSED_ALL,
@@ -192,6 +195,7 @@ def _difference_lines(change: ActivityChange) -> Iterator[Line]:
         path = difference.path
         old, new = value(path, difference.live), value(path, difference.desired)
         if difference.unproven:
+            # Said at once, or a reviewer takes a guess for an edit.
             old, new = (f"{side} {messages.UNPROVEN}".strip() for side in (old, new))
         if difference.live is None:
             yield Line("+", path, new)
@@ -293,6 +297,7 @@ def _summary(plan: Plan, held: Held, *, goes_on: bool) -> str:
         return f"{refused}No changes{',' if aside else '.'} {others}."
     counts = Counter(change.kind for change in plan.changes)
     parts = [f"{counts[kind]:,} {words}" for kind, words in COUNTED.items() if counts[kind]]
+    # Operations and not changes: one change can end several activities.
     ends = sum(isinstance(step, TerminateActivity) for step in plan.operations)
     told = messages.SUMMARY_ENDS.format(count=ends, verb="ends" if ends == 1 else "end") if ends else ""
     return f"{refused}Plan: {', '.join(parts)}{told}; {others}."

@@ -104,12 +104,14 @@ def _settled_by_reading(report: Report) -> Iterator[str]:
 
 def _not_replaced(report: Report) -> Iterator[str]:
     """What has ended for a create that did not follow: the worst that an apply can leave."""
+    # By identity: two equal operations would share an outcome, and hashing terms is slow.
     came_to = {id(outcome.operation): outcome.status for outcome in report.outcomes}
     ended, bare = 0, set[str]()
     for change in report.plan.changes:
         ends = [step for step in change.operations if isinstance(step, TerminateActivity)]
         creates = [step for step in change.operations if isinstance(step, CreateActivity)]
         over = [step for step in ends if came_to.get(id(step)) in _MAY_HAVE_ENDED]
+        # Unknown counts as ended, and not as created: the worst that may be so is what is told.
         if creates and over and not any(came_to.get(id(step)) in _IS_THERE for step in creates):
             ended += len(over)
             bare.update(*(merchants_of_new(step, change) for step in creates))
@@ -161,6 +163,7 @@ def _advice(report: Report) -> str:
     if report.only_held:
         return messages.ADVICE_HELD
     left = [outcome for outcome in report.left() if not outcome.held_by]
+    # First, as running apply again would be rejected again.
     if any(outcome.rejections for outcome in left):
         return (
             "Something is left. Take the rejected merchants out of the spec, or have them allowed on the merchant "

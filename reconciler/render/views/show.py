@@ -42,6 +42,7 @@ def _live(live: LiveActivity, goods: Sequence[str], now: datetime) -> RowGroup:
         Fact("update_time", beijing(live.update_time) if live.update_time else ""),
     )
     terms = _terms(live.terms) if live.terms else (Fact("", "its terms cannot be read; see --json"),)
+    # Not "0": that would read as a campaign that reaches nobody.
     merchants = Fact("merchants", "not read") if live.merchants is None else _ids("merchants", live.merchants)
     facts = (*(each for each in known if each.text), *terms, merchants, _ids("goods", goods))
     return RowGroup(f"live {live.activity_id}", facts)

@@ -24,6 +24,7 @@ def _line(reason: Stale) -> str:
     if reason.code == "expired":
         at = beijing(reason.at) if reason.at else ""
         return f"! it was valid until {at} Beijing time: from then on its operations mean something else"
+    # The waiver is named, since it is what was added, and not the refusal.
     if reason.code == "waived":
         return f"! --allow {_waiver(reason.waiver)} waives something that nobody reviewed"
     if reason.code == "reordered":

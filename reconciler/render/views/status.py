@@ -113,6 +113,7 @@ class _Told:
                 past[key].append(each)
             elif key is not None:
                 running[key].add(each.activity_id)
+        # From the same function as `drift`, so that the two commands cannot disagree.
         for drift in drifts(plan, [each for _, each in live], desired, witness):
             found[drift.key].append(drift)
         ids = {key: frozenset(each) for key, each in running.items()}

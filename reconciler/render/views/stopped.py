@@ -50,6 +50,7 @@ class StoppedView:
 
 def stopped_view(stopped: AbortedApply) -> StoppedView:
     """Its summary names the kind of stop and the exit code."""
+    # Workflows go by this word: a new exit code must not make one that nobody knows.
     kind = KINDS.get(stopped.exit_code, "error")
     findings = plan_view(stopped.plan).findings if stopped.plan is not None else ()
     return StoppedView(

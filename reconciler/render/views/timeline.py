@@ -31,6 +31,7 @@ _FARTHEST: Final = timedelta(days=2 * 365)
 """An activity begins within a year, and lasts 90 days at most (API §1.1)."""
 _STEPS: Final = tuple(timedelta(hours=hours) for hours in (1, 3, 6, 12, 24, 48, 7 * 24, 14 * 24))
 _MONTHS: Final = (1, 2, 3, 6, 12)
+# Any Monday will do: weeks are counted from it in both directions.
 _MONDAY: Final = datetime(2024, 1, 1, tzinfo=BEIJING)
 
 
@@ -183,6 +184,7 @@ def scale_of(rows: Sequence[TimelineRow], now: datetime) -> Scale:
     last days on, so that it makes no room for itself; a time that no activity can have, such as the year 9999, makes
     none either.
     """
+    # A live activity may hold any time: one far off would shrink all others to nothing.
     first, last = now - _FARTHEST, now + _FARTHEST
     begins = (row.begin for row in rows if row.state != "ended" and row.begin)
     earliest = max(min((*begins, now)), first) - _ENDED_BEFORE

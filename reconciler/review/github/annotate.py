@@ -42,8 +42,10 @@ def _error(problem: Diagnostic, folder: str) -> str:
 
 def in_command(text: str) -> str:
     """``text`` in a workflow command, as GitHub's own toolkit escapes it: a line break would begin another command."""
+    # % first, or the escapes that follow would be escaped again.
     return without_commands(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
+    # A file name may hold what ends a property, and would then set another.
     return in_command(text).replace(":", "%3A").replace(",", "%2C")

@@ -61,6 +61,7 @@ def reviews_of(github: GitHub, pull: int, *, besides: str) -> Reviews:
     Who writes the plan must not be the one who approves it.
     """
     last: dict[str, Json] = {}
+    # By time: an objection that came after an approval counts, whatever order GitHub lists them in.
     for review in sorted(_opinions(github, pull), key=lambda each: moment(each.get("submittedAt"))):
         if not is_actor(review.get("author"), besides):
             last[_login(review)] = review
@@ -76,6 +77,7 @@ def pushers_of(github: GitHub, branch: str, commit: str) -> frozenset[str]:
     where it does not, whoever wrote or committed it. Raises GitHubError.
     """
     try:
+        # The author of a commit is only text that whoever commits it can write; who pushed it, GitHub knows.
         pushes = github.items("activity", {"ref": f"refs/heads/{branch}"}) if branch else []
     except GitHubError as error:
         if error.status not in (403, 404):  # older servers have no such list
@@ -96,6 +98,7 @@ def _login_in(user: Any) -> str:
 def _opinions(github: GitHub, pull: int) -> Iterator[Json]:
     """Of those who may write. Whose account is gone may not."""
     for review in _reviews(github, pull):
+        # is True: null or anything else must not count as a permission.
         if review.get("state") in _OPINIONS and review.get("authorCanPushToRepository") is True:
             yield review
 
@@ -128,6 +131,7 @@ def _page(data: Any, pull: int) -> Json:
 
 def _login(review: Json) -> str:
     author = review.get("author")
+    # With the type: an app and a user can have the same login.
     return f"{author.get('__typename')} {author.get('login')}" if isinstance(author, dict) else ""
 
 

@@ -35,8 +35,10 @@ def kept_plan(github: GitHub, owner: Owner, reviewed: Reviewed) -> Plan:
     for data in _plan_files(github, name):
         try:
             plan = read_plan(data)
+        # Any workflow can keep an artifact of this name: a bad one must not hide the good one.
         except StaleError:
             continue
+        # The digest is all the trust there is: names and ids of artifacts prove nothing.
         if plan_digest(plan) == digest:
             return plan
     raise StaleError(f"No artifact {name} holds the plan that was reviewed, or it has expired.", remedy=REMEDY)
@@ -62,7 +64,9 @@ def _plan_in(archive: bytes) -> Any:
     """What the plan file in a ZIP archive says; ``None`` if there is no readable one."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened, opened.open(FILE) as file:
+            # Never extracted to disk: names in a ZIP may lead anywhere.
             content = file.read(MOST_BYTES + 1)  # the size that the archive states may be a lie
         return json.loads(content) if len(content) <= MOST_BYTES else None
+    # zipfile raises the last two for methods it lacks and for encrypted files.
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, NotImplementedError, RuntimeError):
         return None

@@ -62,6 +62,7 @@ def require_current(github: GitHub, commit: str, paths: Sequence[str]) -> None:
     An old run that is run again would write what the branch has taken back since.
     """
     tip = tip_of(github)
+    # Not only the commit: two merges in quick succession must not stop each other.
     if tip.commit == commit:
         return
     if different := changed(github, commit, tip.commit, paths):
@@ -81,11 +82,13 @@ def _objects(github: GitHub, before: str, after: str, paths: Sequence[str]) -> d
     asked = []
     for index, path in enumerate(paths):
         for side, commit in (("a", before), ("b", after)):
+            # As variables and never in the text of the query: paths are whatever somebody committed.
             variables[f"{side}{index}"] = f"{commit}:{path}"
             asked.append(f"{side}{index}: object(expression: ${side}{index}) {{ oid }}")
     declared = ", ".join(f"${name}: String!" for name in variables)
     query = f"query({declared}) {{ repository(owner: $owner, name: $name) {{ {' '.join(asked)} }} }}"
     repository = github.ask(query, variables).get("repository")
+    # Missing is not null: null says that nothing is there, and would compare as equal.
     if not isinstance(repository, dict) or any(
         f"{side}{index}" not in repository for index in range(len(paths)) for side in "ab"
     ):

@@ -61,7 +61,9 @@ class GitHub:
             },
             timeout=httpx.Timeout(30.0, connect=10.0),
             transport=transport or Outbound(),
+            # Proxies come from our own reader of the environment: httpx quotes addresses in its errors.
             trust_env=False,
+            # The token must not go where an answer leads.
             follow_redirects=False,
         )
 
@@ -88,6 +90,7 @@ class GitHub:
             if len(pages) == 1:
                 return pages[0]
             before, pages = pages, list(self._pages(path, params))
+            # Ids and not contents: an edit meanwhile hides nothing.
             if _identities(before) == _identities(pages):
                 return [item for page in pages for item in page]
         raise GitHubError(f"{path} changes while it is read.", remedy="Run this job again.")
@@ -100,6 +103,7 @@ class GitHub:
             url = answer.links.get("next", {}).get("url", "")
             if not url:
                 return
+            # The token would go with the request.
             if not url.startswith(f"{self.run.api_url}/"):
                 raise GitHubError(f"The next page of {path} is on another host.", remedy="Nothing was sent there.")
         raise GitHubError(f"{path} has more than {MOST_PAGES} pages.")
@@ -110,6 +114,7 @@ class GitHub:
         checked_url(f"The address of {path}", address, LINK)
         try:
             with (
+                # Another client, which has no token in its headers.
                 httpx.Client(transport=Outbound(), trust_env=False, timeout=60.0) as client,
                 client.stream("GET", address) as answer,
             ):
@@ -118,6 +123,7 @@ class GitHub:
                 content = b""
                 for part in answer.iter_bytes():
                     content += part
+                    # While it comes: Content-Length is only what the other side says.
                     if len(content) > at_most:
                         raise GitHubError(f"{path} has more than {at_most:,} bytes.")
         except httpx.HTTPError as error:
@@ -138,6 +144,7 @@ class GitHub:
         try:
             self._answer("DELETE", self._url(path))
         except GitHubError as error:
+            # Any other refusal leaves a comment that will be counted as a second plan.
             if error.status != 404:
                 raise
 
@@ -146,6 +153,7 @@ class GitHub:
 
         Raises GitHubError for half an answer: ``null`` stands for what is not there (NOT_FOUND) and for nothing else.
         """
+        # A POST that only reads, so it may be repeated like a GET.
         body = {"query": query, "variables": variables or {}}
         answer = self._answer("POST", self.run.graphql_url, body)
         data = _object(answer).get("data")
@@ -163,6 +171,7 @@ class GitHub:
 
     def _answer(self, method: str, url: str, data: Json | None = None, *, repeatable: bool = True) -> httpx.Response:
         def again(error: Exception) -> bool | float:
+            # A comment that is created twice makes the plan ambiguous, and nothing is applied.
             if not isinstance(error, GitHubError) or not error.passing or (error.unsure and not repeatable):
                 return False
             pause = error.retry_after_seconds
@@ -176,9 +185,11 @@ class GitHub:
         raise AssertionError("the last try returns or raises")  # pragma: no cover
 
     def _send(self, method: str, url: str, data: Json | None) -> httpx.Response:
+        # The path only: queries stay out of messages.
         asked = f"{method} {httpx.URL(url).path}"
         try:
             answer = self._client.request(method, url, json=data)
+        # Nothing has left yet, so even a create may be tried again.
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise GitHubError(f"{asked}: GitHub cannot be reached: {failure(error)}.", passing=True) from error
         except httpx.HTTPError as error:
@@ -199,6 +210,7 @@ class GitHub:
 
     def _quiet(self, text: object) -> str:
         """No message may tell the token, wherever it comes from."""
+        # GitHub masks secrets in its logs, but not in comments and reports.
         return str(text).replace(self.run.token, "[secure]")
 
 
@@ -218,6 +230,7 @@ def pause_asked(answer: httpx.Response, now: float) -> float | None:
     """
     used_up = answer.headers.get("x-ratelimit-remaining") == "0"
     if not (
+        # A 403 is a missing permission too, and waiting does not help that.
         answer.status_code == 429
         or (answer.status_code == 403 and (used_up or _names_limit(answer.text) or "retry-after" in answer.headers))
         or any(map(_is_limit, _errors_of(answer)))

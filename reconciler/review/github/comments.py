@@ -105,6 +105,7 @@ def marked_comments(github: GitHub, pull: int) -> Iterator[Comment]:
     """Every comment that begins like one of ours, whoever wrote it."""
     for data in github.items(f"issues/{pull}/comments"):
         body = str(data.get("body") or "")
+        # From the first character: a quoted marker further down is somebody's text.
         if body.startswith("<!-- paygift "):
             yield _comment(data, body)
 
@@ -126,6 +127,7 @@ def is_actor(actor: Any, login: str) -> bool:
     if not isinstance(actor, dict):
         return False
     bot = login.endswith("[bot]")
+    # With the type, since a user may have the name of an app.
     return actor.get("login") == login.removesuffix("[bot]") and (actor.get("__typename") == "Bot") == bot
 
 
@@ -135,6 +137,7 @@ def moment(text: Any) -> datetime:
         found = datetime.fromisoformat(text)
     except (TypeError, ValueError) as error:
         raise GitHubError(f"GitHub gives {text!r} where a time should be.") from error
+    # Compared with aware times, it would raise in the middle of a check.
     if found.tzinfo is None:
         raise GitHubError(f"GitHub gives {text!r} where a time with its offset should be.")
     return found
@@ -153,11 +156,13 @@ def keep_plan_comment(
     of it stand, however often it is planned and worded anew. What somebody else has edited is written anew though it
     says the same again: until then it counts for nothing, and nobody could apply it.
     """
+    # Asked now and not taken from the event: a run may have waited in a queue since.
     head = _checked_head(github.get(f"pulls/{pull}"), pull, head)
     markdown = render(plan, MOST_CHARACTERS - RESERVED)
     owner = Owner(plan.namespace, plan.mchid)
     marker = read_marker(markdown)
     digest = plan_digest(plan)
+    # Apply believes the marker, so that it must be that of the plan which is shown.
     if marker is None or (marker.kind, marker.owner, marker.digest) != ("plan", owner, digest):
         raise GitHubError("The comment was not made for this plan: its first line is not the plan's marker.")
     until = instant(plan.valid_until) if plan.valid_until else ""
@@ -168,12 +173,14 @@ def keep_plan_comment(
         if kept is None:
             return with_second_line(markdown, facts, told)
         marks = marks_of(github, kept)
+        # Its `since` would be a stranger's edit: approvals before it may be of another text.
         if not _untouched(marks, login):
             # GitHub takes no notice of an edit that changes nothing: this makes it another text.
             return with_second_line(markdown, facts | {"rewritten": _last_touched(marks)}, told)
         shown = second_line(kept.body)
         kept_facts = {name: shown.get(name, "") for name in ("since", "rewritten")}
         as_it_is = with_second_line(markdown, facts | kept_facts, told)
+        # No write at all: an edit would move lastEditedAt, and take approvals back for nothing.
         if kept.body == as_it_is:
             return as_it_is
         return with_second_line(markdown, facts | {"since": _shown_since(marks, digest, facts)}, told)
@@ -191,6 +198,7 @@ def _checked_head(pull_data: Json, pull: int, head: str) -> str:
         return head
     if pull_data.get("state") != "open":
         raise StaleError(f"Pull request #{pull} is closed; its comment stays as it was reviewed.")
+    # A slow run must not show an old plan under a new commit.
     if newest != head:
         raise StaleError(
             f"The plan was made for {head[:12]}, and pull request #{pull} is at {newest[:12]} by now.",
@@ -218,6 +226,7 @@ def keep_plan_state(
     for comment in kept:
         facts = second_line(comment.body)
         marks = marks_of(github, comment)
+        # Kept, so that approvals stand if the same plan comes back after the failure.
         since = facts.get("since") or _last_touched(marks)
         changes = {"state": state, "since": since} if _untouched(marks, login) else {"state": state, "since": ""}
         written.append(_retell(github, comment, {**facts, **changes}, told))
@@ -247,6 +256,7 @@ def keep_report_comment(github: GitHub, pull: int, markdown: str) -> Written:
     written = Written("none")
     if marker.outcome != "nothing":
         written = _add_report(github, pull, markdown, marker.owner, run)
+    # Only then: a run that is left half done must be able to go on with the same review.
     if marker.outcome in ("complete", "nothing"):
         _mark_applied(github, pull, marker.owner, run, written)
     return written
@@ -267,6 +277,7 @@ def _add_report(github: GitHub, pull: int, markdown: str, owner: Owner, run: str
 def _mark_applied(github: GitHub, pull: int, owner: Owner, run: str, report: Written) -> None:
     login = viewer(github)
     for comment in marked_comments(github, pull):
+        # A comment of somebody else may look the same.
         if comment.login == login and _is(comment, "plan", owner):
             facts = {**second_line(comment.body), "state": "applied", "run": run}
             _retell(github, comment, facts, applied(github.run, report.url))
@@ -285,6 +296,7 @@ def look_again(write: Callable[[], Result]) -> Result:
     try:
         return write()
     except GitHubError as error:
+        # What is certain is not tried again; what is not may have been created, and the second look finds it.
         if not error.unsure and error.status != 404:
             raise
         return write()
@@ -305,6 +317,7 @@ def _shown_since(marks: Json | None, digest: str, facts: Mapping[str, str]) -> s
     marker, shown = read_marker(body), second_line(body)
     if marker is None or marker.digest != digest:
         return ""
+    # The same digest for another commit or validity is another thing to approve.
     if any(shown.get(name, "") != fact for name, fact in facts.items()):
         return ""
     return shown.get("since") or _last_touched(marks)

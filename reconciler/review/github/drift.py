@@ -89,9 +89,11 @@ def keep_drift_issue(github: GitHub, drift: DriftReport) -> Written:
             text = issue_body(drift, run_url=github.run.url)
             data = github.create("issues", {"title": title, "body": text})
             return Written("created", str(data.get("html_url", "")))
+        # The oldest: people may have answered there.
         kept, *others = sorted(found, key=lambda each: int(each["number"]))
         _close(github, others, f"Told in #{kept['number']}")
         url = str(kept.get("html_url", ""))
+        # Without the link to the run, or each check would edit it and wake its readers.
         if kept.get("title") == title and _without_run(str(kept.get("body") or "")) == body:
             return Written("unchanged", url)
         text = issue_body(drift, run_url=github.run.url)
@@ -103,6 +105,7 @@ def keep_drift_issue(github: GitHub, drift: DriftReport) -> Written:
 
 def _ours(issue: Json, login: str, owner: Owner) -> bool:
     user = issue.get("user")
+    # GitHub lists pull requests among issues.
     if "pull_request" in issue or not isinstance(user, dict) or user.get("login") != login:
         return False
     marker = read_marker(str(issue.get("body") or ""))
@@ -134,6 +137,7 @@ def issue_body(drift: DriftReport, *, run_url: str) -> str:
     )
     tail = f"\n[Run]({run_url})\n" if run_url else ""
     room = MOST_CHARACTERS - len(head) - RESERVED - len(tail) - len(_BETWEEN)
+    # Names come from the account: as code they can neither mention people nor make links.
     outside, pending = ([f"    {_line(item)}\n" for item in part] for part in (drift.outside, drift.pending))
     shown = _fitting((*outside, *pending), room)
     if shown < len(outside):

@@ -25,6 +25,7 @@ DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 STATE: Final = "> "
 """How the line begins that tells people how the plan stands."""
+# No < or > in a fact: a value could end the hidden comment and show what it likes.
 _FIRST: Final = re.compile(r"<!-- paygift (?P<kind>plan|report|drift)(?P<facts>(?: [a-z]+=[^ <>]*)*) -->")
 _SECOND: Final = re.compile(r"<!-- paygift(?P<facts>(?: [a-z_]+=[^ <>]*)+) -->")
 
@@ -50,6 +51,7 @@ class CommentMarker:
 
 def read_marker(body: str) -> CommentMarker | None:
     """The marker in the first line, or ``None`` if that line is none."""
+    # The whole line: a marker with something behind it may be made to look like ours.
     found = _FIRST.fullmatch(_line(body, 0))
     if found is None:
         return None

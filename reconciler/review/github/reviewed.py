@@ -57,6 +57,7 @@ def pull_of_commit(github: GitHub, commit: str) -> Merged:
     found = [
         each
         for each in github.items(f"commits/{commit}/pulls")
+        # GitHub also lists pull requests that merely contain the commit, open ones among them.
         if each.get("merged_at") and each.get("merge_commit_sha") == commit and _into(github, each)
     ]
     if not found:
@@ -94,15 +95,18 @@ def reviewed_digest(
     """
     login = viewer(github)
     comment = _one_comment(github, owner, pull.number, login)
+    # Text, author and editor in one answer: read one by one, an edit could slip in between.
     marks = marks_of(github, comment)
     if marks is None:
         raise StaleError("The comment with the plan has been deleted.", remedy=REMEDY)
     _check_hands(marks, login, pull.number)
+    # Not comment.body, which was read before and may be another text.
     body = str(marks.get("body") or "")
     marker, facts = _readable(read_marker(body), owner, pull.number), second_line(body)
     _check_state(facts, pull)
     _check_moment(marks, facts, pull, now)
     since = moment(facts.get("since") or marks.get("lastEditedAt") or marks.get("createdAt"))
+    # Planned after the merge: no approval before it can have been of this plan.
     again = facts.get("head") == pull.commit != pull.head
     approved = _approved(github, pull, since, login, required=require_approval or again)
     if not DIGEST.fullmatch(marker.digest):
@@ -113,6 +117,7 @@ def reviewed_digest(
 def _approved(github: GitHub, pull: Merged, since: datetime, login: str, *, required: bool) -> tuple[str, ...]:
     """Who approved what is shown since ``since``; perhaps nobody, unless it is ``required``. Raises StaleError."""
     said = reviews_of(github, pull.number, besides=login)
+    # Before approvals are counted: one objection weighs more than any number of them.
     if said.objecting:
         raise StaleError(
             f"{said.objecting[0]} has requested changes on pull request #{pull.number}, and not taken it back.",
@@ -128,6 +133,7 @@ def _approved(github: GitHub, pull: Merged, since: datetime, login: str, *, requ
 def _by_others(github: GitHub, pull: Merged, approved: tuple[str, ...]) -> tuple[str, ...]:
     """``approved`` without those who pushed what they approved. Raises StaleError if nobody remains."""
     pushers = pushers_of(github, pull.branch, pull.head)
+    # Whoever pushed the last commit approves his own work otherwise.
     others = tuple(each for each in approved if each not in pushers)
     if not others:
         raise StaleError(
@@ -145,6 +151,7 @@ def _one_comment(github: GitHub, owner: Owner, pull: int, login: str) -> Comment
     for comment in marked_comments(github, pull):
         if not _may_be(comment, owner):
             continue
+        # A stranger's comment is not an error, or anybody could stop every apply by writing one.
         if comment.login == login:
             ours.append(comment)
         else:
@@ -154,6 +161,7 @@ def _one_comment(github: GitHub, owner: Owner, pull: int, login: str) -> Comment
         raise NotReviewedError(
             f"{login} wrote no plan of {_name(owner)} on pull request #{pull}.{forged}", remedy=REMEDY
         )
+    # Which of them was approved nobody can tell.
     if len(ours) > 1:
         raise StaleError(f"{login} wrote {len(ours)} plans of {_name(owner)} on pull request #{pull}.", remedy=REMEDY)
     return ours[0]
@@ -169,6 +177,7 @@ def _check_hands(marks: Json, login: str, pull: int) -> None:
     """Whoever may write to a repository may edit anybody's comment, and the author stays the same."""
     if not is_actor(marks.get("author"), login):
         raise StaleError(f"The plan on pull request #{pull} was not written by {login}.", remedy=REMEDY)
+    # An editor whose account is gone is null, and counts as a stranger.
     if marks.get("lastEditedAt") and not is_actor(marks.get("editor"), login):
         editor = marks.get("editor")
         who = editor.get("login") if isinstance(editor, dict) else "somebody who is gone"
@@ -198,6 +207,7 @@ def _check_state(facts: Mapping[str, str], pull: Merged) -> None:
             raise StaleError(f"There is no plan on pull request #{pull.number}: planning failed.", remedy=REMEDY)
         case "outdated":
             raise StaleError(f"What {where} shows is outdated: no newer one came.", remedy=REMEDY)
+        # Written by a newer version, perhaps for a reason to stop.
         case other:
             raise StaleError(f"What {where} shows is {other!r}, which this paygift does not know.", remedy=REMEDY)
 
@@ -210,6 +220,7 @@ def _check_moment(marks: Json, facts: Mapping[str, str], pull: Merged, now: date
             f"{where} was made for {head[:12] or 'no commit'}; merged was {pull.head[:12]}.", remedy=REMEDY
         )
     written = moment(marks.get("lastEditedAt") or marks.get("createdAt"))
+    # Reviewers can only have seen what was there before the merge.
     if head == pull.head and written > pull.merged_at:
         raise StaleError(f"{where} was written after the merge.", remedy=REMEDY)
     until = facts.get("valid_until")
@@ -219,6 +230,7 @@ def _check_moment(marks: Json, facts: Mapping[str, str], pull: Merged, now: date
 
 def _approvers(given: Sequence[Review], pull: Merged, since: datetime) -> tuple[str, ...]:
     """Who approved what has been shown since ``since``. Raises StaleError if all of them approved something else."""
+    # Both: an approval may be for an older commit although it is newer than the plan.
     approved = tuple(each.login for each in given if each.at >= since and each.commit == pull.head)
     if given and not approved:
         last = given[-1]

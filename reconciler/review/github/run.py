@@ -55,6 +55,7 @@ class WorkflowRun:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> WorkflowRun:
         """The run that ``environ`` describes. Raises UsageError for what is missing or invalid."""
+        # Checked here: a line break in a header would be quoted by the HTTP library's error.
         token = matching(environ, "GITHUB_TOKEN", _TOKEN, "a token")
         repository = matching(environ, "GITHUB_REPOSITORY", _REPOSITORY, "a repository; expected OWNER/NAME")
         held = {"GITHUB_TOKEN": token, "GITHUB_REPOSITORY": repository}
@@ -89,6 +90,7 @@ class WorkflowRun:
         """The number of the pull request that set this run off, if one did; in a merge queue, the one that is last."""
         number = self._pull_data().get("number")
         group = self.event.get("merge_group")
+        # The event of a merge queue has no number, only this name of a branch.
         if isinstance(group, dict) and (found := _QUEUED.search(str(group.get("head_ref", "")))):
             return int(found["number"])
         return number if isinstance(number, int) else None
@@ -103,6 +105,7 @@ class WorkflowRun:
     def before(self) -> str:
         """What the branch was at before the push that set this run off; empty if none did, or the branch is new."""
         before = str(self.event.get("before") or "")
+        # For a new branch git writes forty zeros.
         return before if before.strip("0") else ""
 
     def _pull_data(self) -> Mapping[str, Any]:

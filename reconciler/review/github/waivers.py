@@ -54,6 +54,7 @@ class _Asked:
 def waivers_of(github: GitHub, pull: int) -> Waivers:
     """The waivers of pull request ``pull``. Raises GitHubError."""
 
+    # A person asks for several waivers, and each question costs a request.
     @cache
     def may_write(login: str) -> bool:
         return bool(login) and _permission(github, login) in _MAY_WRITE
@@ -70,6 +71,7 @@ def waivers_of(github: GitHub, pull: int) -> Waivers:
 
 def in_text(text: str) -> Iterator[str]:
     """The waivers that lines of a text ask for. Each must be a line of its own, and seen by whoever reads the text."""
+    # Not splitlines(): it ends lines where a reader sees none.
     for line in re.split(r"\r\n|\r|\n", _UNSEEN.sub("", text)):
         if found := _WAIVER.fullmatch(line.strip()):
             yield _normal(found["waiver"])
@@ -88,6 +90,7 @@ def _in_description(github: GitHub, pull: int) -> Iterator[_Asked]:
         found = found.get(step) if isinstance(found, dict) else None
     if not isinstance(found, dict):
         raise GitHubError(f"GitHub does not tell the description of pull request #{pull}.")
+    # The last editor: an outsider can edit his own description after a maintainer has looked at it.
     by = _login(found.get("editor") or found.get("author"))
     for waiver in in_text(str(found.get("body") or "")):
         yield _Asked(waiver, f"in the description, last written by {by or 'somebody who is gone'},", by)
@@ -106,6 +109,7 @@ def _in_labels(github: GitHub, pull: int) -> Iterator[_Asked]:
     labels = github.get(f"issues/{pull}").get("labels")
     there = {str(each.get("name")) for each in labels if isinstance(each, dict)} if isinstance(labels, list) else set()
     for name, event in given.items():
+        # Events remember names that were changed since: only what is on the pull request counts.
         if name in there and (found := _WAIVER.fullmatch(name.strip())):
             by = _login(event.get("actor"))
             yield _Asked(_normal(found["waiver"]), f"as a label by {by or 'somebody who is gone'}", by)
