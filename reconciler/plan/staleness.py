@@ -79,7 +79,8 @@ def staleness(
     """Every reason why ``fresh``, made at ``now`` from ``live``, is not what was reviewed; none means go on.
 
     ``then`` is the plan that the same files and ``live`` give for the moment at which ``reviewed`` was made, and
-    ``unexplained`` the same without remembered images (see ``consistency``). Not needed where ``fresh`` is of that moment.
+    ``unexplained`` the same without remembered images (see ``consistency``). Not needed where ``fresh`` is of that
+    moment.
     """
     # Alone, since everything else follows from it and would only confuse.
     if reviewed.valid_until is not None and now >= reviewed.valid_until:

@@ -1,8 +1,8 @@
 """Text from specs and from the remote, made harmless for Markdown and for HTML. Pure.
 
 What a reader cannot see is shown first (``characters.safe``, which is all that plain text needs); then every format has
-its own function. Other formats have theirs where they are written: ``rejected.cell`` for CSV, ``notify.messages.plain`` for
-WeCom, ``github.annotate.in_command`` for workflow commands.
+its own function. Other formats have theirs where they are written: ``rejected.cell`` for CSV,
+``notify.messages.plain`` for WeCom, ``github.annotate.in_command`` for workflow commands.
 
 Markdown is the hardest: GitHub turns names, numbers and addresses into links after Markdown is done, so escaping single
 characters does not help. A word that anything could be made of is therefore put into a code span, where nothing happens
