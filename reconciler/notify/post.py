@@ -17,20 +17,17 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import httpx
-import stamina
 
 from reconciler import __version__
 from reconciler.model.errors import PaygiftError
 from reconciler.system.environment import HOOK, checked_address, is_loopback
 from reconciler.system.network import Outbound, failure
+from reconciler.system.retries import retry_context
 
 SECONDS: Final = 5.0
 """For everything together: all messages, both tries, names that nobody resolves, answers that drip."""
 TRIES: Final = 2
 _MOST_BYTES: Final = 65_536
-
-# stamina warns of each retry. Where nobody has set up logging, Python would print that bare on stderr.
-logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
 DELIVERY_HEADER: Final = "X-Paygift-Delivery"
@@ -115,7 +112,7 @@ def _post(message: Message) -> None:
             headers={"User-Agent": f"paygift/{__version__}"},
         ) as client,
     ):
-        for attempt in stamina.retry_context(
+        for attempt in retry_context(
             # Only what did not leave: a group must not read the same news twice.
             on=lambda error: isinstance(error, _NotToldError) and error.unsent,
             attempts=TRIES,

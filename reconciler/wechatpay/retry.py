@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
-import stamina
-
 from reconciler.model.errors import ApiError, RemoteError, TransportError, UnverifiedError
+from reconciler.system.retries import retry_context
 
 T = TypeVar("T")
 """What a request brings."""
@@ -25,8 +24,6 @@ May = Callable[[BaseException], bool]
 """Whether the same request may follow an error."""
 
 _log: Final = logging.getLogger(__name__)
-# stamina warns of each retry. Where nobody has set up logging, Python would print that bare on stderr.
-logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ class Retry:
             failed = error
             return self._again(error, may)
 
-        async for attempt in stamina.retry_context(
+        async for attempt in retry_context(
             on=on,
             attempts=self.tries,
             timeout=seconds,

@@ -6,7 +6,6 @@ only if it provably did not happen; otherwise the error is ``unsure``, and the c
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
@@ -14,13 +13,13 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
-import stamina
 
 from reconciler import __version__
 from reconciler.model.errors import GitHubError
 from reconciler.review.github.run import WorkflowRun, checked_url
 from reconciler.system.environment import LINK
 from reconciler.system.network import Outbound, failure
+from reconciler.system.retries import retry_context
 
 TRIES: Final = 5
 SECONDS: Final = 240.0
@@ -35,9 +34,6 @@ MOST_READINGS: Final = 4
 """A list that is another one each time is an error."""
 
 Json = dict[str, Any]
-
-# stamina warns of each retry. Where nobody has set up logging, Python would print that bare on stderr.
-logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
 class GitHub:
@@ -179,7 +175,7 @@ class GitHub:
                 return True
             return pause if pause <= LONGEST_PAUSE_SECONDS else False
 
-        for attempt in stamina.retry_context(on=again, attempts=TRIES, timeout=SECONDS, wait_max=10.0):
+        for attempt in retry_context(on=again, attempts=TRIES, timeout=SECONDS, wait_max=10.0):
             with attempt:
                 return self._send(method, url, data)
         raise AssertionError("the last try returns or raises")  # pragma: no cover
