@@ -203,7 +203,7 @@ def _uploaded_before(known: KnownImage) -> str:
 
 
 def _remember(uploaded: UploadedImages, sha256: str, url: str) -> str:
-    """Nothing, or why it could not be remembered. That is no reason to stop: the image is uploaded."""
+    """Nothing, or why it could not be remembered. The run continues either way: the image is uploaded."""
     try:
         uploaded.remember(sha256, url)
     except PaygiftError as error:

@@ -93,7 +93,7 @@ def _redeem(rule: Mapping[str, object], period: Mapping[str, object]) -> Iterato
 
 
 def _canonical(value: object) -> object:
-    """One spelling for what means the same: lists are sets, numbers are no texts, times are instants."""
+    """One spelling for what means the same: lists are sets, a number in digits is a number, times are instants."""
     match value:
         case Mapping():
             plain = {str(name): _canonical(each) for name, each in value.items()}
@@ -236,7 +236,7 @@ def create_request(
     The same arguments give the same bytes: times are Beijing time in whole seconds, with milliseconds only where there
     are any, and what is absent is left out, since null is not allowed (API §1.10, §5.1).
 
-    ``urls`` gives the uploaded URL of each local picture by its SHA-256. Raises KeyError for one that is missing.
+    ``urls`` gives the uploaded URL of each local image by its SHA-256. Raises KeyError for one that is missing.
     """
     return CreateRequest(
         activity_base_info=ActivityBaseInfo(

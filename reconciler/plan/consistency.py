@@ -221,7 +221,7 @@ def _turns(change: ActivityChange) -> list[tuple[str, str]]:
 
 
 def _to_the_last_path(change: ActivityChange) -> list[object]:
-    """Its operations, with the paths of images, which are no part of what they are."""
+    """Its operations, with the paths of images, although these do not change what they do."""
     return [operation_data(step) for step in change.operations]
 
 

@@ -1,7 +1,7 @@
 """Whether WeChat Pay would take the coupons of what is to be created (API §2 F2, F3, F5). Pure.
 
 Found out before anything is written: a create that fails after the old activity was terminated leaves customers with
-nothing. What WeChat Pay does not show is neither refused nor taken for good: it is said (``COUPON_NOT_READABLE``).
+nothing. What WeChat Pay does not show is neither refused nor assumed to be fine: it is said (``COUPON_NOT_READABLE``).
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ from reconciler.spec.fields import (
     invalid,
 )
 
-_PICTURE: Final = "An https:// URL, used as it is, or a picture in the project, uploaded when the plan is applied"
+_IMAGE: Final = "An https:// URL, used as it is, or an image in the project, uploaded when the plan is applied"
 _TIME: Final = "such as 2026-12-01T00:00:00+08:00; without an offset in the project's `timezone`"
 _DAY_TIME: Final = "six digits HHMMSS, Beijing time"
 
@@ -103,7 +103,7 @@ class ActivityBaseInfoSpec(SpecSection):
     activity_second_title: Annotated[str, Field(min_length=1, max_length=9), Text, Composed] = Field(
         description="1 to 9 characters, as customers see them."
     )
-    merchant_logo_url: Logo = Field(description=f"{_PICTURE}. JPG, PNG or BMP.")
+    merchant_logo_url: Logo = Field(description=f"{_IMAGE}. JPG, PNG or BMP.")
     background_color: Color | None = Field(None, description="Default: WeChat Pay's own.")
     begin_time: Moment = Field(description=f"When it begins, {_TIME}. If that is past, it starts at once.")
     end_time: Moment = Field(description=f"When it ends, {_TIME}. At most 90 days after begin_time.")
@@ -121,12 +121,12 @@ class ActivityBaseInfoSpec(SpecSection):
 
 
 class AwardItemSpec(SpecObject):
-    """One coupon of the gift, and its pictures."""
+    """One coupon of the gift, and its images."""
 
     stock_id: StockId = Field(description="批次号: the coupon (商家券), which must exist already.")
-    original_image_url: AwardImage = Field(description=f"{_PICTURE}. JPG or PNG, recommended 678 × 232.")
+    original_image_url: AwardImage = Field(description=f"{_IMAGE}. JPG or PNG, recommended 678 × 232.")
     thumbnail_url: AwardImage | None = Field(
-        None, description=f"{_PICTURE}. JPG or PNG, recommended 120 × 120. Required in a package."
+        None, description=f"{_IMAGE}. JPG or PNG, recommended 120 × 120. Required in a package."
     )
 
 

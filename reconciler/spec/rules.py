@@ -235,12 +235,12 @@ def _award_faults(rule: AwardSendRuleSpec | None) -> Iterator[FieldDiagnostic]:
 
 
 def local_images(spec: ActivitySpec) -> Iterator[str]:
-    """The paths of all local pictures of a spec, damaged or not."""
+    """The paths of all local images of a spec, damaged or not."""
     return (image for _, image, _ in _local_images(spec))
 
 
 def _local_images(spec: ActivitySpec) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
-    """Every picture that is a file: where it is written, its path, and which kinds of picture the API takes there."""
+    """Every image that is a file: where it is written, its path, and which image formats the API takes there."""
     logo = known(spec, lambda of: of.activity_base_info.merchant_logo_url)
     if logo is not None and not is_url(logo):
         yield (*_BASE, "merchant_logo_url"), logo, LOGO_KINDS
@@ -267,7 +267,7 @@ def _image_faults(spec: ActivitySpec, context: SpecContext) -> Iterator[FieldDia
 
 
 def notes_in(spec: ActivitySpec, context: SpecContext) -> Iterator[FieldDiagnostic]:
-    """What is no mistake but should be known before customers see it."""
+    """What is not a mistake but should be known before customers see it."""
     for path, image, _ in _local_images(spec):
         found = context.images[image]
         if isinstance(found, LocalImage) and found.cmyk:
