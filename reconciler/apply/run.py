@@ -98,7 +98,7 @@ async def apply_plan(
             await keys[change.key].go(writer, recorder, breaker, until)
 
     stages = _stages(doing.changes)
-    await asyncio.gather(*(go(change, _first_leaning(change)) for change in stages.starts))
+    await asyncio.gather(*(go(change, _first_dependent(change)) for change in stages.starts))
     for change in stages.switches:
         await go(change, len(change.operations))
     await asyncio.gather(*(go(change, len(change.operations)) for change in stages.starts))
@@ -119,7 +119,7 @@ def _held_operations(plan: Plan) -> Iterator[tuple[Operation, Hold]]:
             yield from ((step, found.changes[change.key]) for step in change.operations)
 
 
-def _first_leaning(change: ActivityChange) -> int:
+def _first_dependent(change: ActivityChange) -> int:
     """How many operations of ``change`` come before the first one that waits for what other changes give."""
     if not change.leans_on:
         return len(change.operations)

@@ -165,22 +165,22 @@ class Writer:
         activity_id, first = run.created_id, frozenset(operation.merchants)
         present = await self._lookups.merchants_once(activity_id, first.issubset)
         rejections: list[Rejection] = []
-        problem = ""
+        reason = ""
         for chunk in in_calls(first - present):
             try:
                 changed = await self._add(run, activity_id, chunk, present)
             except OutcomeUnknownError as error:
                 return MerchantsChange(present, tuple(rejections), unread=error.message)
             except (ApiError, NotSentError, JournalError) as error:
-                problem = str(error)
+                reason = str(error)
                 break
-            present, problem = changed.merchants, changed.unread
+            present, reason = changed.merchants, changed.unread
             rejections += changed.rejections
         run.merchants = present
         more = len(present - run.wanted_merchants(operation))
-        if more and not problem:
-            problem = f"The activity was there, with {more:,} merchants that the plan does not name. Plan again."
-        return MerchantsChange(present, tuple(rejections), problem=problem)
+        if more and not reason:
+            reason = f"The activity was there, with {more:,} merchants that the plan does not name. Plan again."
+        return MerchantsChange(present, tuple(rejections), reason=reason)
 
     async def _change_merchants(self, operation: AddMerchants | DeleteMerchants, run: KeyRun) -> Outcome:
         activity_id = run.activity_id_of(operation)
@@ -204,7 +204,7 @@ class Writer:
         changed = await change(run, activity_id, sorted(needed), before)
         run.merchants = changed.merchants
         if waiting:
-            changed = replace(changed, problem=changed.problem or waiting_reason(waiting))
+            changed = replace(changed, reason=changed.reason or waiting_reason(waiting))
         return merchants_outcome(operation, OutcomeStatus.DONE, activity_id, changed, changed.request_id)
 
     async def _add(

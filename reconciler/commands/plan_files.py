@@ -37,10 +37,10 @@ def intact_plan(data: object) -> Plan:
     otherwise.
     """
     plan = read_plan(data)
-    flaw = edited_place(data, plan)
-    if flaw:
+    place = edited_place(data, plan)
+    if place:
         raise StaleError(
-            f"This plan file tells something else than what it holds ({flaw}): it was edited, "
+            f"This plan file tells something else than what it holds ({place}): it was edited, "
             "or made by another paygift.",
             remedy="Make it again with `paygift plan --out FILE`, and have it reviewed.",
         )

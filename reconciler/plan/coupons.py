@@ -46,7 +46,7 @@ def unproven(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
 
     What would be refused, what WeChat Pay may refuse, and everything that is not known of a coupon.
     """
-    yield from _problems(terms, coupons)
+    yield from _reasons(terms, coupons)
     yield from _doubts(terms, coupons)
     yield from _unknowns(terms, coupons)
     for coupon in _read(terms, coupons):
@@ -57,7 +57,7 @@ def unproven(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
 
 def _findings(change: ActivityChange, terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[Finding]:
     for kind, name, sentences in (
-        (FindingKind.COUPON_UNUSABLE, "problems", _problems(terms, coupons)),
+        (FindingKind.COUPON_UNUSABLE, "problems", _reasons(terms, coupons)),
         (FindingKind.COUPON_TIME_EQUAL, "doubts", _doubts(terms, coupons)),
         (FindingKind.COUPON_NOT_READABLE, "unknown", _unknowns(terms, coupons)),
     ):
@@ -66,18 +66,18 @@ def _findings(change: ActivityChange, terms: Terms, coupons: Mapping[str, Coupon
             yield Finding.of(kind, change.key, {name: said}, change.source)
 
 
-def _problems(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
+def _reasons(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
     for award in terms.award_list:
         if coupons.get(award.stock_id) is None:
             yield f"coupon {award.stock_id} does not exist"
     found = _read(terms, coupons)
     for coupon in found:
-        yield from _problems_of(coupon, terms)
+        yield from _reasons_of(coupon, terms)
     for name, values in _compared(found).items():
         yield from _difference(name, values)
 
 
-def _problems_of(coupon: Coupon, terms: Terms) -> Iterator[str]:
+def _reasons_of(coupon: Coupon, terms: Terms) -> Iterator[str]:
     name = f"coupon {coupon.stock_id}"
     if coupon.stock_state not in ("RUNNING", ""):
         yield f"{name} is {coupon.stock_state}, not RUNNING"
