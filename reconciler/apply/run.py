@@ -284,7 +284,7 @@ def unexpected(operation: Operation, error: Exception, trace: Trace, activity_id
     """What came of an operation that a defect of ours broke off: a question, if something had been sent."""
     _log.error("%s of %s broke off", operation.operation, getattr(operation, "key", ""), exc_info=error)
     status = OutcomeStatus.UNKNOWN if trace.intents else OutcomeStatus.FAILED
-    reason = f"An unexpected error broke it off ({type(error).__name__}). Please report it."
+    reason = f"An unexpected error aborted it ({type(error).__name__}). Please report it."
     return Outcome(operation, status, activity_id, reason)
 
 

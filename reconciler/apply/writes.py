@@ -42,7 +42,7 @@ from reconciler.plan.fitness import other_terms
 from reconciler.wechatpay.api import PayGiftApi, Reply, image_upload
 from reconciler.wechatpay.wire import AddMerchantsRequest, DeleteMerchantsRequest, ImageUploaded
 
-INTERRUPTED: Final = "The run was interrupted before this was begun."
+INTERRUPTED: Final = "The run was interrupted before this was started."
 
 T = TypeVar("T")
 
@@ -261,7 +261,7 @@ class Writer:
             return Outcome(operation, OutcomeStatus.FAILED, activity_id, stale)
         held_back = await self._successors.held_back(operation, run)
         if held_back:
-            reason = f"{held_back} Activity {activity_id} was left running, and its merchants have what they had."
+            reason = f"{held_back} Activity {activity_id} was left running, and nothing has changed for its merchants."
             return Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason)
         try:
             reply = await self._sender.send(

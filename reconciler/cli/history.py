@@ -34,7 +34,7 @@ OUTCOMES = ("done", "already done", "partial", "failed", "unknown", "not started
     "outcomes",
     type=click.Choice(OUTCOMES),
     multiple=True,
-    help="Only with this outcome; may be given several times. open: its run died before it knew.",
+    help="Only with this outcome; may be given several times. open: its run ended before the outcome was known.",
 )
 @option(
     "--since",

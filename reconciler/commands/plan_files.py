@@ -40,8 +40,8 @@ def intact_plan(data: object) -> Plan:
     place = edited_place(data, plan)
     if place:
         raise StaleError(
-            f"This plan file tells something else than what it holds ({place}): it was edited, "
-            "or made by another paygift.",
+            f"This plan file displays something other than its operations ({place}): it was edited, or "
+            "made by another version of paygift.",
             remedy="Make it again with `paygift plan --out FILE`, and have it reviewed.",
         )
     return plan

@@ -79,7 +79,7 @@ def judge_project_account(mchid: str, named: ProjectAccount) -> Check:
             "Run `paygift validate`, and correct what it says.",
         )
     if named is None:
-        return skipped(code, "no project here names its `account`, or the sandbox is meant.")
+        return skipped(code, "no project here names its `account`, or the sandbox is used.")
     if not mchid:
         return skipped(code, "PAYGIFT_MCHID is not set.")
     if mchid != named.mchid:
@@ -141,7 +141,7 @@ def judge_certificate(
         return unusable(
             code,
             f"PAYGIFT_SERIAL_NO is not the serial number of the merchant certificate, which is {own}.",
-            "Set PAYGIFT_SERIAL_NO to that, or PAYGIFT_CERTIFICATE_FILE to the certificate that you mean.",
+            "Set PAYGIFT_SERIAL_NO to that, or PAYGIFT_CERTIFICATE_FILE to the right certificate.",
         )
     if not isinstance(key, RSAPrivateKey):
         return skipped(code, "there is no usable private key to compare it with.")

@@ -66,7 +66,7 @@ def read_plan(data: object) -> Plan:
         raise StaleError("The operations in this plan file do not fit its digest.", remedy=_REMEDY)
     if reason:
         raise StaleError(
-            f"This plan file shows what its own operations contradict ({reason}): it was edited.",
+            f"This plan file contradicts its own operations ({reason}): it was edited.",
             remedy=_REMEDY,
         )
     return plan

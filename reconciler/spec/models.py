@@ -131,7 +131,7 @@ class AwardItemSpec(SpecObject):
 
 
 class AwardSendRuleSpec(SpecSection):
-    """From which order amount on what is given, and whose payers get it."""
+    """From which order amount, what is given, and whose payers get it."""
 
     transaction_amount_minimum: Fen = Field(description="The least amount of the order in whole fen: ¥1.00 is 100.")
     send_content: Literal["SINGLE_COUPON", "GIFT_PACKAGE"] = Field(description="One coupon, or a package of 3 to 5.")
@@ -193,7 +193,7 @@ class ActivitySpec(SpecSection):
         description="What the activity is called, what it looks like, and when it runs."
     )
     award_send_rule: AwardSendRuleSpec = Field(
-        description="From which order amount on what is given, and whose payers get it."
+        description="From which order amount, what is given, and whose payers get it."
     )
     advanced_setting: AdvancedSettingSpec = Field(
         AdvancedSettingSpec(),
@@ -227,24 +227,27 @@ class PolicySection(SpecObject):
     """What a plan may do without asking (docs/specs.md)."""
 
     on_removed: Literal["terminate", "refuse", "ignore"] = Field(
-        "terminate", description="What becomes of a running activity whose spec was deleted."
+        "terminate", description="What happens to a running activity whose spec was deleted."
     )
     max_terminations: CountOrNone = Field(
         None,
         description=(
-            "More activities may not end without a successor in one plan. Default: 1, or a fifth of those that live."
+            "The most activities that may end without a successor in one plan. Default: 1, or a fifth of the live ones."
         ),
     )
     max_replacements_running: CountOrNone = Field(
-        None, description="More that have begun may not be replaced in one plan. Default: no limit."
+        None, description="The most running activities that may be replaced in one plan. Default: no limit."
     )
     max_merchant_deletions: Percent = Field(
         30,
-        description="More percent of an activity's merchants may not lose its gift in one plan, deleted or left out.",
+        description="The most of an activity's merchants, in percent, that may lose its gift in one plan, deleted or "
+        "left out.",
     )
     allow_replace_running: Switch = Field(True, description="Whether new terms may replace an activity that has begun.")
     freeze: tuple[FreezeSection, ...] = Field((), description="Spans in which nothing is written.")
-    warn_before_end: Count = Field(3, description="Warn of what ends within so many days while nothing takes over.")
+    warn_before_end: Count = Field(
+        3, description="Warn of activities that end within so many days while no other one follows."
+    )
 
 
 def check_variable(value: str) -> str:
@@ -263,7 +266,7 @@ Variable = Annotated[
 
 
 class NotifySection(SpecObject):
-    """Who is told what came of an apply. Its address is a secret, so that only the name of a variable stands here.
+    """Who is notified of the outcome of an apply. Its address is a secret, so only the name of a variable is given.
 
     ``on`` is what to tell of; nothing written means all of it.
     """
@@ -273,7 +276,7 @@ class NotifySection(SpecObject):
         description="The environment variable that holds the address. The address itself is a secret."
     )
     on: tuple[Literal["done", "partial", "failed", "unknown", "not_started", "refused", "stale"], ...] = Field(
-        (), description="What to tell of. Default: all of it."
+        (), description="Which outcomes to report. Default: all."
     )
 
 
@@ -288,7 +291,7 @@ class ProjectFile(SpecObject):
     )
     timezone: Name = Field("Asia/Shanghai", description="IANA name, for times that are written without an offset.")
     activities: RelativePath = Field("activities/", description="The folder of the specs, searched recursively.")
-    defaults: dict[str, Any] = Field({}, description="What every spec begins with, and may say otherwise.")
+    defaults: dict[str, Any] = Field({}, description="Values for every spec, which a spec may override.")
     merchant_groups: dict[Name, RelativePath] = Field(
         {}, description="Lists of merchants in text files: one number a line."
     )
@@ -296,4 +299,4 @@ class ProjectFile(SpecObject):
         {}, description="Which merchants belong together: those of an activity must be of one brand."
     )
     policy: PolicySection = Field(PolicySection(), description="What a plan may do without asking.")
-    notify: tuple[NotifySection, ...] = Field((), description="Who is told what came of an apply.")
+    notify: tuple[NotifySection, ...] = Field((), description="Who is notified of the outcome of an apply.")

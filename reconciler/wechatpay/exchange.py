@@ -183,6 +183,6 @@ async def _read_body(call: Call, answer: httpx.Response, arrived: _Arrived) -> b
                 method=call.method,
                 path=call.path,
                 request_id=arrived.headers.get("Request-ID", ""),
-                remedy="No answer of WeChat Pay is like that: check PAYGIFT_BASE_URL and proxies.",
+                remedy="WeChat Pay never answers like that: check PAYGIFT_BASE_URL and proxies.",
             )
     return bytes(body)

@@ -239,7 +239,7 @@ def _at_proxy(error: ProxyFailedError, host: str, timeout_seconds: float) -> tup
         cured = (
             mistake.remedy
             if isinstance(tls, ssl.SSLCertVerificationError)
-            else (f"Most proxies are spoken to without TLS: {variable} then begins with http://, for https hosts too.")
+            else (f"Most proxies are reached without TLS: {variable} then begins with http://, for https hosts too.")
         )
         return f"no trustworthy TLS connection to {proxy} could be made: {mistake.what}.", cured
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):

@@ -300,9 +300,9 @@ def _hints(kind: KeyFormat, wanted: _Wanted) -> Iterator[str]:
         case KeyFormat.LFS_POINTER, _:
             yield "Keep keys out of Git."
         case KeyFormat.PRIVATE_KEY | KeyFormat.ENCRYPTED_KEY, KeyFormat.PUBLIC_KEY:
-            yield "The merchant's own key is for PAYGIFT_PRIVATE_KEY; wanted here is WeChat Pay's public key."
+            yield "The merchant's own key is for PAYGIFT_PRIVATE_KEY; WeChat Pay's public key is needed here."
         case KeyFormat.PUBLIC_KEY, KeyFormat.PRIVATE_KEY:
-            yield "WeChat Pay's public key is for PAYGIFT_PUBLIC_KEY; wanted here is the merchant's own."
+            yield "WeChat Pay's public key is for PAYGIFT_PUBLIC_KEY; the merchant's own is needed here."
         case KeyFormat.CERTIFICATE, KeyFormat.PUBLIC_KEY:
             yield (
                 "The merchant's certificate is for PAYGIFT_CERTIFICATE; platform certificates need not be given, "

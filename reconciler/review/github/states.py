@@ -27,7 +27,7 @@ def unplanned(run: WorkflowRun, state: State, head: str, reason: str = "") -> st
         said = f"**Outdated**: the pull request is at `{head[:12]}` by now, and the plan of that is being made"
     else:
         why = f"{_code(reason)}." if reason.strip() else "the run says why."
-        said = f"**Failed**: there is no plan of `{head[:12]}`: {why} What stands below, if anything, no longer counts"
+        said = f"**Failed**: there is no plan of `{head[:12]}`: {why} Anything below is outdated"
     return _joined(said, _link("run", run.url))
 
 
