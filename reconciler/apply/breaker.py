@@ -39,8 +39,9 @@ class Breaker:
         if not any(isinstance(each, CreateActivity) for each in run.change.operations):
             return ""
         return (
-            f"Creating was refused for another activity ({self.cause.rstrip('.')}): nothing might come after it. "
-            f"Activity {operation.activity_id} was left running, and its merchants have what they had."
+            f"Creating was refused for another activity ({self.cause.rstrip('.')}): its successor might be "
+            f"refused too. Activity {operation.activity_id} was left running, and nothing has changed for its "
+            "merchants."
         )
 
 

@@ -21,7 +21,7 @@ NUMBER_USED_TEXT: Final = "创建请求重入但与上次请求信息不一致"
 class MerchantsChange:
     """The merchants after a change, what the server rejected, and the change's Request-ID.
 
-    ``unread`` says why they could not be read back: then they are what the proven answer makes of them. ``problem``
+    ``unread`` says why they could not be read back: then they are what the proven answer makes of them. ``reason``
     says why nothing further was tried.
     """
 
@@ -29,7 +29,7 @@ class MerchantsChange:
     rejections: tuple[Rejection, ...] = ()
     request_id: str = ""
     unread: str = ""
-    problem: str = ""
+    reason: str = ""
 
 
 def is_known_conflict(error: ApiError) -> bool:
@@ -88,9 +88,9 @@ def merchants_outcome(
     wanted = set(operation.merchants)
     left = wanted & changed.merchants if isinstance(operation, DeleteMerchants) else wanted - changed.merchants
     reasons = {rejection.mchid: rejection.invalid_reason for rejection in changed.rejections}
-    unexplained = changed.problem or "WeChat Pay gave no reason"
+    unexplained = changed.reason or "WeChat Pay gave no reason"
     rejections = tuple(Rejection(mchid, reasons.get(mchid) or unexplained) for mchid in sorted(left))
-    reason = changed.problem
+    reason = changed.reason
     if changed.unread:
         status = OutcomeStatus.UNVERIFIED
         reason = f"WeChat Pay's answer proves that it was done; it could not be read back: {changed.unread}"
@@ -98,6 +98,6 @@ def merchants_outcome(
         # A create is never a failure for want of merchants: the activity is there, and lives.
         none = left == wanted and not isinstance(operation, CreateActivity)
         status = OutcomeStatus.FAILED if none else OutcomeStatus.PARTIAL
-    elif changed.problem:
+    elif changed.reason:
         status = OutcomeStatus.PARTIAL
     return Outcome(operation, status, activity_id, reason, request_id, rejections)

@@ -75,10 +75,10 @@ async def _ask(lookups: Lookups, seq: int, intent: Intent, created: Mapping[str,
 
 
 _REASONS = {
-    OutcomeStatus.DONE: "The run ended before it knew; WeChat Pay shows that it has happened.",
-    OutcomeStatus.PARTIAL: "The run ended before it knew; WeChat Pay shows that a part of it has happened.",
-    OutcomeStatus.NOT_STARTED: "The run ended before it knew; WeChat Pay shows that it has not happened.",
-    OutcomeStatus.UNKNOWN: "The run ended before it knew, and WeChat Pay no longer shows the activity.",
+    OutcomeStatus.DONE: "The run ended before the outcome was known; WeChat Pay shows that it has happened.",
+    OutcomeStatus.PARTIAL: "The run ended before the outcome was known; WeChat Pay shows that a part has happened.",
+    OutcomeStatus.NOT_STARTED: "The run ended before the outcome was known; WeChat Pay shows that it has not happened.",
+    OutcomeStatus.UNKNOWN: "The run ended before the outcome was known, and WeChat Pay no longer shows the activity.",
 }
 
 

@@ -98,7 +98,7 @@ async def apply_plan(
             await keys[change.key].go(writer, recorder, breaker, until)
 
     stages = _stages(doing.changes)
-    await asyncio.gather(*(go(change, _first_leaning(change)) for change in stages.starts))
+    await asyncio.gather(*(go(change, _first_dependent(change)) for change in stages.starts))
     # Not at once: the first create that is refused must keep the next activity from ending.
     for change in stages.switches:
         await go(change, len(change.operations))
@@ -121,7 +121,7 @@ def _held_operations(plan: Plan) -> Iterator[tuple[Operation, Hold]]:
             yield from ((step, found.changes[change.key]) for step in change.operations)
 
 
-def _first_leaning(change: ActivityChange) -> int:
+def _first_dependent(change: ActivityChange) -> int:
     """How many operations of ``change`` come before the first one that waits for what other changes give."""
     if not change.leans_on:
         return len(change.operations)
@@ -205,7 +205,7 @@ def _uploaded_before(known: KnownImage) -> str:
 
 
 def _remember(uploaded: UploadedImages, sha256: str, url: str) -> str:
-    """Nothing, or why it could not be remembered. That is no reason to stop: the image is uploaded."""
+    """Nothing, or why it could not be remembered. The run continues either way: the image is uploaded."""
     try:
         uploaded.remember(sha256, url)
     except PaygiftError as error:
@@ -287,7 +287,7 @@ def unexpected(operation: Operation, error: Exception, trace: Trace, activity_id
     """What came of an operation that a defect of ours broke off: a question, if something had been sent."""
     _log.error("%s of %s broke off", operation.operation, getattr(operation, "key", ""), exc_info=error)
     status = OutcomeStatus.UNKNOWN if trace.intents else OutcomeStatus.FAILED
-    reason = f"An unexpected error broke it off ({type(error).__name__}). Please report it."
+    reason = f"An unexpected error aborted it ({type(error).__name__}). Please report it."
     return Outcome(operation, status, activity_id, reason)
 
 

@@ -42,7 +42,7 @@ from reconciler.plan.fitness import other_terms
 from reconciler.wechatpay.api import PayGiftApi, Reply, image_upload
 from reconciler.wechatpay.wire import AddMerchantsRequest, DeleteMerchantsRequest, ImageUploaded
 
-INTERRUPTED: Final = "The run was interrupted before this was begun."
+INTERRUPTED: Final = "The run was interrupted before this was started."
 
 T = TypeVar("T")
 
@@ -175,23 +175,23 @@ class Writer:
         # Patiently: how soon a new activity shows its merchants is not documented (API §9 2).
         present = await self._lookups.merchants_once(activity_id, first.issubset)
         rejections: list[Rejection] = []
-        problem = ""
+        reason = ""
         for chunk in in_calls(first - present):
             try:
                 changed = await self._add(run, activity_id, chunk, present)
             except OutcomeUnknownError as error:
                 return MerchantsChange(present, tuple(rejections), unread=error.message)
             except (ApiError, NotSentError, JournalError) as error:
-                problem = str(error)
+                reason = str(error)
                 break
-            present, problem = changed.merchants, changed.unread
+            present, reason = changed.merchants, changed.unread
             rejections += changed.rejections
         run.merchants = present
         # Never deleted here: nobody has reviewed that these merchants lose their gift.
         more = len(present - run.wanted_merchants(operation))
-        if more and not problem:
-            problem = f"The activity was there, with {more:,} merchants that the plan does not name. Plan again."
-        return MerchantsChange(present, tuple(rejections), problem=problem)
+        if more and not reason:
+            reason = f"The activity was there, with {more:,} merchants that the plan does not name. Plan again."
+        return MerchantsChange(present, tuple(rejections), reason=reason)
 
     async def _change_merchants(self, operation: AddMerchants | DeleteMerchants, run: KeyRun) -> Outcome:
         activity_id = run.activity_id_of(operation)
@@ -218,7 +218,7 @@ class Writer:
         changed = await change(run, activity_id, sorted(needed), before)
         run.merchants = changed.merchants
         if waiting:
-            changed = replace(changed, problem=changed.problem or waiting_reason(waiting))
+            changed = replace(changed, reason=changed.reason or waiting_reason(waiting))
         return merchants_outcome(operation, OutcomeStatus.DONE, activity_id, changed, changed.request_id)
 
     async def _add(
@@ -277,7 +277,7 @@ class Writer:
             return Outcome(operation, OutcomeStatus.FAILED, activity_id, stale)
         held_back = await self._successors.held_back(operation, run)
         if held_back:
-            reason = f"{held_back} Activity {activity_id} was left running, and its merchants have what they had."
+            reason = f"{held_back} Activity {activity_id} was left running, and nothing has changed for its merchants."
             return Outcome(operation, OutcomeStatus.NOT_STARTED, activity_id, reason)
         try:
             reply = await self._sender.send(

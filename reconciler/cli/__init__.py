@@ -185,8 +185,8 @@ def _explain(error: PaygiftError, raised: BaseException) -> int:
     if isinstance(error, UnexpectedError) and is_debugging():
         show_traceback(error.__cause__ or raised)
     if isinstance(error, ProjectError):
-        click.echo("\n".join(safe(str(problem)) for problem in condensed(error.problems)), err=True)
-        click.echo(_problem_count(error), err=True)
+        click.echo("\n".join(safe(str(diagnostic)) for diagnostic in condensed(error.diagnostics)), err=True)
+        click.echo(_mistake_count(error), err=True)
     else:
         for line in error.details:
             # Details quote the account and the files, where commands for a CI system may stand.
@@ -195,10 +195,10 @@ def _explain(error: PaygiftError, raised: BaseException) -> int:
     return error.exit_code
 
 
-def _problem_count(error: ProjectError) -> str:
-    files = {problem.file for problem in error.problems}
-    problems = len(error.problems)
+def _mistake_count(error: ProjectError) -> str:
+    files = {diagnostic.file for diagnostic in error.diagnostics}
+    mistakes = len(error.diagnostics)
     return (
-        f"{problems} mistake{'s' if problems > 1 else ''} in {len(files)} file{'s' if len(files) > 1 else ''}; "
+        f"{mistakes} mistake{'s' if mistakes > 1 else ''} in {len(files)} file{'s' if len(files) > 1 else ''}; "
         "nothing was read from or sent to WeChat Pay."
     )

@@ -63,7 +63,7 @@ def demo(context: Context, folder: Path | None) -> None:
     _reject(root, REJECTED)
     story.run("--sandbox", "apply", "--yes", expect=EXIT_PARTIAL)
     story.run("--sandbox", "status")
-    story.tell("The journal tells who did what to lunch-hour, and how it ended.")
+    story.tell("The journal shows who did what to lunch-hour, and how it ended.")
     story.run("--sandbox", "history", "--key", "lunch-hour")
     story.tell("A new plan shows exactly what is left.")
     story.run("--sandbox", "plan", "--detailed-exitcode", expect=EXIT_PENDING)
@@ -101,7 +101,7 @@ class _Story:
     def end(self) -> None:
         command = "paygift" if shutil.which("paygift") else Path(sys.argv[0]).absolute()
         click.echo(
-            f"\nThe campaigns, their sandbox and its memory are in {self._root}. To go on:\n\n"
+            f"\nThe campaigns, their sandbox and its memory are in {self._root}. To continue:\n\n"
             f"  cd {self._root}\n"
             f"  {command} --sandbox status\n"
             f"  {command} --sandbox plan\n"

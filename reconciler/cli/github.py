@@ -185,15 +185,15 @@ def drift_issue(context: Context, drift_file: Path) -> None:
 
 
 @github.command(short_help="Show mistakes at their lines.")
-@option("--problems", "problems_file", type=PathOption, required=True, help="What `validate --json` printed.")
+@option("--problems", "diagnostics_file", type=PathOption, required=True, help="What `validate --json` printed.")
 @pass_context
-def annotate(context: Context, problems_file: Path) -> None:
+def annotate(context: Context, diagnostics_file: Path) -> None:
     """Print mistakes as workflow commands, so that GitHub shows them at their lines. Needs no token.
 
     If validate itself failed and left the file empty, there is nothing to show.
     """
-    lines = commands.github_annotations(context.workspace(), problems_file)
+    lines = commands.github_annotations(context.workspace(), diagnostics_file)
     if lines is None:
-        remark(f"{problems_file} is empty: validate found no mistake.")
+        remark(f"{diagnostics_file} is empty: validate found no mistake.")
     for line in lines or ():
         click.echo(line)

@@ -34,7 +34,7 @@ OUTCOMES = ("done", "already done", "partial", "failed", "unknown", "not started
     "outcomes",
     type=click.Choice(OUTCOMES),
     multiple=True,
-    help="Only with this outcome; may be given several times. open: its run died before it knew.",
+    help="Only with this outcome; may be given several times. open: its run ended before the outcome was known.",
 )
 @option(
     "--since",
@@ -105,7 +105,7 @@ def verify(context: Context, file: Path | None, heads: tuple[str, ...]) -> int:
             raise click.UsageError(f"--head takes a hash of 64 hex digits, not {head!r}.")
     found = commands.verify_journal(context.workspace(), file, heads=heads)
     for each in found.breaks:
-        click.echo(safe(f"line {each.line}: {each.problem}" if each.line else each.problem))
+        click.echo(safe(f"line {each.line}: {each.reason}" if each.line else each.reason))
     if found.breaks:
         remark(f"Not as it was written: {len(found.breaks)} of {found.entries} entries do not fit.")
         return EXIT_ERROR

@@ -63,7 +63,7 @@ def interruptible() -> Iterator[asyncio.Event]:
 
     def finish() -> None:
         stop.set()
-        click.echo("Interrupted: finishing what is in flight. Once more stops at once.", err=True)
+        click.echo("Interrupted: finishing what is in flight. Interrupt again to stop at once.", err=True)
 
     def cancel() -> None:
         nonlocal cancelled

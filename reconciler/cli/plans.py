@@ -35,7 +35,7 @@ FORMATS = ("text", "json", "markdown", "html")
     type=click.IntRange(min=2_000),
     default=65_536,
     show_default=True,
-    help="The most that Markdown may have.",
+    help="The most characters that Markdown may have.",
 )
 @fail_option
 @pass_context

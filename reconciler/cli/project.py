@@ -109,13 +109,13 @@ def plan(
 @option(
     "--tip",
     metavar="REF",
-    help="Go on only if the project's files are the same at this commit of git, such as FETCH_HEAD; else exit 6.",
+    help="Continue only if the project's files are the same at this commit of git, such as FETCH_HEAD; else exit 6.",
 )
 @option(
     "--expect",
     metavar="DIGEST",
     callback=wanted(HASH),
-    help="Go on only if the plan has this digest (64 hex digits).",
+    help="Continue only if the plan has this digest (64 hex digits).",
 )
 @allow_option
 @sandbox_option
@@ -138,7 +138,7 @@ def apply(
     only refusals hold back what is left: a refusal of a key holds back that key, and the rest is applied. The report
     says what is left, or why nothing was written.
 
-    With PLANFILE (from `plan --out`) or --expect it goes on only if the new plan is the one that was reviewed; with
+    With PLANFILE (from `plan --out`) or --expect it continues only if the new plan is the one that was reviewed; with
     PLANFILE also if it is what is left of it after part of it was done. Otherwise it exits 6 and writes nothing. It
     does the same if the journal says that this plan was applied completely before.
 

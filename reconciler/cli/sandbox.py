@@ -135,11 +135,11 @@ def clock(context: Context, to: str | None) -> None:
         click.echo(f"{beijing(local.control.now().replace(microsecond=0))} Beijing time")
 
 
-@sandbox.command(short_help="Put in coupon stocks.")
+@sandbox.command(short_help="Add coupon stocks.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @pass_context
 def seed(context: Context, file: Path | None) -> None:
-    """Put in coupon stocks, of a file or as the specs name them.
+    """Add coupon stocks, of a file or as the specs name them.
 
     FILE is a JSON list of create-stock bodies, each with its stock_id. Without it, the project's sandbox-stocks.json is
     read, and what the specs name beyond it is made up.
@@ -156,7 +156,7 @@ def seed(context: Context, file: Path | None) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @pass_context
 def insert(context: Context, file: Path) -> None:
-    """Put in an activity that was made elsewhere, or change one.
+    """Insert an activity that was made elsewhere, or change one.
 
     FILE is JSON, or - for stdin: an activity as the list of WeChat Pay shows it, or what `paygift show KEY --json`
     prints. An activity_id that the sandbox knows takes that activity's place; without one it gets a new one. Nothing in
@@ -317,7 +317,7 @@ def list_faults(context: Context, as_json: bool) -> None:
 @fault.command("clear")
 @pass_context
 def clear_faults(context: Context) -> None:
-    """Take all faults back, and what they have left behind."""
+    """Clear all faults and their effects."""
     with _local(context) as local:
         number = local.control.clear_faults()
     click.echo(f"{number} fault{'' if number == 1 else 's'} cleared.")

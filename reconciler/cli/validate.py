@@ -25,7 +25,7 @@ def validate(context: Context, as_json: bool) -> int:
         if not as_json:
             raise
         # On stdout as well: `github annotate` reads it, whatever the exit code.
-        _print_json(error.problems, specs=0, notes=())
+        _print_json(error.diagnostics, specs=0, notes=())
         return EXIT_INVALID
     if as_json:
         _print_json((), specs=found.specs, notes=found.notes)
@@ -38,7 +38,7 @@ def validate(context: Context, as_json: bool) -> int:
     return 0
 
 
-def _print_json(problems: tuple[Diagnostic, ...], *, specs: int, notes: tuple[Diagnostic, ...]) -> None:
-    from reconciler.render.json_ import dumps, problems_json  # noqa: PLC0415 - the planner, for --json only
+def _print_json(diagnostics: tuple[Diagnostic, ...], *, specs: int, notes: tuple[Diagnostic, ...]) -> None:
+    from reconciler.render.json_ import diagnostics_json, dumps  # noqa: PLC0415 - the planner, for --json only
 
-    click.echo(dumps(problems_json(problems, specs=specs, notes=notes)), nl=False)
+    click.echo(dumps(diagnostics_json(diagnostics, specs=specs, notes=notes)), nl=False)

@@ -251,7 +251,7 @@ def _unstoppable() -> Iterator[asyncio.Event]:
 
 def _resumed(found: Sequence[OperationFinished]) -> Iterator[str]:
     if found:
-        yield "An earlier run ended before it knew what became of:"
+        yield "An earlier run ended before the outcome of these was known:"
     for each in found:
         about = " ".join(part for part in (each.key, each.operation, each.activity_id) if part)
         yield f"  {about} — {each.status.value}"

@@ -62,8 +62,8 @@ def status(workspace: Workspace) -> AccountStatus:
 
 
 async def _status(session: Session) -> AccountStatus:
-    witness, flaw = await _remarked_witness(session)
-    live, made = await read_and_plan(session, witness=(witness, flaw))
+    witness, unread = await _remarked_witness(session)
+    live, made = await read_and_plan(session, witness=(witness, unread))
     desired = session.project.activities
     ownership = Ownership.of(session.project.namespace, desired)
     keyed = ((ownership.key_of(activity), activity) for activity in live.activities)
@@ -73,11 +73,11 @@ async def _status(session: Session) -> AccountStatus:
 
 async def _remarked_witness(session: Session) -> tuple[Witness, str]:
     """What the journal knows, for a command that shows no findings."""
-    witness, flaw = await read_witness(session)
+    witness, unread = await read_witness(session)
     # Said aloud: without the journal an activity that the list does not show looks as if it were gone.
-    if flaw:
-        session.callbacks.remark(f"Warning: {flaw} What only the journal knows is not taken into account.")
-    return witness, flaw
+    if unread:
+        session.callbacks.remark(f"Warning: {unread} What only the journal knows is not taken into account.")
+    return witness, unread
 
 
 def show(workspace: Workspace, name: str) -> Shown:

@@ -39,11 +39,11 @@ def intact_plan(data: object) -> Plan:
     """
     plan = read_plan(data)
     # Sentences are what people approve, and the checksum over them has no key.
-    flaw = edited_place(data, plan)
-    if flaw:
+    place = edited_place(data, plan)
+    if place:
         raise StaleError(
-            f"This plan file tells something else than what it holds ({flaw}): it was edited, "
-            "or made by another paygift.",
+            f"This plan file displays something other than its operations ({place}): it was edited, or "
+            "made by another version of paygift.",
             remedy="Make it again with `paygift plan --out FILE`, and have it reviewed.",
         )
     return plan

@@ -96,10 +96,10 @@ async def read_and_plan(
 
     ``witness`` is what the journal knows and why that could not be read, where the caller has looked already.
     """
-    known, flaw = witness or await read_witness(session)
+    known, unread = witness or await read_witness(session)
     async with session.connect() as account:
         with session.callbacks.progress("Reading activities") as progress:
-            planning = Planning.checked(account, session.project, allow, known, flaw)
+            planning = Planning.checked(account, session.project, allow, known, unread)
             return await planning.plan(progress)
 
 
@@ -217,7 +217,7 @@ class Planning:
     project: Project
     policy: Policy
     witness: Witness
-    journal_flaw: str = ""
+    journal_unread: str = ""
     coupons: dict[str, CouponRead] = field(default_factory=dict)
     """Those that were read, by stock; ``None`` for one that does not exist."""
 
@@ -228,7 +228,7 @@ class Planning:
         project: Project,
         allow: Iterable[str],
         witness: Witness,
-        journal_flaw: str = "",
+        journal_unread: str = "",
     ) -> Planning:
         """Raises UsageError for a waiver that is unknown: one with a typing mistake must not be a silent one."""
         policy = policy_of(project, allow)
@@ -237,7 +237,7 @@ class Planning:
             alike = get_close_matches(waiver.partition(":")[0], WAIVABLE, 1)
             hint = f"did you mean {alike[0]}?" if alike else f"there are {', '.join(sorted(WAIVABLE))}."
             raise UsageError(f"--allow {waiver}: no refusal has this code;", remedy=hint)
-        return cls(account, project, policy, witness, journal_flaw)
+        return cls(account, project, policy, witness, journal_unread)
 
     async def plan(self, on_progress: Progress) -> tuple[LiveRead, Plan]:
         """The account as it is now, and the plan for it."""
@@ -276,7 +276,7 @@ class Planning:
             *coupon_findings(made, self.coupons),
             *unproven_creates(made, live.activities, self.coupons, self.witness),
             *_account_findings(self.account, self.project),
-            *_journal_findings(self.journal_flaw),
+            *_journal_findings(self.journal_unread),
         )
         suggested = replace(made, findings=tuple(_suggesting(self.project.root, each) for each in made.findings))
         return with_findings(suggested, found, self.policy)
@@ -298,10 +298,10 @@ def _suggesting(root: Path, finding: Finding) -> Finding:
     return finding if suggestion is None else replace(finding, facts={**finding.facts, "suggestion": suggestion})
 
 
-def _journal_findings(flaw: str) -> Iterator[Finding]:
+def _journal_findings(unread: str) -> Iterator[Finding]:
 
-    if flaw:
-        yield Finding.of(FindingKind.JOURNAL_NOT_READ, facts={"problem": flaw})
+    if unread:
+        yield Finding.of(FindingKind.JOURNAL_NOT_READ, facts={"problem": unread})
 
 
 def policy_of(project: Project, allow: Iterable[str] = ()) -> Policy:

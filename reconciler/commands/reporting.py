@@ -111,14 +111,14 @@ class ApplyReporter:
             output.write(text)
         except UsageError as error:
             self.warn(
-                f"Warning: {what} is missing: {error.message} What was printed, the exit code and `paygift history` "
-                "tell what happened."
+                f"Warning: {what} is missing: {error.message} The output above, the exit code and "
+                "`paygift history` show what happened."
             )
 
     def _tell(self, happened: Report | AbortedApply) -> None:
         if self.notify:
             for failure in tell(self.notify, happened, self.environ, sandbox=self.sandbox):
-                self.warn(f"Warning: nobody was told by {failure}")
+                self.warn(f"Warning: a notice failed: {failure}")
 
     def aborted(self, error: PaygiftError) -> AbortedApply:
         """What ended it, as far as it had come."""

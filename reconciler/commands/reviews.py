@@ -189,14 +189,14 @@ def report_drift(workspace: Workspace, drift_file: Path) -> Written:
         return keep_drift_issue(github, drift)
 
 
-def github_annotations(workspace: Workspace, problems_file: Path) -> list[str] | None:
+def github_annotations(workspace: Workspace, diagnostics_file: Path) -> list[str] | None:
     """What `validate --json` wrote, as workflow commands that show it at its lines. Needs no token.
 
     ``None`` for an empty file: validate itself failed.
     """
-    if not _text(problems_file).strip():
+    if not _text(diagnostics_file).strip():
         return None
-    return list(annotate(read_json(problems_file), folder=_folder(workspace)))
+    return list(annotate(read_json(diagnostics_file), folder=_folder(workspace)))
 
 
 # -- which pull request ------------------------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ async def open_run(
     def tell_damage(moved_to: Path) -> None:
         remark(
             f"The journal was damaged. It was moved to {moved_to}, and a new one begun. What was done can no longer be "
-            "looked up there, and what only it knew is forgotten: the `protect` and `adopt` of deleted specs, and "
+            "looked up there, and what only it recorded is lost: the `protect` and `adopt` of deleted specs, and "
             "which activities the list ought to show."
         )
 

@@ -161,8 +161,8 @@ def _stocks_of(file: Path) -> list[dict[str, object]]:
         return []
     try:
         return _stocks_in(parsed_json(read_bytes(inside(file.parent.resolve(), file.name), MAX_TEXT)), file)
-    except UnusableError as problem:
-        raise UsageError(f"{file} {problem.message}.", remedy="Correct or remove it.") from problem
+    except UnusableError as mistake:
+        raise UsageError(f"{file} {mistake.message}.", remedy="Correct or remove it.") from mistake
     except ValueError as error:
         raise UsageError(f"{file} cannot be read: {error}.", remedy="Correct or remove it.") from error
 

@@ -34,7 +34,7 @@ class Remote:
     sandbox: bool = False
 
     def paced(self, *, rate: float | None = None, concurrency: int | None = None) -> Remote:
-        """The same remote at the ``rate`` and ``concurrency`` that were asked for, if any. A rate of 0 is no limit."""
+        """The same remote at the ``rate`` and ``concurrency`` that were asked for, if any. Rate 0 means no limit."""
         return replace(
             self,
             rate=self.rate if rate is None else rate or None,

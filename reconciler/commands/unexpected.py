@@ -27,7 +27,7 @@ def translated(error: BaseException, *, command: str, writing: bool = False) -> 
         return _interrupted(writing)
     if isinstance(error, MemoryError):
         said = f"`{command}` ran out of memory at {_where(error)}."
-        remedy = "Run it where there is more."
+        remedy = "Run it on a machine with more memory."
     else:
         said = f"`{command}` failed unexpectedly: {kind_of(error)} at {_where(error)}. This is a defect of paygift."
         remedy = f"Run it again with {DEBUG}=1, which adds the traceback, and report that."

@@ -29,7 +29,7 @@ META_REFUSED: Final = "图片meta信息不一致"
 NOT_ACCEPTED: Final = "it needs an accepted signature and usable keys; see the checks above."
 """Why what needs an accepted signature was skipped."""
 _ASK_FOR_PERMISSION: Final = (
-    "Have the merchant's 超级管理员 open 支付有礼 on the merchant platform (产品中心), for the very merchant of "
+    "Have the merchant's 超级管理员 open 支付有礼 on the merchant platform (产品中心), for the merchant of "
     "PAYGIFT_MCHID. If it is open, or not offered any more, ask WeChat Pay's support for this merchant's "
     "permission to call it, with the Request-ID."
 )

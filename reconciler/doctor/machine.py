@@ -13,7 +13,13 @@ from reconciler.doctor.checks import failure, ok, said, skipped, unusable
 from reconciler.doctor.evidence import ProjectAccount
 from reconciler.model.checkup import Check, CheckStatus
 from reconciler.model.errors import CredentialsError, PaygiftError
-from reconciler.wechatpay.keys import APIV3_KEY_BYTES, APIV3_KEY_REMEDY, Credentials, apiv3_key_fault, public_key_fault
+from reconciler.wechatpay.keys import (
+    APIV3_KEY_BYTES,
+    APIV3_KEY_REMEDY,
+    Credentials,
+    apiv3_key_mistake,
+    public_key_mistake,
+)
 
 EXPIRY_WARNING_DAYS: Final = 30
 """Before the end of the merchant certificate."""
@@ -74,7 +80,7 @@ def judge_project_account(mchid: str, named: ProjectAccount) -> Check:
             "Run `paygift validate`, and correct what it says.",
         )
     if named is None:
-        return skipped(code, "no project here names its `account`, or the sandbox is meant.")
+        return skipped(code, "no project here names its `account`, or the sandbox is used.")
     if not mchid:
         return skipped(code, "PAYGIFT_MCHID is not set.")
     if mchid != named.mchid:
@@ -138,7 +144,7 @@ def judge_certificate(
         return unusable(
             code,
             f"PAYGIFT_SERIAL_NO is not the serial number of the merchant certificate, which is {own}.",
-            "Set PAYGIFT_SERIAL_NO to that, or PAYGIFT_CERTIFICATE_FILE to the certificate that you mean.",
+            "Set PAYGIFT_SERIAL_NO to that, or PAYGIFT_CERTIFICATE_FILE to the right certificate.",
         )
     if not isinstance(key, RSAPrivateKey):
         return skipped(code, "there is no usable private key to compare it with.")
@@ -171,8 +177,8 @@ def judge_apiv3_key(key: bytes | None) -> Check:
     """Its form. Whether it is the right one, ``judge_certificates`` tells."""
     if key is None:
         return skipped("apiv3_key", "PAYGIFT_APIV3_KEY is not set.")
-    if fault := apiv3_key_fault(key):
-        return unusable("apiv3_key", f"PAYGIFT_APIV3_KEY {fault}", APIV3_KEY_REMEDY)
+    if mistake := apiv3_key_mistake(key):
+        return unusable("apiv3_key", f"PAYGIFT_APIV3_KEY {mistake}", APIV3_KEY_REMEDY)
     return ok("apiv3_key", f"{APIV3_KEY_BYTES} bytes.")
 
 
@@ -188,8 +194,8 @@ def judge_public_key(
     if key is None or not key_id:
         return skipped(code, "PAYGIFT_PUBLIC_KEY_ID and PAYGIFT_PUBLIC_KEY are not both set.")
     own = private_key if isinstance(private_key, RSAPrivateKey) else None
-    if fault := public_key_fault(key_id, key, own):
-        return failure(code, fault)
+    if mistake := public_key_mistake(key_id, key, own):
+        return failure(code, mistake)
     return ok(code, f"RSA with {key.key_size} bits, not the merchant's own, and an id of the right form.")
 
 

@@ -28,7 +28,7 @@ class Break:
     """Where a chain does not hold: the line, counted from 1 (0: none of them), and what is wrong there."""
 
     line: int
-    problem: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ def verify(lines: Iterable[str], *, heads: Collection[str] = ()) -> Iterator[Bre
                 continue
         elif 0 < missing <= misplaced:
             misplaced -= missing
-        elif problem := _problem(link, chain):
-            yield Break(number, problem)
+        elif reason := _broken(link, chain):
+            yield Break(number, reason)
         chain.seq, chain.last, chain.intact = link.seq, link.hash, link.intact
         if link.hash in heads:
             chain.heads[link.hash] = number
@@ -92,7 +92,7 @@ def verify(lines: Iterable[str], *, heads: Collection[str] = ()) -> Iterator[Bre
         yield from _missing(head, chains)
 
 
-def _problem(link: _Link, chain: _Chain) -> str:
+def _broken(link: _Link, chain: _Chain) -> str:
     if link.seq != chain.seq + 1:
         return f"entry {link.seq} follows where entry {chain.seq + 1} was to come"
     if chain.intact and link.previous != chain.last:

@@ -285,7 +285,8 @@ async def locked(
 _NOW: Final[Mapping[str, str]] = {
     ENDED: "that process has ended.",
     SESSION_ENDED: "its session with PostgreSQL has ended.",
-    SILENT: f"it has given no sign of life for {SILENCE_SECONDS:g} s. If it goes on, it can send nothing more.",
+    SILENT: f"it has given no sign of life for {SILENCE_SECONDS:g} s. If it is still running, it can send nothing "
+    "more.",
 }
 
 

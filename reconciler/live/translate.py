@@ -94,7 +94,7 @@ def _redeem(rule: Mapping[str, object], period: Mapping[str, object]) -> Iterato
 
 
 def _canonical(value: object) -> object:
-    """One spelling for what means the same: lists are sets, numbers are no texts, times are instants."""
+    """One spelling for what means the same: lists are sets, a number in digits is a number, times are instants."""
     match value:
         case Mapping():
             plain = {str(name): _canonical(each) for name, each in value.items()}

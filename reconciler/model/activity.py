@@ -203,7 +203,7 @@ class LiveActivity:
     wire: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
 
     def ended(self, now: datetime) -> bool:
-        """Whether it is over for good: a final status, or its end time has come, whatever the status says."""
+        """Whether it has ended permanently: a final status, or its end time has come, whatever the status says."""
         # Asked first: an activity of another type has no terms here, but a status.
         if self.activity_status in FINAL_STATUSES:
             return True

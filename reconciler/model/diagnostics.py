@@ -35,30 +35,30 @@ class Diagnostic:
         return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
 
 
-def condensed(problems: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """``problems`` in their order, but one for each kind of which there are more than ``MANY``, with their number.
+def condensed(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """``diagnostics`` in their order, but one for each kind of which there are more than ``MANY``, with their number.
 
     Of one kind are those with the same code at the same field of one file, and those with the same words in many files.
     """
-    in_files = _first_of_each(list(problems), _kind_in_file, "in this file")
+    in_files = _first_of_each(list(diagnostics), _kind_in_file, "in this file")
     # After the first pass: one mistake in `defaults` shows in thousands of files.
     return _first_of_each(in_files, lambda each: (each.code, each.message), "in other files")
 
 
-def _kind_in_file(problem: Diagnostic) -> tuple[str, ...]:
-    field = re.sub(r"\[\d+\]", "[]", problem.path)
-    if problem.code == "unknown_key":  # its path ends in what the author made up
+def _kind_in_file(diagnostic: Diagnostic) -> tuple[str, ...]:
+    field = re.sub(r"\[\d+\]", "[]", diagnostic.path)
+    if diagnostic.code == "unknown_key":  # its path ends in what the author made up
         field = field.rpartition(".")[0]
-    return problem.file, problem.code, field
+    return diagnostic.file, diagnostic.code, field
 
 
 def _first_of_each(
-    problems: list[Diagnostic], kind: Callable[[Diagnostic], tuple[str, ...]], where: str
+    diagnostics: list[Diagnostic], kind: Callable[[Diagnostic], tuple[str, ...]], where: str
 ) -> list[Diagnostic]:
-    counts = Counter(map(kind, problems))
+    counts = Counter(map(kind, diagnostics))
     told = set()
     kept = []
-    for each in problems:
+    for each in diagnostics:
         mine = kind(each)
         if counts[mine] <= MANY:
             kept.append(each)

@@ -90,21 +90,22 @@ class UsageError(PaygiftError):
 
 
 class ProjectError(PaygiftError):
-    """paygift.yaml, specs, merchant groups or images are invalid. ``problems`` holds all of them, sorted; the message
-    tells those of one kind once."""
+    """paygift.yaml, specs, merchant groups or images are invalid.
+
+    ``diagnostics`` holds every mistake, sorted; the message shows one of each kind."""
 
     exit_code = EXIT_INVALID
 
-    def __init__(self, problems: Sequence[Diagnostic]) -> None:
-        self.problems = tuple(sorted(problems))
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = tuple(sorted(diagnostics))
         # All of them, uncondensed: a report has room that a terminal has not.
-        self.details = tuple(str(problem) for problem in self.problems)
-        super().__init__("\n".join(str(problem) for problem in condensed(self.problems)))
+        self.details = tuple(str(diagnostic) for diagnostic in self.diagnostics)
+        super().__init__("\n".join(str(diagnostic) for diagnostic in condensed(self.diagnostics)))
 
     @property
     def parts(self) -> tuple[str, str]:
         """In which files there are mistakes; ``details`` says which."""
-        return f"Mistakes in {', '.join(sorted({problem.file for problem in self.problems}))}.", self.remedy
+        return f"Mistakes in {', '.join(sorted({diagnostic.file for diagnostic in self.diagnostics}))}.", self.remedy
 
 
 class CredentialsError(PaygiftError):

@@ -14,7 +14,7 @@ from reconciler.model.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class AbortedApply:
-    """An apply without a report: it ended before its first write, or, if ``writing``, nobody knows how far it came.
+    """An apply without a report: it ended before its first write, or, if ``writing``, at an unknown point of it.
 
     ``exit_code`` is that of the command. ``message``, ``remedy`` and ``details`` (lines: what differs, or every mistake
     of the files) are the error's. ``plan_digest``, ``namespace`` and ``mchid`` are empty where it ended before they

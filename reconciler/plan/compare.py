@@ -288,7 +288,7 @@ def _images_are_unchanged(terms: Terms, live: Terms, number: RequestNumber | Non
     """Whether the local images are those that ``live`` was created with.
 
     For a number of ours the digest proves it: it must come out right for the live terms with our images put in.
-    Of an adopted activity nobody can tell, and an unknown difference is no reason to end a campaign.
+    Of an adopted activity nobody can tell, and a campaign is not ended for an unknown difference.
     """
     if number is None:
         return True

@@ -52,11 +52,11 @@ def contradiction(plan: Plan) -> str:
         "counts": plan.managed == plan.unchanged + len(touched_ids(plan.changes)) + len(plan.differing),
         "findings": all(_waived_as_allowed(each, plan.allow) for each in plan.findings),
     }
-    flaws = [f"{change.key}: {name}" for change in plan.changes for name in _flaws(change, plan)]
-    return next(iter((*flaws, *(name for name, holds in checks.items() if not holds))), "")
+    mistakes = [f"{change.key}: {name}" for change in plan.changes for name in _mistakes(change, plan)]
+    return next(iter((*mistakes, *(name for name, holds in checks.items() if not holds))), "")
 
 
-def _flaws(change: ActivityChange, plan: Plan) -> Iterator[str]:
+def _mistakes(change: ActivityChange, plan: Plan) -> Iterator[str]:
     steps = change.operations
     creates = [step for step in steps if isinstance(step, CreateActivity)]
     new = [clock for clock in change.clocks if not clock.activity_id]
@@ -229,7 +229,7 @@ def _turns(change: ActivityChange) -> list[tuple[str, str]]:
 
 
 def _to_the_last_path(change: ActivityChange) -> list[object]:
-    """Its operations, with the paths of images, which are no part of what they are."""
+    """Its operations, with the paths of images, although these do not change what they do."""
     return [operation_data(step) for step in change.operations]
 
 

@@ -1,7 +1,7 @@
 """Whether WeChat Pay would take the coupons of what is to be created (API §2 F2, F3, F5). Pure.
 
 Found out before anything is written: a create that fails after the old activity was terminated leaves customers with
-nothing. What WeChat Pay does not show is neither refused nor taken for good: it is said (``COUPON_NOT_READABLE``).
+nothing. What WeChat Pay does not show is neither refused nor assumed to be fine: it is said (``COUPON_NOT_READABLE``).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def unproven(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
     What would be refused, what WeChat Pay may refuse, and everything that is not known of a coupon.
     """
     # What cannot be read is good enough for a create, and not for an end that comes before it.
-    yield from _problems(terms, coupons)
+    yield from _reasons(terms, coupons)
     yield from _doubts(terms, coupons)
     yield from _unknowns(terms, coupons)
     for coupon in _read(terms, coupons):
@@ -58,7 +58,7 @@ def unproven(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
 
 def _findings(change: ActivityChange, terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[Finding]:
     for kind, name, sentences in (
-        (FindingKind.COUPON_UNUSABLE, "problems", _problems(terms, coupons)),
+        (FindingKind.COUPON_UNUSABLE, "problems", _reasons(terms, coupons)),
         (FindingKind.COUPON_TIME_EQUAL, "doubts", _doubts(terms, coupons)),
         (FindingKind.COUPON_NOT_READABLE, "unknown", _unknowns(terms, coupons)),
     ):
@@ -67,18 +67,18 @@ def _findings(change: ActivityChange, terms: Terms, coupons: Mapping[str, Coupon
             yield Finding.of(kind, change.key, {name: said}, change.source)
 
 
-def _problems(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
+def _reasons(terms: Terms, coupons: Mapping[str, CouponRead]) -> Iterator[str]:
     for award in terms.award_list:
         if coupons.get(award.stock_id) is None:
             yield f"coupon {award.stock_id} does not exist"
     found = _read(terms, coupons)
     for coupon in found:
-        yield from _problems_of(coupon, terms)
+        yield from _reasons_of(coupon, terms)
     for name, values in _compared(found).items():
         yield from _difference(name, values)
 
 
-def _problems_of(coupon: Coupon, terms: Terms) -> Iterator[str]:
+def _reasons_of(coupon: Coupon, terms: Terms) -> Iterator[str]:
     name = f"coupon {coupon.stock_id}"
     # Empty means not read, which is told as unknown: a refusal would block on our own ignorance.
     if coupon.stock_state not in ("RUNNING", ""):

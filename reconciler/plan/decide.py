@@ -149,7 +149,7 @@ def _spec_ended(context: PlanContext, desired: DesiredActivity, running: list[Li
 def _blocked(context: PlanContext, desired: DesiredActivity, running: list[LiveActivity]) -> Finding | None:
     """Why nothing at all can be decided for this key: an adoption that fails, or live terms nobody can read."""
     adopted = context.adopted.get(desired.adopt)
-    flaw = adoption_blocked(
+    blocked = adoption_blocked(
         desired,
         running,
         context.ownership,
@@ -158,7 +158,7 @@ def _blocked(context: PlanContext, desired: DesiredActivity, running: list[LiveA
         context.witness.terminated,
         context.now,
     )
-    return flaw or _unreadable(desired.key, running, desired)
+    return blocked or _unreadable(desired.key, running, desired)
 
 
 def _unreadable(key: str, running: list[LiveActivity], desired: DesiredActivity | None) -> Finding | None:

@@ -3,7 +3,7 @@
 Read from the same plan that apply would do, and from what the journal knows (``Witness``). Terms cannot be edited once
 an activity is created (API §1.13): where its number fits, other terms are an edit of the spec. Merchants can be changed
 by anybody, so they are compared with those that paygift left in the activity. Beside it stand things that a plan leaves
-alone and people want to know: paused activities, and newcomers that nobody manages.
+alone and people want to know: paused activities, and new activities that nobody manages.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from reconciler.plan.compare import differences
 from reconciler.plan.images import differences_of
 
 NEWCOMER_DAYS: Final = 7
-"""An unmanaged activity counts as a newcomer for so long after it was made."""
+"""For so long after it was created, an unmanaged activity counts as new."""
 
 DriftCode = Literal[
     "ENDED_BY_HAND",
@@ -90,8 +90,8 @@ def drifts(
     desired: Sequence[DesiredActivity],
     witness: Witness = NO_WITNESS,
 ) -> tuple[Drift, ...]:
-    """Everything that is not as specified: what was changed outside, by key; newcomers, the oldest first; then what is
-    pending, by key. ``plan`` is the plan for ``desired`` and ``live``.
+    """Everything that is not as specified: what was changed outside, by key; new activities, the oldest first; then
+    what is pending, by key. ``plan`` is the plan for ``desired`` and ``live``.
     """
     # From the plan and not from a comparison of its own: drift and plan must never disagree.
     account = _Account.of(plan, live, desired, witness)
@@ -106,7 +106,7 @@ def drifts(
     return (
         *(each for each in ordered if not each.pending),
         # What somebody changed outside comes first, since what is pending is known to whoever merged it.
-        *_newcomers(account.unmanaged, plan.made_at),
+        *_new_activities(account.unmanaged, plan.made_at),
         *(each for each in ordered if each.pending),
     )
 
@@ -373,7 +373,7 @@ def _paused(account: _Account) -> Iterator[Drift]:
                 yield Drift("PAUSED", key, each.activity_id, each.pause_time)
 
 
-def _newcomers(unmanaged: Iterable[LiveActivity], now: datetime) -> Iterator[Drift]:
+def _new_activities(unmanaged: Iterable[LiveActivity], now: datetime) -> Iterator[Drift]:
     """Activities of somebody else that were made lately and live."""
     # A bound, or an account that is shared with others would fill every report.
     since = now - timedelta(days=NEWCOMER_DAYS)

@@ -12,7 +12,7 @@ from reconciler.model.errors import PaygiftError, UsageError
 PLAN_FORMAT_VERSION: Final = "2.0"
 """Of plan files. Since 2.0 the digests in preconditions are whole, and the policy and what differs are told."""
 FORMAT_VERSION: Final = "1.0"
-"""Of everything else that is written for programs: reports, problems, status, drift, notices."""
+"""Of everything else that is written for programs: reports, diagnostics, status, drift, notices."""
 
 
 def first_number(version: str) -> str:

@@ -132,7 +132,7 @@ def _of_keys(decisions: Iterable[Decision], found: Iterable[Pair], now: datetime
 def _switched(context: PlanContext, found: Iterable[Pair]) -> Iterator[Finding]:
     """The same of activities that are replaced under another key."""
     for pair in found:
-        if pair.end is not None and not pair.start.flaw:
+        if pair.end is not None and not pair.start.reason:
             spec = pair.start.spec
             yield from replaces_running(context, spec.key, pair.lives, spec.source)
 

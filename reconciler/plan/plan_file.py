@@ -61,15 +61,15 @@ def read_plan(data: object) -> Plan:
         raise StaleError("A time in this plan file is before year 2 or after year 9998.", remedy=_REMEDY)
     try:
         plan = _adapter().validate_python(_plan_fields(data))
-        digest, flaw = plan_digest(plan), contradiction(plan)
+        digest, reason = plan_digest(plan), contradiction(plan)
     # An edited file can hold anything anywhere: whatever trips over it, the answer is exit 6.
     except (ValidationError, KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise StaleError(f"This plan file cannot be read: {_first_line(error)}.", remedy=_REMEDY) from error
     if data.get("digest") != digest:
         raise StaleError("The operations in this plan file do not fit its digest.", remedy=_REMEDY)
-    if flaw:
+    if reason:
         raise StaleError(
-            f"This plan file shows what its own operations contradict ({flaw}): it was edited.",
+            f"This plan file contradicts its own operations ({reason}): it was edited.",
             remedy=_REMEDY,
         )
     return plan

@@ -16,8 +16,8 @@ Spans = tuple[tuple[int, int], ...]
 """``(begin, end)`` pairs: ``begin`` is the first second, ``end`` the first one after it."""
 
 HORIZON: Final = timedelta(days=400)
-"""How far ahead is looked: an activity ends within a year (API §1.1), and a live one that never ends is no
-reason to count all its days."""
+"""How far ahead is looked: an activity ends within a year (API §1.1), and of a live one that never ends
+no more days than that are counted."""
 
 
 def seconds(spans: Spans) -> int:

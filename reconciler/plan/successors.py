@@ -42,7 +42,7 @@ class Start:
         return frozenset(self.spec.merchants)
 
     @property
-    def flaw(self) -> str:
+    def reason(self) -> str:
         """Why it does not give, or nothing."""
         if self.live is None or self.live.activity_status in GIVES:
             return ""
@@ -176,7 +176,7 @@ def merged(
     joined = {change.key: change for change in changes}
     for pair in found:
         # Left apart: its end is refused, and must not drag the start along.
-        if pair.end is None or pair.start.flaw:
+        if pair.end is None or pair.start.reason:
             continue
         if pair.start.change is not None:
             joined[pair.start.spec.key] = _joined(joined[pair.start.spec.key], pair, pair.end, uploaded)
@@ -188,7 +188,7 @@ def merged(
 
 def partners(found: Iterable[Pair]) -> dict[str, str]:
     """The keys that others stand in for, with the keys of these."""
-    return {pair.former: pair.start.spec.key for pair in found if pair.end is not None and not pair.start.flaw}
+    return {pair.former: pair.start.spec.key for pair in found if pair.end is not None and not pair.start.reason}
 
 
 def looks_alike(found: Sequence[Pair]) -> Iterator[Finding]:
@@ -197,9 +197,9 @@ def looks_alike(found: Sequence[Pair]) -> Iterator[Finding]:
     """
     for pair in found:
         ids = [live.activity_id for live in pair.lives]
-        if pair.start.flaw:
+        if pair.start.reason:
             if pair.end is not None:
-                yield successor_unfit(pair.former, ids, pair.start.flaw, None)
+                yield successor_unfit(pair.former, ids, pair.start.reason, None)
         # A start that is there and an end that is not planned have nothing left to tell.
         elif pair.end is not None or pair.start.live is None:
             fate = STAYS if pair.end is None else ENDS

@@ -1,6 +1,6 @@
 """Which campaigns of the account stand around a plan: what it touches, what lives, and what has ended lately. Pure.
 
-A plan file is for one review, so what it carries for the sake of a picture is bounded, however large the account is.
+A plan file is for one review, so what it carries for the chart is bounded, however large the account is.
 """
 
 from __future__ import annotations

@@ -140,25 +140,27 @@ def _held(plan: Plan, refusals: Iterable[Finding]) -> list[dict[str, object]]:
     ]
 
 
-def problems_json(problems: Sequence[Diagnostic], *, specs: int, notes: Sequence[Diagnostic] = ()) -> dict[str, object]:
-    """What `validate` found: ``specs`` that are fine, or every problem with its place; and what should be known."""
+def diagnostics_json(
+    diagnostics: Sequence[Diagnostic], *, specs: int, notes: Sequence[Diagnostic] = ()
+) -> dict[str, object]:
+    """What `validate` found: ``specs`` that are fine, or every diagnostic with its place; and what should be known."""
     return {
         "format_version": FORMAT_VERSION,
         "kind": "problems",
         "specs": specs,
-        "problems": [_problem_data(problem) for problem in problems],
-        **({"notes": [_problem_data(note) for note in notes]} if notes else {}),
+        "problems": [_diagnostic_data(diagnostic) for diagnostic in diagnostics],
+        **({"notes": [_diagnostic_data(note) for note in notes]} if notes else {}),
     }
 
 
-def _problem_data(problem: Diagnostic) -> dict[str, object]:
+def _diagnostic_data(diagnostic: Diagnostic) -> dict[str, object]:
     return {
-        "file": problem.file,
-        "line": problem.line,
-        "column": problem.column,
-        "path": problem.path,
-        "code": problem.code,
-        "message": problem.message,
+        "file": diagnostic.file,
+        "line": diagnostic.line,
+        "column": diagnostic.column,
+        "path": diagnostic.path,
+        "code": diagnostic.code,
+        "message": diagnostic.message,
     }
 
 

@@ -10,8 +10,8 @@ from typing import Final
 # By code, so that the sentence in a plan file can be held against what this paygift says.
 FINDINGS: Final[dict[str, str]] = {
     "ADOPT_FOREIGN": (
-        "activity {activity_id}, which this spec adopts, belongs to the namespace {namespace}: another project "
-        "manages it, and it is never touched from here. Correct `adopt`, or have that project give the activity up."
+        "activity {activity_id}, which this spec adopts, belongs to the namespace {namespace}: another "
+        "project manages it, so this one never changes it. Correct `adopt`, or have that project release it."
     ),
     "ADOPT_NOT_EXPRESSIBLE": (
         "activity {activity_id}, which this spec adopts, has values that a spec cannot express ({fields}), so it "
@@ -27,9 +27,9 @@ FINDINGS: Final[dict[str, str]] = {
         "to end it, restore the spec with `state: terminated`."
     ),
     "CREATE_UNPROVEN": (
-        "`terminate_first` would end a running activity before its successor exists, and the create that follows is"
-        " not certain: {reasons}. Remove `replace: terminate_first`: then the new activity is created first, and "
-        "both give for a moment."
+        "`terminate_first` would end a running activity before its successor exists, and the create that "
+        "follows may fail: {reasons}. Remove `replace: terminate_first`: then the new activity is created "
+        "first, and both give the gift for a moment."
     ),
     "LOOKS_REPLACED": (
         "this spec has most of the merchants of {former}, whose file was deleted; {activity_ids} {fate}. If the file "
@@ -39,15 +39,16 @@ FINDINGS: Final[dict[str, str]] = {
         "activity {activity_id} was protected, and this change both removes its protection and ends it."
     ),
     "PROTECT_NOT_MARKED": (
-        "`protect` was written after activity {activity_id} was created, so that its request number does not show "
-        "it. Until an apply has noted it in the journal, deleting the spec ends the activity like any other."
+        "`protect` was written after activity {activity_id} was created, so its request number does not "
+        "show it. Until an apply has recorded it in the journal, deleting the spec ends the activity "
+        "like any other."
     ),
     "REVIEWED_AS_REFUSED": (
-        "it was refused when the plan was reviewed ({reasons}), and is no longer: nobody has reviewed what is applied "
-        "now. Plan again, and have the new plan reviewed."
+        "it was refused when the plan was reviewed ({reasons}), and is not refused now: nobody has "
+        "reviewed its operations. Plan again, and have the new plan reviewed."
     ),
     "SUCCESSOR_UNFIT": (
-        "{activity_ids} would end, and what is to stand in for it gives nothing: {why}. Fix that first (resume "
+        "{activity_ids} would end, but its successor gives nothing: {why}. Fix that first (resume "
         "it on the merchant platform, or run its terms as a new activity with a higher `generation`), or waive it."
     ),
     "TOO_MANY_REPLACEMENTS": (
@@ -112,16 +113,16 @@ FINDINGS: Final[dict[str, str]] = {
         "WeChat Pay would refuse it: {problems}. Fix the coupon on the merchant platform, or the spec."
     ),
     "COUPON_TIME_EQUAL": (
-        "{doubts}. WeChat Pay asks for coupons that begin before the activity and end after it, "
-        "and may refuse this one. Give the coupon or the activity other times."
+        "{doubts}. WeChat Pay requires coupons that begin before the activity and end after it, "
+        "and may refuse this one. Change the times of the coupon or of the activity."
     ),
     "COUPON_NOT_READABLE": (
-        "{unknown}. So nobody knows whether WeChat Pay would take it. Look at the coupon on the merchant platform; one "
+        "{unknown}, so it is unknown whether WeChat Pay would accept it. Check it on the merchant platform; one "
         "that belongs to another merchant must be authorised for this one (委托营销)."
     ),
     "ENDS_SOON": (
-        "it ends on {end_time} Beijing time, and for {count} of its {of} merchants nothing takes over within a day. "
-        "Write a spec for what comes next, if something does."
+        "it ends on {end_time} Beijing time, and for {count} of its {of} merchants no other activity "
+        "follows within a day. Write a spec for the next one, if there is one."
     ),
     "FROZEN": (
         "nothing is written until {end_time} Beijing time, by `freeze` in paygift.yaml ({reason}). Wait, or waive it."
@@ -143,7 +144,7 @@ FINDINGS: Final[dict[str, str]] = {
         "If the file was only renamed, write `renamed_from: [{former}]` in it and nothing ends; if not, waive it."
     ),
     "NO_SPECS": (
-        "there are no specs at all, while {managed} managed activities live; all of them would be terminated. "
+        "there are no specs at all, but {managed} managed activities are live; all of them would be terminated. "
         "If this is intended, waive it; if not, look at `activities:` in paygift.yaml and at the checkout."
     ),
     "NUMBER_USED": (
@@ -172,7 +173,7 @@ FINDINGS: Final[dict[str, str]] = {
         "activity {activity_id} has the status {activity_status}, which paygift does not know; it is treated as live."
     ),
     "WAIVER_UNUSED": (
-        "--allow {waiver} waives nothing here: remove it, or it may waive tomorrow what nobody has looked at."
+        "--allow {waiver} waives nothing here. Remove it: it might later waive a refusal that nobody has reviewed."
     ),
     "TERMS_UNREADABLE": (
         "the terms of {activity_ids} cannot be read, so nothing can be compared. `paygift show {key}` prints them as "
@@ -197,7 +198,7 @@ ADVICE_HELD: Final = (
 )
 
 WAIVER: Final = "To waive it:"
-WAIVER_FOR_OTHERS: Final = "To go on without this one:"
+WAIVER_FOR_OTHERS: Final = "To apply the rest without this one:"
 """What an option does for a refusal that leaves its activity without operations: the others go on."""
 
 REMEDIES: Final[dict[str, str]] = {
@@ -236,7 +237,7 @@ CLOCKS: Final[dict[str, str]] = {
 
 CLOCKS_KEPT: Final[dict[str, str]] = {
     **CLOCKS,
-    "ends": "activity {activity_id} goes on, only its merchants change; it ends by itself in {span} ({at})",
+    "ends": "activity {activity_id} keeps running, only its merchants change; it ends by itself in {span} ({at})",
     "cancelled": "activity {activity_id} stays, only its merchants change; it begins in {span} ({at})",
 }
 """The same of an activity that the change does not end."""

@@ -141,7 +141,7 @@ _ALSO: Final[Mapping[Any, Mapping[str, Any]]] = {
 }
 """What is written beside the fields of a type, for people."""
 
-_PICTURE: Final[Schema] = {
+_IMAGE: Final[Schema] = {
     "description": "An image by its URL, or a file that is to be uploaded.",
     "type": "object",
     "properties": {"url": {"type": "string"}, "sha256": {"type": "string"}, "path": {"type": "string"}},
@@ -172,7 +172,7 @@ class _Written(GenerateJsonSchema):
 
     def dataclass_schema(self, schema: core_schema.DataclassSchema) -> Schema:
         if schema["cls"] is Image:
-            return _PICTURE
+            return _IMAGE
         made = super().dataclass_schema(schema)
         # policy_data leaves them out, since a waiver is not a rule of the team.
         if schema["cls"] is Policy:  # the waivers of a run stand beside it

@@ -103,9 +103,9 @@ def check(value: Any, shape: Field, pointer: str, *, closed: bool = True) -> Non
             assert_never(shape)
 
 
-def fails(kind: str, label: str, pointer: str, problem: str, value: Any = None) -> ApiErrorResponse:
+def fails(kind: str, label: str, pointer: str, reason: str, value: Any = None) -> ApiErrorResponse:
     """The PARAM_ERROR of a field that has its type and breaks a rule."""
-    return param_error(_FAILS.format(pointer, kind, label, problem), pointer, value)
+    return param_error(_FAILS.format(pointer, kind, label, reason), pointer, value)
 
 
 def missing(label: str, pointer: str) -> ApiErrorResponse:
@@ -126,8 +126,8 @@ def _outside(count: int, least: int, most: int) -> str:
 def _check_text(value: Any, shape: Text, pointer: str) -> None:
     if not isinstance(value, str):
         raise _not_a("字符串", shape, pointer, value)
-    if problem := _outside(len(value), shape.least, shape.most):
-        raise fails("字符串", shape.label, pointer, f"字符数 {problem}", value)
+    if reason := _outside(len(value), shape.least, shape.most):
+        raise fails("字符串", shape.label, pointer, f"字符数 {reason}", value)
     if shape.choices and value not in shape.choices:
         raise fails("枚举", shape.label, pointer, f"应为 {' '.join(shape.choices)} 之一", value)
     if shape.charset and re.fullmatch(shape.charset, value) is None:
@@ -154,8 +154,8 @@ def _check_number(value: Any, shape: Number, pointer: str) -> None:
 def _check_list(value: Any, shape: List, pointer: str, closed: bool) -> None:
     if not isinstance(value, list):
         raise _not_a("数组", shape, pointer, value)
-    if problem := _outside(len(value), shape.least, shape.most):
-        raise fails("数组", shape.label, pointer, f"元素个数 {problem}")
+    if reason := _outside(len(value), shape.least, shape.most):
+        raise fails("数组", shape.label, pointer, f"元素个数 {reason}")
     for index, item in enumerate(value):
         check(item, shape.item, f"{pointer}/{index}", closed=closed)
 

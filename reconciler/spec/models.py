@@ -45,7 +45,7 @@ from reconciler.spec.fields import (
     invalid,
 )
 
-_PICTURE: Final = "An https:// URL, used as it is, or a picture in the project, uploaded when the plan is applied"
+_IMAGE: Final = "An https:// URL, used as it is, or an image in the project, uploaded when the plan is applied"
 _TIME: Final = "such as 2026-12-01T00:00:00+08:00; without an offset in the project's `timezone`"
 _DAY_TIME: Final = "six digits HHMMSS, Beijing time"
 
@@ -106,7 +106,7 @@ class ActivityBaseInfoSpec(SpecSection):
     activity_second_title: Annotated[str, Field(min_length=1, max_length=9), Text, Composed] = Field(
         description="1 to 9 characters, as customers see them."
     )
-    merchant_logo_url: Logo = Field(description=f"{_PICTURE}. JPG, PNG or BMP.")
+    merchant_logo_url: Logo = Field(description=f"{_IMAGE}. JPG, PNG or BMP.")
     background_color: Color | None = Field(None, description="Default: WeChat Pay's own.")
     begin_time: Moment = Field(description=f"When it begins, {_TIME}. If that is past, it starts at once.")
     end_time: Moment = Field(description=f"When it ends, {_TIME}. At most 90 days after begin_time.")
@@ -124,17 +124,17 @@ class ActivityBaseInfoSpec(SpecSection):
 
 
 class AwardItemSpec(SpecObject):
-    """One coupon of the gift, and its pictures."""
+    """One coupon of the gift, and its images."""
 
     stock_id: StockId = Field(description="批次号: the coupon (商家券), which must exist already.")
-    original_image_url: AwardImage = Field(description=f"{_PICTURE}. JPG or PNG, recommended 678 × 232.")
+    original_image_url: AwardImage = Field(description=f"{_IMAGE}. JPG or PNG, recommended 678 × 232.")
     thumbnail_url: AwardImage | None = Field(
-        None, description=f"{_PICTURE}. JPG or PNG, recommended 120 × 120. Required in a package."
+        None, description=f"{_IMAGE}. JPG or PNG, recommended 120 × 120. Required in a package."
     )
 
 
 class AwardSendRuleSpec(SpecSection):
-    """From which order amount on what is given, and whose payers get it."""
+    """From which order amount, what is given, and whose payers get it."""
 
     transaction_amount_minimum: Fen = Field(description="The least amount of the order in whole fen: ¥1.00 is 100.")
     send_content: Literal["SINGLE_COUPON", "GIFT_PACKAGE"] = Field(description="One coupon, or a package of 3 to 5.")
@@ -197,7 +197,7 @@ class ActivitySpec(SpecSection):
         description="What the activity is called, what it looks like, and when it runs."
     )
     award_send_rule: AwardSendRuleSpec = Field(
-        description="From which order amount on what is given, and whose payers get it."
+        description="From which order amount, what is given, and whose payers get it."
     )
     advanced_setting: AdvancedSettingSpec = Field(
         AdvancedSettingSpec(),
@@ -231,24 +231,27 @@ class PolicySection(SpecObject):
     """What a plan may do without asking (docs/specs.md)."""
 
     on_removed: Literal["terminate", "refuse", "ignore"] = Field(
-        "terminate", description="What becomes of a running activity whose spec was deleted."
+        "terminate", description="What happens to a running activity whose spec was deleted."
     )
     max_terminations: CountOrNone = Field(
         None,
         description=(
-            "More activities may not end without a successor in one plan. Default: 1, or a fifth of those that live."
+            "The most activities that may end without a successor in one plan. Default: 1, or a fifth of the live ones."
         ),
     )
     max_replacements_running: CountOrNone = Field(
-        None, description="More that have begun may not be replaced in one plan. Default: no limit."
+        None, description="The most running activities that may be replaced in one plan. Default: no limit."
     )
     max_merchant_deletions: Percent = Field(
         30,
-        description="More percent of an activity's merchants may not lose its gift in one plan, deleted or left out.",
+        description="The most of an activity's merchants, in percent, that may lose its gift in one plan, deleted or "
+        "left out.",
     )
     allow_replace_running: Switch = Field(True, description="Whether new terms may replace an activity that has begun.")
     freeze: tuple[FreezeSection, ...] = Field((), description="Spans in which nothing is written.")
-    warn_before_end: Count = Field(3, description="Warn of what ends within so many days while nothing takes over.")
+    warn_before_end: Count = Field(
+        3, description="Warn of activities that end within so many days while no other one follows."
+    )
 
 
 def check_variable(value: str) -> str:
@@ -267,7 +270,7 @@ Variable = Annotated[
 
 
 class NotifySection(SpecObject):
-    """Who is told what came of an apply. Its address is a secret, so that only the name of a variable stands here.
+    """Who is notified of the outcome of an apply. Its address is a secret, so only the name of a variable is given.
 
     ``on`` is what to tell of; nothing written means all of it.
     """
@@ -277,7 +280,7 @@ class NotifySection(SpecObject):
         description="The environment variable that holds the address. The address itself is a secret."
     )
     on: tuple[Literal["done", "partial", "failed", "unknown", "not_started", "refused", "stale"], ...] = Field(
-        (), description="What to tell of. Default: all of it."
+        (), description="Which outcomes to report. Default: all."
     )
 
 
@@ -293,7 +296,7 @@ class ProjectFile(SpecObject):
     timezone: Name = Field("Asia/Shanghai", description="IANA name, for times that are written without an offset.")
     activities: RelativePath = Field("activities/", description="The folder of the specs, searched recursively.")
     # Judged in each spec after merging, since only there it is known what is missing.
-    defaults: dict[str, Any] = Field({}, description="What every spec begins with, and may say otherwise.")
+    defaults: dict[str, Any] = Field({}, description="Values for every spec, which a spec may override.")
     merchant_groups: dict[Name, RelativePath] = Field(
         {}, description="Lists of merchants in text files: one number a line."
     )
@@ -301,4 +304,4 @@ class ProjectFile(SpecObject):
         {}, description="Which merchants belong together: those of an activity must be of one brand."
     )
     policy: PolicySection = Field(PolicySection(), description="What a plan may do without asking.")
-    notify: tuple[NotifySection, ...] = Field((), description="Who is told what came of an apply.")
+    notify: tuple[NotifySection, ...] = Field((), description="Who is notified of the outcome of an apply.")

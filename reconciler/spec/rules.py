@@ -60,17 +60,17 @@ def diagnostics_in(spec: ActivitySpec, context: SpecContext) -> list[FieldDiagno
     end = _checked(known(base, lambda of: of.end_time), context.timezone)
     periods = known(base, lambda of: of.available_periods)
     return [
-        *_time_faults(known(base, lambda of: of.begin_time), _BEGIN, context.timezone),
-        *_time_faults(known(base, lambda of: of.end_time), _END, context.timezone),
-        *_validity_faults(begin, end, context, running=running),
-        *_window_faults(periods, begin, end, context.timezone),
-        *_day_window_faults(periods),
-        *_purpose_faults(base),
-        *_award_faults(rule),
-        *_image_faults(spec, context),
-        *_audience_faults(setting),
-        *_tag_faults(setting),
-        *_merchant_faults(rule, context, running=running),
+        *_time_mistakes(known(base, lambda of: of.begin_time), _BEGIN, context.timezone),
+        *_time_mistakes(known(base, lambda of: of.end_time), _END, context.timezone),
+        *_validity_mistakes(begin, end, context, running=running),
+        *_window_mistakes(periods, begin, end, context.timezone),
+        *_day_window_mistakes(periods),
+        *_purpose_mistakes(base),
+        *_award_mistakes(rule),
+        *_image_mistakes(spec, context),
+        *_audience_mistakes(setting),
+        *_tag_mistakes(setting),
+        *_merchant_mistakes(rule, context, running=running),
     ]
 
 
@@ -79,7 +79,7 @@ def _checked(moment: datetime | None, timezone: tzinfo) -> datetime | None:
     return None if moment is None or clock_change(moment, timezone) else instant_of(moment, timezone)
 
 
-def _time_faults(moment: datetime | None, path: Path, timezone: tzinfo) -> Iterator[FieldDiagnostic]:
+def _time_mistakes(moment: datetime | None, path: Path, timezone: tzinfo) -> Iterator[FieldDiagnostic]:
     if moment is None:
         return
     change = clock_change(moment, timezone)
@@ -105,15 +105,15 @@ def span_diagnostics(span: _Span, path: Path, timezone: tzinfo, begin: str = "be
     calls the earlier one. A time that could not be read is not judged.
     """
     begin_time, end_time = known(span, lambda of: of.begin_time), known(span, lambda of: of.end_time)
-    yield from _time_faults(begin_time, (*path, "begin_time"), timezone)
-    yield from _time_faults(end_time, (*path, "end_time"), timezone)
+    yield from _time_mistakes(begin_time, (*path, "begin_time"), timezone)
+    yield from _time_mistakes(end_time, (*path, "end_time"), timezone)
     opens, closes = _checked(begin_time, timezone), _checked(end_time, timezone)
     if opens is not None and closes is not None and closes <= opens:
         message = f"{_local(closes, timezone)} is not later than {begin} {_local(opens, timezone)}"
         yield FieldDiagnostic((*path, "end_time"), "ends_before_begin", message)
 
 
-def _validity_faults(
+def _validity_mistakes(
     begin: datetime | None, end: datetime | None, context: SpecContext, *, running: bool
 ) -> Iterator[FieldDiagnostic]:
     if begin is not None and end is not None:
@@ -147,12 +147,12 @@ def _duration(span: timedelta) -> str:
     return " ".join(parts) or "0 s"
 
 
-def _window_faults(
+def _window_mistakes(
     periods: AvailablePeriodsSpec | None, begin: datetime | None, end: datetime | None, timezone: tzinfo
 ) -> Iterator[FieldDiagnostic]:
     path = (*_PERIODS, "available_time")
     windows = known(periods, lambda of: of.available_time) or ()
-    yield from _count_faults(windows, MAX_WINDOWS, path, "windows")
+    yield from _count_mistakes(windows, MAX_WINDOWS, path, "windows")
     seen: dict[tuple[datetime, datetime], Path] = {}
     for index, window in enumerate(windows):
         here = (*path, index)
@@ -172,10 +172,10 @@ def _window_faults(
         seen.setdefault((opens, closes), here)
 
 
-def _day_window_faults(periods: AvailablePeriodsSpec | None) -> Iterator[FieldDiagnostic]:
+def _day_window_mistakes(periods: AvailablePeriodsSpec | None) -> Iterator[FieldDiagnostic]:
     path = (*_PERIODS, "available_day_time")
     windows = known(periods, lambda of: of.available_day_time) or ()
-    yield from _count_faults(windows, MAX_WINDOWS, path, "windows")
+    yield from _count_mistakes(windows, MAX_WINDOWS, path, "windows")
     seen: dict[tuple[str, str], Path] = {}
     for index, window in enumerate(windows):
         here = (*path, index)
@@ -191,12 +191,12 @@ def _day_window_faults(periods: AvailablePeriodsSpec | None) -> Iterator[FieldDi
         seen.setdefault((opens, closes), here)
 
 
-def _count_faults(items: Sequence[object], limit: int, path: Path, noun: str) -> Iterator[FieldDiagnostic]:
+def _count_mistakes(items: Sequence[object], limit: int, path: Path, noun: str) -> Iterator[FieldDiagnostic]:
     if len(items) > limit:
         yield FieldDiagnostic(path, "too_many", f"{len(items)} {noun}, at most {limit} are allowed")
 
 
-def _purpose_faults(base: ActivityBaseInfoSpec | None) -> Iterator[FieldDiagnostic]:
+def _purpose_mistakes(base: ActivityBaseInfoSpec | None) -> Iterator[FieldDiagnostic]:
     purpose = known(base, lambda of: of.delivery_purpose)
     for name, value in (
         ("mini_programs_appid", known(base, lambda of: of.mini_programs_appid)),
@@ -211,7 +211,7 @@ def _purpose_faults(base: ActivityBaseInfoSpec | None) -> Iterator[FieldDiagnost
             yield FieldDiagnostic(path, "not_applicable", message, partners=(_PURPOSE,))
 
 
-def _award_faults(rule: AwardSendRuleSpec | None) -> Iterator[FieldDiagnostic]:
+def _award_mistakes(rule: AwardSendRuleSpec | None) -> Iterator[FieldDiagnostic]:
     awards, content = known(rule, lambda of: of.award_list), known(rule, lambda of: of.send_content)
     if awards is None:
         return
@@ -240,12 +240,12 @@ def _award_faults(rule: AwardSendRuleSpec | None) -> Iterator[FieldDiagnostic]:
 
 
 def local_images(spec: ActivitySpec) -> Iterator[str]:
-    """The paths of all local pictures of a spec, damaged or not."""
+    """The paths of all local images of a spec, damaged or not."""
     return (image for _, image, _ in _local_images(spec))
 
 
 def _local_images(spec: ActivitySpec) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
-    """Every picture that is a file: where it is written, its path, and which kinds of picture the API takes there."""
+    """Every image that is a file: where it is written, its path, and which image formats the API takes there."""
     logo = known(spec, lambda of: of.activity_base_info.merchant_logo_url)
     if logo is not None and not is_url(logo):
         yield (*_BASE, "merchant_logo_url"), logo, LOGO_KINDS
@@ -258,7 +258,7 @@ def _local_images(spec: ActivitySpec) -> Iterator[tuple[Path, str, tuple[str, ..
                 yield (*_AWARDS, index, name), image, AWARD_KINDS
 
 
-def _image_faults(spec: ActivitySpec, context: SpecContext) -> Iterator[FieldDiagnostic]:
+def _image_mistakes(spec: ActivitySpec, context: SpecContext) -> Iterator[FieldDiagnostic]:
     for path, image, kinds in _local_images(spec):
         match found := context.images[image]:
             case MissingImage():
@@ -273,7 +273,7 @@ def _image_faults(spec: ActivitySpec, context: SpecContext) -> Iterator[FieldDia
 
 
 def notes_in(spec: ActivitySpec, context: SpecContext) -> Iterator[FieldDiagnostic]:
-    """What is no mistake but should be known before customers see it."""
+    """What is not a mistake but should be known before customers see it."""
     for path, image, _ in _local_images(spec):
         found = context.images[image]
         if isinstance(found, LocalImage) and found.cmyk:
@@ -281,7 +281,7 @@ def notes_in(spec: ActivitySpec, context: SpecContext) -> Iterator[FieldDiagnost
             yield FieldDiagnostic(path, "cmyk_picture", message)
 
 
-def _audience_faults(setting: AdvancedSettingSpec | None) -> Iterator[FieldDiagnostic]:
+def _audience_mistakes(setting: AdvancedSettingSpec | None) -> Iterator[FieldDiagnostic]:
     audience = known(setting, lambda of: of.delivery_user_category)
     appid = known(setting, lambda of: of.merchant_member_appid)
     path, partner = (*_SETTING, "merchant_member_appid"), (*_SETTING, "delivery_user_category")
@@ -293,10 +293,10 @@ def _audience_faults(setting: AdvancedSettingSpec | None) -> Iterator[FieldDiagn
         yield FieldDiagnostic(path, "not_applicable", message, partners=(partner,))
 
 
-def _tag_faults(setting: AdvancedSettingSpec | None) -> Iterator[FieldDiagnostic]:
+def _tag_mistakes(setting: AdvancedSettingSpec | None) -> Iterator[FieldDiagnostic]:
     path = (*_SETTING, "goods_tags")
     tags = known(setting, lambda of: of.goods_tags) or ()
-    yield from _count_faults(tags, MAX_GOODS_TAGS, path, "tags")
+    yield from _count_mistakes(tags, MAX_GOODS_TAGS, path, "tags")
     yield from _repeated(tags, path, "the tag {} is written twice")
 
 
@@ -316,14 +316,14 @@ def _repeated(
 # --- merchants -----------------------------------------------------------------------------------------------------
 
 
-def _merchant_faults(
+def _merchant_mistakes(
     rule: AwardSendRuleSpec | None, context: SpecContext, *, running: bool
 ) -> Iterator[FieldDiagnostic]:
     names: Sequence[str | None] | None = known(rule, lambda of: of.merchant_groups)
     listed: Sequence[str | None] | None = known(rule, lambda of: of.merchant_id_list)
     if names is None or listed is None:
         return
-    yield from _group_name_faults(names, context)
+    yield from _group_name_mistakes(names, context)
     yield from _repeated(listed, _LISTED, "the merchant {} is written twice", "duplicate_merchant")
     groups = {name: context.groups.get(name) for name in names if name is not None}
     members = {name: group for name, group in groups.items() if group}
@@ -335,10 +335,10 @@ def _merchant_faults(
     if context.brand_of:
         brands = context.brands_in(listed).union(*map(context.brands_in_group, members))
         if len(brands) > 1:
-            yield _brand_fault(names, members, listed, context.brand_of)
+            yield _brand_mistake(names, members, listed, context.brand_of)
 
 
-def _group_name_faults(names: Sequence[str | None], context: SpecContext) -> Iterator[FieldDiagnostic]:
+def _group_name_mistakes(names: Sequence[str | None], context: SpecContext) -> Iterator[FieldDiagnostic]:
     yield from _repeated(names, _GROUPS, "the group {} is written twice")
     for index, name in enumerate(names):
         if name is not None and context.groups_known and name not in context.groups:
@@ -355,7 +355,7 @@ def unknown_group(name: str, groups: Iterable[str], path: Path) -> FieldDiagnost
     )
 
 
-def _brand_fault(
+def _brand_mistake(
     names: Sequence[str | None],
     members: Mapping[str, tuple[str, ...]],
     listed: Sequence[str | None],

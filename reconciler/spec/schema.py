@@ -37,7 +37,7 @@ def project_schema() -> Schema:
     shared = activity.pop("$defs")
     for name in models.NO_DEFAULTS:
         del activity["properties"][name]
-    activity["description"] = "What every spec begins with, and may say otherwise."
+    activity["description"] = "Values for every spec, which a spec may override."
     project["properties"]["defaults"] = activity
     return {"title": "paygift.yaml", **project, "$defs": {**shared, **project["$defs"]}}
 

@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 EMPTY: Final = "empty: write a value, or remove the line"
 ADDRESS_WRITTEN: Final = (
-    "an address stands here, and it is a secret: whoever has it can write to your group. Put it into an environment "
+    "this address is a secret: whoever has it can write to your group. Put it into an environment "
     "variable, in CI from a secret, write `url_from: THE_VARIABLE`, and have this address changed"
 )
 _MAX_SUGGESTIONS: Final = 50

@@ -275,18 +275,18 @@ def _located(mark: yaml.Mark | None, path: Path, code: str, message: str) -> Tex
 _ADVICE: Final = (
     ("mapping values are not allowed", "an unexpected `:`: indent this line like its neighbours, or quote the text"),
     ("could not find expected ':'", "expected `key: value` here: a `:` is missing, or the line is indented wrongly"),
-    ("undefined alias", "an alias (*name) of which no anchor (&name) was seen before; quote a text that begins with *"),
+    ("undefined alias", "an alias (*name) without an anchor (&name) before it; quote a text that begins with *"),
     ("duplicate anchor", "an anchor (&name) that was defined before"),
     ("unknown escape character", "an unknown escape: in double quotes, write \\\\ for a backslash"),
     ("found unexpected ':'", "an unexpected `:`: quote the text"),
     ("block sequence entries are not allowed", "an unexpected `-`: a list begins on its own line"),
     ("did not find expected key", "expected `key: value`: this line is indented differently, or a quote is open"),
-    ("did not find expected '-' indicator", "expected `- value` here, or less indentation: a list goes on above"),
+    ("did not find expected '-' indicator", "expected `- value` here, or less indentation: the lines above are a list"),
     ("did not find expected ',' or", "expected `,` or the closing bracket"),
     ("did not find expected node content", "expected a value"),
     ("did not find expected <document start>", "expected the end of the file, or `---`: this line is indented wrongly"),
     ("while parsing a block mapping", "expected `key: value`: this line is indented differently, or a quote is open"),
-    ("while parsing a block collection", "expected `- value` here, or less indentation: a list goes on above"),
+    ("while parsing a block collection", "expected `- value` here, or less indentation: the lines above are a list"),
     ("while parsing a flow", "expected a value, `,` or the closing bracket"),
 )  # fmt: skip
 

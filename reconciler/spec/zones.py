@@ -28,7 +28,7 @@ class UnknownZoneError(Exception):
 def zone_named(name: str) -> ZoneInfo:
     """The time zone of that name. Raises UnknownZoneError, saying which name was meant.
 
-    Only a name in the database is one, to the letter: some systems find ``asia/shanghai`` too, or files that are no
+    Only a name in the database is one, to the letter: some systems find ``asia/shanghai`` too, or files that are not
     zones. ``Etc/GMT+8`` is in it but means eight hours behind UTC, so nobody may write it.
     """
     # available_timezones() walks the whole database, which costs start-up time.

@@ -91,7 +91,7 @@ def _read(descriptor: int, file: Path, most_bytes: int) -> bytes:
         # Windows can select nothing but sockets.
         if os.name == "posix" and not select.select([descriptor], [], [], SILENCE_SECONDS)[0]:
             raise UsageError(
-                f"{file} cannot be read: nobody wrote to it for {SILENCE_SECONDS:g} s.",
+                f"{file} cannot be read: nothing was written to it for {SILENCE_SECONDS:g} s.",
                 remedy="Start its writer first.",
             )
         piece = os.read(descriptor, _PIECE)

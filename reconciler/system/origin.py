@@ -106,8 +106,8 @@ def age_remark(root: Path, commit: str, last: str) -> str:
             "whether what they say is older cannot be known."
         )
     raise StaleError(
-        f"These files are of commit {commit}, which is older than {last}, the one that was applied last: what is newer "
-        "would be taken back. Nothing was written.",
+        f"These files are of commit {commit}, which is older than {last}, the one that was applied last: "
+        "newer changes would be reverted. Nothing was written.",
         remedy="Apply the newest commit. To go back to what this one says, commit that: `git revert`.",
     )
 
@@ -137,8 +137,8 @@ def require_tip(root: Path, ref: str, paths: Sequence[str]) -> None:
     if different := [name for name in compared.stdout.split("\0") if name]:
         more = f" and {len(different) - 1} more" if len(different) > 1 else ""
         raise StaleError(
-            f"This run is for {here[:12]}, and {ref} is {there[:12]}, where {different[0]}{more} differs: what was "
-            "taken back since would be written again. Nothing was written.",
+            f"This run is for {here[:12]}, and {ref} is {there[:12]}, where {different[0]}{more} differs: "
+            "what was reverted since would be applied again. Nothing was written.",
             remedy="Run the job of the newest commit. To go back to what this one says, revert the later one.",
         )
 

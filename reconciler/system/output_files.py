@@ -88,7 +88,7 @@ def _explained(file: Path) -> Iterator[None]:
         yield
     except BlockingIOError as error:
         raise UsageError(
-            f"{file} cannot be written: nobody read from it for {FIFO_SECONDS:g} s.",
+            f"{file} cannot be written: nothing was read from it for {FIFO_SECONDS:g} s.",
             remedy="Start its reader first.",
         ) from error
     except IsADirectoryError as error:

@@ -1,4 +1,4 @@
-"""Whose TLS certificates are believed, on every host: loopback is no exception. WeChat Pay, GitHub and robots alike."""
+"""Which TLS certificates are trusted, on every host, loopback included: of WeChat Pay, GitHub and robots alike."""
 
 from __future__ import annotations
 

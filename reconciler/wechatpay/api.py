@@ -247,7 +247,7 @@ def _decode(shape: type[Shape], answer: Answer, method: str, path: str, **asked:
     try:
         value = shape.read(answer.body)
     except ValueError as error:
-        raise _unexpected(_flaw(error), answer, method, path) from error
+        raise _unexpected(_reason(error), answer, method, path) from error
     for name, wanted in asked.items():
         found = getattr(value, name)
         if found not in (None, wanted):
@@ -255,7 +255,7 @@ def _decode(shape: type[Shape], answer: Answer, method: str, path: str, **asked:
     return value
 
 
-def _flaw(error: ValueError) -> str:
+def _reason(error: ValueError) -> str:
     """The field, and what is wrong with it; never what stands there."""
     return first_mistake(error, "body") if isinstance(error, ValidationError) else str(error)
 

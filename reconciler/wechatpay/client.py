@@ -52,10 +52,10 @@ class Answer:
 class Client:
     """Calls WeChat Pay as one merchant. An async context manager; used by one event loop.
 
-    ``rate`` is how many requests may be sent a second, tries counted each; None is no limit. ``concurrency`` bounds
+    ``rate`` is how many requests may be sent a second, tries counted each; None means no limit. ``concurrency`` bounds
     connections; further requests wait their turn without timing out. ``timeout_seconds`` bounds connecting, sending
     and each wait for bytes, and three times of it the whole exchange. ``uploads_per_minute`` bounds image uploads,
-    tries counted each, beside ``rate``; None is no limit.
+    tries counted each, beside ``rate``; None means no limit.
 
     When ``base_url`` cannot be reached, requests go to ``backup_url`` (empty: none), and come back after a minute.
     An answer never causes that, whatever its status. Plain http is for loopback only, and proxies from the

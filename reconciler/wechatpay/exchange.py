@@ -122,8 +122,8 @@ class Exchanger:
 
     def _request(self, call: Call, host: Host) -> httpx.Request:
         headers = self._sign(call, host)
-        if flaw := failures.flaw_of(headers, call.target):
-            raise failures.unwritable(flaw, method=call.method, path=call.path)
+        if part := failures.invalid_part(headers, call.target):
+            raise failures.unwritable(part, method=call.method, path=call.path)
         target = call.target.encode("ascii")
         url = host.origin.copy_with(raw_path=target)
         if url.raw_path != target:  # httpx would send another than the one that was signed
@@ -185,6 +185,6 @@ async def _read_body(call: Call, answer: httpx.Response, arrived: _Arrived) -> b
                 method=call.method,
                 path=call.path,
                 request_id=arrived.headers.get("Request-ID", ""),
-                remedy="No answer of WeChat Pay is like that: check PAYGIFT_BASE_URL and proxies.",
+                remedy="WeChat Pay never answers like that: check PAYGIFT_BASE_URL and proxies.",
             )
     return bytes(body)

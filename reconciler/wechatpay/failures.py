@@ -105,7 +105,7 @@ class Arrived(Protocol):
         """Bytes of its body, compressed as they came."""
 
 
-def flaw_of(headers: Iterable[tuple[bytes, bytes]], target: str) -> str:
+def invalid_part(headers: Iterable[tuple[bytes, bytes]], target: str) -> str:
     """Which part of a request cannot be written as HTTP: ``header NAME``, or its target; empty if all can."""
     for name, value in headers:
         if not _FIELD.fullmatch(value):
@@ -113,9 +113,9 @@ def flaw_of(headers: Iterable[tuple[bytes, bytes]], target: str) -> str:
     return "" if _TARGET.fullmatch(target) else "path and query"
 
 
-def unwritable(flaw: str, *, method: str, path: str) -> TransportError:
-    """For a request that was not sent, because of ``flaw``."""
-    message, remedy = _unwritable(flaw)
+def unwritable(part: str, *, method: str, path: str) -> TransportError:
+    """For a request that was not sent, because of ``part``."""
+    message, remedy = _unwritable(part)
     return TransportError(message, method=method, path=path, remedy=remedy, sent=False, lasting=True)
 
 
@@ -156,15 +156,15 @@ def _is_lasting(error: Exception) -> bool:
     return isinstance(error, _NEVER_SENT) and tls_failure(error) is not None
 
 
-def _unwritable(flaw: str) -> tuple[str, str]:
+def _unwritable(part: str) -> tuple[str, str]:
     """Of a request that is not HTTP: ours, and not the network's."""
-    variable = _MADE_FROM.get(flaw, "")
+    variable = _MADE_FROM.get(part, "")
     if variable:
         remedy = f"It is made from {variable}: look for white space and other characters that do not belong there."
     else:
         remedy = "This is a mistake in paygift and not one of the network: please report it."
-    part = f"its {flaw} is" if flaw else "a part of it is"
-    return f"the request was not sent, since {part} not valid in HTTP.", remedy
+    subject = f"its {part} is" if part else "a part of it is"
+    return f"the request was not sent, since {subject} not valid in HTTP.", remedy
 
 
 def unreached(errors: Sequence[TransportError]) -> TransportError:
@@ -201,8 +201,8 @@ def _before_answer(error: Exception, host: str, timeout_seconds: float) -> tuple
             "Check PAYGIFT_BASE_URL and the network's name service (DNS).",
         )
     if (tls := tls_failure(error)) is not None:
-        fault = _certificate_mistake(tls)
-        return f"no trustworthy TLS connection to {host} could be made: {fault.what}.", fault.remedy
+        mistake = _certificate_mistake(tls)
+        return f"no trustworthy TLS connection to {host} could be made: {mistake.what}.", mistake.remedy
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return (
             f"{host} refused the connection.",
@@ -236,13 +236,13 @@ def _at_proxy(error: ProxyFailedError, host: str, timeout_seconds: float) -> tup
             f"Check {variable}, and this network's name service (DNS).",
         )
     if (tls := tls_failure(error)) is not None:
-        fault = _certificate_mistake(tls)
+        mistake = _certificate_mistake(tls)
         cured = (
-            fault.remedy
+            mistake.remedy
             if isinstance(tls, ssl.SSLCertVerificationError)
-            else (f"Most proxies are spoken to without TLS: {variable} then begins with http://, for https hosts too.")
+            else (f"Most proxies are reached without TLS: {variable} then begins with http://, for https hosts too.")
         )
-        return f"no trustworthy TLS connection to {proxy} could be made: {fault.what}.", cured
+        return f"no trustworthy TLS connection to {proxy} could be made: {mistake.what}.", cured
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return f"{proxy} refused the connection.", remedy
     if any(isinstance(cause, httpx.TimeoutException) for cause in causes):

@@ -127,8 +127,8 @@ class Credentials:
                 "after `serial=`.",
             )
         _require_bits(self.private_key, "the merchant's private key", _PRIVATE_KEY.remedy)
-        if self.apiv3_key is not None and (fault := apiv3_key_fault(self.apiv3_key)):
-            raise CredentialsError(f"PAYGIFT_APIV3_KEY {fault}", remedy=APIV3_KEY_REMEDY)
+        if self.apiv3_key is not None and (mistake := apiv3_key_mistake(self.apiv3_key)):
+            raise CredentialsError(f"PAYGIFT_APIV3_KEY {mistake}", remedy=APIV3_KEY_REMEDY)
         self._check_public_key()
 
     def _check_public_key(self) -> None:
@@ -148,8 +148,8 @@ class Credentials:
                 f"{there} is set, but {missing} is not.",
                 remedy="Set both, or neither to use platform certificates.",
             )
-        if fault := public_key_fault(self.public_key_id, self.public_key, self.private_key):
-            raise fault
+        if mistake := public_key_mistake(self.public_key_id, self.public_key, self.private_key):
+            raise mistake
         _require_bits(self.public_key, "the WeChat Pay public key", _PUBLIC_KEY.remedy)
 
     def mac(self, purpose: str, data: bytes) -> str:
@@ -169,7 +169,7 @@ class Credentials:
         )
 
 
-def apiv3_key_fault(key: bytes) -> str:
+def apiv3_key_mistake(key: bytes) -> str:
     """What is wrong with an APIv3 key, as the end of a sentence that begins with its variable; empty if nothing is."""
     if len(key) == APIV3_KEY_BYTES:
         return ""
@@ -178,7 +178,7 @@ def apiv3_key_fault(key: bytes) -> str:
     return f"must be exactly {APIV3_KEY_BYTES} bytes, found {len(key)}{guess}."
 
 
-def public_key_fault(key_id: str, key: RSAPublicKey, private_key: RSAPrivateKey | None) -> CredentialsError | None:
+def public_key_mistake(key_id: str, key: RSAPublicKey, private_key: RSAPrivateKey | None) -> CredentialsError | None:
     """What shows, without asking anybody, that ``key`` is not the WeChat Pay public key called ``key_id``."""
     if not key_id.startswith(PUBLIC_KEY_ID_PREFIX):
         return CredentialsError(
@@ -302,9 +302,9 @@ def _hints(kind: KeyFormat, wanted: _Wanted) -> Iterator[str]:
         case KeyFormat.LFS_POINTER, _:
             yield "Keep keys out of Git."
         case KeyFormat.PRIVATE_KEY | KeyFormat.ENCRYPTED_KEY, KeyFormat.PUBLIC_KEY:
-            yield "The merchant's own key is for PAYGIFT_PRIVATE_KEY; wanted here is WeChat Pay's public key."
+            yield "The merchant's own key is for PAYGIFT_PRIVATE_KEY; WeChat Pay's public key is needed here."
         case KeyFormat.PUBLIC_KEY, KeyFormat.PRIVATE_KEY:
-            yield "WeChat Pay's public key is for PAYGIFT_PUBLIC_KEY; wanted here is the merchant's own."
+            yield "WeChat Pay's public key is for PAYGIFT_PUBLIC_KEY; the merchant's own is needed here."
         case KeyFormat.CERTIFICATE, KeyFormat.PUBLIC_KEY:
             yield (
                 "The merchant's certificate is for PAYGIFT_CERTIFICATE; platform certificates need not be given, "

@@ -122,7 +122,7 @@ class Pace:
 
 
 class Uploads:
-    """Lets no more than ``per_minute`` uploads through in a minute, first come, first served; None is no limit.
+    """Lets no more than ``per_minute`` uploads through in a minute, first come, first served; None means no limit.
 
     ``clock`` is monotonic, in seconds; it and ``sleep`` are replaced in tests.
     """

@@ -57,7 +57,7 @@ class Offset(Enum):
 class ListReading:
     """One pass over a list: what to ask next, and whether what came is the whole. Pure.
 
-    ``limit`` and ``offset`` are those of the next request; once ``ended``, ``flaw`` says what was wrong with the
+    ``limit`` and ``offset`` are those of the next request; once ``ended``, ``reason`` says what was wrong with the
     pass, and is empty when it is complete.
     """
 
@@ -66,7 +66,7 @@ class ListReading:
         self.meaning = Offset.PAGES_FROM_0
         self.total: int | None = None
         self.ended = False
-        self.flaw = ""
+        self.reason = ""
         self._seen: dict[str, None] = {}
         self._first: list[str] = []
         self._pages = 0
@@ -144,9 +144,9 @@ class ListReading:
         elif stuck:
             self._end(f"it ended after {self.found} of {total} announced entries")
 
-    def _end(self, flaw: str) -> None:
+    def _end(self, reason: str) -> None:
         self.ended = True
-        self.flaw = flaw
+        self.reason = reason
 
 
 async def read(
@@ -155,9 +155,9 @@ async def read(
     """All rows of a list, each key once, while the pages arrive; ``fetch`` takes ``offset`` and ``limit``.
 
     A list that is in order costs one request per ``limit`` rows, and one more when its last page is full or there is
-    none. A pass with a flaw is
+    none. A pass that went wrong is
     followed by another, up to ``READS``; rows that were handed out before are not repeated. Raises
-    IncompleteReadError when the last pass has a flaw too: what was handed out until then may lack entries.
+    IncompleteReadError when the last pass went wrong too: what was handed out until then may lack entries.
     """
     handed_out: set[str] = set()
     reading = ListReading(limit)
@@ -171,10 +171,10 @@ async def read(
                 if key(row) not in handed_out:
                     handed_out.add(key(row))
                     yield row
-        if not reading.flaw:
+        if not reading.reason:
             return
     raise IncompleteReadError(
-        f"the list cannot be trusted: {reading.flaw}. It was read {READS} times.",
+        f"the list cannot be trusted: {reading.reason}. It was read {READS} times.",
         path=path,
         found=reading.found,
         announced=reading.found if reading.total is None else reading.total,

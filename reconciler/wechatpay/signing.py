@@ -95,7 +95,7 @@ def sign(key: RSAPrivateKey, message: bytes) -> str:
 
 
 def verifies(key: RSAPublicKey, message: bytes, signature: str) -> bool:
-    """Whether ``signature`` (Base64) is ``key``'s over ``message``. Text that is no Base64 simply does not verify."""
+    """Whether ``signature`` (Base64) is ``key``'s over ``message``. Text that is not Base64 simply does not verify."""
     try:
         # Without validate, Python passes over what is no Base64.
         raw = base64.b64decode(signature, validate=True)

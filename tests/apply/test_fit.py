@@ -95,7 +95,7 @@ def test_a_successor_that_stops_being_fit_holds_the_end_back(remote: Remote, wha
 
     report = remote.apply(remote.plan([LATER]), fault=once_created(remote, happen))
     assert statuses(report.outcomes)[-1] == "not started"
-    assert "have what they had" in report.outcomes[-1].reason
+    assert "nothing has changed for its merchants" in report.outcomes[-1].reason
     assert ended(remote) == []
     assert not report.complete
 

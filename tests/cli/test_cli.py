@@ -229,7 +229,7 @@ def test_a_refusal_that_leaves_an_activity_alone_says_what_a_waiver_does(project
     project.edit("spring", "state: terminated\n", "")
     out = project.run("--sandbox", "plan")[1]
     assert out.startswith("refusal NUMBER_USED spring")
-    assert "To go on without this one: --allow NUMBER_USED:spring" in out
+    assert "To apply the rest without this one: --allow NUMBER_USED:spring" in out
     assert "Apply would stop at 1 refusal. No changes, 1 refused, 0 unchanged" in out
 
 

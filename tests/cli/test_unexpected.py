@@ -101,7 +101,7 @@ def test_whatever_ends_an_apply_while_it_writes_leaves_the_question_open(
     found, err, text = left_by(project)
     report = json.loads(text)
     assert (found, report["exit_code"], report["written"]) == (code, code, None)
-    assert "nobody knows how far it came: run apply again" in report["text"]
+    assert "how much is not known: run apply again" in report["text"]
     assert "Run apply again: it finds out what has happened" in err
     assert SECRET not in text + err
 
@@ -125,13 +125,13 @@ def test_an_outcome_that_cannot_be_shown_is_in_the_report_all_the_same(
     assert SECRET not in text + err
 
 
-def test_a_report_that_cannot_be_made_of_what_happened_says_that_nobody_knows(
+def test_a_report_that_cannot_be_made_of_what_happened_says_that_it_is_not_known(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reconciler.commands.reporting.report_markdown", breaking(ValueError(SECRET)))
     code, err, text = left_by(project, "report.md")
     assert code == 1
-    assert "nobody knows how far it came" in text
+    assert "how much is not known" in text
     assert SECRET not in text + err
 
 

@@ -70,7 +70,7 @@ def test_an_old_commit_is_not_applied_once_its_project_has_changed(repository: P
     code, _, err = at_an_old_commit(repository, "--tip", "main")
     assert code == 6, err
     assert "This run is for " in err
-    assert "differs: what was taken back since would be written again" in err
+    assert "differs: what was reverted since would be applied again" in err
     with repository.sandbox() as sandbox:
         assert sandbox.history() == []
 

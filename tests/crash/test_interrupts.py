@@ -36,7 +36,7 @@ def test_the_first_signal_finishes_what_is_in_flight_and_reports(stage: Setting,
     assert ran.codes == (130,), ran.output
     assert "Interrupted: finishing what is in flight." in ran.output
     assert "Interrupted. Applied: " in ran.output
-    assert "it goes on where this run stopped" in ran.output
+    assert "it continues where this run stopped" in ran.output
     report = json.loads((play.root / "report.json").read_text(encoding="utf-8"))
     assert report["interrupted"]
     (created, terminated) = report["outcomes"][-2:]
@@ -54,7 +54,7 @@ def test_the_second_signal_stops_at_once_and_the_next_run_resumes(stage: Setting
     assert "Stopped at once. What was in flight may or may not have happened." in ran.output
     again = play.apply()
     assert again.codes == (0,), again.output
-    assert "An earlier run ended before it knew what became of:" in again.output
+    assert "An earlier run ended before the outcome of these was known:" in again.output
     assert "spring create" in again.output
     play.sound()
 

@@ -273,7 +273,7 @@ def mistake_in_fen(project: Path) -> str:
     spec.write_text(text.replace("amount_minimum: 1000 ", "amount_minimum: 10.00 "), encoding="utf-8")
     with pytest.raises(ProjectError) as caught:
         load_project(project, now=datetime(2026, 11, 25, tzinfo=UTC))
-    (problem,) = caught.value.problems
+    (problem,) = caught.value.diagnostics
     return str(problem)
 
 

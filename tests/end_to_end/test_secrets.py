@@ -346,7 +346,7 @@ def test_commands_tell_nothing_secret(told: Told, tmp_path: Path, monkeypatch: p
     assert paygift("sandbox", "log") == 0
     text = told.everything()
     assert "liangpin_spring" in text
-    assert "nobody was told by ROBOT_URL (wecom): it cannot be reached: the connection was refused." in text
+    assert "a notice failed: ROBOT_URL (wecom): it cannot be reached: the connection was refused." in text
     assert_nothing_secret(told, text)
 
 

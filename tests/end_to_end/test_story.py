@@ -506,7 +506,7 @@ def test_an_approval_that_is_older_than_the_plan_stops_everything(story: Story) 
     story.checkout(TWO_MERCHANTS)  # the branch is the same, and what it is planned against is not
     story.plan()
     story.merge()
-    stopped(story, "approved by nobody since: the last approval, by alice, is of 2026-11-25T02:02:00Z")
+    stopped(story, "nobody has approved it since: the last approval, by alice, is of 2026-11-25T02:02:00Z")
     story.github.review(PULL)
     told = story.reviewed()
     assert told.code == 0

@@ -239,7 +239,9 @@ def test_a_takeover_from_a_stopped_process_does_not_say_that_it_has_ended(file: 
         assert time.now >= locks.SILENCE_SECONDS
         waiting, taken = told
         assert waiting.startswith("Waiting for another apply: alice")
-        assert taken.endswith("it has given no sign of life for 20 s. If it goes on, it can send nothing more.")
+        assert taken.endswith(
+            "it has given no sign of life for 20 s. If it is still running, it can send nothing more."
+        )
         (entry,) = [what for what in whats(database) if isinstance(what, LockTakenOver)]
         assert entry.reason == "it had given no sign of life for 20 s"
         assert "LockLostError" in other.goes_on()

@@ -160,13 +160,13 @@ def test_whatever_is_changed_shows(data: st.DataObject) -> None:
 @pytest.mark.parametrize("line", ["[" * 100_000, '{"a":' * 100_000, "9" * 5_000, '"\\ud800"', '{"seq":true}'])
 def test_a_hostile_line_is_no_entry(line: str) -> None:
     (found,) = verify([line])
-    assert "not an entry of a journal" in found.problem
+    assert "not an entry of a journal" in found.reason
 
 
 @pytest.mark.parametrize("seq", ["true", '"1"', "1.0", "null"])
 def test_a_number_that_is_none_is_no_number(seq: str) -> None:
     (found, *_) = verify([LINES[0].replace('"seq":1', f'"seq":{seq}')])
-    assert "not an entry of a journal" in found.problem
+    assert "not an entry of a journal" in found.reason
 
 
 def test_a_key_that_is_written_twice_is_read_by_nobody() -> None:
@@ -258,7 +258,7 @@ def test_what_was_added_after_a_head_shows_as_that() -> None:
     assert longer[:4] == LINES
     (found,) = verify([*longer, *OTHERS], heads=[HEAD, OTHER_HEAD])
     assert found.line == 4
-    assert "goes on after this entry" in found.problem
+    assert "goes on after this entry" in found.reason
 
 
 def test_the_same_account_in_another_namespace_is_another_chain() -> None:

@@ -125,7 +125,7 @@ def test_a_removed_line_is_found(database: Database, number: int) -> None:
     whole = lines(database)
     (found, *_) = verify(whole[:number] + whole[number + 1 :])
     assert found.line == number + 1
-    assert "follows where entry" in found.problem
+    assert "follows where entry" in found.reason
 
 
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
@@ -135,7 +135,7 @@ def test_an_altered_line_is_found(database: Database, number: int) -> None:
     data = json.loads(whole[number])
     whole[number] = json.dumps({**data, "run": "r2"})
     (found, *_) = verify(whole)
-    assert (found.line, "was altered" in found.problem) == (number + 1, True)
+    assert (found.line, "was altered" in found.reason) == (number + 1, True)
 
 
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
@@ -145,7 +145,7 @@ def test_a_line_that_was_sealed_anew_is_found(database: Database) -> None:
     line, hash_ = sealed(forged)
     whole[1] = audit_line(line, hash_)
     (found,) = verify(whole)
-    assert (found.line, "does not continue entry 2" in found.problem) == (3, True)
+    assert (found.line, "does not continue entry 2" in found.reason) == (3, True)
 
 
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
@@ -155,14 +155,14 @@ def test_lines_cut_off_at_the_end_show_by_the_head(database: Database) -> None:
     assert list(verify(whole, heads=[head])) == []
     assert list(verify(whole[:-1])) == []
     (found,) = verify(whole[:-1], heads=[head])
-    assert "missing at the end" in found.problem
+    assert "missing at the end" in found.reason
 
 
 @pytest.mark.parametrize("line", ["", "{}", "[]", "null", '{"seq": 1}', "{", "\x00", '{"entry":"other"}'])
 def test_a_line_that_is_no_entry_is_found(line: str) -> None:
     (found,) = verify([line])
     assert found.line == 1
-    assert "not an entry of a journal" in found.problem
+    assert "not an entry of a journal" in found.reason
 
 
 # -- intents -----------------------------------------------------------------------------------------------------------

@@ -182,7 +182,7 @@ def test_the_error_itself_keeps_every_mistake(tmp_path: Path) -> None:
     (tmp_path / "g.txt").write_text("x\n" * 200)
     with pytest.raises(ProjectError) as caught:
         load_project(tmp_path, now=NOW)
-    assert len(caught.value.problems) == 200
+    assert len(caught.value.diagnostics) == 200
 
 
 def test_an_exported_journal_can_be_printed_into_a_log_and_verified(project: Project) -> None:

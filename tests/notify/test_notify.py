@@ -396,7 +396,7 @@ def test_an_address_in_the_file_is_a_mistake_that_says_why_and_does_not_quote_it
     for arguments in (("validate",), ("validate", "--json")):
         code, out, err = project.run(*arguments)
         assert code == 3
-        assert "an address stands here, and it is a secret" in out + err
+        assert "this address is a secret" in out + err
         assert "paygift.yaml:2:" in out + err or '"line": 2' in out
         assert KEY not in out + err
 
@@ -453,7 +453,7 @@ def test_a_robot_that_fails_fails_no_apply(
     assert code == 0
     assert "Applied: 2 done." in out
     (line,) = err.splitlines()
-    assert line.startswith("Warning: nobody was told by PAYGIFT_WECOM_URL (wecom): ")
+    assert line.startswith("Warning: a notice failed: PAYGIFT_WECOM_URL (wecom): ")
     assert KEY not in out + err + file.read_text(encoding="utf-8")
     assert "127.0.0.1" not in line
 

@@ -345,7 +345,7 @@ def test_our_comment_edited_by_somebody_else_is_refused(fake: FakeGitHub, github
     keep(github)
     fake.edit(fake.comments[0], f"{marker(OTHER)}\n<!-- paygift head={HEAD} -->", editor)
     fake.merge(PULL, MERGE)
-    refused(github, f"was edited by {editor.removesuffix('[bot]') or 'somebody who is gone'}")
+    refused(github, f"was edited by {editor.removesuffix('[bot]') or 'a deleted account'}")
 
 
 def test_what_we_wrote_over_a_strangers_edit_counts_again(fake: FakeGitHub, github: GitHub) -> None:
@@ -389,7 +389,7 @@ def test_an_approval_of_before_an_edit_does_not_count_after_it(fake: FakeGitHub,
     fake.edit(fake.comments[0], ours, "mallory")
     keep(github)
     fake.merge(PULL, MERGE)
-    refused(github, "approved by nobody since")
+    refused(github, "nobody has approved it since")
 
 
 def test_a_comment_that_goes_between_two_pages_hides_no_other(
@@ -659,7 +659,7 @@ def test_what_is_only_pending_opens_no_issue_and_closes_one(fake: FakeGitHub, gi
     assert keep_drift_issue(github, read_drift(alone)).action == "none"
     assert keep_drift(github, "paused") == "created"
     assert keep_drift_issue(github, read_drift(alone)).action == "closed"
-    assert "only not applied yet" in fake.comments[-1]["body"]
+    assert "the remaining differences are not applied yet" in fake.comments[-1]["body"]
 
 
 def test_what_is_pending_is_mentioned_below_the_drift(fake: FakeGitHub, github: GitHub) -> None:

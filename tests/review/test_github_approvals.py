@@ -65,7 +65,7 @@ def test_an_approval_before_the_comment_showed_another_plan_does_not_count(fake:
     fake.merge(PULL, MERGE)
     not_approved(
         github,
-        r"written at 2026-11-25T02:03:00Z, and approved by nobody since: the last approval, by alice, "
+        r"written at 2026-11-25T02:03:00Z, and nobody has approved it since: the last approval, by alice, "
         r"is of 2026-11-25T02:02:00Z",
     )
     fake.review(PULL)  # on the merged pull request, whose comment changes no more
@@ -76,7 +76,7 @@ def test_an_approval_before_there_was_a_plan_does_not_count(fake: FakeGitHub, gi
     fake.review(PULL)
     keep(github)
     fake.merge(PULL, MERGE)
-    not_approved(github, "approved by nobody since")
+    not_approved(github, "nobody has approved it since")
 
 
 def test_an_approval_of_an_older_commit_does_not_count(fake: FakeGitHub, github: GitHub) -> None:
@@ -243,4 +243,4 @@ def test_what_was_not_the_same_plan_by_our_hand_hands_on_no_approval(
     assert keep(github) == "updated"
     assert "since" not in second_line(bodies(fake)[0])
     fake.merge(PULL, MERGE)
-    not_approved(github, "approved by nobody since")
+    not_approved(github, "nobody has approved it since")

@@ -274,7 +274,7 @@ class Judge:
         for entry in book.open_intents():
             self.broken("converges", f"intent {entry.seq} is still open")
         for found in verify(audit_lines(database, NAMESPACE)):
-            self.broken("converges", f"line {found.line} of the journal: {found.problem}")
+            self.broken("converges", f"line {found.line} of the journal: {found.reason}")
         database.close()
 
     def _as_the_file_says(self, spec: DesiredActivity) -> None:

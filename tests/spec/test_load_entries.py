@@ -22,7 +22,7 @@ def codes(root: Path) -> dict[str, str]:
     """The code that each file is told with."""
     with pytest.raises(ProjectError) as caught:
         load_project(root, now=NOW)
-    return {problem.file: problem.code for problem in caught.value.problems}
+    return {problem.file: problem.code for problem in caught.value.diagnostics}
 
 
 @pytest.fixture

@@ -291,7 +291,7 @@ def test_any_shape_gives_problems_in_our_words_and_nothing_worse(
     write(tmp_path, paygift_yaml=f"{PROJECT}defaults: {defaults}\n", activities__a_yaml=spec or "{}\n")
     with pytest.raises(ProjectError) as caught:
         load_project(tmp_path, now=NOW)
-    for problem in caught.value.problems:
+    for problem in caught.value.diagnostics:
         assert problem.line or problem.code == "no_activity"
         assert "pydantic" not in problem.message
         assert not problem.message.startswith(("Input should", "Field required", "Value error", "Extra inputs"))

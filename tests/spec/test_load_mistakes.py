@@ -29,7 +29,7 @@ def expected(folder: Path) -> list[str]:
 def found(folder: Path) -> tuple[Diagnostic, ...]:
     with pytest.raises(ProjectError) as caught:
         load_project(folder, now=NOW)
-    return caught.value.problems
+    return caught.value.diagnostics
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def desired(wanted: ActivitySpec, context: SpecContext = SHANGHAI) -> DesiredAct
 
 
 def codes(wanted: ActivitySpec, context: SpecContext = SHANGHAI) -> list[str]:
-    return [fault.code for fault in diagnostics_in(wanted, context)]
+    return [mistake.code for mistake in diagnostics_in(wanted, context)]
 
 
 def periods(time: list[tuple[str, str]] | None = None, day: list[tuple[str, str]] | None = None) -> dict[str, Any]:
@@ -211,14 +211,16 @@ def test_an_activity_lasts_at_most_90_days_and_ends_within_a_year(begin: str, en
     ],
 )
 def test_a_message_about_milliseconds_shows_them(begin: str, end: str, said: str) -> None:
-    (fault,) = diagnostics_in(spec({"begin_time": begin, "end_time": end}), SHANGHAI)
-    assert said in fault.message
+    (mistake,) = diagnostics_in(spec({"begin_time": begin, "end_time": end}), SHANGHAI)
+    assert said in mistake.message
 
 
 def test_what_is_left_until_an_end_is_told_in_whole_seconds_whatever_the_clock_says() -> None:
     context = replace(SHANGHAI, now=NOW + timedelta(microseconds=123_456))
-    (fault,) = diagnostics_in(spec({"begin_time": "2027-10-01T00:00:00Z", "end_time": "2027-11-23T00:00:01Z"}), context)
-    assert fault.message == "365 days from now: an activity must end within less than 365 days"
+    (mistake,) = diagnostics_in(
+        spec({"begin_time": "2027-10-01T00:00:00Z", "end_time": "2027-11-23T00:00:01Z"}), context
+    )
+    assert mistake.message == "365 days from now: an activity must end within less than 365 days"
 
 
 def test_times_that_the_clock_skips_or_shows_twice_need_an_offset() -> None:
@@ -226,9 +228,9 @@ def test_times_that_the_clock_skips_or_shows_twice_need_an_offset() -> None:
     assert codes(spec(times), NEW_YORK) == ["ambiguous_time"]
     assert codes(spec({**times, "begin_time": "2026-11-01T01:30:00-04:00"}), NEW_YORK) == []
     times = {"begin_time": "2026-03-01T00:00:00", "end_time": "2026-03-08T02:30:00"}
-    (fault,) = diagnostics_in(spec(times), NEW_YORK)
-    assert fault.code == "nonexistent_time"
-    assert fault.message == (
+    (mistake,) = diagnostics_in(spec(times), NEW_YORK)
+    assert mistake.code == "nonexistent_time"
+    assert mistake.message == (
         "2026-03-08 02:30:00 happens never in America/New_York, where clocks change: write the offset, such as +08:00"
     )
 
@@ -345,7 +347,7 @@ GROUPS = replace(
 )
 
 
-def merchant_faults(
+def merchant_mistakes(
     groups: list[str], listed: list[str], context: SpecContext = GROUPS, **top: Any
 ) -> list[FieldDiagnostic]:
     return diagnostics_in(spec(rule={"merchant_groups": groups, "merchant_id_list": listed}, **top), context)
@@ -367,13 +369,13 @@ def merchant_faults(
     ],
 )
 def test_merchants_come_once_from_somewhere(groups: list[str], listed: list[str], told: list[str]) -> None:
-    assert [fault.code for fault in merchant_faults(groups, listed)] == told
+    assert [mistake.code for mistake in merchant_mistakes(groups, listed)] == told
 
 
 def test_a_merchant_that_is_listed_twice_is_told_with_both_places() -> None:
-    (fault,) = merchant_faults(["east"], ["1900000001", "1900000001"])
-    assert fault.path == ("award_send_rule", "merchant_id_list", 1)
-    assert fault.also == (("award_send_rule", "merchant_id_list", 0),)
+    (mistake,) = merchant_mistakes(["east"], ["1900000001", "1900000001"])
+    assert mistake.path == ("award_send_rule", "merchant_id_list", 1)
+    assert mistake.also == (("award_send_rule", "merchant_id_list", 0),)
 
 
 def test_groups_and_list_are_sets_that_may_overlap() -> None:
@@ -384,21 +386,21 @@ def test_groups_and_list_are_sets_that_may_overlap() -> None:
 
 
 def test_a_terminated_activity_needs_no_merchants() -> None:
-    assert merchant_faults([], [], state="terminated") == []
+    assert merchant_mistakes([], [], state="terminated") == []
 
 
 def test_all_merchants_are_of_one_brand_or_none_is_of_any() -> None:
     brands = {"1900000001": "nuts", "1900000002": "nuts", "1900000004": "tea"}
     context = replace(GROUPS, brand_of=brands)
-    assert merchant_faults(["east"], [], context) == []
-    assert merchant_faults([], ["1900000008", "1900000009"], context) == []
-    (fault,) = merchant_faults(["north", "east"], [], context)
-    assert (fault.code, fault.path[-2:]) == ("mixed_brands", ("merchant_groups", 0))
-    assert fault.message == 'merchants of several brands: 2 of "nuts", but 1900000004 (tea); one brand is allowed'
+    assert merchant_mistakes(["east"], [], context) == []
+    assert merchant_mistakes([], ["1900000008", "1900000009"], context) == []
+    (mistake,) = merchant_mistakes(["north", "east"], [], context)
+    assert (mistake.code, mistake.path[-2:]) == ("mixed_brands", ("merchant_groups", 0))
+    assert mistake.message == 'merchants of several brands: 2 of "nuts", but 1900000004 (tea); one brand is allowed'
     listed = [f"190000001{n}" for n in range(5)]
-    (fault,) = merchant_faults(["east"], listed, context)
-    assert fault.path[-2:] == ("merchant_id_list", 0)
-    assert "1900000010 (in no brand), 1900000011 (in no brand), 1900000012 (in no brand) and 2 more" in fault.message
+    (mistake,) = merchant_mistakes(["east"], listed, context)
+    assert mistake.path[-2:] == ("merchant_id_list", 0)
+    assert "1900000010 (in no brand), 1900000011 (in no brand), 1900000012 (in no brand) and 2 more" in mistake.message
 
 
 # --- what is left of a damaged spec --------------------------------------------------------------------------------
@@ -420,7 +422,7 @@ def test_no_two_specs_claim_the_same() -> None:
         Header("", ("",), ""),
         Header("", (), ""),
     ]
-    assert [(index, fault.path, fault.code, fault.also) for index, fault in conflicts(headers)] == [
+    assert [(index, mistake.path, mistake.code, mistake.also) for index, mistake in conflicts(headers)] == [
         (2, ("key",), "duplicate_key", (OtherSpec(0, ("key",)),)),
         (2, ("adopt",), "duplicate_adopt", (OtherSpec(1, ("adopt",)),)),
         (2, ("renamed_from", 0), "renamed_from_twice", (OtherSpec(1, ("renamed_from", 0)),)),

@@ -51,7 +51,7 @@ def problems(root: Path, now: datetime = NOW) -> list[str]:
     try:
         load_project(root, now=now)
     except ProjectError as error:
-        return [str(problem) for problem in error.problems]
+        return [str(problem) for problem in error.diagnostics]
     return []
 
 

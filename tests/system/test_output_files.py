@@ -166,7 +166,7 @@ def test_a_fifo_that_nobody_reads_is_not_waited_for_permanently(
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK) if opened else None
-    with pytest.raises(UsageError, match=r"nobody read from it for 0\.1 s"):
+    with pytest.raises(UsageError, match=r"nothing was read from it for 0\.1 s"):
         write(NEW * 300_000, fifo)
     if reader is not None:
         os.close(reader)

@@ -330,10 +330,10 @@ def test_what_stays_in_a_changing_list_is_never_lost(
     assert set(found) >= before & set(server.rows)
 
 
-def test_a_reading_that_is_not_over_has_no_flaw() -> None:
+def test_a_reading_that_is_not_over_gives_no_reason() -> None:
     reading = ListReading(20)
     reading.take(rows(20), 40, 20)
-    assert (reading.ended, reading.flaw, reading.found, reading.offset) == (False, "", 20, 1)
+    assert (reading.ended, reading.reason, reading.found, reading.offset) == (False, "", 20, 1)
 
 
 # --- through the sandbox ----------------------------------------------------------------------------------------------

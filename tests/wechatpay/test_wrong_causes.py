@@ -426,15 +426,15 @@ async def test_a_request_that_is_no_http_is_not_the_networks(target: str, over_h
 @pytest.mark.parametrize("value", [b"PUB_KEY_ID_1 ", b" PUB_KEY_ID_1", b"PUB_KEY\r\n_ID_1", b"PUB\0KEY", b"\t"])
 def test_a_header_that_is_no_http_is_put_down_to_its_variable(value: bytes) -> None:
     headers = [(b"Host", b"x"), (b"Accept", b""), (b"Wechatpay-Serial", value)]
-    flaw = failures.flaw_of(headers, "/v3/x")
-    assert flaw == "header Wechatpay-Serial"
-    error = failures.unwritable(flaw, method="GET", path="/v3/x")
+    part = failures.invalid_part(headers, "/v3/x")
+    assert part == "header Wechatpay-Serial"
+    error = failures.unwritable(part, method="GET", path="/v3/x")
     assert (error.sent, error.lasting) == (False, True)
     assert error.message == "the request was not sent, since its header Wechatpay-Serial is not valid in HTTP."
     assert error.remedy.startswith("It is made from PAYGIFT_PUBLIC_KEY_ID: look for white space")
 
 
-def test_a_request_whose_flaw_is_unknown_may_have_left() -> None:
+def test_a_request_whose_invalid_part_is_unknown_may_have_left() -> None:
     error = failures.transport_error(
         httpx.LocalProtocolError(SECRET), method="POST", path="/v3/x", host="x", timeout_seconds=1
     )

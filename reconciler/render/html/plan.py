@@ -192,7 +192,7 @@ def _timeline(plan: Plan) -> Html | None:
 def _not_shown(plan: Plan) -> Html:
     if plan.timeline.left_out:
         more = counted(plan.timeline.left_out, "more activity", "more activities")
-        words = f"{more} of the account, left alone by this plan, found no room here."
+        words = f"{more} of the account, left alone by this plan, did not fit here."
     elif plan.unchanged and not plan.timeline.rows:
         words = "Activities that this plan leaves alone are not shown here."
     else:

@@ -27,8 +27,8 @@ SENTENCES: Final[dict[DriftCode, str]] = {
     "NOT_CREATED": "its spec has no live activity; `apply` would create it",
     "PAUSED": "activity {activity_id} was paused on the merchant platform",
     "REFUSED": "`apply` does nothing for it",
-    "SHOULD_END": "activity {activity_id} still lives, and {reason}; `apply` would end it",
-    "SUPERSEDED": "activity {activity_id} still lives beside its successor; `apply` would end it",
+    "SHOULD_END": "activity {activity_id} is still live, and {reason}; `apply` would end it",
+    "SUPERSEDED": "activity {activity_id} is still live beside its successor; `apply` would end it",
     "TERMS_DIFFER": "the terms of activity {activity_id} are not those of the spec{fields}; `apply` would replace it",
     "VANISHED": "activity {activity_id}, which paygift managed for it, is no longer on the account",
 }

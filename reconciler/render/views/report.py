@@ -175,5 +175,5 @@ def _advice(report: Report) -> str:
             "does nothing twice."
         )
     if report.interrupted:
-        return "Something is left. Run `paygift apply` again: it goes on where this run stopped."
+        return "Something is left. Run `paygift apply` again: it continues where this run stopped."
     return "Something is left. Run `paygift plan`: it shows what, and whether something must be corrected first."

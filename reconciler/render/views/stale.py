@@ -28,7 +28,7 @@ def _line(reason: Stale) -> str:
     if reason.code == "waived":
         return f"! --allow {_waiver(reason.waiver)} waives something that nobody reviewed"
     if reason.code == "reordered":
-        return f"! {reason.key}: what is created and what is ended come in another order than was reviewed"
+        return f"! {reason.key}: its creates and terminations are in another order than was reviewed"
     if reason.code == "bare":
         return f"! {reason.key}: its end leaves more merchants with nothing than the reviewed plan said"
     if reason.code == "shown":

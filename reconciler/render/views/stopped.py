@@ -19,9 +19,7 @@ from reconciler.render.views.finding import FindingView
 from reconciler.render.views.plan import plan_view
 
 NOTHING_WRITTEN: Final = "Nothing was written."
-PERHAPS_WRITTEN: Final = (
-    "Something may have been written, and nobody knows how far it came: run apply again, which finds out."
-)
+PERHAPS_WRITTEN: Final = "Something may have been written, and how much is not known: run apply again, which finds out."
 KINDS: Final[dict[int, str]] = {
     EXIT_ERROR: "error",
     EXIT_INVALID: "invalid",

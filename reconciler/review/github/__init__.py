@@ -3,9 +3,9 @@
 ``run`` which workflow run this is · ``client`` one request, tried again where that is safe · ``branch`` what the
 default branch is at · ``marker`` the hidden lines of a comment (pure) · ``states`` how a plan stands, for people (pure)
 · ``comments`` our comments, found by author and marker · ``waivers`` those of one pull request · ``approvals`` who
-approved and pushed what · ``reviewed`` the digest that was reviewed, or why there is none · ``artifact`` the plan file
-with that digest · ``drift`` the issue that tells of drift · ``annotate`` diagnostics at their lines (pure). What may
-be trusted, and why, is in docs/github.md.
+approved and pushed what · ``reviewed`` the digest that was reviewed, or why there is none · ``kept`` the plan file with
+that digest · ``drift`` the issue that tells of drift · ``annotate`` mistakes at their lines (pure). What may be
+trusted, and why, is in docs/github.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Problems of specs as workflow commands, so that GitHub shows them at their lines of the pull request. Pure."""
+"""Mistakes in specs as workflow commands, so that GitHub shows them at their lines of the pull request. Pure."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from reconciler.model.errors import UsageError
 from reconciler.plan import check_format
 
 
-class _Problems(BaseModel):
+class _Printed(BaseModel):
     format_version: str
     problems: list[Diagnostic]
 
 
 def annotate(data: object, *, folder: str = "") -> Iterator[str]:
-    """One ``::error`` line for each problem in what `validate --json` printed. Raises UsageError for anything else.
+    """One ``::error`` line for each diagnostic in what `validate --json` printed. Raises UsageError for anything else.
 
-    ``folder`` is where paygift.yaml lies in the repository: problems name files from there.
+    ``folder`` is where paygift.yaml lies in the repository: diagnostics name files from there.
     """
     try:
-        found = _Problems.model_validate(data)
+        found = _Printed.model_validate(data)
     except ValidationError as error:
         raise UsageError("This is not what `paygift validate --json` prints.") from error
     remedy = "Let the same version validate and annotate."
-    check_format("These problems have", found.format_version, remedy=remedy)
-    return (_error(problem, folder) for problem in condensed(found.problems))
+    check_format("This output of validate has", found.format_version, remedy=remedy)
+    return (_error(diagnostic, folder) for diagnostic in condensed(found.problems))
 
 
-def _error(problem: Diagnostic, folder: str) -> str:
-    where = {"file": f"{folder}/{problem.file}" if folder not in ("", ".") else problem.file}
-    if problem.line:
-        where |= {"line": str(problem.line), "col": str(problem.column)}
+def _error(diagnostic: Diagnostic, folder: str) -> str:
+    where = {"file": f"{folder}/{diagnostic.file}" if folder not in ("", ".") else diagnostic.file}
+    if diagnostic.line:
+        where |= {"line": str(diagnostic.line), "col": str(diagnostic.column)}
     properties = ",".join(f"{name}={_property(value)}" for name, value in where.items())
-    said = f"{problem.path}: {problem.message}" if problem.path else problem.message
+    said = f"{diagnostic.path}: {diagnostic.message}" if diagnostic.path else diagnostic.message
     return f"::error {properties}::{in_command(said)}"
 
 

@@ -70,7 +70,7 @@ def require_current(github: GitHub, commit: str, paths: Sequence[str]) -> None:
         more = f" and {len(different) - 1} more" if len(different) > 1 else ""
         raise StaleError(
             f"This run is for {commit[:12]}, and {tip.branch} is at {tip.commit[:12]}, where {what}{more} differs: "
-            "what was taken back since would be written again.",
+            "what was reverted since would be applied again.",
             remedy=f"Nothing was applied. The run for the newest commit of {tip.branch} applies what stands there; "
             "to go back to what this commit says, revert the later one in a pull request.",
         )

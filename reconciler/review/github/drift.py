@@ -20,7 +20,7 @@ from reconciler.review.github.comments import MOST_CHARACTERS, RESERVED, Written
 from reconciler.review.github.marker import Owner, read_marker
 
 EQUAL: Final = "Live equals the specs again"
-ONLY_PENDING: Final = "Nothing is left that was changed outside; what differs is only not applied yet"
+ONLY_PENDING: Final = "Nothing differs that was changed outside; the remaining differences are not applied yet"
 
 
 class DriftItem(BaseModel):
@@ -91,7 +91,7 @@ def keep_drift_issue(github: GitHub, drift: DriftReport) -> Written:
             return Written("created", str(data.get("html_url", "")))
         # The oldest: people may have answered there.
         kept, *others = sorted(found, key=lambda each: int(each["number"]))
-        _close(github, others, f"Told in #{kept['number']}")
+        _close(github, others, f"Reported in #{kept['number']}")
         url = str(kept.get("html_url", ""))
         # Without the link to the run, or each check would edit it and wake its readers.
         if kept.get("title") == title and _without_run(str(kept.get("body") or "")) == body:

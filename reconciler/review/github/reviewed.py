@@ -65,7 +65,8 @@ def pull_of_commit(github: GitHub, commit: str) -> Merged:
     if len(found) > 1:
         numbers = ", ".join(f"#{each.get('number')}" for each in found)
         raise StaleError(
-            f"{commit[:12]} is the merge of several pull requests, {numbers}: which was meant?", remedy=REMEDY
+            f"{commit[:12]} is the merge of several pull requests, {numbers}: it is unclear which one was reviewed.",
+            remedy=REMEDY,
         )
     (pull,) = found
     head = pull.get("head")
@@ -180,7 +181,7 @@ def _check_hands(marks: Json, login: str, pull: int) -> None:
     # An editor whose account is gone is null, and counts as a stranger.
     if marks.get("lastEditedAt") and not is_actor(marks.get("editor"), login):
         editor = marks.get("editor")
-        who = editor.get("login") if isinstance(editor, dict) else "somebody who is gone"
+        who = editor.get("login") if isinstance(editor, dict) else "a deleted account"
         raise StaleError(f"The plan on pull request #{pull} was edited by {who}.", remedy=REMEDY)
 
 
@@ -235,7 +236,8 @@ def _approvers(given: Sequence[Review], pull: Merged, since: datetime) -> tuple[
     if given and not approved:
         last = given[-1]
         raise StaleError(
-            f"The plan on pull request #{pull.number} was written at {instant(since)}, and approved by nobody since: "
+            f"The plan on pull request #{pull.number} was written at {instant(since)}, and nobody has "
+            "approved it since: "
             f"the last approval, by {last.login}, is of {instant(last.at)} and for {last.commit[:12] or 'no commit'}.",
             remedy=APPROVE_AGAIN,
         )

@@ -28,7 +28,7 @@ def unplanned(run: WorkflowRun, state: State, head: str, reason: str = "") -> st
     else:
         # An error quotes specs: as code nothing in it mentions people or makes a link.
         why = f"{_code(reason)}." if reason.strip() else "the run says why."
-        said = f"**Failed**: there is no plan of `{head[:12]}`: {why} What stands below, if anything, no longer counts"
+        said = f"**Failed**: there is no plan of `{head[:12]}`: {why} Anything below is outdated"
     return _joined(said, _link("run", run.url))
 
 

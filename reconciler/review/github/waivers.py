@@ -93,7 +93,7 @@ def _in_description(github: GitHub, pull: int) -> Iterator[_Asked]:
     # The last editor: an outsider can edit his own description after a maintainer has looked at it.
     by = _login(found.get("editor") or found.get("author"))
     for waiver in in_text(str(found.get("body") or "")):
-        yield _Asked(waiver, f"in the description, last written by {by or 'somebody who is gone'},", by)
+        yield _Asked(waiver, f"in the description, last written by {by or 'a deleted account'},", by)
 
 
 def _in_labels(github: GitHub, pull: int) -> Iterator[_Asked]:
@@ -112,7 +112,7 @@ def _in_labels(github: GitHub, pull: int) -> Iterator[_Asked]:
         # Events remember names that were changed since: only what is on the pull request counts.
         if name in there and (found := _WAIVER.fullmatch(name.strip())):
             by = _login(event.get("actor"))
-            yield _Asked(_normal(found["waiver"]), f"as a label by {by or 'somebody who is gone'}", by)
+            yield _Asked(_normal(found["waiver"]), f"as a label by {by or 'a deleted account'}", by)
 
 
 def _permission(github: GitHub, login: str) -> str:
