@@ -115,6 +115,7 @@ PLACEHOLDER: Final = re.compile(r"[A-Z]{4,}$")
 """A word that stands for what a reader has at hand, such as HASH."""
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("name", ["specs", "journal", "interop"])
 def test_what_documents_tell_to_paste_works(name: str, shell: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     folder, environment = shell

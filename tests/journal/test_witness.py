@@ -429,6 +429,7 @@ def test_a_hidden_row_whose_spec_was_deleted_does_not_run_on_unseen(applied: Pro
     assert [step["key"] for step in change["operations"]] == ["summer", "spring"]
 
 
+@pytest.mark.usefixtures("short_pauses_between_reads")
 @pytest.mark.parametrize("edited", [False, True])
 def test_a_creation_that_the_list_never_shows_is_not_done_again_and_none_runs_beside_it(
     project: Project, edited: bool

@@ -71,6 +71,7 @@ def shell(root: Path, script: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("number", [n for n, block in enumerate(SHELL) if SERVE not in block])
 def test_a_block_of_commands_runs_as_it_stands(example: Path, number: int) -> None:
     shell(example, SHELL[number])
@@ -123,6 +124,7 @@ def test_what_depends_on_what_wechat_pay_shows_can_be_provoked() -> None:
     }
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("code", sorted(PROVOKED))
 def test_a_finding_is_provoked_by_the_lines_of_its_section(example: Path, code: str) -> None:
     assert f" {code} " not in shell(example, "paygift --sandbox plan").stdout
