@@ -58,18 +58,14 @@ class Lookups:
 
     async def merchants_once(self, activity_id: str, settled: Callable[[frozenset[str]], bool]) -> frozenset[str]:
         """The merchants as soon as they are what a write should have made of them, or as they are after all."""
-
-        async def look() -> frozenset[str]:
-            return frozenset(await self._api.merchant_ids(activity_id))
-
-        return await self._poll.until(look, settled)
+        return await self._poll.until(lambda: self.merchants(activity_id), settled)
 
     async def shown(self, activity_id: str) -> LiveActivity | None:
         """The detail of a new activity, which may take a moment to appear (API §9 2)."""
 
         async def look() -> LiveActivity | None:
             try:
-                return live_activity(await self._api.detail(activity_id))
+                return await self.detail(activity_id)
             except ApiError as error:
                 # A gateway's unsigned 404 does not prove that the activity is absent.
                 if error.status != 404 or not error.verified:
@@ -116,7 +112,7 @@ class Lookups:
     async def has_ended(self, activity_id: str) -> bool:
         """Whether the remote shows it as over. Raises RemoteError, a 404 included."""
         # By our clock as well: the status may lag behind the end by days (API §1.7).
-        return live_activity(await self._api.detail(activity_id)).ended(self._clock())
+        return (await self.detail(activity_id)).ended(self._clock())
 
     async def listed_in_time(self, out_request_no: str) -> LiveActivity | None:
         """The activity with this number, or ``None`` if the list does not show it within the reads of the policy."""

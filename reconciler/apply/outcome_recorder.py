@@ -61,7 +61,7 @@ class OutcomeRecorder:
         return self.progress.count(await self._written(traced, trace))
 
     async def held(self, operation: Operation, hold: Hold) -> Outcome:
-        """The outcome of an operation that refusals hold; it is none of those whose progress is told."""
+        """The outcome of an operation that refusals hold; it does not count as progress."""
         held = Outcome(operation, OutcomeStatus.NOT_STARTED, reason=_held_reason(hold), held_by=hold.refusals)
         return await self._written(held, Trace())
 

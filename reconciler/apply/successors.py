@@ -94,6 +94,6 @@ class Successors:
     async def _not_served(self, operation: TerminateActivity, successor_id: str, needed: frozenset[str]) -> str:
         """Which merchants that the old one serves and the spec wants the successor does not; both as they are now."""
         serving = await self._lookups.merchants(successor_id)
-        if needed <= set(serving):
+        if needed <= serving:
             return ""
         return not_served(needed.intersection(await self._lookups.merchants(operation.activity_id)), serving)

@@ -10,11 +10,6 @@ from reconciler import commands
 from reconciler.cli.context import Context, fail_option, pass_context, undo_option
 from reconciler.cli.options import option
 from reconciler.model.errors import EXIT_REFUSED
-from reconciler.render.html import plan_html
-from reconciler.render.json_ import dumps, plan_json
-from reconciler.render.markdown import plan_markdown
-from reconciler.render.text import plan_text
-from reconciler.render.views.plan import plan_view
 
 FORMATS = ("text", "json", "markdown", "html")
 
@@ -44,18 +39,18 @@ def show_plan(context: Context, file: Path, form: str, max_chars: int, undo: boo
 
     A file that was changed after it was made is refused.
     """
+    from reconciler.cli import printing  # noqa: PLC0415 - see there
+
     # No project and no credentials: the page is made where only the artifact is.
     plan = commands.show_plan(file)
     if form == "json":
-        click.echo(dumps(plan_json(plan)), nl=False)
+        click.echo(printing.plan_as_json(plan), nl=False)
     elif form == "markdown":
-        click.echo(plan_markdown(plan, max_chars=max_chars), nl=False)
+        click.echo(printing.plan_markdown(plan, max_chars=max_chars), nl=False)
     elif form == "html":
-        click.echo(plan_html(plan), nl=False)
+        click.echo(printing.plan_html(plan), nl=False)
     else:
         colour = context.colours()
-        digest = commands.plan_digest(plan)
-        text = plan_text(plan_view(plan), digest=digest, colour=colour, notes=True, undo=undo)
-        click.echo(text, nl=False, color=colour)
+        click.echo(printing.plan_text(plan, colour=colour, notes=True, undo=undo), nl=False, color=colour)
     # Without the flag 0: a workflow shows the plan before it decides.
     return EXIT_REFUSED if fail_on_refusals and plan.refusals else 0

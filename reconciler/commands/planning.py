@@ -151,7 +151,6 @@ async def plan_as_reviewed(
     the difference, for anything else: another account or namespace, edited specs, a changed account, a plan that has
     expired. What was refused in the review stays refused, whatever has become of its cause.
     """
-
     # First, since for another account everything would differ and hide the reason.
     for name, theirs, ours in (
         ("namespace", reviewed.namespace, project.namespace),
@@ -198,7 +197,6 @@ async def plan_as_expected(
     A digest alone cannot tell what is left of a plan that was partly done, nor what was refused in its review, if
     something else is refused now: for that, keep the plan file.
     """
-
     fresh = await plan_project(account, project, allow=allow, witness=witness, on_progress=on_progress)
     # Two digests: what is refused only since the review is held, and the rest may go on.
     if digest not in digests_of_review(fresh):
@@ -241,7 +239,6 @@ class Planning:
 
     async def plan(self, on_progress: Progress) -> tuple[LiveRead, Plan]:
         """The account as it is now, and the plan for it."""
-
         now = self.account.clock()
         live = await read_live(
             self.account.api,
@@ -257,7 +254,6 @@ class Planning:
 
     async def of(self, live: LiveRead, now: datetime, uploaded: Mapping[str, KnownImage]) -> Plan:
         """The plan for ``live`` as it would be at ``now``."""
-
         made = make_plan(
             self.project.activities,
             live.activities,
@@ -290,7 +286,6 @@ def _account_findings(account: Account, project: Project) -> Iterator[Finding]:
 
 def _suggesting(root: Path, finding: Finding) -> Finding:
     """A refusal that a higher generation answers, with the line to write in the spec."""
-
     wanted = finding.facts.get("next_generation")
     if finding.severity is not Severity.REFUSAL or finding.source is None or not isinstance(wanted, int):
         return finding
@@ -299,14 +294,12 @@ def _suggesting(root: Path, finding: Finding) -> Finding:
 
 
 def _journal_findings(unread: str) -> Iterator[Finding]:
-
     if unread:
         yield Finding.of(FindingKind.JOURNAL_NOT_READ, facts={"problem": unread})
 
 
 def policy_of(project: Project, allow: Iterable[str] = ()) -> Policy:
     """The policy section of paygift.yaml, with this run's waivers."""
-
     written = project.policy
     spans = (
         Window(instant_of(each.begin_time, project.timezone), instant_of(each.end_time, project.timezone))

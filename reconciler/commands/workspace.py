@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 Remark = Callable[[str], None]
 """Is given a sentence for people; it may quote files and servers, so make it safe before it is printed."""
 Progress = Callable[[int, int], None]
-"""Is told how many of how many are done, as often as that changes."""
+"""Called with how many of how many are done, as often as that changes."""
 
 
 class Runner(Protocol):

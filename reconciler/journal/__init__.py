@@ -10,7 +10,7 @@ lock            who may write, and who is next: a lease on SQLite, advisory lock
 holder          who holds the lock or waits for it, for people
 process         which process this is, and whether another is gone or stopped
 worker          a thread for calls that may block
-reader          what is told afterwards
+reader          what people ask afterwards
 location        where a journal is kept
 database        opened, brought up to date, errors made ours; with tables, sqlite, postgresql, busy
 read_only_file  a file that is only read

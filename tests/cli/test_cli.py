@@ -29,7 +29,7 @@ from reconciler.commands.workspace import SANDBOX_FOLDER
 from reconciler.journal.location import SANDBOX_FILE
 from reconciler.plan import read_plan
 from tests.journal.test_history import BOB, held
-from tests.support.project import CLOCK, SPEC, Project
+from tests.support.project import CLOCK, SPEC, Project, name_account
 from tests.support.signed import keys
 
 EXAMPLES = Path(__file__).parents[2] / "activities"
@@ -712,16 +712,7 @@ def test_missing_credentials_are_all_named_at_once(project: Project) -> None:
 def credentials(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """The right credentials in the environment, for a sandbox that runs; tests spoil one at a time."""
     with project.sandbox() as sandbox:
-        right = {
-            "PAYGIFT_BASE_URL": sandbox.base_url,
-            "PAYGIFT_MCHID": sandbox.mchid,
-            "PAYGIFT_SERIAL_NO": sandbox.serial_no,
-            "PAYGIFT_PRIVATE_KEY": sandbox.private_key_pem,
-            "PAYGIFT_APIV3_KEY": sandbox.apiv3_key,
-        }
-        for name, value in right.items():
-            monkeypatch.setenv(name, value)
-        yield right
+        yield name_account(monkeypatch, sandbox)
 
 
 OTHER_KEY = keys().platform_key_pem

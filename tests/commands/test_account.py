@@ -12,7 +12,7 @@ from reconciler.model.activity import NamedAccount, Source
 from reconciler.model.errors import ProjectError
 from reconciler.sandbox.server import Sandbox
 from reconciler.spec import load_project, read_account
-from tests.support.project import Project
+from tests.support.project import Project, name_account
 from tests.support.projects import NOW, PROJECT, SPEC, problems, write
 
 OTHER = "1900000009"
@@ -23,14 +23,7 @@ def served(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbo
     """An account that is real to the commands, with the project's activity: its credentials are in the environment."""
     assert project.run("--sandbox", "apply", "--yes")[0] == 0
     with project.sandbox() as sandbox:
-        for name, value in {
-            "PAYGIFT_BASE_URL": sandbox.base_url,
-            "PAYGIFT_MCHID": sandbox.mchid,
-            "PAYGIFT_SERIAL_NO": sandbox.serial_no,
-            "PAYGIFT_PRIVATE_KEY": sandbox.private_key_pem,
-            "PAYGIFT_APIV3_KEY": sandbox.apiv3_key,
-        }.items():
-            monkeypatch.setenv(name, value)
+        name_account(monkeypatch, sandbox)
         yield sandbox
 
 

@@ -82,3 +82,17 @@ def begun(root: Path, capfd: pytest.CaptureFixture[str]) -> Project:
         activities = load_project(root, now=datetime.fromisoformat(CLOCK)).activities
         world.seed(stocks_for(activities, MCHID), only_missing=True)
     return made
+
+
+def name_account(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> dict[str, str]:
+    """Put the credentials of ``sandbox`` into the environment, so that it is the real account to the commands."""
+    right = {
+        "PAYGIFT_BASE_URL": sandbox.base_url,
+        "PAYGIFT_MCHID": sandbox.mchid,
+        "PAYGIFT_SERIAL_NO": sandbox.serial_no,
+        "PAYGIFT_PRIVATE_KEY": sandbox.private_key_pem,
+        "PAYGIFT_APIV3_KEY": sandbox.apiv3_key,
+    }
+    for name, value in right.items():
+        monkeypatch.setenv(name, value)
+    return right

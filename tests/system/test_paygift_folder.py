@@ -14,7 +14,7 @@ from reconciler.model.errors import UsageError
 from reconciler.sandbox.server import Sandbox
 from reconciler.system import paygift_folder as folder
 from tests.commands.test_first_come import Repository, repository
-from tests.support.project import Project
+from tests.support.project import Project, name_account
 
 SECRET = "PAYGIFT_APIV3_KEY=9f8e7d6c5b4a39281706f5e4d3c2b1a0"
 COMMANDS = ["plan", "plan --out plan.json", "apply --yes", "drift", "status", "show spring"]
@@ -25,14 +25,7 @@ def served(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbo
     """An account that is real to the commands, with the coupons: its credentials are in the environment."""
     assert project.run("sandbox", "seed")[0] == 0
     with project.sandbox() as sandbox:
-        for name, value in {
-            "PAYGIFT_BASE_URL": sandbox.base_url,
-            "PAYGIFT_MCHID": sandbox.mchid,
-            "PAYGIFT_SERIAL_NO": sandbox.serial_no,
-            "PAYGIFT_PRIVATE_KEY": sandbox.private_key_pem,
-            "PAYGIFT_APIV3_KEY": sandbox.apiv3_key,
-        }.items():
-            monkeypatch.setenv(name, value)
+        name_account(monkeypatch, sandbox)
         yield sandbox
 
 
