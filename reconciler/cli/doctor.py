@@ -7,9 +7,6 @@ import click
 from reconciler import commands
 from reconciler.cli.context import Context, json_option, pass_context, sandbox_option
 from reconciler.model.errors import EXIT_CREDENTIALS, EXIT_ERROR
-from reconciler.render.json_ import checkup_json, dumps
-from reconciler.render.text import checkup_text
-from reconciler.render.views.checkup import checkup_view
 
 
 @click.command()
@@ -22,6 +19,11 @@ def doctor(context: Context, as_json: bool) -> int:
     Needs no project and changes nothing: it sends a few reads, and an upload that is made to be refused. Exits 0 if
     everything essential was checked and is fine, 4 if the credentials are not, otherwise 1. See docs/doctor.md.
     """
+    # Here, so that --help waits for no renderer.
+    from reconciler.render.json_ import checkup_json, dumps  # noqa: PLC0415
+    from reconciler.render.text import checkup_text  # noqa: PLC0415
+    from reconciler.render.views.checkup import checkup_view  # noqa: PLC0415
+
     checkup = commands.doctor(context.workspace())
     if as_json:
         click.echo(dumps(checkup_json(checkup)), nl=False)

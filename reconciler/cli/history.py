@@ -15,9 +15,6 @@ from reconciler.cli.options import HASH, KEY, NUMBER, TIME, option, wanted
 from reconciler.cli.streams import is_terminal
 from reconciler.model.characters import safe, safe_json
 from reconciler.model.errors import EXIT_ERROR
-from reconciler.render.json_ import dumps, history_json
-from reconciler.render.text import listing_text
-from reconciler.render.views.history import history_view
 
 if TYPE_CHECKING:
     from reconciler.commands.journals import Held
@@ -60,6 +57,11 @@ def history(
     """
     if click_context.invoked_subcommand is not None:
         return
+    # Here, so that --help waits for no renderer.
+    from reconciler.render.json_ import dumps, history_json  # noqa: PLC0415
+    from reconciler.render.text import listing_text  # noqa: PLC0415
+    from reconciler.render.views.history import history_view  # noqa: PLC0415
+
     context = click_context.find_object(Context)
     assert context is not None  # noqa: S101 - made by the command above this one
     found = commands.history(

@@ -39,16 +39,19 @@ def show_plan(context: Context, file: Path, form: str, max_chars: int, undo: boo
 
     A file that was changed after it was made is refused.
     """
-    from reconciler.cli import printing  # noqa: PLC0415 - see there
+    # Here, so that --help waits for no renderer.
+    from reconciler.cli import printing  # noqa: PLC0415
+    from reconciler.render.html import plan_html  # noqa: PLC0415
+    from reconciler.render.markdown import plan_markdown  # noqa: PLC0415
 
     # No project and no credentials: the page is made where only the artifact is.
     plan = commands.show_plan(file)
     if form == "json":
         click.echo(printing.plan_as_json(plan), nl=False)
     elif form == "markdown":
-        click.echo(printing.plan_markdown(plan, max_chars=max_chars), nl=False)
+        click.echo(plan_markdown(plan, max_chars=max_chars), nl=False)
     elif form == "html":
-        click.echo(printing.plan_html(plan), nl=False)
+        click.echo(plan_html(plan), nl=False)
     else:
         colour = context.colours()
         click.echo(printing.plan_text(plan, colour=colour, notes=True, undo=undo), nl=False, color=colour)

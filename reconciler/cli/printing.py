@@ -5,13 +5,12 @@ Imported when a command runs, in one place: renderers need pydantic, and `paygif
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reconciler import commands
-from reconciler.commands import AccountStatus, Shown
 from reconciler.model.plan import Plan
 from reconciler.model.report import Report
-from reconciler.render.html import plan_html
 from reconciler.render.json_ import drift_json, dumps, plan_json, report_json, show_json, status_json
-from reconciler.render.markdown import plan_markdown
 from reconciler.render.text import listing_text, report_text
 from reconciler.render.text import plan_text as dressed
 from reconciler.render.views.drift import drift_view
@@ -20,7 +19,10 @@ from reconciler.render.views.report import report_view
 from reconciler.render.views.show import show_view
 from reconciler.render.views.status import status_rows, status_view
 
-__all__ = ["drift", "plan_as_json", "plan_html", "plan_markdown", "plan_text", "question", "report", "show", "status"]
+if TYPE_CHECKING:
+    from reconciler.commands import AccountStatus, Shown  # which `show-plan` has no use for
+
+__all__ = ["drift", "plan_as_json", "plan_text", "question", "report", "show", "status"]
 
 
 def plan_as_json(made: Plan) -> str:

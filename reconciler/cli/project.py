@@ -19,7 +19,6 @@ from reconciler.cli.context import (
     sandbox_option,
     undo_option,
 )
-from reconciler.cli.interrupts import stopping_at_once
 from reconciler.cli.options import HASH, TIME, WAIVER, option, wanted
 from reconciler.cli.streams import is_terminal
 from reconciler.cli.unexpected import terminable
@@ -236,6 +235,8 @@ def _agreed(question: str) -> bool:
     # An answer from a pipe would be an accident, and an end cannot be taken back.
     if not is_terminal(sys.stdin):
         raise UsageError("There is no terminal to ask on.", remedy="Give --yes to apply without asking.")
+    from reconciler.cli.interrupts import stopping_at_once  # noqa: PLC0415 - asyncio, for who asks
+
     click.echo(err=True)
     try:
         with stopping_at_once():
